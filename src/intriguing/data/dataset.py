@@ -1,0 +1,93 @@
+"""A set of labelled images in which every image keeps its name wherever it goes."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from intriguing.errors import InputError
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Images in [0, 1] with labels, stable ids and class names.
+
+    The id of an image names its place in the source ("mnist/test/00007"), so results of any subset,
+    order or shard can be joined again.
+    """
+
+    name: str
+    images: Float[Tensor, "image channel height width"]
+    labels: Int64[Tensor, " image"]
+    ids: tuple[str, ...]
+    class_names: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if not len(self.images) == len(self.labels) == len(self.ids):
+            raise InputError(
+                f"{self.name}: {len(self.images)} images, {len(self.labels)} labels and "
+                f"{len(self.ids)} ids; give one label and one id an image"
+            )
+        if (
+            len(self.labels)
+            and not 0 <= int(self.labels.min()) <= int(self.labels.max()) < self.classes
+        ):
+            raise InputError(
+                f"{self.name}: labels run from {int(self.labels.min())} to {int(self.labels.max())} but "
+                f"there are {self.classes} class names; labels must be 0 … {self.classes - 1}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def classes(self) -> int:
+        """Number of classes."""
+        return len(self.class_names)
+
+    @cached_property
+    def sha256(self) -> str:
+        """Digest of every image and label in their order."""
+        digest = hashlib.sha256()
+        for tensor in (self.images, self.labels):
+            digest.update(str((tensor.dtype, tuple(tensor.shape))).encode())
+            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+    def subset(self, indices: Tensor, name: str | None = None) -> "ImageSet":
+        """The images at `indices` (int64), in that order, under their own ids."""
+        return replace(
+            self,
+            name=name or self.name,
+            images=self.images[indices],
+            labels=self.labels[indices],
+            ids=tuple(self.ids[i] for i in indices.tolist()),
+        )
+
+    def first(self, count: int) -> "ImageSet":
+        """The first `count` images (all of them when there are fewer)."""
+        return self.subset(torch.arange(min(count, len(self))))
+
+    def split(self, first: int, generator: torch.Generator) -> tuple["ImageSet", "ImageSet"]:
+        """Two disjoint random parts, `first` images and the rest: P₁ and P₂ of §4.2."""
+        if not 0 < first < len(self):
+            raise InputError(f"cannot split {len(self)} images into {first} and the rest")
+        order = torch.randperm(len(self), generator=generator)
+        return (
+            self.subset(order[:first].sort().values, f"{self.name}[P1]"),
+            self.subset(order[first:].sort().values, f"{self.name}[P2]"),
+        )
+
+    def batches(self, size: int) -> Iterator["ImageSet"]:
+        """Consecutive pieces of at most `size` images."""
+        for start in range(0, len(self), size):
+            yield self.subset(torch.arange(start, min(start + size, len(self))))
+
+    def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> "ImageSet":
+        """Images and labels on `device`, the images in `dtype`."""
+        images = self.images.to(device=device, dtype=dtype or self.images.dtype)
+        return replace(self, images=images, labels=self.labels.to(device))

@@ -1,0 +1,105 @@
+"""The paper's measures: distortion, error rate, their intervals, and the box images live in."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import torch
+from jaxtyping import Float
+from scipy import stats
+from torch import Tensor
+
+from intriguing.errors import InputError
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a long computation is: `done` of `total` units of work in `stage`."""
+
+    stage: str
+    done: int
+    total: int
+    detail: str = ""
+
+
+ProgressCallback: TypeAlias = Callable[[Progress], None]
+
+
+@dataclass(frozen=True)
+class Box:
+    """The interval every pixel must stay in: condition 2 of §4.1, x + r ∈ [lower, upper]^m."""
+
+    lower: float = 0.0
+    upper: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.lower) and math.isfinite(self.upper)):
+            raise InputError(f"box {self.lower, self.upper} is not finite; give two finite numbers")
+        if self.lower >= self.upper:
+            raise InputError(f"box {self.lower, self.upper} is empty; give (lower, upper)")
+
+    @property
+    def width(self) -> float:
+        """Length of the interval, in pixel units."""
+        return self.upper - self.lower
+
+    def clamp(self, images: Tensor) -> Tensor:
+        """Project images onto the box."""
+        return images.clamp(self.lower, self.upper)
+
+    def contains(self, images: Tensor) -> bool:
+        """Whether every pixel lies inside; NaN does not."""
+        return bool(((images >= self.lower) & (images <= self.upper)).all())
+
+
+UNIT_BOX = Box(0.0, 1.0)
+
+
+def l2(original: Float[Tensor, "batch ..."], changed: Float[Tensor, "batch ..."]) -> Tensor:
+    """Euclidean length ‖x′ − x‖₂ of each image's change, in pixel units; shape (batch,)."""
+    return (changed - original).flatten(1).norm(dim=1)
+
+
+def distortion(original: Float[Tensor, "batch ..."], changed: Float[Tensor, "batch ..."]) -> Tensor:
+    """The paper's distortion sqrt(Σ (x′ᵢ − xᵢ)² / n) of each image (§4.2); shape (batch,).
+
+    >>> distortion(torch.zeros(1, 4), torch.tensor([[0.2, 0.2, 0.2, 0.2]]))
+    tensor([0.2000])
+    """
+    pixels = original[0].numel() if len(original) else 1
+    return l2(original, changed) / math.sqrt(pixels)
+
+
+def wilson_interval(count: int, total: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Wilson's score interval of a proportion; (0, 1) when nothing was counted.
+
+    >>> low, high = wilson_interval(0, 100)
+    >>> low, round(high, 4)
+    (0.0, 0.037)
+    """
+    if total == 0:
+        return 0.0, 1.0
+    interval = stats.binomtest(count, total).proportion_ci(confidence, method="wilson")
+    return float(interval.low), float(interval.high)
+
+
+def mean_interval(
+    values: Sequence[float] | Tensor, confidence: float = 0.95
+) -> tuple[float, float]:
+    """Student's t interval of a mean; the mean itself twice when there are fewer than two values."""
+    sample = torch.as_tensor(values, dtype=torch.float64)
+    mean = float(sample.mean())
+    if len(sample) < 2:
+        return mean, mean
+    half = (
+        float(sample.std())
+        / math.sqrt(len(sample))
+        * stats.t.ppf(0.5 + confidence / 2, len(sample) - 1)
+    )
+    return mean - float(half), mean + float(half)
+
+
+def spearman(ours: Sequence[float], theirs: Sequence[float]) -> float:
+    """Spearman's rank correlation, ties sharing their mean rank; NaN when either is constant."""
+    return float(stats.spearmanr(ours, theirs).statistic)
