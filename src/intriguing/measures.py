@@ -58,7 +58,8 @@ UNIT_BOX = Box(0.0, 1.0)
 
 def l2(original: Float[Tensor, "batch ..."], changed: Float[Tensor, "batch ..."]) -> Tensor:
     """Euclidean length ‖x′ − x‖₂ of each image's change, in pixel units; shape (batch,)."""
-    return (changed - original).flatten(1).norm(dim=1)
+    length: Tensor = (changed - original).flatten(1).norm(dim=1)
+    return length
 
 
 def distortion(original: Float[Tensor, "batch ..."], changed: Float[Tensor, "batch ..."]) -> Tensor:
@@ -92,12 +93,9 @@ def mean_interval(
     mean = float(sample.mean())
     if len(sample) < 2:
         return mean, mean
-    half = (
-        float(sample.std())
-        / math.sqrt(len(sample))
-        * stats.t.ppf(0.5 + confidence / 2, len(sample) - 1)
-    )
-    return mean - float(half), mean + float(half)
+    quantile = float(stats.t.ppf(0.5 + confidence / 2, len(sample) - 1))
+    half = quantile * float(sample.std()) / math.sqrt(len(sample))
+    return mean - half, mean + half
 
 
 def spearman(ours: Sequence[float], theirs: Sequence[float]) -> float:
