@@ -88,7 +88,7 @@ def wilson_interval(count: int, total: int, confidence: float = 0.95) -> tuple[f
 def mean_interval(
     values: Sequence[float] | Tensor, confidence: float = 0.95
 ) -> tuple[float, float]:
-    """Student's t interval of a mean; the mean itself twice when there are fewer than two values."""
+    """Student's t interval of a mean; the mean itself twice for fewer than two values."""
     sample = torch.as_tensor(values, dtype=torch.float64)
     mean = float(sample.mean())
     if len(sample) < 2:

@@ -32,13 +32,11 @@ class ImageSet:
                 f"{self.name}: {len(self.images)} images, {len(self.labels)} labels and "
                 f"{len(self.ids)} ids; give one label and one id an image"
             )
-        if (
-            len(self.labels)
-            and not 0 <= int(self.labels.min()) <= int(self.labels.max()) < self.classes
-        ):
+        low, high = (int(f) for f in self.labels.aminmax()) if len(self.labels) else (0, 0)
+        if not 0 <= low <= high < self.classes:
             raise InputError(
-                f"{self.name}: labels run from {int(self.labels.min())} to {int(self.labels.max())} but "
-                f"there are {self.classes} class names; labels must be 0 … {self.classes - 1}"
+                f"{self.name}: labels run from {low} to {high} but there are {self.classes} class "
+                f"names; labels must be 0 … {self.classes - 1}"
             )
 
     def __len__(self) -> int:
