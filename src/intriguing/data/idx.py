@@ -1,0 +1,84 @@
+"""IDX, the format MNIST is kept in: a magic number, the sizes, then the bytes; gzipped or plain."""
+
+import gzip
+import math
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+
+from intriguing.errors import InputError
+
+_GZIP_MAGIC = b"\x1f\x8b"
+_UNSIGNED_BYTE = 0x08
+_ELEMENT_TYPES = {
+    0x08: "unsigned bytes",
+    0x09: "signed bytes",
+    0x0B: "16-bit integers",
+    0x0C: "32-bit integers",
+    0x0D: "32-bit floats",
+    0x0E: "64-bit floats",
+}
+
+
+def read_idx(path: Path, dimensions: int) -> UInt8[np.ndarray, "..."]:
+    """Read one IDX file of unsigned bytes: `0 0 8 d`, d big-endian 32-bit sizes, the bytes.
+
+    Whether the file is gzipped is seen in its first bytes, not in its name.
+
+    Args:
+        path: the file.
+        dimensions: how many dimensions it must have (3 for images, 1 for labels).
+
+    Returns:
+        The array, uint8, of the sizes in the header.
+
+    Raises:
+        InputError: when the file is missing, truncated, corrupt, longer than its header says, not
+            IDX, or of another element type or number of dimensions.
+    """
+    try:
+        stored = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+    content = _unzip(path, stored) if stored.startswith(_GZIP_MAGIC) else stored
+    sizes = _read_header(path, content, dimensions)
+    start = 4 + 4 * dimensions
+    expected, found = math.prod(sizes), len(content) - start
+    if found < expected:
+        raise _bad(path, f"is truncated: {found:,} of the {expected:,} bytes its header announces")
+    if found > expected:
+        raise _bad(path, f"has {found - expected:,} bytes after the {expected:,} it announces")
+    return np.frombuffer(content, np.uint8, offset=start).reshape(sizes)
+
+
+def _unzip(path: Path, stored: bytes) -> bytes:
+    try:
+        return gzip.decompress(stored)
+    except EOFError as error:
+        raise _bad(path, "is truncated: the gzip stream ends early") from error
+    except (gzip.BadGzipFile, zlib.error, struct.error) as error:
+        raise _bad(path, f"is corrupt: {error}") from error
+
+
+def _read_header(path: Path, content: bytes, dimensions: int) -> tuple[int, ...]:
+    if len(content) < 4:
+        raise _bad(path, f"is truncated: {len(content)} bytes, too short for an IDX header")
+    zeros, element, found = content[:2], content[2], content[3]
+    if zeros != b"\0\0" or element not in _ELEMENT_TYPES:
+        raise _bad(path, f"is not an IDX file: it starts with bytes {content[:4].hex(' ')}")
+    if element != _UNSIGNED_BYTE:
+        raise _bad(path, f"holds {_ELEMENT_TYPES[element]}, but unsigned bytes were expected")
+    if found != dimensions:
+        raise _bad(path, f"has {found} dimensions, but {dimensions} were expected")
+    if len(content) < 4 + 4 * dimensions:
+        raise _bad(path, f"is truncated: {len(content)} bytes, too short for an IDX header")
+    return struct.unpack_from(f">{dimensions}I", content, 4)
+
+
+def _bad(path: Path, cause: str) -> InputError:
+    return InputError(
+        f"{path} {cause}; delete it and it will be downloaded again, or put an intact copy there"
+    )
