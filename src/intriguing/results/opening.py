@@ -1,0 +1,138 @@
+"""Opening a results folder before work starts: is it ours, writable, large enough, and free?"""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from intriguing.errors import InputError
+from intriguing.files import delete_stale, explained
+from intriguing.results.schema import Kind, RunRecord
+from intriguing.results.store import read_run
+
+CONTENTS = ("run.json", "rows", "tensors", "models", "shards", "stages", "report")
+
+
+@contextmanager
+def open_results(
+    folder: Path,
+    kind: Kind,
+    config: Mapping[str, Any],
+    required_bytes: int = 0,
+    *,
+    fresh: bool = False,
+    may_differ: Collection[str] = (),
+) -> Iterator[RunRecord | None]:
+    """Make `folder` ready for a run and keep others out of it until the block ends.
+
+    Args:
+        folder: Made with its parents when missing.
+        kind: The verb that will write.
+        config: JSON-able; a folder that holds another one is refused, the same one is continued.
+        required_bytes: Estimate of what the whole run writes; what is there already counts.
+        fresh: Delete the results that are there (and nothing else in the folder) first.
+        may_differ: Entries of `config` that may change from run to run, such as the choice of
+            tables: all that was computed for others stays usable.
+
+    Yields:
+        The record of the run to continue; None in a new folder.
+
+    Raises:
+        InputError: If the folder is a file, unwritable, too small a disk, in use by another
+            process, of another schema version, or another run's.
+    """
+    _check_writable(folder)
+    with _locked(folder):
+        if fresh:
+            _clear(folder)
+        record = read_run(folder) if (folder / "run.json").exists() else None
+        if record is not None:
+            _check_same(folder, record, kind, config, may_differ)
+        elif foreign := sorted(p.name for p in folder.iterdir() if p.name in CONTENTS):
+            raise InputError(
+                f"{folder} holds {', '.join(foreign)} but no run.json, so what wrote them is "
+                "unknown; choose another --out, or --fresh to delete them"
+            )
+        _check_space(folder, required_bytes)
+        delete_stale(folder)
+        yield record
+
+
+def _check_writable(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(b"\0" * 4096)
+            probe.flush()
+            os.fsync(probe.fileno())
+    except OSError as error:
+        raise explained(error, folder) from error
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock; the system frees it when the process ends, however it ends."""
+    try:
+        import fcntl
+    except ImportError:  # Windows has no flock; there two runs in one folder are the user's care
+        yield
+        return
+    with (folder / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InputError(
+                f"another process is writing to {folder}; wait for it or choose another --out"
+            ) from error
+        yield
+
+
+def _clear(folder: Path) -> None:
+    for name in CONTENTS:
+        path = folder / name
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _check_same(
+    folder: Path,
+    record: RunRecord,
+    kind: Kind,
+    config: Mapping[str, Any],
+    may_differ: Collection[str],
+) -> None:
+    now = json.loads(json.dumps(config))
+    then = record.config
+    differing = [
+        f"{key} was {_show(then, key)} and is {_show(now, key)}"
+        for key in sorted(now.keys() | then.keys())
+        if key not in may_differ and (key not in now or key not in then or now[key] != then[key])
+    ]
+    if record.kind != kind:
+        differing = [f"it was written by `intriguing {record.kind}`, not `intriguing {kind}`"]
+    if differing:
+        raise InputError(
+            f"{folder} holds another run's results: {'; '.join(differing)}. Choose another --out, "
+            "or --fresh to delete these results"
+        )
+
+
+def _show(config: Mapping[str, Any], key: str) -> str:
+    return json.dumps(config[key]) if key in config else "absent"
+
+
+def _check_space(folder: Path, required_bytes: int) -> None:
+    there = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    missing = required_bytes - there
+    free = shutil.disk_usage(folder).free
+    if missing > free:
+        raise InputError(
+            f"{folder} needs about {missing / 1e9:.2f} GB more and its disk has {free / 1e9:.2f} "
+            "GB free; free some space or choose an --out on another disk"
+        )

@@ -1,0 +1,183 @@
+"""Writing and reading a results folder: run.json, Parquet rows and safetensors tensors.
+
+Nothing here needs torch, so a report can be drawn from a folder on any machine.  Every file is
+replaced whole, so a folder is readable at any moment, whatever happened to the process.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from intriguing.errors import InputError
+from intriguing.files import whole_file, write_whole
+from intriguing.results.schema import (
+    CELLS,
+    IMAGES,
+    SCHEMA_VERSION,
+    Cell,
+    DataRecord,
+    ImageRow,
+    ModelRecord,
+    RunRecord,
+    Stage,
+)
+
+
+def write_run(folder: Path, record: RunRecord) -> None:
+    """Write run.json."""
+    write_whole(
+        folder / "run.json", json.dumps(asdict(record), indent=2, ensure_ascii=False) + "\n"
+    )
+
+
+def read_run(folder: Path) -> RunRecord:
+    """Read run.json.
+
+    Raises:
+        InputError: If there is none, it is damaged, or it is of another schema version.
+    """
+    path = folder / "run.json"
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        version = content["schema_version"]
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise InputError(
+            f"{folder} is no results folder: it has no run.json; give the --out of a command that "
+            "computed something, for instance `intriguing reproduce --out DIR`"
+        ) from error
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise InputError(
+            f"{path} cannot be read as a run record ({error!r}); use another --out"
+        ) from error
+    if version != SCHEMA_VERSION:
+        raise InputError(
+            f"{folder} is a results folder of schema version {version}; this version of intriguing "
+            f"reads {SCHEMA_VERSION}; use another --out, or the version of intriguing that wrote "
+            f"it ({content.get('versions', {}).get('intriguing', 'not recorded')})"
+        )
+    try:
+        return _record(content)
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{path} is damaged ({error!r}); use another --out") from error
+
+
+def write_cells(folder: Path, cells: Sequence[Cell]) -> None:
+    """Write rows/cells.parquet."""
+    table = pa.Table.from_pylist([asdict(cell) for cell in cells], schema=CELLS)
+    with whole_file(folder / "rows" / "cells.parquet") as temporary:
+        pq.write_table(table, temporary)
+
+
+def read_cells(folder: Path) -> list[Cell]:
+    """Read rows/cells.parquet, in the order of table, row and column; empty when there is none."""
+    table = _read_rows(folder / "rows" / "cells.parquet", CELLS)
+    cells = [Cell(**row) for row in table.to_pylist()]
+    return sorted(cells, key=lambda cell: (cell.table, cell.row_order, cell.column_order))
+
+
+def write_images(folder: Path, parts: Iterable[Mapping[str, Any]]) -> int:
+    """Write rows/images.parquet from parts of columns, one part in memory at a time.
+
+    Args:
+        folder: The results folder.
+        parts: Each maps every field of `ImageRow` to a column: an array, a list, or one value for
+            the whole part ("network", "seed").
+
+    Returns:
+        The number of rows.
+    """
+    rows = 0
+    with (
+        whole_file(folder / "rows" / "images.parquet") as temporary,
+        pq.ParquetWriter(temporary, IMAGES) as writer,
+    ):
+        for part in parts:
+            table = _columns(part)
+            rows += len(table)
+            writer.write_table(table)
+    return rows
+
+
+def read_images(folder: Path, columns: Sequence[str] | None = None) -> dict[str, np.ndarray]:
+    """Read rows/images.parquet as one array a column (strings as objects); empty without one."""
+    table = _read_rows(folder / "rows" / "images.parquet", IMAGES, columns)
+    return {
+        name: np.asarray(table.column(name).to_pylist(), dtype=object)
+        if pa.types.is_dictionary(table.schema.field(name).type)
+        or pa.types.is_string(table.schema.field(name).type)
+        else table.column(name).to_numpy()
+        for name in table.column_names
+    }
+
+
+def image_columns(rows: Iterable[ImageRow]) -> dict[str, list[Any]]:
+    """Columns for `write_images` from single rows."""
+    dicts = [asdict(row) for row in rows]
+    return {name: [row[name] for row in dicts] for name in IMAGES.names}
+
+
+def write_tensors(
+    folder: Path, name: str, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]
+) -> None:
+    """Write tensors/NAME.safetensors; the metadata says in words what each tensor is."""
+    content = save({key: np.ascontiguousarray(t) for key, t in tensors.items()}, dict(metadata))
+    write_whole(folder / "tensors" / f"{name}.safetensors", content)
+
+
+def read_tensors(folder: Path, name: str) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Tensors and metadata of tensors/NAME.safetensors."""
+    path = folder / "tensors" / f"{name}.safetensors"
+    try:
+        with safe_open(path, framework="numpy") as file:
+            keys = file.keys()
+            return {key: file.get_tensor(key) for key in keys}, file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise InputError(
+            f"cannot read {path} ({error}); run the command in {folder / 'run.json'} again"
+        ) from error
+
+
+def list_tensors(folder: Path) -> tuple[str, ...]:
+    """Names of the files that `write_tensors` wrote."""
+    return tuple(sorted(path.stem for path in (folder / "tensors").glob("*.safetensors")))
+
+
+def _record(content: dict[str, Any]) -> RunRecord:
+    lists: dict[str, Any] = {
+        "data": tuple(DataRecord(**entry) for entry in content["data"]),
+        "models": tuple(ModelRecord(**entry) for entry in content["models"]),
+        "stages": tuple(Stage(**entry) for entry in content["stages"]),
+    }
+    lists |= {name: tuple(content[name]) for name in ("seeds", "tables", "figures", "notes")}
+    return RunRecord(**(content | lists))
+
+
+def _columns(part: Mapping[str, Any]) -> pa.Table:
+    rows = max(np.size(column) for column in part.values())
+    arrays = []
+    for field in IMAGES:
+        column = part[field.name]
+        whole = [column] * rows if isinstance(column, str) or np.ndim(column) == 0 else column
+        arrays.append(pa.array(whole, type=field.type))
+    return pa.Table.from_arrays(arrays, schema=IMAGES)
+
+
+def _read_rows(path: Path, schema: pa.Schema, columns: Sequence[str] | None = None) -> pa.Table:
+    try:
+        table = pq.read_table(path, columns=None if columns is None else list(columns))
+    except FileNotFoundError:
+        table = schema.empty_table()
+        return table if columns is None else table.select(list(columns))
+    except (pa.ArrowInvalid, OSError) as error:
+        raise InputError(
+            f"{path} is damaged ({error}); delete it and run the command in run.json again"
+        ) from error
+    return table

@@ -1,0 +1,126 @@
+import json
+import math
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from intriguing.errors import InputError
+from intriguing.results.schema import Cell, DataRecord, ImageRow, ModelRecord, RunRecord, Stage
+from intriguing.results.store import (
+    image_columns,
+    list_tensors,
+    read_cells,
+    read_images,
+    read_run,
+    read_tensors,
+    write_cells,
+    write_images,
+    write_run,
+    write_tensors,
+)
+
+RECORD = RunRecord(
+    kind="reproduce",
+    command="intriguing reproduce table1",
+    config={"scale": "quick", "decay": [1e-4]},
+    seeds=(0, 1),
+    versions={"intriguing": "0.1.0"},
+    data=(DataRecord("mnist-5k/train", 4000, "ab"),),
+    models=(ModelRecord("FC10(1e-4)", 0, "cd", 7850, "fc10", {"iterations": 3}, 0.067, None),),
+    stages=(Stage("attack FC10(1e-4)", 1.5, 10, 9),),
+    tables=("table1",),
+    notes=("λ Σ w² / k",),
+)
+CELL = Cell("table1", "FC10(1e-4)", "Test error", 0, 1, "%", 7.1, 6.5, 7.9, 71, 1000, 7.4)
+
+
+def image_row(image_id: str, success: bool = True) -> ImageRow:
+    size = 0.06 if success else math.nan
+    return ImageRow("FC10", 0, image_id, 3, 5, success, "found", size, size * 28, size, 300, 290)
+
+
+def test_a_record_is_read_back_as_it_was_written(tmp_path: Path) -> None:
+    write_run(tmp_path, RECORD)
+    assert read_run(tmp_path) == RECORD
+    content = json.loads((tmp_path / "run.json").read_text(encoding="utf-8"))
+    assert content["schema_version"] == 1
+    assert content["models"][0]["train_error"] == 0.067
+
+
+def test_cells_come_back_in_the_order_of_the_table(tmp_path: Path) -> None:
+    second = replace(CELL, column="Av. min. distortion", column_order=2, paper=None, seeds=2)
+    spread = replace(CELL, table="table0", seed_low=1.0, seed_high=2.0)
+    write_cells(tmp_path, [second, CELL, spread])
+    assert read_cells(tmp_path) == [spread, CELL, second]
+
+
+def test_images_are_written_part_by_part(tmp_path: Path) -> None:
+    first = [image_row("mnist/test/00000"), image_row("mnist/test/00001", success=False)]
+    second = image_columns([image_row("mnist/test/00002")]) | {"network": "AE400-10", "seed": 1}
+    assert write_images(tmp_path, [image_columns(first), second]) == 3
+    columns = read_images(tmp_path)
+    assert columns["network"].tolist() == ["FC10", "FC10", "AE400-10"]
+    assert columns["image_id"].tolist() == [f"mnist/test/0000{i}" for i in range(3)]
+    assert columns["success"].tolist() == [True, False, True]
+    assert np.isnan(columns["distortion"]).tolist() == [False, True, False]
+    assert pq.read_metadata(tmp_path / "rows" / "images.parquet").num_row_groups == 2
+
+
+def test_the_same_rows_make_the_same_bytes(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_cells(tmp_path / name, [CELL])
+        write_images(tmp_path / name, [image_columns([image_row("digits/0001")])])
+    for file in ("cells.parquet", "images.parquet"):
+        contents = [(tmp_path / name / "rows" / file).read_bytes() for name in ("a", "b")]
+        assert contents[0] == contents[1]
+
+
+def test_tensors_keep_values_and_words(tmp_path: Path) -> None:
+    panel = np.arange(24, dtype=np.float32).reshape(4, 6)[:, ::2]
+    write_tensors(tmp_path, "figure7-noise", {"originals": panel}, {"originals": "clean"})
+    tensors, words = read_tensors(tmp_path, "figure7-noise")
+    assert np.array_equal(tensors["originals"], panel)
+    assert words == {"originals": "clean"}
+    assert list_tensors(tmp_path) == ("figure7-noise",)
+
+
+def test_another_schema_version_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    write_run(tmp_path, replace(RECORD, schema_version=2))
+    with pytest.raises(InputError, match=r"schema version 2; .* reads 1; use another --out"):
+        read_run(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"schema_version": 1}', "\x00"])
+def test_a_damaged_record_is_refused(tmp_path: Path, content: str) -> None:
+    (tmp_path / "run.json").write_text(content)
+    with pytest.raises(InputError, match=r"run\.json"):
+        read_run(tmp_path)
+
+
+def test_a_folder_without_a_record_is_no_results_folder(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is no results folder"):
+        read_run(tmp_path)
+
+
+def test_damaged_rows_and_tensors_are_refused(tmp_path: Path) -> None:
+    write_cells(tmp_path, [CELL])
+    write_tensors(tmp_path, "filters", {"filters": np.zeros(4)}, {})
+    for path in (tmp_path / "rows" / "cells.parquet", tmp_path / "tensors" / "filters.safetensors"):
+        path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(InputError, match="damaged"):
+        read_cells(tmp_path)
+    with pytest.raises(InputError, match="cannot read"):
+        read_tensors(tmp_path, "filters")
+
+
+def test_the_store_needs_no_torch() -> None:
+    code = (
+        "import sys; sys.modules['torch'] = None; "
+        "import intriguing.results.store, intriguing.results.opening"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
