@@ -1,0 +1,281 @@
+"""Batched box-constrained L-BFGS: many independent problems advance together.
+
+Every problem i minimises, over its own box-constrained image z,
+
+    F(z) = ℓᵢ(z) + cᵢ·φ(‖z − aᵢ‖²)          subject to  lower ≤ z ≤ upper
+
+by two-metric projection (Bertsekas 1982): pixels held at a bound by the gradient are set apart, the
+others take the quasi-Newton step of `curvature.py`, and the step is projected and shortened until F
+decreases enough. The penalty is kept out of ℓ so that c can change in the middle of a run without a
+pass through the network (the paper's search over c, §4.1): values, gradients and curvature follow
+exactly.
+
+One round of `consume` and `aim` uses one value and gradient of every problem, and no problem waits
+for another: each has its own step, pairs, active pixels and state of convergence.
+
+Descent: the pairs satisfy sᵀy > 10⁻¹⁰·yᵀy, hence B is positive definite, and on the free pixels the
+step is a descent direction; a step is accepted when
+
+    F(z′) ≤ F(z) − σ·max(∇F(z)ᵀ(z − z′), δ·θ‖z′ − z‖²/t),      σ = 10⁻⁴, δ = 10⁻³
+
+which holds for all small enough t, so F never rises (beyond rounding) and steps cannot stall short
+of a stationary point.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+from intriguing.distortion.curvature import Curvature
+from intriguing.measures import Box
+
+Penalty: TypeAlias = Literal["squared", "norm"]
+Evaluate: TypeAlias = Callable[
+    [Float[Tensor, "k n"], Int64[Tensor, " k"]],
+    tuple[Float[Tensor, " k"], Float[Tensor, "k n"]],
+]
+
+_SUFFICIENT = 1e-4
+_STEP_GUARD = 1e-3
+_CURVED = 1e-10
+_NORM_SMOOTHING = 1e-6
+
+
+@dataclass(frozen=True)
+class DescentConfig:
+    """How far and how carefully to descend.
+
+    memory: pairs (s, y) a problem keeps. tolerance: a problem has converged when the step of
+    gradient projection at the scale of the penalty is at most tolerance·‖z − a‖ (an estimate of the
+    relative error in r) or, in pixels, `pixel_tolerance`. max_iterations: evaluations allowed.
+    """
+
+    memory: int = 5
+    tolerance: float = 1e-3
+    pixel_tolerance: float = 0.0
+    max_iterations: int = 200
+    max_rejections: int = 25
+
+
+class BoxDescent:
+    """A batch of problems between two evaluations; every tensor has one row a problem."""
+
+    def __init__(
+        self,
+        anchor: Float[Tensor, "b n"],
+        start: Float[Tensor, "b n"],
+        c: Float[Tensor, " b"],
+        box: Box,
+        config: DescentConfig,
+        penalty: Penalty = "squared",
+    ) -> None:
+        self.box, self.config, self.penalty = box, config, penalty
+        self.curvature = Curvature(len(start), config.memory, start)
+        self.anchor = anchor.clone()
+        self.z = start.clone()
+        self.trial = start.clone()
+        self.gradient = torch.zeros_like(start)
+        self.direction = torch.zeros_like(start)
+        self.c = c.clone()
+        self.value = c.new_full((len(c),), torch.inf)
+        self.squared_length = torch.zeros_like(c)
+        self.theta = torch.ones_like(c)
+        self.t = torch.ones_like(c)
+        self.rejections = torch.zeros_like(c, dtype=torch.long)
+        self.stalls = torch.zeros_like(self.rejections)
+        self.iterations = torch.zeros_like(self.rejections)
+        self.residual = torch.full_like(c, torch.inf)
+        self.tolerance = torch.full_like(c, config.tolerance)
+
+    _ROWS = (
+        "anchor", "z", "trial", "gradient", "direction", "c", "value", "squared_length", "theta",
+        "t", "rejections", "stalls", "iterations", "residual", "tolerance",
+    )  # fmt: skip
+
+    def keep(self, rows: Tensor) -> None:
+        """Keep only the problems `rows`, in that order: finished ones leave the batch."""
+        for name in self._ROWS:
+            setattr(self, name, getattr(self, name)[rows])
+        self.curvature.keep(rows)
+
+    def load(self, rows: Tensor, anchor: Tensor, c: Tensor) -> None:
+        """Put new problems, starting at their anchors, in the place of `rows`."""
+        self.anchor[rows] = anchor
+        self.z[rows] = anchor
+        self.trial[rows] = anchor
+        self.gradient[rows] = 0
+        self.c[rows] = c
+        self.value[rows] = torch.inf
+        self._renew(rows)
+        self.curvature.forget(rows)
+
+    def _renew(self, rows: Tensor) -> None:
+        """Give `rows` a full step and a fresh count."""
+        self.t[rows] = 1
+        for counter in (self.rejections, self.stalls, self.iterations):
+            counter[rows] = 0
+        self.residual[rows] = torch.inf
+
+    def consume(
+        self, loss: Float[Tensor, " b"], gradient: Float[Tensor, "b n"]
+    ) -> Bool[Tensor, " b"]:
+        """Take in ℓ and ∇ℓ at `trial`; says which problems moved there. `aim` comes next."""
+        away = self.trial - self.anchor
+        squared_length = _dot(away, away)
+        phi, slope = self._phi(squared_length)
+        value = loss + self.c * phi
+        gradient = torch.addcmul(gradient, (2 * self.c * slope)[:, None], away)
+        s = self.trial - self.z
+        y = gradient - self.gradient
+        ss, sy, yy, promised = _dot(s, s), _dot(s, y), _dot(y, y), -_dot(self.gradient, s)
+        first = ~self.value.isfinite()
+        guard = _STEP_GUARD * self.theta * ss / self.t
+        noise = 4 * torch.finfo(value.dtype).eps * value.abs()
+        accepted = value <= self.value - _SUFFICIENT * torch.maximum(promised, guard) + noise
+        accepted &= value.isfinite() & yy.isfinite()
+        stalled = (self.value - value).abs() <= noise
+        curved = ~first & (sy > _CURVED * yy) & (ss > 0) & yy.isfinite()
+        self.curvature.add(s, torch.where(curved[:, None], y, 0), curved)
+        self.theta = torch.where(curved, yy / sy.clamp_min(1e-38), self.theta)
+
+        self.stalls = torch.where(accepted & stalled & ~first, self.stalls + 1, 0)
+        self.rejections = torch.where(accepted, 0, self.rejections + 1)
+        self.iterations += 1
+        shorter = 0.5 * promised / (promised + value - self.value).clamp_min(1e-38)
+        self.t = torch.where(accepted, 1.0, self.t * shorter.nan_to_num(0.1).clamp(0.1, 0.5))
+        moved = accepted[:, None]
+        self.z = torch.where(moved, self.trial, self.z)
+        self.gradient = torch.where(moved, gradient, self.gradient)
+        self.value = torch.where(accepted, value, self.value)
+        self.squared_length = torch.where(accepted, squared_length, self.squared_length)
+        self._measure()
+        return accepted
+
+    def _measure(self) -> None:
+        """How far a step of gradient projection, at the scale of the penalty, would still go."""
+        _, slope = self._phi(self.squared_length)
+        scale = 2 * self.c * slope
+        scale = torch.where(scale > 0, scale, 1.0)
+        projected = torch.addcdiv(self.z, self.gradient, scale[:, None], value=-1)
+        projected.clamp_(self.box.lower, self.box.upper).sub_(self.z)
+        self.residual = _dot(projected, projected).sqrt()
+
+    def aim(self) -> None:
+        """Choose the next `trial` of every problem from its point, gradient and pairs."""
+        lower, upper = self.box.lower, self.box.upper
+        near = torch.clamp(0.5 * self.residual, max=1e-3 * self.box.width)[:, None]
+        held = (self.z <= lower + near) & (self.gradient > 0)
+        held |= (self.z >= upper - near) & (self.gradient < 0)
+        lost = self.rejections == self.config.max_rejections // 2
+        self.curvature.age *= ~lost[:, None]
+        self.direction = self.curvature.step(self.gradient, ~held, self.theta)
+        self.trial = torch.addcmul(self.z, self.t[:, None], self.direction).clamp_(lower, upper)
+
+    def finished(self) -> Bool[Tensor, " b"]:
+        """Which problems have converged, can no longer move, or have used up their evaluations."""
+        length = self.squared_length.sqrt()
+        config = self.config
+        return (
+            (self.residual <= (self.tolerance * length).clamp_min(config.pixel_tolerance))
+            | (self.stalls >= 3)
+            | (self.rejections >= config.max_rejections)
+            | (self.iterations >= config.max_iterations)
+        )
+
+    def change_c(self, rows: Tensor, c: Float[Tensor, " rows"]) -> None:
+        """Give `rows` a new c and go on from where they are, without a pass through the network."""
+        phi, slope = self._phi(self.squared_length[rows])
+        more = c - self.c[rows]
+        self.value[rows] += more * phi
+        change = 2 * more * slope
+        self.gradient[rows] += change[:, None] * (self.z[rows] - self.anchor[rows])
+        if self.penalty == "squared":
+            self.curvature.shift(rows, change)
+            self.theta[rows] = (self.theta[rows] + change).clamp_min(2 * c)
+        else:
+            self.curvature.forget(rows)
+        self.c[rows] = c
+        self._renew(rows)
+
+    def loss_and_gradient(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """ℓ and ∇ℓ, free of the penalty, at the accepted points of `rows`."""
+        phi, slope = self._phi(self.squared_length[rows])
+        away = self.z[rows] - self.anchor[rows]
+        pull = (2 * self.c[rows] * slope)[:, None] * away
+        return self.value[rows] - self.c[rows] * phi, self.gradient[rows] - pull
+
+    def restore(self, rows: Tensor, z: Tensor, loss: Tensor, gradient: Tensor) -> None:
+        """Put `rows` back at points whose ℓ and ∇ℓ are known, keeping c and the pairs."""
+        away = z - self.anchor[rows]
+        squared_length = _dot(away, away)
+        phi, slope = self._phi(squared_length)
+        self.z[rows] = z
+        self.squared_length[rows] = squared_length
+        self.value[rows] = loss + self.c[rows] * phi
+        self.gradient[rows] = gradient + (2 * self.c[rows] * slope)[:, None] * away
+        self._renew(rows)
+
+    def _phi(self, squared_length: Tensor) -> tuple[Tensor, Tensor]:
+        """The penalty φ(ρ²) = ρ² or ρ (smoothed at 0), and its derivative by ρ²."""
+        if self.penalty == "squared":
+            return squared_length, torch.ones_like(squared_length)
+        length = (squared_length + _NORM_SMOOTHING**2).sqrt()
+        return length, 0.5 / length
+
+
+@dataclass(frozen=True)
+class Minimum:
+    """Where each problem ended: its point, F there, the residual left, and the evaluations used."""
+
+    points: Float[Tensor, "b n"]
+    values: Float[Tensor, " b"]
+    residual: Float[Tensor, " b"]
+    evaluations: Int64[Tensor, " b"]
+
+
+def minimize_in_box(
+    evaluate: Evaluate,
+    start: Float[Tensor, "b n"],
+    box: Box,
+    config: DescentConfig | None = None,
+    *,
+    anchor: Float[Tensor, "b n"] | None = None,
+    c: Float[Tensor, " b"] | None = None,
+    penalty: Penalty = "squared",
+) -> Minimum:
+    """Minimise every row's ℓ(z) + c·φ(‖z − anchor‖²) over the box, from `start`.
+
+    `evaluate(points, rows)` gives the values (k,) and gradients (k, n) of the k problems `rows` at
+    `points`. A problem that is finished leaves the batch.
+    """
+    weight = start.new_zeros(len(start)) if c is None else c
+    centre = start if anchor is None else anchor
+    state = BoxDescent(centre, box.clamp(start), weight, box, config or DescentConfig(), penalty)
+    rows = torch.arange(len(start), device=start.device)
+    answer = Minimum(
+        start.clone(), torch.zeros_like(weight), torch.zeros_like(weight), torch.zeros_like(rows)
+    )
+    while len(rows):
+        state.consume(*evaluate(state.trial, rows))
+        over = state.finished()
+        if over.any():
+            ended = rows[over]
+            answer.points[ended] = state.z[over]
+            answer.values[ended] = state.value[over]
+            answer.residual[ended] = state.residual[over]
+            answer.evaluations[ended] = state.iterations[over]
+            left = (~over).nonzero()[:, 0]
+            rows = rows[left]
+            state.keep(left)
+        state.aim()
+    return answer
+
+
+def _dot(a: Float[Tensor, "b n"], b: Float[Tensor, "b n"]) -> Float[Tensor, " b"]:
+    """Inner product of each pair of rows."""
+    product: Tensor = torch.linalg.vecdot(a, b)
+    return product
