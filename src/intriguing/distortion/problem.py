@@ -1,0 +1,65 @@
+"""The classifier as the solvers see it: rows of pixels in; loss, gradient and margin out."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+from torch.nn import functional
+
+# Matrix products of few rows, and the last few values of an elementwise function, take other code
+# paths that round otherwise: with a multiple of this many rows an image's result does not depend on
+# the size of its batch.
+_ROWS = 16
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One forward and one backward pass: loss_f(z, l), its gradient, and l's secure margin."""
+
+    loss: Float[Tensor, " b"]
+    gradient: Float[Tensor, "b n"]
+    margin: Float[Tensor, " b"]
+
+
+class TargetedLoss:
+    """loss_f(z, l) of §4.1 for rows of pixels z and targets l: the cross-entropy of the logits."""
+
+    def __init__(self, model: nn.Module, image_shape: tuple[int, ...]) -> None:
+        self.model = model
+        self.image_shape = image_shape
+
+    def logits(self, z: Float[Tensor, "b n"]) -> Float[Tensor, "b k"]:
+        """Logits of rows of pixels, rounded alike whatever their number."""
+        missing = -len(z) % _ROWS
+        padded = torch.cat((z, z[:1].expand(missing, -1))) if missing else z
+        out: Tensor = self.model(padded.view(-1, *self.image_shape))
+        return out[: len(z)]
+
+    def __call__(self, z: Float[Tensor, "b n"], targets: Int64[Tensor, " b"]) -> Evaluation:
+        """Loss, gradient and margin at z, from one forward and one backward pass."""
+        with torch.enable_grad():
+            z = z.detach().requires_grad_()
+            logits = self.logits(z)
+            loss = functional.cross_entropy(logits, targets, reduction="none")
+            (gradient,) = torch.autograd.grad(loss.sum(), z)
+        return Evaluation(loss.detach(), gradient, secure_margin(logits.detach(), targets))
+
+
+def margin(logits: Float[Tensor, "b k"], targets: Int64[Tensor, " b"]) -> Float[Tensor, " b"]:
+    """How far the target's logit stands above the best other one; positive when it is predicted.
+
+    >>> margin(torch.tensor([[1.0, 3.0, 2.5]]), torch.tensor([1]))
+    tensor([0.5000])
+    """
+    wanted = logits.gather(1, targets[:, None])
+    others = logits.scatter(1, targets[:, None], -torch.inf)
+    return (wanted[:, 0] - others.amax(1)).nan_to_num(nan=-torch.inf)
+
+
+def secure_margin(
+    logits: Float[Tensor, "b k"], targets: Int64[Tensor, " b"]
+) -> Float[Tensor, " b"]:
+    """The margin less what rounding could take: what is positive stays so in any other batch."""
+    largest = logits.abs().amax(1).clamp_min(1)
+    return margin(logits, targets) - 100 * torch.finfo(logits.dtype).eps * largest
