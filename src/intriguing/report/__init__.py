@@ -1,0 +1,1 @@
+"""Reports drawn from a results folder alone: tables, figures, and one self-contained page."""

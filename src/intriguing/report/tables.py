@@ -1,0 +1,241 @@
+"""A table of the paper from its cells: in the terminal, as LaTeX and as CSV, beside the paper."""
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from rich import box
+from rich.table import Table as TerminalTable
+from rich.text import Text
+
+from intriguing.results.schema import Cell
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells of one table under their row and column names, both in the paper's order."""
+
+    name: str
+    title: str
+    corner: str
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    cells: dict[tuple[str, str], Cell]
+
+    def at(self, row: str, column: str) -> Cell | None:
+        """The cell, or None where the table has a hole."""
+        return self.cells.get((row, column))
+
+    @property
+    def has_paper(self) -> bool:
+        """Whether any cell has a published value to compare with."""
+        return any(cell.paper is not None for cell in self.cells.values())
+
+
+TITLES = {
+    "table1": ("Table 1. Error, and how little it takes to fool every image", "Network"),
+    "table2": ("Table 2. Cross-model generalization of adversarial examples", "Distorted for"),
+    "table3": ("Table 3. Networks trained on two disjoint halves, before distortion", "Network"),
+    "table4": ("Table 4. Cross-training-set generalization of adversarial examples", ""),
+    "attack": ("Minimum distortion", "Network"),
+    "transfer": ("Error each network makes on examples made for another", ""),
+    "train": ("Error of the trained network", "Network"),
+}
+
+
+def gather(cells: Iterable[Cell]) -> list[Table]:
+    """The tables these cells belong to, sorted by name, rows and columns in the paper's order."""
+    of_table: dict[str, list[Cell]] = {}
+    for cell in cells:
+        of_table.setdefault(cell.table, []).append(cell)
+    return [_table(name, members) for name, members in sorted(of_table.items())]
+
+
+def _table(name: str, cells: Sequence[Cell]) -> Table:
+    rows = dict.fromkeys(c.row for c in sorted(cells, key=lambda c: c.row_order))
+    columns = dict.fromkeys(c.column for c in sorted(cells, key=lambda c: c.column_order))
+    title, corner = TITLES.get(name, (name, ""))
+    by_place = {(cell.row, cell.column): cell for cell in cells}
+    return Table(name, title, corner, tuple(rows), tuple(columns), by_place)
+
+
+def number(value: float, unit: str) -> str:
+    """A value as the tables print it: "7.4 %" or "0.062".
+
+    >>> number(7.4, "%"), number(100.0, "%"), number(0.0616, "distortion")
+    ('7.4 %', '100 %', '0.0616')
+    """
+    if unit == "%":
+        return f"{value:.{_digits(value)}f} %"
+    return f"{value:.4f}"
+
+
+def paper_number(value: float, unit: str) -> str:
+    """A published value with no more digits than the paper gave.
+
+    >>> paper_number(1.64, "%"), paper_number(0.1, "distortion")
+    ('1.64 %', '0.1')
+    """
+    return f"{value:g} %" if unit == "%" else f"{value:g}"
+
+
+def interval(low: float | None, high: float | None, unit: str) -> str:
+    """ "7.2–7.6", without the unit; empty when there is none.
+
+    >>> interval(7.21, 7.6, "%"), interval(99.97, 100.0, "%"), interval(None, None, "%")
+    ('7.2–7.6', '99.97–100', '')
+    """
+    if low is None or high is None:
+        return ""
+    if unit == "%":
+        digits = max(_digits(low), _digits(high))
+        return "–".join(
+            f"{end:.0f}" if end in (0, 100) else f"{end:.{digits}f}" for end in (low, high)
+        )
+    return f"{low:.4f}–{high:.4f}"
+
+
+def _digits(percent: float) -> int:
+    """Two decimals near 0 and 100, where one would hide the interval; none where it is exact."""
+    if percent in (0.0, 100.0):
+        return 0
+    return 2 if percent < 2 or percent > 99 else 1
+
+
+def to_terminal(table: Table) -> TerminalTable:
+    """Each cell: ours, its 95 % interval, the paper's value, and the spread over seeds if any."""
+    drawn = TerminalTable(title=table.title, title_justify="left", box=box.SIMPLE_HEAD)
+    drawn.add_column(table.corner, no_wrap=False, min_width=12)
+    for column in table.columns:
+        drawn.add_column(column, justify="right", min_width=9)
+    for row in table.rows:
+        drawn.add_row(row, *(_terminal_cell(table.at(row, column)) for column in table.columns))
+    lines = ["ours, [95 % interval]"]
+    if table.has_paper:
+        lines.append("the paper's value in cyan")
+    if any(cell.seeds > 1 for cell in table.cells.values()):
+        lines.append("± the range over seeds")
+    drawn.caption = "; ".join(lines)
+    drawn.caption_justify = "left"
+    return drawn
+
+
+def _terminal_cell(cell: Cell | None) -> Text:
+    if cell is None:
+        return Text("–", style="dim")
+    text = Text(number(cell.ours, cell.unit), style="bold")
+    if span := interval(cell.low, cell.high, cell.unit):
+        text.append(f"\n[{span}]", style="not bold dim")
+    if cell.paper is not None:
+        text.append(f"\npaper {paper_number(cell.paper, cell.unit)}", style="not bold cyan")
+    if spread := seed_spread(cell):
+        text.append(f"\nseeds {spread}", style="not bold dim")
+    return text
+
+
+def seed_spread(cell: Cell) -> str:
+    """Smallest and largest value over the seeds; empty with a single seed."""
+    return interval(cell.seed_low, cell.seed_high, cell.unit) if cell.seeds > 1 else ""
+
+
+CSV_FIELDS = (
+    "table", "row", "column", "unit", "ours", "low", "high", "paper", "count", "total",
+    "seeds", "seed_low", "seed_high",
+)  # fmt: skip
+
+
+def to_csv(table: Table) -> str:
+    """One line a cell, numbers with every digit they have; an empty field is a missing value."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, CSV_FIELDS, lineterminator="\n")
+    writer.writeheader()
+    for cell in _in_order(table):
+        values = {field: getattr(cell, field) for field in CSV_FIELDS}
+        writer.writerow({field: "" if v is None else v for field, v in values.items()})
+    return text.getvalue()
+
+
+def _in_order(table: Table) -> list[Cell]:
+    return [
+        cell
+        for row in table.rows
+        for column in table.columns
+        if (cell := table.at(row, column)) is not None
+    ]
+
+
+def to_latex(table: Table) -> str:
+    """A booktabs table (needs \\usepackage{booktabs}); ours above, the paper's value under it."""
+    head = " & ".join(latex_escape(name) for name in (table.corner, *table.columns))
+    lines = [
+        "% \\usepackage{booktabs}",
+        "\\begin{table}",
+        "\\centering\\small",
+        f"\\begin{{tabular}}{{l{'r' * len(table.columns)}}}",
+        "\\toprule",
+        f"{head} \\\\",
+        "\\midrule",
+    ]
+    for row in table.rows:
+        cells = [table.at(row, column) for column in table.columns]
+        lines.append(f"{latex_escape(row)} & {' & '.join(_latex_ours(c) for c in cells)} \\\\")
+        if any(cell is not None and cell.paper is not None for cell in cells):
+            paper = " & ".join(_latex_paper(cell) for cell in cells)
+            lines.append(f"\\quad\\textit{{paper}} & {paper} \\\\")
+    lines += [
+        "\\bottomrule",
+        "\\end{tabular}",
+        f"\\caption{{{latex_escape(table.title)}}}",
+        f"\\label{{tab:{''.join(c for c in table.name if c.isalnum() or c == '-')}}}",
+        "\\end{table}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _latex_ours(cell: Cell | None) -> str:
+    if cell is None:
+        return "--"
+    span = interval(cell.low, cell.high, cell.unit)
+    shown = latex_escape(number(cell.ours, cell.unit))
+    return f"{shown} {{\\scriptsize[{latex_escape(span)}]}}" if span else shown
+
+
+def _latex_paper(cell: Cell | None) -> str:
+    if cell is None or cell.paper is None:
+        return ""
+    return f"\\textit{{{latex_escape(paper_number(cell.paper, cell.unit))}}}"
+
+
+LATEX = {
+    "\\": "\\textbackslash{}",
+    "&": "\\&",
+    "%": "\\%",
+    "$": "\\$",
+    "#": "\\#",
+    "_": "\\_",
+    "{": "\\{",
+    "}": "\\}",
+    "~": "\\textasciitilde{}",
+    "^": "\\textasciicircum{}",
+    "<": "\\textless{}",
+    ">": "\\textgreater{}",
+    "–": "--",
+    "−": "$-$",
+    "×": "$\\times$",
+    "λ": "$\\lambda$",
+    "σ": "$\\sigma$",
+    "±": "$\\pm$",
+    "′": "$'$",
+    "₁": "$_1$",
+    "₂": "$_2$",
+}
+
+
+def latex_escape(text: str) -> str:
+    """Text that LaTeX prints as it stands.
+
+    >>> print(latex_escape("FC10_a 5 % & {x}"))
+    FC10\\_a 5 \\% \\& \\{x\\}
+    """
+    return "".join(LATEX.get(character, character) for character in text)
