@@ -1,0 +1,124 @@
+"""How every figure looks, and how it becomes PNG, SVG, or SVG inside the page."""
+
+import io
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+INK, MUTED, GRID = "#1d2531", "#5d6674", "#d8dbe0"
+SERIES = ("#0b6fae", "#d2571c", "#0a8f68", "#b3569a", "#b98207", "#5a6acf", "#7a8b1f", "#8a5a3c")
+MARKERS = ("o", "s", "D", "^", "v", "P", "X", "h")
+
+STYLE: Any = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 9,
+    "text.color": INK,
+    "axes.edgecolor": MUTED,
+    "axes.labelcolor": INK,
+    "axes.linewidth": 0.7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "axes.titleweight": "bold",
+    "axes.axisbelow": True,
+    "axes.facecolor": "none",
+    "axes.grid": True,
+    "grid.color": GRID,
+    "grid.linewidth": 0.6,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.major.width": 0.7,
+    "ytick.major.width": 0.7,
+    "legend.frameon": False,
+    "legend.fontsize": 8.5,
+    "lines.linewidth": 1.8,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "intriguing",
+}
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure with its title, what it shows in words, and the files it was drawn from."""
+
+    name: str
+    title: str
+    caption: str
+    description: str
+    sources: tuple[str, ...]
+    draw: Callable[[], Figure]
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Draw with the report's fonts, colours and lines."""
+    with mpl.rc_context(STYLE):
+        yield
+
+
+def axes(width: float, height: float, columns: int = 1, **keywords: Any) -> tuple[Figure, Any]:
+    """A figure of so many inches that never touches a window system, and its axes."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, figure.subplots(1, columns, **keywords)
+
+
+def bare(axis: Axes) -> None:
+    """No frame, ticks or grid: the axis holds a picture."""
+    axis.set_xticks([])
+    axis.set_yticks([])
+    axis.grid(False)
+    for spine in axis.spines.values():
+        spine.set_visible(False)
+
+
+def png(figure: Figure, dpi: int = 180) -> bytes:
+    """The figure as PNG on white."""
+    return _saved(figure, "png", dpi=dpi, facecolor="white")
+
+
+def svg(figure: Figure) -> str:
+    """The figure as an SVG file on white, the same bytes each time."""
+    return _saved(
+        figure, "svg", facecolor="white", metadata={"Date": None, "Creator": None}
+    ).decode()
+
+
+def inline_svg(figure: Figure, name: str, description: str) -> str:
+    """The figure as an <svg> element of a page: the page's text colour and font, ids of its own."""
+    text = _saved(figure, "svg", transparent=True, metadata={"Date": None, "Creator": None})
+    drawn = re.sub(r"<metadata>.*?</metadata>", "", text.decode(), flags=re.DOTALL)
+    drawn = drawn[drawn.index("<svg") :]
+    head, body = drawn.split(">", 1)
+    view = re.search(r'viewBox="([^"]*)"', head)
+    width = float(view.group(1).split()[2]) if view else 600.0
+    for colour, variable in ((INK, "--ink"), (MUTED, "--muted"), (GRID, "--rule")):
+        body = body.replace(colour, f"var({variable})")
+    body = body.replace("'DejaVu Sans'", "var(--sans)")
+    body = re.sub(r'\bid="', f'id="{name}-', body)
+    body = body.replace("url(#", f"url(#{name}-").replace('href="#', f'href="#{name}-')
+    return (
+        f'<svg role="img" aria-label="{_attribute(description)}" viewBox="'
+        f'{view.group(1) if view else "0 0 600 400"}" style="max-width:{width * 4 / 3:.0f}px">'
+        f"{body}"
+    )
+
+
+def _saved(figure: Figure, kind: str, **keywords: Any) -> bytes:
+    buffer = io.BytesIO()
+    with style():
+        figure.savefig(buffer, format=kind, **keywords)
+    return buffer.getvalue()
+
+
+def _attribute(text: str) -> str:
+    return text.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
