@@ -1,0 +1,160 @@
+"""The headline of a report, in figures and in sentences, from its tables and images."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from intriguing.report.contents import Contents
+from intriguing.report.tables import Table, number, paper_number
+from intriguing.results.schema import Cell
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One number worth remembering, what it is, and what to compare it with."""
+
+    value: str
+    label: str
+    beside: str = ""
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What the reader should take away."""
+
+    tiles: tuple[Tile, ...]
+    sentences: tuple[str, ...]
+
+
+def findings(contents: Contents) -> Findings:
+    """The headline findings of a run of any kind; empty where nothing was measured."""
+    parts = [_fooled(contents), _distortions(contents)]
+    parts += [_transfer(contents.tables.get(name)) for name in ("table2", "table4", "transfer")]
+    return Findings(
+        tuple(tile for part in parts for tile in part.tiles),
+        tuple(sentence for part in parts for sentence in part.sentences),
+    )
+
+
+NOTHING = Findings((), ())
+
+
+def _fooled(contents: Contents) -> Findings:
+    success = contents.images["success"]
+    if not len(success):
+        return NOTHING
+    networks = len(set(contents.images["network"]))
+    share = 100.0 * float(success.mean())
+    failed = int((~success).sum())
+    every = f"{networks} networks" if networks > 1 else "one network"
+    sentence = (
+        f"An adversarial example was found for every one of the {len(success):,} attacked images "
+        f"({every}); each was checked again by a plain forward pass inside the box."
+        if failed == 0
+        else f"An adversarial example was found for {len(success) - failed:,} of "
+        f"{len(success):,} attacked images ({every}); {failed:,} have none."
+    )
+    shown = "100 %" if failed == 0 else f"{min(share, 99.99):.2f} %"
+    return Findings((Tile(shown, "of attacked images fooled", f"{len(success):,} images"),), (
+        sentence,
+    ))  # fmt: skip
+
+
+def _distortions(contents: Contents) -> Findings:
+    table = contents.tables.get("table1") or contents.tables.get("attack")
+    cells = [c for c in table.cells.values() if c.unit == "distortion"] if table else []
+    if not cells:
+        return NOTHING
+    least, most = (f(cells, key=lambda c: c.ours) for f in (min, max))
+    tiles = [_distortion_tile(least)] if table and table.name == "table1" else [
+        Tile(number(c.ours, c.unit), c.column.lower(), f"95 %: {c.low:.4f}–{c.high:.4f}")
+        for c in cells
+    ]  # fmt: skip
+    sentences = []
+    if len(cells) > 1 and table and table.name == "table1":
+        sentences.append(
+            f"The change that does it is small: from {least.ours:.3f} ({least.row}) to "
+            f"{most.ours:.3f} ({most.row}) in root mean square per pixel, where a pixel runs from "
+            "0 to 1."
+        )
+    ratios = [(c.ours / c.paper, c.row) for c in cells if c.paper]
+    if ratios:
+        low, high = min(ratios), max(ratios)
+        sentences.append(
+            f"Beside the paper's averages ours are {_relative(low[0])} ({low[1]}) to "
+            f"{_relative(high[0])} ({high[1]})."
+        )
+    return Findings(tuple(tiles), tuple(sentences))
+
+
+def _distortion_tile(cell: Cell) -> Tile:
+    beside = f"paper {paper_number(cell.paper, cell.unit)}" if cell.paper is not None else ""
+    return Tile(f"{cell.ours:.3f}", f"distortion is enough for {cell.row}", beside)
+
+
+def _relative(ratio: float) -> str:
+    percent = 100.0 * (ratio - 1.0)
+    if abs(percent) < 0.5:
+        return "equal"
+    return f"{abs(percent):.0f} % {'larger' if percent > 0 else 'smaller'}"
+
+
+def _transfer(table: Table | None) -> Findings:
+    cells = transferred(table) if table else []
+    if table is None or not cells:
+        return NOTHING
+    heading = table.title.split(".")[0]
+    ours = float(np.mean([c.ours for c in cells]))
+    tiles, sentences = [], []
+    noise = [c for c in table.cells.values() if c.unit == "%" and is_noise(c)]
+    least = min((c.row for c in noise), default="", key=lambda row: _noise_mean(noise, row))
+    against = f", against {_noise_mean(noise, least):.1f} % under {least}" if noise else ""
+    sentences.append(
+        f"{heading}: examples made for one network are misclassified by another in {ours:.1f} % "
+        f"of cases on average over {len(cells)} pairs{against}."
+    )
+    compared = [c for c in cells if c.paper is not None]
+    if len(compared) > 2:
+        rank = correlation(compared)
+        paper = float(np.mean([c.paper for c in compared]))
+        sentences[-1] = sentences[-1].removesuffix(".") + f"; the paper's average is {paper:.1f} %."
+        tiles.append(
+            Tile(
+                f"ρ = {rank:.2f}",
+                f"rank agreement with {heading}",
+                f"Spearman, {len(compared)} cells off the diagonal",
+            )
+        )
+    else:
+        tiles.append(Tile(f"{ours:.1f} %", "fooled by another network's examples", "on average"))
+    return Findings(tuple(tiles), tuple(sentences))
+
+
+def correlation(cells: list[Cell]) -> float:
+    """Spearman's rank correlation of ours with the paper's values."""
+    return float(stats.spearmanr([c.ours for c in cells], [c.paper for c in cells]).statistic)
+
+
+def transferred(table: Table) -> list[Cell]:
+    """Error cells of examples made for one network and shown to another: off the diagonal."""
+    return [
+        cell
+        for cell in table.cells.values()
+        if cell.unit == "%" and not is_noise(cell) and not on_diagonal(cell)
+    ]
+
+
+def on_diagonal(cell: Cell) -> bool:
+    """Whether the row's examples were made for the column's own network."""
+    made_for = cell.row.removeprefix("Distorted for ")
+    return made_for == cell.column or made_for.startswith(f"{cell.column} ")
+
+
+def is_noise(cell: Cell) -> bool:
+    """Whether the row is random noise rather than adversarial examples."""
+    return "noise" in cell.row.lower()
+
+
+def _noise_mean(noise: list[Cell], row: str) -> float:
+    return float(np.mean([c.ours for c in noise if c.row == row]))

@@ -1,0 +1,151 @@
+"""One self-contained page, and the files of every table and figure, from a results folder alone."""
+
+import base64
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from intriguing.files import write_whole
+from intriguing.report import tables
+from intriguing.report.contents import Contents, read_contents
+from intriguing.report.findings import findings, is_noise, on_diagonal
+from intriguing.report.ink import Drawing, inline_svg, png, svg
+from intriguing.report.sections import sections
+from intriguing.report.tables import Table
+from intriguing.results.schema import Cell, RunRecord
+
+
+@dataclass(frozen=True)
+class TableBlock:
+    """A table with its downloads, as the template shows it."""
+
+    table: Table
+    csv: Markup
+    latex: Markup
+    kind: str = "table"
+
+
+@dataclass(frozen=True)
+class FigureBlock:
+    """A figure as the template shows it."""
+
+    drawing: Drawing
+    picture: Markup
+    kind: str = "figure"
+
+
+def draw_report(folder: Path) -> Path:
+    """Draw report/ in a results folder: index.html, tables/*.tex *.csv, figures/*.png *.svg.
+
+    Returns:
+        The path of the page, which loads nothing and may be sent to anybody.
+
+    Raises:
+        InputError: If `folder` is no results folder, damaged, or of another schema version.
+    """
+    contents = read_contents(folder)
+    report = folder / "report"
+    drawn = [
+        (section, [_block(block, report) for block in section.blocks])
+        for section in sections(contents)
+    ]
+    page = report / "index.html"
+    write_whole(page, _render(contents, drawn))
+    return page
+
+
+def _block(block: Table | Drawing, report: Path) -> TableBlock | FigureBlock:
+    return _table_block(block, report) if isinstance(block, Table) else _figure_block(block, report)
+
+
+def _table_block(table: Table, report: Path) -> TableBlock:
+    csv, latex = tables.to_csv(table), tables.to_latex(table)
+    write_whole(report / "tables" / f"{table.name}.csv", csv)
+    write_whole(report / "tables" / f"{table.name}.tex", latex)
+    return TableBlock(table, _data_uri("text/csv", csv), _data_uri("application/x-tex", latex))
+
+
+def _figure_block(drawing: Drawing, report: Path) -> FigureBlock:
+    figure = drawing.draw()
+    write_whole(report / "figures" / f"{drawing.name}.svg", svg(figure))
+    write_whole(report / "figures" / f"{drawing.name}.png", png(figure))
+    return FigureBlock(drawing, Markup(inline_svg(figure, drawing.name, drawing.description)))
+
+
+def _render(contents: Contents, drawn: list[Any]) -> str:
+    environment = Environment(
+        loader=PackageLoader("intriguing.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "interval": tables.interval,
+        "number": tables.number,
+        "paper_number": tables.paper_number,
+        "seed_spread": tables.seed_spread,
+        "shade": shade,
+        "duration": duration,
+    }
+    environment.tests |= {"noise": is_noise, "own": on_diagonal}
+    run = contents.run
+    return environment.get_template("report.html.j2").render(
+        run=run,
+        title=_title(run),
+        subtitle=_subtitle(run),
+        findings=findings(contents),
+        sections=drawn,
+        statuses=contents.statuses(),
+        seconds=sum(stage.wall_seconds for stage in run.stages),
+        forward=sum(stage.forward_passes for stage in run.stages),
+        backward=sum(stage.backward_passes for stage in run.stages),
+    )
+
+
+def shade(cell: Cell) -> str:
+    """CSS of how far ours is from the paper's: full colour at 25 points, or a quarter off."""
+    if cell.paper is None:
+        return ""
+    difference = cell.ours - cell.paper
+    scale = 25.0 if cell.unit == "%" else 0.25 * max(cell.paper, 1e-9)
+    depth = min(abs(difference) / scale, 1.0)
+    return f"--tint: var(--{'over' if difference > 0 else 'under'}); --depth: {55 * depth:.0f}%"
+
+
+def duration(seconds: float) -> str:
+    """A time as people say it.
+
+    >>> duration(42.4), duration(183), duration(7380)
+    ('42 s', '3 min 3 s', '2 h 3 min')
+    """
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s" if seconds >= 10 else f"{seconds:.1f} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def _title(run: RunRecord) -> str:
+    names = " and ".join(dict.fromkeys(model.name for model in run.models))
+    return {
+        "reproduce": "Intriguing properties of neural networks, reproduced on MNIST",
+        "attack": f"How close is {names or 'the network'} to being fooled?",
+        "transfer": "Does what fools one network fool another?",
+        "train": f"Training {names or 'a network'}",
+    }[run.kind]
+
+
+def _subtitle(run: RunRecord) -> str:
+    data = ", ".join(f"{record.name} ({record.images:,} images)" for record in run.data)
+    scale = f"scale “{run.config['scale']}”" if "scale" in run.config else ""
+    seeds = f"{'seed' if len(run.seeds) == 1 else 'seeds'} {', '.join(map(str, run.seeds))}"
+    return " · ".join(part for part in (data, scale, seeds) if part)
+
+
+def _data_uri(media: str, text: str) -> Markup:
+    return Markup(f"data:{media};charset=utf-8;base64,{base64.b64encode(text.encode()).decode()}")

@@ -1,0 +1,243 @@
+"""The sections of a report for each kind of run; a new analysis adds one function here."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+
+from intriguing.report import charts
+from intriguing.report.contents import Contents, TensorFile, panel
+from intriguing.report.figures import as_pictures, figure7, filters, gallery
+from intriguing.report.findings import correlation, transferred
+from intriguing.report.ink import Drawing
+from intriguing.report.tables import Table
+
+CELLS, IMAGES = "rows/cells.parquet", "rows/images.parquet"
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading, a paragraph of words, then tables and figures."""
+
+    anchor: str
+    title: str
+    words: str
+    blocks: tuple[Table | Drawing, ...]
+
+
+Part: TypeAlias = Callable[[Contents], Section]
+
+
+def sections(contents: Contents) -> list[Section]:
+    """The sections of this kind of run that have something to show."""
+    drawn = [part(contents) for part in PARTS[contents.run.kind]]
+    return [section for section in drawn if section.blocks]
+
+
+def _closeness(contents: Contents) -> Section:
+    table = contents.tables.get("table1")
+    return Section(
+        "distortion",
+        "How little it takes",
+        "Every image is moved, by as little as the search can find, until the network calls it a "
+        "randomly chosen wrong class. Distortion is the root mean square change of a pixel.",
+        (*_present(table), *_bars(table), *_curves(contents)),
+    )
+
+
+def _figure7(contents: Contents) -> Section:
+    files = [f for f in contents.of_kind("panel") if _figure(f) == "figure7"]
+    words = "Odd columns are original images, even columns their distorted counterparts."
+    if not files:
+        return Section("figure7", "", "", ())
+    captions = [f.metadata["caption"] for f in files if "caption" in f.metadata]
+    drawing = Drawing(
+        "figure7",
+        "Figure 7. Adversarial examples beside random distortion",
+        " ".join([words, *captions]),
+        "Grids of handwritten digits, originals in odd and distorted in even columns: "
+        + ", ".join(panel(f).title for f in files),
+        tuple(f"tensors/{f.name}.safetensors" for f in files),
+        lambda: figure7([panel(f) for f in files]),
+    )
+    return Section("figure7", "What it looks like", "", (drawing,))
+
+
+def _figure(file: TensorFile) -> str:
+    return file.metadata.get("figure", "figure7")
+
+
+def _across_networks(contents: Contents) -> Section:
+    return Section(
+        "networks",
+        "Across networks",
+        "Examples made for the network of the row are shown to the network of the column. A cell "
+        "is the share it misclassifies; the rows of noise say what random distortion does.",
+        _with_heatmap(contents, "table2"),
+    )
+
+
+def _across_training_sets(contents: Contents) -> Section:
+    table3 = contents.tables.get("table3")
+    return Section(
+        "training-sets",
+        "Across training sets",
+        "Two networks learn from one half of the training images, P₁, and one from the other, P₂. "
+        "Test images distorted for one are shown to all, as they are and amplified.",
+        (*_present(table3), *_with_heatmap(contents, "table4")),
+    )
+
+
+def _agreement(contents: Contents) -> Section:
+    tables = [t for t in contents.tables.values() if t.has_paper]
+    if not tables:
+        return Section("agreement", "", "", ())
+    ranks = [
+        f"{correlation(cells):.2f} for {table.title.split('.')[0]} ({len(cells)} cells)"
+        for table in tables
+        if len(cells := [c for c in transferred(table) if c.paper is not None]) > 2
+        and table.name in ("table2", "table4")
+    ]
+    drawing = Drawing(
+        "agreement",
+        "Every error cell, ours against the paper's",
+        "Lines are 95 % intervals; axes are linear below 2 % and logarithmic above."
+        + (f" Spearman's ρ off the diagonal: {', '.join(ranks)}." if ranks else ""),
+        "Scatter of our error cells against the paper's with the line of equality",
+        (CELLS,),
+        lambda: charts.scatter(tables),
+    )
+    return Section("agreement", "Agreement with the paper", "", (drawing,))
+
+
+def _filters(contents: Contents) -> Section:
+    drawings = tuple(_filter_drawing(file) for file in contents.of_kind("filters"))
+    return Section("filters", "First-layer filters", "", drawings)
+
+
+def _filter_drawing(file: TensorFile) -> Drawing:
+    weights = as_pictures(file.tensors["filters"])
+    shown = min(len(weights), 200)
+    return Drawing(
+        file.name,
+        file.metadata.get("title", "First-layer filters"),
+        f"The {shown} of {len(weights)} with the largest norm; grey is zero, white positive.",
+        f"Grid of {shown} first-layer filters",
+        (f"tensors/{file.name}.safetensors",),
+        lambda: filters(weights, shown),
+    )
+
+
+def _attack(contents: Contents) -> Section:
+    return Section(
+        "distortion",
+        "How close the images are to being misread",
+        "Each image is moved by as little as the search can find until the network calls it the "
+        "target. Distortion is the root mean square change of a pixel.",
+        (*_present(contents.tables.get("attack")), *_curves(contents)),
+    )
+
+
+def _gallery(contents: Contents) -> Section:
+    drawings = tuple(_gallery_drawing(file) for file in contents.of_kind("gallery"))
+    return Section("pictures", "What it looks like", "", drawings)
+
+
+def _gallery_drawing(file: TensorFile) -> Drawing:
+    return Drawing(
+        file.name,
+        file.metadata.get("title", "The first images"),
+        "Not chosen: the first images attacked. Under each, its class, then what the network says "
+        "of the adversarial image.",
+        "Original images, differences magnified ten times, and adversarial images",
+        (f"tensors/{file.name}.safetensors",),
+        lambda: gallery(panel(file)),
+    )
+
+
+def _transfer(contents: Contents) -> Section:
+    return Section(
+        "transfer",
+        "Do other networks fall for it?",
+        "Examples made for the network of the row are shown to the network of the column. A cell "
+        "is the share it misclassifies.",
+        _with_heatmap(contents, "transfer"),
+    )
+
+
+def _training(contents: Contents) -> Section:
+    histories = {
+        f"{model.name}, seed {model.seed}": [h for h in model.training["history"] if h > 0]
+        for model in contents.run.models
+        if len(model.training.get("history") or ()) > 1
+    }
+    drawing = Drawing(
+        "objective",
+        "Training objective",
+        "Full-batch L-BFGS; the objective is the mean cross entropy plus weight decay.",
+        "The training objective falling with the iterations",
+        ("run.json",),
+        lambda: charts.objectives(histories),
+    )
+    curves = (drawing,) if histories else ()
+    return Section("training", "Training", "", (*_present(contents.tables.get("train")), *curves))
+
+
+PARTS: dict[str, tuple[Part, ...]] = {
+    "reproduce": (
+        _closeness, _figure7, _across_networks, _across_training_sets, _agreement, _filters,
+    ),
+    "attack": (_attack, _gallery),
+    "transfer": (_transfer, _attack, _gallery),
+    "train": (_training, _filters),
+}  # fmt: skip
+
+
+def _present(table: Table | None) -> Sequence[Table]:
+    return () if table is None else (table,)
+
+
+def _with_heatmap(contents: Contents, name: str) -> tuple[Table | Drawing, ...]:
+    table = contents.tables.get(name)
+    if table is None:
+        return ()
+    drawing = Drawing(
+        f"{name}-heatmap",
+        f"{table.title.split('.')[0]} as a picture",
+        "Error in percent; the darker, the more images are misclassified.",
+        f"Heat map of {table.title}",
+        (CELLS,),
+        lambda: charts.heatmaps(table),
+    )
+    return table, drawing
+
+
+def _bars(table: Table | None) -> Sequence[Drawing]:
+    cells = [c for c in table.cells.values() if c.unit == "distortion"] if table else []
+    if len(cells) < 2:
+        return ()
+    drawing = Drawing(
+        "distortion-bars",
+        "Average minimum distortion",
+        "A line joins ours to the paper's.",
+        "Average minimum distortion of each network, ours and the paper's",
+        (CELLS,),
+        lambda: charts.distortion_bars(cells),
+    )
+    return (drawing,)
+
+
+def _curves(contents: Contents) -> Sequence[Drawing]:
+    distortions = contents.distortions()
+    if not any(np.isfinite(values).any() for values in distortions.values()):
+        return ()
+    drawing = Drawing(
+        "distortion-curves",
+        "How many images a distortion fools",
+        "For each network, the share of images whose adversarial example lies within a distortion.",
+        "Cumulative share of images fooled against distortion, one curve a network",
+        (IMAGES,),
+        lambda: charts.distortion_curves(distortions),
+    )
+    return (drawing,)
