@@ -1,0 +1,125 @@
+"""What this package asks of a classifier, checked before any work starts."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from intriguing.errors import InputError
+
+_PROBES = 16
+
+
+class Normalized(nn.Module):
+    """A network that expects (x − mean) / std, given images in [0, 1] instead.
+
+    Distortions are measured on the images, so normalisation belongs to the network.
+
+    Args:
+        model: The network.
+        mean: One value for each channel.
+        std: One value for each channel.
+
+    >>> Normalized(nn.Flatten(), mean=[0.5], std=[0.25])(torch.ones(1, 1, 1, 2))
+    tensor([[2., 2.]])
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, model: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        if len(mean) != len(std) or not all(value > 0 for value in std):
+            raise InputError(f"mean {mean} and std {std} need one value a channel, std above 0")
+        self.model = model
+        self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(-1, 1, 1), persistent=False)
+        self.train(model.training)
+
+    def forward(self, images: Float[Tensor, "batch channel height width"]) -> Tensor:
+        """The network's logits of the normalised images."""
+        logits: Tensor = self.model((images - self.mean) / self.std)
+        return logits
+
+
+def check_classifier(
+    model: nn.Module,
+    images: Float[Tensor, "batch ..."],
+    labels: Int64[Tensor, " batch"] | None = None,
+) -> int:
+    """Number of classes of a usable classifier: evaluation mode, finite logits, one row an image.
+
+    Args:
+        model: Any module from images to logits.
+        images: What it is going to be asked about; the first few are tried.
+        labels: Their classes, if the caller relies on any.
+
+    Raises:
+        InputError: If the model is in training mode, does not take these images, gives something
+            other than finite logits of shape (batch, classes), gives probabilities, or has fewer
+            classes than the labels.
+
+    >>> model = nn.Sequential(nn.Flatten(), nn.Linear(4, 3)).eval()
+    >>> check_classifier(model, torch.rand(2, 1, 2, 2))
+    3
+    """
+    if model.training:
+        raise InputError("the model is in training mode; call model.eval() first")
+    if not len(images):
+        raise InputError("there are no images; give at least one")
+    probes = images[:_PROBES]
+    logits = _try(model, probes)
+    if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(probes):
+        got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+        raise InputError(
+            f"the model maps images of shape {tuple(probes.shape)} to {got}; "
+            f"it must give logits of shape ({len(probes)}, classes)"
+        )
+    if not logits.isfinite().all():
+        raise InputError(
+            "the model gives NaN or infinite logits; check its weights and that the images are in "
+            "the range it was trained on"
+        )
+    if _probabilities(logits):
+        raise InputError(
+            "the model gives probabilities, not logits; remove its final softmax, or wrap it so "
+            "that it returns their logarithm"
+        )
+    classes = logits.shape[1]
+    if labels is not None and len(labels):
+        low, high = int(labels.min()), int(labels.max())
+        if low < 0 or high >= classes:
+            raise InputError(
+                f"labels run from {low} to {high} but the model has {classes} classes; "
+                f"labels must be 0 … {classes - 1}"
+            )
+    return classes
+
+
+def _try(model: nn.Module, probes: Tensor) -> object:
+    """The model's answer to `probes`; InputError showing both shapes when it does not fit."""
+    try:
+        with torch.no_grad():
+            return model(probes)
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        own = next(model.parameters(), probes)
+        if (own.device, own.dtype) != (probes.device, probes.dtype):
+            raise InputError(
+                f"the images are {probes.dtype} on {probes.device}, the model {own.dtype} on "
+                f"{own.device}; move the images: images.to(device, dtype)"
+            ) from error
+        weight = next((tuple(p.shape) for p in model.parameters() if p.ndim > 1), None)
+        raise InputError(
+            f"the model does not take images of shape {tuple(probes.shape)} (its first weight has "
+            f"shape {weight}): {str(error).splitlines()[0]}; give it images of the size it was "
+            "made for"
+        ) from error
+
+
+def _probabilities(logits: Tensor) -> bool:
+    """Whether every row is a distribution; too few rows could be one by chance and do not count."""
+    if len(logits) < 2 or logits.shape[1] < 2:
+        return False
+    near = (logits.sum(1) - 1).abs().max() < 1e-4
+    return bool(near and logits.min() >= 0 and logits.max() <= 1)
