@@ -1,0 +1,80 @@
+"""Error of several networks on several sets of images, as in Tables 2 and 4."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from intriguing.errors import InputError
+from intriguing.measures import wilson_interval
+
+Batches: TypeAlias = Iterable[tuple[Tensor, Tensor]]
+"""Images and their true labels, piece by piece, so that a set need not be in memory at once."""
+
+
+@dataclass(frozen=True)
+class ErrorCount:
+    """How many of `total` images a network misclassifies."""
+
+    count: int
+    total: int
+
+    @property
+    def rate(self) -> float:
+        """The error, a fraction; NaN of no images."""
+        return self.count / self.total if self.total else float("nan")
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 % Wilson interval of the error."""
+        return wilson_interval(self.count, self.total)
+
+    def __add__(self, other: "ErrorCount") -> "ErrorCount":
+        return ErrorCount(self.count + other.count, self.total + other.total)
+
+
+def error_matrix(
+    models: Mapping[str, nn.Module], sets: Mapping[str, Batches], batch_size: int = 10_000
+) -> dict[tuple[str, str], ErrorCount]:
+    """Error of each model (a column of Tables 2 and 4) on each set of images (a row).
+
+    Args:
+        models: Classifiers in evaluation mode, by column name; each keeps its device and dtype.
+        sets: Pairs of images and labels, by row name; every set is read once, in order.
+        batch_size: At most so many images pass through a model together.
+
+    Returns:
+        The count for every (row, column).
+
+    >>> even = [(torch.eye(2), torch.tensor([0, 0]))]
+    >>> error_matrix({"identity": nn.Identity().eval()}, {"even": even})
+    {('even', 'identity'): ErrorCount(count=1, total=2)}
+    """
+    if training := [name for name, model in models.items() if model.training]:
+        raise InputError(f"{', '.join(training)} is in training mode; call model.eval() first")
+    return {
+        (row, column): count
+        for row, batches in sets.items()
+        for column, count in count_errors(models, batches, batch_size).items()
+    }
+
+
+@torch.no_grad()
+def count_errors(
+    models: Mapping[str, nn.Module], batches: Batches, batch_size: int = 10_000
+) -> dict[str, ErrorCount]:
+    """Error of each model on one set of images; see `error_matrix`."""
+    counts = dict.fromkeys(models, ErrorCount(0, 0))
+    for images, labels in batches:
+        if len(images) != len(labels):
+            raise InputError(f"{len(images)} images and {len(labels)} labels; give as many")
+        for start in range(0, len(images), batch_size):
+            x, truth = images[start : start + batch_size], labels[start : start + batch_size]
+            for name, model in models.items():
+                like = next(model.parameters(), x)
+                predicted = model(x.to(like.device, like.dtype)).argmax(1)
+                wrong = int((predicted != truth.to(like.device)).sum())
+                counts[name] += ErrorCount(wrong, len(x))
+    return counts
