@@ -114,7 +114,7 @@ class Cell:
 class ImageRow:
     """What became of one image attacked for one network; l2 in pixel units.
 
-    Distortion, l2 and c of an image whose adversarial was not found are NaN.
+    Distortion and l2 of an image whose adversarial was not found are infinite.
     """
 
     network: str

@@ -1,0 +1,1 @@
+"""Running an analysis over many images in shards that survive the process."""

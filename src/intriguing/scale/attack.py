@@ -1,0 +1,154 @@
+"""Minimum distortions of a whole image set, in shards: any size, any number of interruptions."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor, nn
+
+from intriguing.data.dataset import ImageSet
+from intriguing.distortion.inputs import check_images
+from intriguing.distortion.minimum import minimum_distortion
+from intriguing.distortion.penalty import PaperConfig
+from intriguing.distortion.targets import check_targets
+from intriguing.measures import UNIT_BOX, Box, ProgressCallback
+from intriguing.models.classifier import check_classifier
+from intriguing.models.weights import model_sha256
+from intriguing.scale.shards import Shards, run_in_shards
+
+SHARD_SIZE = 2000
+"""Images in a shard on a CPU: what an interruption can cost is half a minute."""
+
+_COLUMNS = (
+    "adversarial", "distortion", "l2", "success", "status", "targets", "c", "forward_passes",
+    "backward_passes",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Attacked:
+    """Minimum distortions of an image set that stay on disk; columns as in `Distortions`.
+
+    Attributes:
+        images: The originals.
+        shards: Where the results are.
+    """
+
+    images: ImageSet
+    shards: Shards
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @cached_property
+    def distortion(self) -> Float[Tensor, " image"]:
+        """sqrt(mean r²) of each image; infinite where nothing was found."""
+        return self.shards.column("distortion")
+
+    @cached_property
+    def success(self) -> Bool[Tensor, " image"]:
+        """Whether an adversarial image was found."""
+        return self.shards.column("success")
+
+    @cached_property
+    def status(self) -> Int64[Tensor, " image"]:
+        """Codes of `Status`."""
+        return self.shards.column("status")
+
+    @cached_property
+    def forward_passes(self) -> Int64[Tensor, " image"]:
+        """What each image cost."""
+        return self.shards.column("forward_passes")
+
+    @cached_property
+    def backward_passes(self) -> Int64[Tensor, " image"]:
+        """What each image cost."""
+        return self.shards.column("backward_passes")
+
+    @property
+    def mean(self) -> float:
+        """Average distortion of the images for which an adversarial image was found."""
+        return float(self.distortion[self.success].double().mean())
+
+    def parts(self) -> Iterator[tuple[ImageSet, dict[str, Tensor]]]:
+        """The images and their results, one shard in memory at a time."""
+        for items, columns in zip(self.shards.slices, self.shards, strict=True):
+            yield self.images.subset(torch.arange(items.start, items.stop)), columns
+
+    def found(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Originals x, adversarial images x′ and true labels, where found, shard by shard."""
+        for images, columns in self.parts():
+            kept = columns["success"]
+            yield images.images[kept], columns["adversarial"][kept], images.labels[kept]
+
+
+def attack_in_shards(
+    model: nn.Module,
+    images: ImageSet,
+    targets: Int64[Tensor, " image"],
+    folder: Path,
+    *,
+    shard_size: int = SHARD_SIZE,
+    method: str = "paper",
+    config: PaperConfig | None = None,
+    box: Box = UNIT_BOX,
+    levels: int | None = None,
+    batch_size: int | None = None,
+    stage: str = "minimum distortion",
+    progress: ProgressCallback | None = None,
+) -> Attacked:
+    """`minimum_distortion` of every image, written to `folder` shard by shard.
+
+    The same call after an interruption computes only the shards that are missing, and so ends
+    with the same results.  Shards of another model, other images, targets or settings are never
+    used.
+
+    Args:
+        model: Any classifier in evaluation mode; its device and dtype are used.
+        images: The set.
+        targets: A wrong class an image, drawn for the whole set (see `choose_targets`).
+        folder: For the shards of this model on this set.
+        shard_size: Images in a shard.
+        method, config, box, levels, batch_size: As in `minimum_distortion`.
+        stage: How progress calls this.
+        progress: Called with the number of finished images.
+
+    Raises:
+        InputError: As `minimum_distortion`, before any work.
+    """
+    check_images(images.images, box)
+    like = next(model.parameters(), images.images)
+    classes = check_classifier(model, images.images[:8].to(like.device, like.dtype), images.labels)
+    targets = check_targets(targets.cpu(), images.labels.cpu(), classes)
+    identity = {
+        "model": model_sha256(model),
+        "dtype": str(like.dtype),
+        "device": like.device.type,
+        "data": images.sha256,
+        "targets": hashlib.sha256(targets.numpy().tobytes()).hexdigest(),
+        "settings": repr((method, config or PaperConfig(), box, levels, batch_size)),
+    }
+
+    def compute(items: slice, report: Callable[[int], None]) -> dict[str, Tensor]:
+        result = minimum_distortion(
+            model,
+            images.images[items],
+            images.labels[items],
+            targets[items],
+            method,
+            box=box,
+            levels=levels,
+            config=config,
+            batch_size=batch_size,
+            progress=lambda step: report(step.done),
+        )
+        return {name: getattr(result, name) for name in _COLUMNS}
+
+    shards = run_in_shards(
+        compute, len(images), shard_size, folder, identity, stage=stage, progress=progress
+    )
+    return Attacked(images, shards)

@@ -1,0 +1,153 @@
+"""An analysis over many items in shards of fixed size, each written whole once it is done.
+
+A shard's boundaries depend only on the number of items and the shard size, and a shard is used
+again only when it is whole and was computed from the same things; so what comes out is the same
+whether the process was interrupted or not.
+"""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from torch import Tensor
+
+from intriguing.errors import InputError
+from intriguing.files import delete_stale
+from intriguing.measures import Progress, ProgressCallback
+from intriguing.models.weights import read_tensors, write_tensors
+
+Columns = Mapping[str, Tensor]
+"""Tensors whose first dimension is the items."""
+
+
+@dataclass(frozen=True)
+class Shards:
+    """The finished shards of one analysis, read from disk when they are asked for.
+
+    Attributes:
+        folder: Where they are.
+        count: Number of items.
+        size: Items in a shard; the last one may have fewer.
+    """
+
+    folder: Path
+    count: int
+    size: int
+
+    @property
+    def slices(self) -> list[slice]:
+        """Which items each shard holds."""
+        starts = range(0, self.count, self.size)
+        return [slice(start, min(start + self.size, self.count)) for start in starts]
+
+    def path(self, index: int) -> Path:
+        """File of one shard."""
+        return self.folder / f"{index:05}.safetensors"
+
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+        return (read_tensors(self.path(index))[0] for index in range(len(self.slices)))
+
+    def column(self, name: str) -> Tensor:
+        """One tensor over all items."""
+        parts = [_read_one(self.path(index), name) for index in range(len(self.slices))]
+        return torch.cat(parts)
+
+    @property
+    def wall_seconds(self) -> float:
+        """Time the shards took, whichever process computed them."""
+        return sum(_seconds(self.path(index)) for index in range(len(self.slices)))
+
+
+def run_in_shards(
+    compute: Callable[[slice, Callable[[int], None]], Columns],
+    count: int,
+    size: int,
+    folder: Path,
+    identity: Mapping[str, str],
+    *,
+    stage: str = "shards",
+    progress: ProgressCallback | None = None,
+) -> Shards:
+    """Compute every shard that is not on disk already.
+
+    Args:
+        compute: Given a slice of the items, and a function to call with how many of them are done,
+            returns tensors with one row an item.
+        count: Number of items.
+        size: Items in a shard.
+        folder: Where the shards go; it should serve one analysis.
+        identity: Everything that the result depends on: digests of model and data, configuration.
+            It is written into each shard, and a shard with another one is computed again.
+        stage: How progress calls this.
+        progress: Called with the number of finished items.
+    """
+    if size < 1:
+        raise InputError(f"a shard of {size} items is empty; give 1 or more")
+    shards = Shards(folder, count, size)
+    if folder.is_dir():
+        delete_stale(folder)
+    for index, items in enumerate(shards.slices):
+        words = {**identity, "items": f"{items.start}-{items.stop} of {count}"}
+        report = _reporter(progress, stage, items.start, count)
+        if not _usable(shards.path(index), words, items.stop - items.start):
+            start = time.perf_counter()
+            columns = compute(items, report)
+            seconds = time.perf_counter() - start
+            notes = {
+                "identity": json.dumps(words, sort_keys=True),
+                "content": _digest(columns),
+                "wall_seconds": repr(seconds),
+            }
+            write_tensors(shards.path(index), columns, notes)
+        report(items.stop - items.start)
+    return shards
+
+
+def _reporter(
+    progress: ProgressCallback | None, stage: str, start: int, count: int
+) -> Callable[[int], None]:
+    def report(done: int) -> None:
+        if progress is not None:
+            progress(Progress(stage, start + done, count))
+
+    return report
+
+
+def _usable(path: Path, words: Mapping[str, str], rows: int) -> bool:
+    """Whether the shard is whole, undamaged, and the one that would be computed now."""
+    if not path.exists():
+        return False
+    try:
+        columns, notes = read_tensors(path)
+    except InputError:
+        return False
+    return (
+        notes.get("identity") == json.dumps(dict(words), sort_keys=True)
+        and all(len(column) == rows for column in columns.values())
+        and notes.get("content") == _digest(columns)
+    )
+
+
+def _digest(columns: Columns) -> str:
+    digest = hashlib.sha256()
+    for name, column in sorted(columns.items()):
+        digest.update(str((name, column.dtype, tuple(column.shape))).encode())
+        digest.update(column.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _read_one(path: Path, name: str) -> Tensor:
+    """One tensor of a shard, without reading the others."""
+    with safe_open(path, framework="pt") as file:
+        column: Tensor = file.get_tensor(name)
+    return column
+
+
+def _seconds(path: Path) -> float:
+    with safe_open(path, framework="pt") as file:
+        return float(file.metadata()["wall_seconds"])
