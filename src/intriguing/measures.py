@@ -101,3 +101,20 @@ def mean_interval(
 def spearman(ours: Sequence[float], theirs: Sequence[float]) -> float:
     """Spearman's rank correlation, ties sharing their mean rank; NaN when either is constant."""
     return float(stats.spearmanr(ours, theirs).statistic)
+
+
+def median_interval(
+    values: Sequence[float] | Tensor, confidence: float = 0.95
+) -> tuple[float, float]:
+    """Order statistics between which the median lies, whatever the distribution.
+
+    The number of values below the median is binomial with p = ½; the interval covers at least
+    `confidence`, or runs from the least to the greatest value when there are too few.
+
+    >>> median_interval(list(range(1, 101)))
+    (40.0, 61.0)
+    """
+    ordered = torch.as_tensor(values, dtype=torch.float64).sort().values
+    below = int(stats.binom.ppf((1 - confidence) / 2, len(ordered), 0.5))
+    rank = max(below, 1)
+    return float(ordered[rank - 1]), float(ordered[len(ordered) - rank])
