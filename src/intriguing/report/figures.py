@@ -61,7 +61,7 @@ def filters(weights: np.ndarray, count: int = 100) -> Figure:
     across = math.ceil(math.sqrt(len(shown) * 2))
     with style():
         figure, axis = axes(9.2, 9.2 * math.ceil(len(shown) / across) / across + 0.1)
-        _picture(axis, mosaic(scaled, across, gap_value=1.0), -1.0, 1.0)
+        _picture(axis, mosaic(scaled, across), -1.0, 1.0)
     return figure
 
 
@@ -93,12 +93,12 @@ def gallery(panel: Panel) -> Figure:
 def mosaic(
     tiles: np.ndarray, across: int, gap: int = 2, gap_value: float | None = None
 ) -> np.ndarray:
-    """Images (tile height width) or (tile height width 3) laid out in rows, white between them."""
+    """Images (tile height width) or (tile height width 3) laid out in rows, nothing between them."""
     down = math.ceil(len(tiles) / across)
     height, width = tiles.shape[1:3]
     picture = np.full(
         (down * (height + gap) - gap, across * (width + gap) - gap, *tiles.shape[3:]),
-        1.0 if gap_value is None else gap_value,
+        (np.nan if tiles.ndim == 3 else 1.0) if gap_value is None else gap_value,
     )
     for index, tile in enumerate(tiles):
         top, left = index // across * (height + gap), index % across * (width + gap)
