@@ -1,0 +1,100 @@
+"""Find the nearest adversarial example of every image, for any network on any named data.
+
+MODEL is FILE.safetensors written by `intriguing train`, or FILE.py:FUNCTION, a function that
+returns a torch network which gives logits. DATA is mnist, mnist-5k or digits.
+
+examples:
+  intriguing train fc100-100-10 mnist-5k --out fc.safetensors
+  intriguing attack fc.safetensors mnist-5k --limit 200
+  intriguing attack fc.safetensors mnist-5k --targets all            the nearest wrong class
+  intriguing attack my_network.py:build mnist --targets 3            everything becomes a 3
+  intriguing attack fc.safetensors mnist-5k --levels 256 --save-images    as 8-bit PNG files
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import Positional, arg
+
+
+def attack(
+    model: Annotated[
+        Positional[str], arg(metavar="MODEL", help="FILE.safetensors or FILE.py:FUNCTION.")
+    ],
+    data: Annotated[Positional[str], arg(metavar="DATA", help="mnist, mnist-5k or digits.")],
+    targets: str = "random",
+    part: Literal["test", "train"] = "test",
+    limit: int | None = None,
+    method: Literal["paper"] = "paper",
+    levels: int | None = None,
+    save_images: bool = False,
+    seed: int = 0,
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+    out: Path | None = None,
+    fresh: bool = False,
+) -> None:
+    """Attack, print the summary, and leave a results folder with a report.
+
+    Args:
+        targets: What each image is to be taken for: random (a random wrong class, as in the
+            paper), runner-up (the likeliest wrong class), all (the nearest wrong class), or the
+            number of a class.
+        part: The test or the training images.
+        limit: Only the first so many images.
+        method: How the minimum is searched.
+        levels: 256 makes every answer an 8-bit image, which survives being saved as a PNG.
+        save_images: Save every adversarial image as a PNG in pictures/ (needs --levels 256).
+        seed: Draws the random targets.
+        device: auto takes a GPU where there is one.
+        out: The results folder; results/attack-MODEL-DATA when not given.
+        fresh: Delete the results that are in the folder and start again.
+    """
+    from rich.console import Console
+
+    from intriguing.cli import attacking, setup
+    from intriguing.cli.command import command
+    from intriguing.cli.progress import shown
+    from intriguing.cli.report import finish
+    from intriguing.errors import InputError
+    from intriguing.results.opening import open_results
+    from intriguing.results.schema import RunRecord, Stage
+    from intriguing.results.store import write_cells, write_images, write_run
+
+    if save_images and levels != 256:
+        raise InputError("--save-images needs --levels 256: an 8-bit file rounds every pixel")
+    goal = attacking.parse_targets(targets)
+    place = setup.choose_device(device)
+    images = setup.choose_images(data, part, limit)
+    network = setup.open_model(model, images, place)
+    (name,) = setup.names_of([model])
+    record = setup.record_model(name, network)
+    folder = out or Path("results") / f"attack-{setup.slug(name)}-{data}"
+    config = {
+        "model": model, "model_sha256": record.sha256, "data": data, "part": part,
+        "limit": limit, "targets": targets, "method": method, "levels": levels, "seed": seed,
+    }  # fmt: skip
+    with open_results(folder, "attack", config, attacking.disk_bytes(images), fresh=fresh):
+        run = RunRecord(
+            "attack", command(), config, seeds=(seed,), versions=setup.versions(),
+            machine=setup.machine(place), data=(setup.record_data(images),), models=(record,),
+            tables=("attack",), notes=attacking.notes(goal, levels),
+        )  # fmt: skip
+        write_run(folder, run)
+        with shown() as progress:
+            attacked = attacking.attack_network(
+                name, network, images, goal, folder,
+                method=method, levels=levels, seed=seed, progress=progress,
+            )  # fmt: skip
+        write_cells(folder, attacking.summary(name, network, attacked, row=0))
+        write_images(folder, [attacking.image_columns(name, attacked, seed)])
+        attacking.write_gallery(folder, name, network, attacked)
+        if save_images:
+            attacking.write_pngs(folder / "pictures", attacked)
+        stage = Stage(f"attack {name}", attacked.wall_seconds, *attacked.passes)
+        write_run(folder, attacking.completed(run, stage))
+        finish(folder)
+    console = Console()
+    for status, count in attacked.statuses().items():
+        console.print(f"{status:<16}{count:>8,} images", highlight=False)
+    if save_images:
+        console.print(f"pictures {folder / 'pictures'}", highlight=False, soft_wrap=True)

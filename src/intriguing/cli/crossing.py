@@ -1,0 +1,67 @@
+"""The rows of `intriguing transfer`: examples of each network, amplified, and equal noise."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from intriguing.cli.attacking import Outcome
+from intriguing.data.dataset import ImageSet
+from intriguing.distortion.noise import gaussian_noise
+from intriguing.results.schema import Cell
+from intriguing.transfer import amplify, error_matrix
+from intriguing.transfer.matrix import Batches, ErrorCount
+
+NOTES = (
+    "Amplified examples are x + s·√n·(x′ − x)/‖x′ − x‖₂, of distortion s exactly. The paper prints "
+    "the formula without √n, but its text and its Table 4 say that 0.1 is the standard deviation.",
+    "Noise and amplified examples are not clipped to [0, 1], so that their size is exact.",
+)
+
+
+def transfer_cells(
+    networks: Mapping[str, nn.Module],
+    outcomes: Mapping[str, Outcome],
+    images: ImageSet,
+    stddevs: Sequence[float],
+    seed: int,
+) -> list[Cell]:
+    """Errors of every network (a column) on every set of distorted images (a row)."""
+    sets: dict[str, Batches] = {}
+    sizes = {name: float(outcome.found.double().mean()) for name, outcome in outcomes.items()}
+    for name, outcome in outcomes.items():
+        sets[f"Distorted for {name} (av. stddev={sizes[name]:.3f})"] = _changed(outcome, None)
+    found = [size for size in sizes.values() if size == size]
+    if found:
+        _add_noise(sets, images, round(sum(found) / len(found), 3), seed)
+    for stddev in stddevs:
+        for name, outcome in outcomes.items():
+            sets[f"Distorted for {name} amplified to stddev={stddev:g}"] = _changed(outcome, stddev)
+        _add_noise(sets, images, stddev, seed)
+    counts = error_matrix(networks, sets)
+    rows, columns = list(sets), list(networks)
+    return [
+        _cell(row, column, rows.index(row), columns.index(column), count)
+        for (row, column), count in counts.items()
+        if count.total
+    ]
+
+
+def _cell(row: str, column: str, row_order: int, column_order: int, error: ErrorCount) -> Cell:
+    low, high = error.interval
+    return Cell(
+        "transfer", row, column, row_order, column_order, "%",
+        100 * error.rate, 100 * low, 100 * high, error.count, error.total,
+    )  # fmt: skip
+
+
+def _changed(outcome: Outcome, stddev: float | None) -> Iterator[tuple[Tensor, Tensor]]:
+    for original, adversarial, labels in outcome.pairs():
+        changed = adversarial.to(original.dtype)
+        yield (changed if stddev is None else amplify(original, changed, stddev)), labels
+
+
+def _add_noise(sets: dict[str, Batches], images: ImageSet, stddev: float, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    noisy = gaussian_noise(images.images, stddev, generator)
+    sets[f"Gaussian noise with stddev={stddev:g}"] = [(noisy, images.labels)]

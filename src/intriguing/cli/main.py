@@ -1,0 +1,96 @@
+"""`intriguing VERB …`: runs the verb, and turns what goes wrong into one clean message."""
+
+import errno
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from intriguing import __version__
+from intriguing.cli.command import running
+from intriguing.errors import InputError
+
+VERBS = {
+    "reproduce": "train the paper's networks and make its Tables 1 to 4 and Figure 7",
+    "attack": "find the nearest adversarial example of every image, for any network",
+    "transfer": "do examples made for one network fool the others?",
+    "train": "train a network of the paper to convergence",
+    "report": "draw the report of a results folder again",
+    "doctor": "what this machine has: torch, devices, data, disk",
+}
+
+HELP = f"""\
+usage: intriguing VERB ...        intriguing VERB --help explains one, with examples
+
+How close is a classifier to being fooled, by what, and why
+(after Szegedy et al., "Intriguing properties of neural networks", 2013).
+
+verbs:
+{chr(10).join(f"  {verb:<11}{summary}" for verb, summary in VERBS.items())}
+
+start here:
+  intriguing doctor                         is everything there?
+  intriguing reproduce                      the paper on 5,000 digits, in minutes
+  intriguing reproduce --scale paper        the paper on all of MNIST
+  intriguing train fc100-100-10 mnist-5k    a network of your own ...
+  intriguing attack fc100-100-10.safetensors mnist-5k --limit 100    ... and how close it is
+
+Every verb that computes leaves a results folder with a report, and continues where it stopped
+when the same command is run again.
+"""
+
+SUCCESS, FAILED, WRONG_INPUT, STOPPED = 0, 1, 2, 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line; returns the exit code (2: wrong input, 1: disk full, 130: stopped)."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _run(arguments)
+    except KeyboardInterrupt:
+        _complain("stopped; run the same command again to continue")
+        return STOPPED
+    except InputError as error:
+        _complain(str(error))
+        return FAILED if _disk_full(error.__cause__) else WRONG_INPUT
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return SUCCESS
+    except OSError as error:
+        if not _disk_full(error):
+            raise
+        _complain(f"the disk is full ({error.filename or 'no file named'}); free some space and "
+                  "run the same command again to continue")  # fmt: skip
+        return FAILED
+
+
+def _run(arguments: list[str]) -> int:
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        sys.stdout.write(HELP)
+        return SUCCESS
+    if arguments[0] == "--version":
+        sys.stdout.write(f"intriguing {__version__}\n")
+        return SUCCESS
+    verb, *rest = arguments
+    if verb not in VERBS:
+        raise InputError(f"unknown verb {verb!r}; one of {', '.join(VERBS)}")
+    import tyro
+
+    module = importlib.import_module(f"intriguing.cli.{verb}")
+    with running(arguments):
+        tyro.cli(
+            getattr(module, verb),
+            prog=f"intriguing {verb}",
+            description=module.__doc__,
+            args=rest,
+            config=(tyro.conf.FlagCreatePairsOff,),
+        )
+    return SUCCESS
+
+
+def _disk_full(error: BaseException | None) -> bool:
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def _complain(message: str) -> None:
+    sys.stderr.write(f"intriguing: {message}\n")

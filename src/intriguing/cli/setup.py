@@ -1,0 +1,122 @@
+"""What several verbs need before they start: device, networks, images, and the record of a run."""
+
+import os
+import platform
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import torch
+from torch import nn
+
+from intriguing import __version__
+from intriguing.data.dataset import ImageSet
+from intriguing.errors import InputError
+from intriguing.models.classifier import check_classifier
+from intriguing.models.load import load_model
+from intriguing.models.weights import model_sha256
+from intriguing.results.schema import DataRecord, ModelRecord
+
+Device: TypeAlias = Literal["auto", "cpu", "cuda"]
+Part: TypeAlias = Literal["test", "train"]
+
+
+def choose_device(device: Device) -> torch.device:
+    """The device that was asked for; "auto" is a GPU where there is one."""
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError("--device cuda, but torch sees no GPU; use --device cpu, or see `doctor`")
+    name = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    return torch.device(name)
+
+
+def choose_images(name: str, part: Part, limit: int | None) -> ImageSet:
+    """The first `limit` images of one part of a named data set."""
+    from intriguing.cli.progress import shown
+    from intriguing.data.named import load_data
+
+    if limit is not None and limit < 1:
+        raise InputError(f"--limit {limit} leaves no images; give 1 or more")
+    with shown() as progress:
+        pair = load_data(name, progress=progress)
+    images = pair.test if part == "test" else pair.train
+    return images if limit is None else images.first(limit)
+
+
+def open_model(spec: str, images: ImageSet, device: torch.device) -> nn.Module:
+    """A network ready to be asked about these images; InputError names what does not fit."""
+    try:
+        model = load_model(spec).to(device)
+        like = next(model.parameters(), images.images)
+        check_classifier(model, images.images[:16].to(like.device, like.dtype), images.labels)
+    except InputError as error:
+        raise InputError(f"{spec}: {error}") from error
+    return model
+
+
+def check_output_file(path: Path, ending: str) -> None:
+    """Refuse a file that could not be written in the end, before the work."""
+    if path.suffix != ending:
+        raise InputError(f"--out {path} must end in {ending}")
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise InputError(f"cannot write {path}; choose another --out")
+
+
+def names_of(specs: Sequence[str]) -> list[str]:
+    """A short name for each network: of its file, or the whole where two would be equal."""
+    stems = [_stem(spec) for spec in specs]
+    return [
+        stem if stems.count(stem) == 1 else spec for stem, spec in zip(stems, specs, strict=True)
+    ]
+
+
+def _stem(spec: str) -> str:
+    """ "runs/fc.safetensors" is fc, "nets/mine.py:build" is mine:build."""
+    path, colon, function = spec.partition(".py:")
+    return Path(path.removesuffix(".safetensors")).name + (f":{function}" if colon else "")
+
+
+def slug(name: str) -> str:
+    """A name that any file system takes."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "network"
+
+
+def record_model(name: str, model: nn.Module, **more: Any) -> ModelRecord:
+    """What a run says of a network."""
+    describe = getattr(model, "describe", None)
+    return ModelRecord(
+        name=name,
+        seed=more.pop("seed", 0),
+        sha256=model_sha256(model),
+        parameters=sum(p.numel() for p in model.parameters()),
+        architecture=describe() if callable(describe) else type(model).__name__,
+        **more,
+    )
+
+
+def record_data(images: ImageSet) -> DataRecord:
+    """What a run says of its images."""
+    return DataRecord(images.name, len(images), images.sha256)
+
+
+def versions() -> dict[str, str]:
+    """Of everything the numbers may depend on."""
+    return {
+        "python": platform.python_version(),
+        "intriguing": __version__,
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+    }
+
+
+def machine(device: torch.device) -> dict[str, Any]:
+    """Where it ran, without naming the machine."""
+    return {
+        "platform": platform.platform(),
+        "processor": platform.processor() or platform.machine(),
+        "cores": os.cpu_count() or 1,
+        "threads": torch.get_num_threads(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+    }

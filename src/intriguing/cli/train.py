@@ -1,0 +1,111 @@
+"""Train a network of the paper to convergence by full-batch L-BFGS, and save its weights.
+
+NAME is fcA-B-...-K (layers of A, B, ... sigmoid units and K classes; fc10 is the softmax
+classifier) or aeH-K (sparse autoencoder of H units, then softmax). DATA is mnist, mnist-5k or
+digits.
+
+examples:
+  intriguing train fc10 mnist-5k --decay 1e-4
+  intriguing train fc100-100-10 mnist-5k --decay 1e-5 1e-5 1e-6 --out fc.safetensors
+  intriguing train ae400-10 mnist --seed 1
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import Positional, arg
+
+
+def train(
+    name: Annotated[
+        Positional[str], arg(metavar="NAME", help="For instance fc10, fc100-100-10, ae400-10.")
+    ],
+    data: Annotated[Positional[str], arg(metavar="DATA", help="mnist, mnist-5k or digits.")],
+    decay: tuple[float, ...] = (),
+    convention: Literal["sum", "half", "units"] = "half",
+    seed: int = 0,
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+    out: Path | None = None,
+    results: Path | None = None,
+    fresh: bool = False,
+) -> None:
+    """Train, print the errors, and save the weights.
+
+    Args:
+        decay: λ of each layer, input first; one for all, or none for the paper's: 1e-4 for fc10,
+            else 1e-5 and 1e-6 for the last layer.
+        convention: How the paper's λ Σ w² / k is read: k = 1 (sum), 2 (half), or the layer's
+            output units (units).
+        seed: Of the initial weights.
+        device: auto takes a GPU where there is one.
+        out: The file of weights; NAME.safetensors when not given.
+        results: The results folder; results/train-NAME-DATA-seedN when not given.
+        fresh: Delete the results that are in the folder and start again.
+    """
+    from dataclasses import asdict
+
+    from rich.console import Console
+
+    from intriguing.cli import setup
+    from intriguing.cli.attacking import completed
+    from intriguing.cli.command import command
+    from intriguing.cli.progress import shown
+    from intriguing.cli.report import finish
+    from intriguing.cli.training import (
+        default_decay,
+        error_cells,
+        spread,
+        write_filters,
+    )
+    from intriguing.data.named import load_data
+    from intriguing.models.load import build
+    from intriguing.models.weights import save_model
+    from intriguing.results.opening import open_results
+    from intriguing.results.schema import RunRecord, Stage
+    from intriguing.results.store import write_cells, write_run
+    from intriguing.training.recipe import Recipe, train_network
+
+    weights = out or Path(f"{name}.safetensors")
+    setup.check_output_file(weights, ".safetensors")
+    place = setup.choose_device(device)
+    model = build(name)
+    lambdas = spread(decay, model) if decay else default_decay(model)
+    with shown() as progress:
+        pair = load_data(data, progress=progress)
+    recipe = Recipe(name, setup.slug(name), name, decay=lambdas, convention=convention)
+    folder = results or Path("results") / f"train-{setup.slug(name)}-{data}-seed{seed}"
+    config = {
+        "name": name, "data": data, "decay": list(lambdas), "convention": convention, "seed": seed,
+    }  # fmt: skip
+    with open_results(folder, "train", config, 20_000_000, fresh=fresh) as before:
+        if before is not None and before.status == "complete" and weights.exists():
+            finish(folder)
+            return
+        run = RunRecord(
+            "train", command(), config, seeds=(seed,), versions=setup.versions(),
+            machine=setup.machine(place), tables=("train",),
+            data=(setup.record_data(pair.train), setup.record_data(pair.test)),
+            notes=(f"Weight decay is λ Σ w² / k with λ = {', '.join(map(str, lambdas))} and the "
+                   f"convention “{convention}”; biases do not decay.",),
+        )  # fmt: skip
+        write_run(folder, run)
+        checkpoint = folder / "models" / f"{recipe.slug}.checkpoint.safetensors"
+        with shown() as progress:
+            trained, report = train_network(
+                recipe, pair.train, seed, device=place, checkpoint=checkpoint, progress=progress
+            )
+        cells = error_cells(name, trained, pair)
+        save_model(weights, trained, name, {"data": data, "seed": seed, "decay": list(lambdas)})
+        write_cells(folder, cells)
+        write_filters(folder, name, trained)
+        record = setup.record_model(
+            name, trained, seed=seed, training=asdict(report),
+            train_error=cells[0].ours / 100, test_error=cells[1].ours / 100,
+        )  # fmt: skip
+        passes = report.evaluations * len(pair.train)
+        stage = Stage(f"train {name}", report.wall_seconds, passes, passes)
+        write_run(folder, completed(run, stage, models=(record,)))
+        for used in checkpoint.parent.glob(f"{recipe.slug}.checkpoint*"):
+            used.unlink()
+        finish(folder)
+    Console().print(f"weights  {weights}\n{name}: {report.reason}", highlight=False, soft_wrap=True)

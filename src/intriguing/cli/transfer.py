@@ -1,0 +1,97 @@
+"""Do the examples made for one network fool the others? Tables 2 and 4 for networks of your own.
+
+Every network is attacked on the same images; each row shows its examples to all networks. Rows of
+Gaussian noise of the same size say what random distortion does, and rows of amplified examples
+(all of the same distortion) compare directions rather than sizes.
+
+examples:
+  intriguing transfer a.safetensors b.safetensors --data mnist-5k --limit 200
+  intriguing transfer a.safetensors my_network.py:build --data mnist --amplify 0.1 0.2
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import Positional, arg
+
+
+def transfer(
+    models: Annotated[
+        Positional[tuple[str, ...]],
+        arg(metavar="MODEL", help="Two or more: FILE.safetensors or FILE.py:FUNCTION."),
+    ],
+    data: Annotated[str, arg(metavar="DATA")],
+    targets: str = "random",
+    part: Literal["test", "train"] = "test",
+    limit: int | None = None,
+    amplify: tuple[float, ...] = (0.1,),
+    seed: int = 0,
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+    out: Path | None = None,
+    fresh: bool = False,
+) -> None:
+    """Attack each network, show its examples to all, and leave a results folder with a report.
+
+    Args:
+        data: mnist, mnist-5k or digits.
+        targets: random, runner-up, all, or the number of a class; as in `intriguing attack`.
+        part: The test or the training images.
+        limit: Only the first so many images.
+        amplify: Distortions to which the examples are amplified.
+        seed: Draws the random targets and the noise.
+        device: auto takes a GPU where there is one.
+        out: The results folder; results/transfer-DATA when not given.
+        fresh: Delete the results that are in the folder and start again.
+    """
+    from intriguing.cli import attacking, setup
+    from intriguing.cli.command import command
+    from intriguing.cli.crossing import NOTES, transfer_cells
+    from intriguing.cli.progress import shown
+    from intriguing.cli.report import finish
+    from intriguing.errors import InputError
+    from intriguing.results.opening import open_results
+    from intriguing.results.schema import RunRecord, Stage
+    from intriguing.results.store import write_cells, write_images, write_run
+
+    if len(models) < 2 or len(set(models)) < len(models):
+        raise InputError("give two or more different networks, each FILE.safetensors or FILE.py:FN")
+    if not all(stddev > 0 for stddev in amplify):
+        raise InputError(f"--amplify {' '.join(map(str, amplify))}: give distortions above 0")
+    goal = attacking.parse_targets(targets)
+    place = setup.choose_device(device)
+    images = setup.choose_images(data, part, limit)
+    names = setup.names_of(models)
+    networks = {
+        name: setup.open_model(spec, images, place)
+        for name, spec in zip(names, models, strict=True)
+    }
+    records = tuple(setup.record_model(name, network) for name, network in networks.items())
+    folder = out or Path("results") / f"transfer-{data}"
+    config = {
+        "models": list(models), "sha256": [record.sha256 for record in records], "data": data,
+        "part": part, "limit": limit, "targets": targets, "amplify": list(amplify), "seed": seed,
+    }  # fmt: skip
+    space = len(names) * attacking.disk_bytes(images)
+    with open_results(folder, "transfer", config, space, fresh=fresh, may_differ=("amplify",)):
+        run = RunRecord(
+            "transfer", command(), config, seeds=(seed,), versions=setup.versions(),
+            machine=setup.machine(place), data=(setup.record_data(images),), models=records,
+            tables=("attack", "transfer"), notes=(*attacking.notes(goal, None), *NOTES),
+        )  # fmt: skip
+        write_run(folder, run)
+        with shown() as progress:
+            outcomes = {
+                name: attacking.attack_network(
+                    name, network, images, goal, folder, seed=seed, progress=progress
+                )
+                for name, network in networks.items()
+            }
+        cells = transfer_cells(networks, outcomes, images, amplify, seed)
+        for row, (name, outcome) in enumerate(outcomes.items()):
+            cells += attacking.summary(name, networks[name], outcome, row)
+            attacking.write_gallery(folder, name, networks[name], outcome)
+        write_cells(folder, cells)
+        write_images(folder, (attacking.image_columns(n, o, seed) for n, o in outcomes.items()))
+        stages = [Stage(f"attack {n}", o.wall_seconds, *o.passes) for n, o in outcomes.items()]
+        write_run(folder, attacking.completed(run, *stages))
+        finish(folder)
