@@ -47,19 +47,23 @@ class Curvature:
     def add(
         self, s: Float[Tensor, "b n"], y: Float[Tensor, "b n"], curved: Bool[Tensor, " b"]
     ) -> None:
-        """Overwrite each problem's oldest pair; one that is not `curved` (sᵀy > 0) leaves a gap."""
+        """Overwrite the oldest pair of the problems whose new one is `curved` (sᵀy > 0)."""
         m = self.memory
         everyone = torch.arange(len(s), device=s.device)
         slot = self.age.argmin(1)
-        self.clock += 1
-        self.age[everyone, slot] = torch.where(curved, self.clock, 0)
+        if not bool(curved.all()):
+            s = torch.where(curved[:, None], s, self.pairs[everyone, m + slot])
+            y = torch.where(curved[:, None], y, self.pairs[everyone, slot])
+        self.clock += curved
+        self.age[everyone, slot] = torch.where(curved, self.clock, self.age[everyone, slot])
         self.pairs[everyone, slot] = y
         self.pairs[everyone, m + slot] = s
-        products = torch.bmm(self.pairs[:, : 2 * m], torch.stack((s, y), 2)).double()
-        self.sy[everyone, slot, :] = products[:, :m, 0]
-        self.sy[everyone, :, slot] = products[:, m:, 1]
-        self.ss[everyone, slot, :] = products[:, m:, 0]
-        self.ss[everyone, :, slot] = products[:, m:, 0]
+        both = torch.stack((s, y), 1)
+        products = torch.bmm(both, self.pairs[:, : 2 * m].transpose(1, 2)).double()
+        self.sy[everyone, slot, :] = products[:, 0, :m]
+        self.sy[everyone, :, slot] = products[:, 1, m:]
+        self.ss[everyone, slot, :] = products[:, 0, m:]
+        self.ss[everyone, :, slot] = products[:, 0, m:]
 
     def shift(self, rows: Tensor, by: Float[Tensor, " rows"]) -> None:
         """Add `by`·I to the Hessian that the pairs of `rows` describe: y ← y + by·s, exactly."""
@@ -81,7 +85,7 @@ class Curvature:
         known = self.age > 0
         known = torch.cat((known, known), 1)
         self.pairs[:, 2 * m] = gradient
-        restricted = self.pairs * free[:, None, :]
+        restricted = self.pairs * free.to(gradient.dtype)[:, None, :]
         products = torch.bmm(restricted[:, : 2 * m], self.pairs.transpose(1, 2)).double()
         scale = torch.ones_like(known, dtype=torch.float64)
         scale[:, m:] = theta.double()[:, None]

@@ -54,7 +54,7 @@ class DescentConfig:
     relative error in r) or, in pixels, `pixel_tolerance`. max_iterations: evaluations allowed.
     """
 
-    memory: int = 5
+    memory: int = 4
     tolerance: float = 1e-3
     pixel_tolerance: float = 0.0
     max_iterations: int = 200
@@ -137,12 +137,12 @@ class BoxDescent:
         noise = 4 * torch.finfo(value.dtype).eps * value.abs()
         accepted = value <= self.value - _SUFFICIENT * torch.maximum(promised, guard) + noise
         accepted &= value.isfinite() & yy.isfinite()
-        stalled = (self.value - value).abs() <= noise
-        curved = ~first & (sy > _CURVED * yy) & (ss > 0) & yy.isfinite()
-        self.curvature.add(s, torch.where(curved[:, None], y, 0), curved)
+        futile = ~first & ((self.value - value).abs() <= 4 * noise)
+        curved = accepted & ~first & (sy > _CURVED * yy) & (ss > 0)
+        self.curvature.add(s, y, curved)
         self.theta = torch.where(curved, yy / sy.clamp_min(1e-38), self.theta)
 
-        self.stalls = torch.where(accepted & stalled & ~first, self.stalls + 1, 0)
+        self.stalls = torch.where(futile, self.stalls + 1, self.stalls * ~accepted)
         self.rejections = torch.where(accepted, 0, self.rejections + 1)
         self.iterations += 1
         shorter = 0.5 * promised / (promised + value - self.value).clamp_min(1e-38)
@@ -172,7 +172,12 @@ class BoxDescent:
         held |= (self.z >= upper - near) & (self.gradient < 0)
         lost = self.rejections == self.config.max_rejections // 2
         self.curvature.age *= ~lost[:, None]
-        self.direction = self.curvature.step(self.gradient, ~held, self.theta)
+        self.t = torch.where(lost, 1.0, self.t)
+        direction = self.curvature.step(self.gradient, ~held, self.theta)
+        again = (self.rejections > 0) & ~lost
+        if again.any():
+            direction = torch.where(again[:, None], self.direction, direction)
+        self.direction = direction
         self.trial = torch.addcmul(self.z, self.t[:, None], self.direction).clamp_(lower, upper)
 
     def finished(self) -> Bool[Tensor, " b"]:
