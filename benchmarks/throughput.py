@@ -2,10 +2,10 @@
 
     python benchmarks/throughput.py [--ours 2000] [--peer 30] [--threads 2]
 
-Both minimise c‖r‖² + loss_f(x + r, l) over the box for FC100-100-10, both walk and bisect c by the
-same rule from the same first c, warm-starting at the best adversarial minimiser so far; the peer is
-`scipy.optimize.minimize(method="L-BFGS-B")` with its default tolerances. Everything is measured in
-one run on one machine. Printed: milliseconds and passes an image, mean distortion on the images both
+Both minimise c‖r‖² + loss_f(x + r, l) over the box for FC100-100-10, both walk and bisect c by one
+rule from the same first c, warm-starting at the best adversarial minimiser so far; the peer is
+`scipy.optimize.minimize(method="L-BFGS-B")` with its default tolerances. All is measured in one run
+on one machine. Printed: milliseconds and passes an image, mean distortion on the images both
 were given, the ratio, and the share of our time spent outside the model's own passes.
 """
 
@@ -129,7 +129,7 @@ def main() -> None:
             f"{ours.forward_passes.float().mean():.0f} passes an image; scipy "
             f"{peer_seconds * 1e3:.0f} ms and {statistics.mean(p for _, p in peer):.0f} passes; "
             f"ratio {ratios[-1]:.0f}×\n"
-            f"       mean distortion on the peer's images: ours {ours.distortion[share].mean():.5f}, "
+            f"       mean distortion on the same images: ours {ours.distortion[share].mean():.5f}, "
             f"scipy {statistics.mean(d for d, _ in peer):.5f}; success "
             f"{ours.success.float().mean():.4f}; outside the model's passes "
             f"{1 - inside / seconds:.0%}"

@@ -1,3 +1,92 @@
-"""How close is a classifier to being fooled, by what, and why (after Szegedy et al., 2013)."""
+"""How close is a classifier to being fooled, by what, and why (after Szegedy et al., 2013).
+
+The public names are loaded when they are first used, so that `import intriguing` and the command
+line's help do not wait for torch.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from intriguing.data.dataset import ImageSet
+    from intriguing.data.named import DataPair, load_data
+    from intriguing.distortion.lbfgsb import DescentConfig, minimize_in_box
+    from intriguing.distortion.minimum import minimum_distortion
+    from intriguing.distortion.noise import gaussian_noise
+    from intriguing.distortion.penalty import PaperConfig
+    from intriguing.distortion.result import Distortions, Status
+    from intriguing.distortion.targets import choose_targets
+    from intriguing.errors import InputError
+    from intriguing.measures import Box, Progress, l2, wilson_interval
+    from intriguing.models.classifier import Normalized
+    from intriguing.models.load import build, load_model
+    from intriguing.scale.attack import attack_in_shards
+    from intriguing.training.recipe import Recipe, train_network
+    from intriguing.transfer.amplify import amplify
+    from intriguing.transfer.matrix import error_matrix
 
 __version__ = "0.1.0"
+
+_HOME = {
+    "Box": "measures",
+    "DataPair": "data.named",
+    "DescentConfig": "distortion.lbfgsb",
+    "Distortions": "distortion.result",
+    "ImageSet": "data.dataset",
+    "InputError": "errors",
+    "Normalized": "models.classifier",
+    "PaperConfig": "distortion.penalty",
+    "Progress": "measures",
+    "Recipe": "training.recipe",
+    "Status": "distortion.result",
+    "amplify": "transfer.amplify",
+    "attack_in_shards": "scale.attack",
+    "build": "models.load",
+    "choose_targets": "distortion.targets",
+    "error_matrix": "transfer.matrix",
+    "gaussian_noise": "distortion.noise",
+    "l2": "measures",
+    "load_data": "data.named",
+    "load_model": "models.load",
+    "minimize_in_box": "distortion.lbfgsb",
+    "minimum_distortion": "distortion.minimum",
+    "train_network": "training.recipe",
+    "wilson_interval": "measures",
+}
+
+__all__ = [
+    "Box",
+    "DataPair",
+    "DescentConfig",
+    "Distortions",
+    "ImageSet",
+    "InputError",
+    "Normalized",
+    "PaperConfig",
+    "Progress",
+    "Recipe",
+    "Status",
+    "amplify",
+    "attack_in_shards",
+    "build",
+    "choose_targets",
+    "error_matrix",
+    "gaussian_noise",
+    "l2",
+    "load_data",
+    "load_model",
+    "minimize_in_box",
+    "minimum_distortion",
+    "train_network",
+    "wilson_interval",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -102,7 +102,7 @@ def test_the_printed_penalty_shrinks_to_the_image_when_c_is_large():
 
 
 def test_changing_c_keeps_values_gradients_and_curvature_exact():
-    """After change_c the state is that of a run which had the new c all along, at the same point."""
+    """After change_c the state is that of a run which had the new c all along."""
     qp = box_qps(4, 25, 0.3, 30.0, 5)
     anchor = torch.full_like(qp.b, 0.4)
     c = torch.full((4,), 2.0, dtype=torch.float64)

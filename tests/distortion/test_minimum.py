@@ -1,5 +1,6 @@
 """minimum_distortion against closed forms, exact QPs and scipy; and everything it promises."""
 
+import numpy as np
 import piqp
 import pytest
 import torch
@@ -80,9 +81,9 @@ def _closest_by_qp(weight, bias, x, target):
     solver.settings.eps_abs = solver.settings.eps_rel = 1e-10
     empty = sparse.csc_matrix((0, n))
     solver.setup(
-        P=sparse.identity(n, format="csc"), c=-x.numpy(), A=empty, b=torch.zeros(0).double().numpy(),
-        G=sparse.csc_matrix(g), h_u=h, x_l=torch.zeros(n).double().numpy(),
-        x_u=torch.ones(n).double().numpy(),
+        P=sparse.identity(n, format="csc"), c=-x.numpy(), A=empty, b=np.zeros(0),
+        G=sparse.csc_matrix(g), h_u=h, x_l=np.zeros(n),
+        x_u=np.ones(n),
     )  # fmt: skip
     solver.solve()
     return float((torch.tensor(solver.result.x) - x).norm())

@@ -1,4 +1,4 @@
-"""Box-constrained quadratic programs with a known share of active bounds, and their exact minima."""
+"""Box-constrained quadratic programs with a known share of active bounds, and exact minima."""
 
 from dataclasses import dataclass
 
