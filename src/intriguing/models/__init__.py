@@ -1,0 +1,1 @@
+"""Networks: the paper's architectures, and how anybody's own gets in."""

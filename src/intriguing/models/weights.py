@@ -62,6 +62,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
         with safe_open(path, framework="pt") as file:
             names = file.keys()
-            return {key: file.get_tensor(key) for key in names}, file.metadata() or {}
+            # Cloned, so that memory is aligned as torch aligns it: BLAS sums in another order else.
+            return {key: file.get_tensor(key).clone() for key in names}, file.metadata() or {}
     except (SafetensorError, FileNotFoundError, IsADirectoryError) as error:
         raise InputError(f"cannot read {path} as safetensors ({error}); is it whole?") from error

@@ -23,7 +23,7 @@ def weight_decay(
 
     >>> layer = nn.Linear(1, 2)
     >>> _ = nn.init.constant_(layer.weight, 3.0)
-    >>> [float(weight_decay([layer], [0.5], k)) for k in ("sum", "half", "units")]
+    >>> [weight_decay([layer], [0.5], k).item() for k in ("sum", "half", "units")]
     [9.0, 4.5, 4.5]
     """
     check_decay(layers, decay, convention)

@@ -62,7 +62,7 @@ def minimise(
         progress: Called after each chunk.
 
     Raises:
-        InputError: If `checkpoint` holds another training.
+        InputError: If `checkpoint` holds another training, or the objective is not finite.
     """
     parameters = list(parameters)
     optimizer = torch.optim.LBFGS(
@@ -80,6 +80,8 @@ def minimise(
     report = load_training(checkpoint, identity, optimizer) if checkpoint is not None else None
     if report is None:
         report = TrainingReport(history=(point.evaluate(),))
+        if not math.isfinite(report.history[0]):
+            raise InputError("the objective is not finite at the start; look for NaN in the images")
     elif not report.reason:
         point.evaluate()
 
@@ -89,7 +91,8 @@ def minimise(
         optimizer.param_groups[0]["max_iter"] = min(config.chunk, left)
         optimizer.step(point.closure)  # type: ignore[no-untyped-call]
         iterations = optimizer.state[parameters[0]]["n_iter"]
-        evaluations = optimizer.state[parameters[0]]["func_evals"]
+        # Every chunk begins with the value the last one ended with, which torch counts once.
+        evaluations = optimizer.state[parameters[0]]["func_evals"] + 1
         value = point.evaluate()
         report = replace(
             report,

@@ -74,7 +74,8 @@ def train_network(
     model = build(recipe.architecture, pixels=data.images[0].numel())
     _check(recipe, data)
     model = model.to(device=device, dtype=dtype)
-    images = data.images.to(device, dtype).flatten(1)
+    # Cloned, as BLAS sums in another order where memory is not aligned as torch aligns it.
+    images = data.images.to(device, dtype).flatten(1).clone()
     labels = data.labels.to(device)
     generator = torch.Generator().manual_seed(seed)
     identity = (
