@@ -1,0 +1,90 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from intriguing.errors import InputError
+from intriguing.models.autoencoder import AutoencoderClassifier
+from intriguing.models.load import build, load_model
+from intriguing.models.weights import model_sha256, read_model, save_model, write_tensors
+
+
+@pytest.mark.parametrize(
+    ("name", "weights"),
+    [
+        ("fc10", [(10, 784)]),
+        ("FC123-456-10", [(123, 784), (456, 123), (10, 456)]),
+        ("ae400-10", [(400, 784), (10, 400)]),
+    ],
+)
+def test_names_make_the_networks_they_spell(name: str, weights: list[tuple[int, ...]]) -> None:
+    model = build(name)
+    assert [tuple(p.shape) for p in model.parameters() if p.ndim == 2] == weights
+    assert model.describe() == name.lower()
+
+
+@pytest.mark.parametrize("name", ["fc", "fc-10", "fc10-", "fc0", "ae10", "alexnet", ""])
+def test_unknown_names_are_refused_with_what_is_accepted(name: str) -> None:
+    with pytest.raises(InputError, match="fc100-100-10"):
+        build(name)
+    with pytest.raises(InputError, match=r"FILE\.py:FUNCTION"):
+        load_model(name)
+
+
+@pytest.mark.parametrize("name", ["fc10", "fc6-5-4", "ae7-10"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_saved_weights_come_back_to_the_bit(name: str, dtype: torch.dtype, tmp_path: Path) -> None:
+    model = build(name, pixels=16).to(dtype)
+    save_model(tmp_path / "net.safetensors", model, name, {"seed": 3})
+    loaded = load_model(tmp_path / "net.safetensors")
+    assert not loaded.training
+    assert model_sha256(loaded) == model_sha256(model)
+    images = torch.rand(4, 1, 4, 4, dtype=dtype)
+    assert torch.equal(loaded(images), model(images))
+    assert read_model(tmp_path / "net.safetensors")[1:] == (name, {"seed": 3})
+
+
+def test_the_digest_sees_one_changed_bit() -> None:
+    model = build("fc10")
+    before = model_sha256(model)
+    with torch.no_grad():
+        model.layers[0].weight[3, 5] = torch.nextafter(
+            model.layers[0].weight[3, 5], torch.tensor(torch.inf)
+        )
+    assert model_sha256(model) != before
+
+
+def test_broken_or_foreign_files_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "net.safetensors"
+    with pytest.raises(InputError, match="cannot read"):
+        load_model(path)
+    save_model(path, build("fc10"), "fc10")
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(InputError, match="is it whole"):
+        load_model(path)
+    write_tensors(path, {"w": torch.zeros(2, 2)}, {})
+    with pytest.raises(InputError, match="names no architecture"):
+        load_model(path)
+    save_model(path, build("fc5-10"), "fc10")
+    with pytest.raises(InputError, match="do not fit fc10"):
+        load_model(path)
+
+
+def test_a_network_from_a_python_file(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text("from torch import nn\ndef make():\n    return nn.Linear(4, 3)\nseven = 7\n")
+    model = load_model(f"{path}:make")
+    assert not model.training
+    assert isinstance(model, torch.nn.Linear)
+    with pytest.raises(InputError, match="no function 'seven'"):
+        load_model(f"{path}:seven")
+    with pytest.raises(InputError, match="there is no file"):
+        load_model(f"{tmp_path}/yours.py:make")
+    path.write_text("def make():\n    return 7\n")
+    with pytest.raises(InputError, match="returns int"):
+        load_model(f"{path}:make")
+
+
+def test_only_the_encoding_half_is_kept() -> None:
+    assert isinstance(build("ae5-3"), AutoencoderClassifier)
+    assert sum(p.numel() for p in build("ae5-3", 6).parameters()) == 6 * 5 + 5 + 5 * 3 + 3
