@@ -72,7 +72,8 @@ def minimum_distortion(
     check_images(images, box)
     if not len(images):
         raise InputError("there are no images; give at least one")
-    classes = check_classifier(model, images[:8])
+    like = next(model.parameters(), images)
+    classes = check_classifier(model, images[:8].to(like.device, like.dtype))
     labels = check_labels(labels, len(images), classes)
     if isinstance(targets, str) and targets not in get_args(Targets):
         known = ", ".join(get_args(Targets))
