@@ -27,7 +27,7 @@ class LBFGSConfig:
     chunk: int = 25
     tolerance: float = 1e-3
     gradient_tolerance: float = 1e-6
-    history: int = 20
+    history: int = 100
 
     def __post_init__(self) -> None:
         if min(self.max_iterations, self.chunk, self.history) < 1:

@@ -43,7 +43,7 @@ class Recipe:
     gain: float = 2.0
     stop: LBFGSConfig = UNTIL_CONVERGED
     sparsity: Sparsity = PEN_STROKES
-    autoencoder_stop: LBFGSConfig = UNTIL_CONVERGED
+    autoencoder_stop: LBFGSConfig = LBFGSConfig(history=20)
 
 
 def train_network(
