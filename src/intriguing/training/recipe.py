@@ -18,6 +18,9 @@ from intriguing.training.decay import Convention
 from intriguing.training.lbfgs import UNTIL_CONVERGED, LBFGSConfig
 from intriguing.training.report import TrainingReport
 
+# An autoencoder has so many weights that a hundred pairs of them would fill half a gigabyte.
+AUTOENCODER_STOP = LBFGSConfig(history=20)
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -43,7 +46,7 @@ class Recipe:
     gain: float = 2.0
     stop: LBFGSConfig = UNTIL_CONVERGED
     sparsity: Sparsity = PEN_STROKES
-    autoencoder_stop: LBFGSConfig = LBFGSConfig(history=20)
+    autoencoder_stop: LBFGSConfig = AUTOENCODER_STOP
 
 
 def train_network(
