@@ -1,0 +1,154 @@
+"""What a reproduction is asked for, and the networks that needs."""
+
+import zlib
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from intriguing.distortion.penalty import PaperConfig
+from intriguing.errors import InputError
+from intriguing.paper.networks import MNIST_NETWORKS, SPLIT_NETWORKS
+from intriguing.training.recipe import Recipe
+
+ScaleName: TypeAlias = Literal["smoke", "quick", "paper"]
+TABLES = ("table1", "table2", "table3", "table4")
+FIGURES = ("figure7", "filters")
+ITEMS = TABLES + FIGURES
+FIGURE7_NETWORKS = ("FC10(1e-4)", "FC200-200-10")
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much data: its name, how many training images P1 has, and a limit to the attacked ones.
+
+    max_iterations: shortens the trainings of a scale that only tries the machinery.
+    """
+
+    data: str
+    split: int
+    limit: int | None = None
+    max_iterations: int | None = None
+    remark: str = ""
+
+
+SCALES: dict[str, Scale] = {
+    "smoke": Scale(
+        "digits", 700, limit=60, max_iterations=20,
+        remark="This run only tries the machinery, on 8×8 digits with trainings cut short: its "
+        "numbers are not comparable with the paper's.",
+    ),
+    "quick": Scale(
+        "mnist-5k", 2000,
+        remark="The networks were trained on 4,000 images (2,000 in P1 and in P2), the paper's on "
+        "60,000 (30,000): test errors are larger here for that reason.",
+    ),
+    "paper": Scale("mnist", 30_000),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ReproduceConfig:
+    """A reproduction of §4.2.
+
+    Attributes:
+        items: Which of table1 … table4, figure7 and filters; only what they need is computed.
+        scale: "paper" is all of MNIST, "quick" 5,000 images of it, "smoke" a trial in seconds.
+        seeds: Seeds 0 … seeds − 1; each splits, trains and attacks afresh.
+        device: A torch device.
+        data_root: Folder of the user's own copy of the data.
+        attack: The search for the minimum distortion.
+        shard_size: Images attacked between two saves; None chooses by the device.
+    """
+
+    items: tuple[str, ...] = ITEMS
+    scale: ScaleName = "quick"
+    seeds: int = 1
+    device: str = "cpu"
+    data_root: str | None = None
+    attack: PaperConfig = field(default_factory=PaperConfig)
+    shard_size: int | None = None
+
+    def __post_init__(self) -> None:
+        unknown = [item for item in self.items if item not in ITEMS]
+        if unknown or not self.items:
+            wrong = f"{', '.join(unknown)} cannot be reproduced" if unknown else "nothing is asked"
+            raise InputError(f"{wrong}; choose from {', '.join(ITEMS)}")
+        if self.scale not in SCALES:
+            raise InputError(f"unknown scale {self.scale!r}; one of {', '.join(SCALES)}")
+        if self.seeds < 1:
+            raise InputError(f"{self.seeds} seeds; give 1 or more")
+        if self.shard_size is not None and self.shard_size < 1:
+            raise InputError(f"shards of {self.shard_size} images; give 1 or more")
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """The tables asked for, in the paper's order."""
+        return tuple(item for item in TABLES if item in self.items)
+
+    @property
+    def figures(self) -> tuple[str, ...]:
+        """The figures asked for."""
+        return tuple(item for item in FIGURES if item in self.items)
+
+    @property
+    def images_per_shard(self) -> int:
+        """`shard_size`, or what costs at most about a minute when lost."""
+        return self.shard_size or (2000 if self.device.startswith("cpu") else 10_000)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One network of one seed: its training set, and the set it is attacked on, if any."""
+
+    recipe: Recipe
+    seed: int
+    trained_on: Literal["train", "P1", "P2"]
+    attacked_on: Literal["train", "test"] | None
+
+    @property
+    def row(self) -> str:
+        """Its name in the tables."""
+        return self.recipe.name
+
+    @property
+    def label(self) -> str:
+        """Its name where networks of different tables meet: FC100-100-10 is in both."""
+        return self.row if self.trained_on == "train" else f"{self.row} ({self.trained_on})"
+
+    @property
+    def title(self) -> str:
+        """Its name with the seed."""
+        return self.label + (f", seed {self.seed}" if self.seed else "")
+
+    @property
+    def key(self) -> str:
+        """Name of its files."""
+        return self.recipe.slug + (f"-seed{self.seed}" if self.seed else "")
+
+    def draw(self, what: str) -> int:
+        """A seed of its own for everything that is drawn for this network."""
+        return draw(what, self.recipe.slug, self.seed)
+
+
+def draw(*names: object) -> int:
+    """A seed made from names, the same in every process."""
+    return zlib.crc32("/".join(map(str, names)).encode())
+
+
+def jobs(config: ReproduceConfig) -> list[Job]:
+    """The networks that the asked items need, no others."""
+    whole = {"table1", "table2"} & set(config.items)
+    split = {"table3", "table4"} & set(config.items)
+    pictured = {
+        *(FIGURE7_NETWORKS if "figure7" in config.items else ()),
+        *(("AE400-10",) if "filters" in config.items else ()),
+    }
+    chosen: list[Job] = []
+    for seed in range(config.seeds):
+        for recipe in MNIST_NETWORKS:
+            if whole:
+                chosen.append(Job(recipe, seed, "train", "train"))
+            elif recipe.name in pictured and seed == 0:
+                chosen.append(Job(recipe, seed, "train", None))
+        if split:
+            chosen += [Job(recipe, seed, part, "test") for recipe, part in SPLIT_NETWORKS]
+    return chosen

@@ -1,0 +1,151 @@
+"""The tensors that Figure 7 and the picture of the autoencoder's filters are drawn from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from intriguing.data.dataset import ImageSet
+from intriguing.distortion.minimum import minimum_distortion
+from intriguing.distortion.noise import gaussian_noise
+from intriguing.distortion.penalty import PaperConfig
+from intriguing.errors import InputError
+from intriguing.measures import UNIT_BOX
+from intriguing.models.autoencoder import AutoencoderClassifier
+from intriguing.paper.published import PublishedPanel, published_figure7
+from intriguing.transfer.matrix import count_errors
+
+PAIRS = 36
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A file of tensors: its name, the tensors, and words on what they are."""
+
+    name: str
+    tensors: dict[str, np.ndarray]
+    words: dict[str, str]
+
+
+def figure7(
+    networks: Mapping[str, nn.Module],
+    images: ImageSet,
+    targets: Mapping[str, Tensor],
+    config: PaperConfig,
+    generator: torch.Generator,
+) -> list[Picture]:
+    """Figure 7: originals beside adversarial examples of two networks, and beside noise.
+
+    The images are drawn at random among those that every network classifies correctly, the same
+    in all panels.  The noise of panel (c) is clipped to [0, 1] for display only; accuracy under
+    it, which the paper gives without saying for which network, is that on all of `images`.
+
+    Args:
+        networks: The two, by name.
+        images: What to draw from.
+        targets: For each network, the targets of all of `images`.
+        config: The search for the minimum distortion.
+        generator: Draws the images and the noise.
+    """
+    drawn = _correct(networks, images, generator)
+    shown = images.subset(drawn)
+    pictures = []
+    for panel in published_figure7():
+        if panel.row in networks:
+            pictures.append(_adversarial(panel, networks[panel.row], shown, targets, drawn, config))
+        else:
+            pictures.append(_random(panel, networks, images, shown, generator))
+    return pictures
+
+
+def filters(network: nn.Module, shape: tuple[int, ...]) -> Picture:
+    """First-layer filters of AE400-10, one image of `shape` (height, width) each."""
+    if not isinstance(network, AutoencoderClassifier):
+        raise InputError(f"{type(network).__name__} has no autoencoder; give AE400-10")
+    weights = network.encoder.weight.detach().cpu().view(-1, *shape).numpy()
+    words = {"kind": "filters", "title": "First-layer filters of AE400-10's sparse autoencoder"}
+    return Picture("filters", {"filters": weights}, words)
+
+
+def _correct(
+    networks: Mapping[str, nn.Module], images: ImageSet, generator: torch.Generator
+) -> Tensor:
+    """Random indices of images that all networks classify correctly."""
+    order = torch.randperm(len(images), generator=generator)[: 20 * PAIRS]
+    candidates = images.subset(order)
+    correct = torch.ones(len(order), dtype=torch.bool)
+    for network in networks.values():
+        like = next(network.parameters())
+        with torch.no_grad():
+            predicted = network(candidates.images.to(like.device, like.dtype)).argmax(1).cpu()
+        correct &= predicted == candidates.labels
+    return order[correct][:PAIRS]
+
+
+def _adversarial(
+    panel: PublishedPanel,
+    network: nn.Module,
+    shown: ImageSet,
+    targets: Mapping[str, Tensor],
+    drawn: Tensor,
+    config: PaperConfig,
+) -> Picture:
+    goal = targets[panel.row][drawn]
+    result = minimum_distortion(network, shown.images, shown.labels, goal, config=config)
+    found = result.success
+    like = next(network.parameters())
+    with torch.no_grad():
+        predicted = network(result.adversarial[found].to(like.device, like.dtype)).argmax(1).cpu()
+    accuracy = 100 * float((predicted == shown.labels[found]).double().mean())
+    title = f"{panel.row}, stddev={result.mean:.3f}, accuracy {accuracy:.0f} %"
+    caption = (
+        f"({panel.letter}) Adversarial examples for {panel.row}: average distortion "
+        f"{result.mean:.3f} on these {int(found.sum())} images (paper {panel.stddev:g}), accuracy "
+        f"{accuracy:.0f} %."
+    )
+    return _panel(panel, title, caption, shown.images[found], result.adversarial[found])
+
+
+def _random(
+    panel: PublishedPanel,
+    networks: Mapping[str, nn.Module],
+    images: ImageSet,
+    shown: ImageSet,
+    generator: torch.Generator,
+) -> Picture:
+    noisy = gaussian_noise(shown.images, panel.stddev, generator)
+    batches = (
+        (gaussian_noise(batch.images, panel.stddev, generator), batch.labels)
+        for batch in images.batches(10_000)
+    )
+    counts = count_errors(networks, batches)
+    right = {name: 100 * (1 - count.rate) for name, count in counts.items()}
+    each = ", ".join(f"{accuracy:.0f} % for {name}" for name, accuracy in right.items())
+    caption = (
+        f"({panel.letter}) Gaussian noise, stddev={panel.stddev:g}, clipped for display only: "
+        f"accuracy on all {len(images):,} images {each} (paper {panel.accuracy:g} %, without "
+        "saying for which network)."
+    )
+    title = f"Gaussian noise, stddev={panel.stddev:g}, accuracy {_range(list(right.values()))} %"
+    return _panel(panel, title, caption, shown.images, UNIT_BOX.clamp(noisy))
+
+
+def _range(values: list[float]) -> str:
+    low, high = f"{min(values):.0f}", f"{max(values):.0f}"
+    return low if low == high else f"{low}–{high}"
+
+
+def _panel(
+    panel: PublishedPanel, title: str, caption: str, originals: Tensor, distorted: Tensor
+) -> Picture:
+    tensors = {"original": originals.cpu().numpy(), "distorted": distorted.cpu().numpy()}
+    words = {
+        "kind": "panel",
+        "figure": "figure7",
+        "letter": panel.letter,
+        "title": title,
+        "caption": caption,
+    }
+    return Picture(f"figure7-{panel.letter}", tensors, words)

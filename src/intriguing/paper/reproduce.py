@@ -1,0 +1,207 @@
+"""The whole of §4.2's MNIST experiments, one stage after another, each of them resumable.
+
+Stages: data; for each network of each seed training and attack; tables; figures.  What finished
+is read from the results folder, and everything random has a seed of its own, so the results do
+not depend on whether and where a run was interrupted.
+"""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from intriguing.data.named import load_data
+from intriguing.distortion.result import Status
+from intriguing.measures import Progress, ProgressCallback
+from intriguing.paper import figures, tables
+from intriguing.paper.config import FIGURE7_NETWORKS, SCALES, ReproduceConfig, Scale, draw, jobs
+from intriguing.paper.network import Network, Sets, attack_targets, make_network, split_sets
+from intriguing.paper.notes import notes
+from intriguing.results.opening import open_results
+from intriguing.results.schema import Cell, RunRecord, Stage
+from intriguing.results.store import write_cells, write_images, write_run, write_tensors
+from intriguing.scale.provenance import machine, record_data, versions
+
+MAY_DIFFER = ("items", "seeds", "data_root")
+"""What may change between two runs in one folder: all that is computed stays of use."""
+
+
+def reproduce(
+    config: ReproduceConfig,
+    folder: Path,
+    *,
+    command: str = "",
+    fresh: bool = False,
+    progress: ProgressCallback | None = None,
+) -> RunRecord:
+    """Train, attack and tabulate what `config` asks for, in a results folder.
+
+    Args:
+        config: What to reproduce, and how large.
+        folder: New, or of the same configuration: then the run goes on where it was.  The choice
+            of items and the number of seeds may change from call to call.
+        command: The shell command, for the record.
+        fresh: Delete the results in `folder` first.
+        progress: Called within every stage.
+
+    Returns:
+        The record, also in folder/run.json, beside cells, images and tensors.
+
+    Raises:
+        InputError: Before any training, if the data cannot be had or `folder` cannot be used.
+    """
+    start = time.perf_counter()
+    scale = SCALES[config.scale]
+    data = load_data(scale.data, config.data_root, progress)
+    sets = [split_sets(scale, data, seed) for seed in range(config.seeds)]
+    stages = [Stage("data", time.perf_counter() - start)]
+    settings = asdict(config)
+    space = required_bytes(config, sets[0])
+    with open_results(folder, "reproduce", settings, space, fresh=fresh, may_differ=MAY_DIFFER):
+        record = RunRecord(
+            kind="reproduce",
+            command=command,
+            config=settings,
+            seeds=tuple(range(config.seeds)),
+            versions=versions(),
+            machine=machine(torch.device(config.device)),
+            data=(record_data(data.train), record_data(data.test)),
+            tables=config.tables,
+            figures=config.figures,
+        )
+        write_run(folder, record)
+        networks = []
+        for job in jobs(config):
+            network = make_network(job, sets[job.seed], scale, config, folder, progress)
+            networks.append(network)
+            stages += network.stages
+            record = replace(record, models=(*record.models, network.record), stages=tuple(stages))
+            write_run(folder, record)
+        cells, stage = tabulate(config, networks, sets, progress)
+        stages.append(stage)
+        stages.append(_draw_figures(config, networks, sets[0], folder, progress))
+        write_images(folder, _image_rows(networks))
+        write_cells(folder, cells)
+        record = replace(
+            record,
+            status="complete",
+            stages=tuple(stages),
+            notes=_notes(config, scale, networks, cells),
+        )
+        write_run(folder, record)
+    return record
+
+
+def required_bytes(config: ReproduceConfig, sets: Sets) -> int:
+    """About what a run writes: every adversarial image in float32, networks and checkpoints."""
+    total = 50_000_000
+    for job in jobs(config):
+        total += 4_000_000
+        if job.attacked_on is not None:
+            images = sets.attacked[job.attacked_on]
+            total += len(images) * (4 * images.images[0].numel() + 150)
+    return total
+
+
+def tabulate(
+    config: ReproduceConfig,
+    networks: Sequence[Network],
+    sets: Sequence[Sets],
+    progress: ProgressCallback | None = None,
+) -> tuple[list[Cell], Stage]:
+    """Measure and lay out the tables asked for, and say what that cost."""
+    start = time.perf_counter()
+    cells: list[Cell] = []
+    passes = 0
+    for done, name in enumerate(config.tables):
+        measured = []
+        for seed in range(config.seeds):
+            split = name in ("table3", "table4")
+            chosen = [
+                n for n in networks if n.job.seed == seed and (n.job.trained_on != "train") == split
+            ]
+            measured.append(_measure(name, chosen, sets[seed], seed))
+            passes += sum(
+                value.total
+                for (_, column), value in measured[-1].items()
+                if "istortion" not in column
+            )
+        cells += tables.to_cells(name, measured)
+        if progress is not None:
+            progress(Progress("tables", done + 1, len(config.tables), name))
+    return cells, Stage("tables", time.perf_counter() - start, passes)
+
+
+def _measure(name: str, networks: Sequence[Network], sets: Sets, seed: int) -> tables.Values:
+    models = {network.job.row: network.model for network in networks}
+    attacks = {n.job.row: n.attacked for n in networks if n.attacked is not None}
+    generator = torch.Generator().manual_seed(draw("noise", name, seed))
+    if name == "table1":
+        return tables.table1(models, sets.train, sets.test, attacks)
+    if name == "table2":
+        return tables.table2(models, sets.attacked["train"], attacks, generator)
+    if name == "table3":
+        parts = {"P1": sets.p1, "P2": sets.p2, "Test": sets.test}
+        return tables.table3(models, parts, attacks)
+    return tables.table4(models, sets.attacked["test"], attacks, generator)
+
+
+def _draw_figures(
+    config: ReproduceConfig,
+    networks: Sequence[Network],
+    sets: Sets,
+    folder: Path,
+    progress: ProgressCallback | None,
+) -> Stage:
+    """Write the tensors of the figures asked for."""
+    start = time.perf_counter()
+    first = {n.job.row: n for n in networks if n.job.seed == 0 and n.job.trained_on == "train"}
+    pictures = []
+    if "figure7" in config.items:
+        images = sets.attacked["train"]
+        chosen = {row: first[row] for row in FIGURE7_NETWORKS}
+        pictures += figures.figure7(
+            {row: network.model for row, network in chosen.items()},
+            images,
+            {row: attack_targets(network.job, images) for row, network in chosen.items()},
+            config.attack,
+            torch.Generator().manual_seed(draw("figure7")),
+        )
+    if "filters" in config.items:
+        shape = tuple(sets.train.images.shape[-2:])
+        pictures.append(figures.filters(first["AE400-10"].model, shape))
+    for picture in pictures:
+        write_tensors(folder, picture.name, picture.tensors, picture.words)
+    if progress is not None and pictures:
+        progress(Progress("figures", len(pictures), len(pictures)))
+    return Stage("figures", time.perf_counter() - start)
+
+
+def _image_rows(networks: Sequence[Network]) -> Iterator[Mapping[str, Any]]:
+    """Columns of images.parquet, shard by shard."""
+    for network in networks:
+        if network.attacked is None:
+            continue
+        for images, columns in network.attacked.parts():
+            yield {
+                "network": network.job.label,
+                "seed": network.job.seed,
+                "image_id": images.ids,
+                "label": images.labels.numpy(),
+                "target": columns["targets"].numpy(),
+                "status": [Status(code).name for code in columns["status"].tolist()],
+                **{name: columns[name].numpy() for name in _AS_THEY_ARE},
+            }
+
+
+_AS_THEY_ARE = ("success", "distortion", "l2", "c", "forward_passes", "backward_passes")
+
+
+def _notes(
+    config: ReproduceConfig, scale: Scale, networks: Sequence[Network], cells: Sequence[Cell]
+) -> tuple[str, ...]:
+    attacks = {n.job.title: n.attacked for n in networks if n.attacked is not None}
+    return notes(config, scale, [n.job.recipe for n in networks], attacks, cells)
