@@ -82,10 +82,27 @@ def test_latex_has_every_row_with_as_many_columns_as_its_head(tables):
         assert "\\label{tab:" + table.name + "}" in latex
 
 
+def printed(table, width):
+    console = Console(width=width, record=True, file=io.StringIO())
+    for part in to_terminal(table, width):
+        console.print(part)
+    return console.export_text()
+
+
+@pytest.mark.parametrize("width", [60, 80, 120, 250])
+def test_a_narrow_terminal_cuts_no_number(tables, width):
+    shown = printed(tables["table2"], width)
+    assert "…" not in shown
+    assert max(map(len, shown.splitlines())) <= width
+    for cell in tables["table2"].cells.values():
+        assert number(cell.ours, cell.unit) in shown
+        assert f"[{interval(cell.low, cell.high, cell.unit)}]" in shown
+    for column in tables["table2"].columns:
+        assert column in shown
+
+
 def test_terminal_shows_ours_its_interval_and_the_papers_value(tables):
-    console = Console(width=200, record=True, file=io.StringIO())
-    console.print(to_terminal(tables["table1"]))
-    shown = console.export_text()
+    shown = printed(tables["table1"], 200)
     for network in NETWORKS:
         assert network in shown
     cell = tables["table1"].at("AE400-10", "Av. min. distortion")
@@ -103,9 +120,7 @@ def test_a_hole_in_a_table_is_a_dash_everywhere():
     (table,) = gather(cells)
     assert table.at("a", "y") is None
     assert " & -- \\\\" in to_latex(table)
-    console = Console(width=100, record=True, file=io.StringIO())
-    console.print(to_terminal(table))
-    assert "–" in console.export_text()
+    assert "–" in printed(table, 100)
 
 
 def test_numbers_keep_the_papers_digits_and_never_round_to_certainty():

@@ -35,7 +35,7 @@ def figure7(panels: Sequence[Panel]) -> Figure:
     down = max(1, pairs // across)
     with style():
         figure, grid = axes(
-            3.1 * len(panels), 3.1 * down / (2 * across) + 0.45, len(panels), squeeze=False
+            3.1 * len(panels), 3.1 * down / (2 * across) + 0.6, len(panels), squeeze=False
         )
         for axis, panel in zip(grid[0], panels, strict=True):
             columns = [
@@ -45,7 +45,7 @@ def figure7(panels: Sequence[Panel]) -> Figure:
             ]
             tiles = np.stack([images[: across * down] for images in columns], axis=1)
             _picture(axis, mosaic(tiles.reshape(-1, *tiles.shape[2:]), 2 * across), 0.0, 1.0)
-            axis.set_title(panel.title, fontsize=9)
+            axis.set_title(panel.title.replace(", ", "\n", 1), fontsize=8.5)
     return figure
 
 
@@ -93,7 +93,7 @@ def gallery(panel: Panel) -> Figure:
 def mosaic(
     tiles: np.ndarray, across: int, gap: int = 2, gap_value: float | None = None
 ) -> np.ndarray:
-    """Images (tile height width) or (tile height width 3) laid out in rows, nothing between them."""
+    """Images (tile height width) or (tile height width 3) in rows, nothing between."""
     down = math.ceil(len(tiles) / across)
     height, width = tiles.shape[1:3]
     picture = np.full(

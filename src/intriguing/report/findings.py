@@ -105,30 +105,25 @@ def _transfer(table: Table | None) -> Findings:
     if table is None or not cells:
         return NOTHING
     heading = table.title.split(".")[0]
-    ours = float(np.mean([c.ours for c in cells]))
-    tiles, sentences = [], []
-    noise = [c for c in table.cells.values() if c.unit == "%" and is_noise(c)]
-    least = min((c.row for c in noise), default="", key=lambda row: _noise_mean(noise, row))
-    against = f", against {_noise_mean(noise, least):.1f} % under {least}" if noise else ""
-    sentences.append(
-        f"{heading}: examples made for one network are misclassified by another in {ours:.1f} % "
-        f"of cases on average over {len(cells)} pairs{against}."
+    plain = [c for c in cells if "amplified" not in c.row]
+    words = (
+        f"{heading}: examples made for one network are misclassified by another in "
+        f"{np.mean([c.ours for c in plain]):.1f} % of cases, on average over {len(plain)} pairs"
     )
+    if len(printed := [c.paper for c in plain if c.paper is not None]) == len(plain):
+        words += f" (paper {np.mean(printed):.1f} %)"
+    if noise := [c for c in table.cells.values() if c.unit == "%" and is_noise(c)]:
+        row = min(noise, key=lambda c: c.row_order).row
+        words += f", and {np.mean([c.ours for c in noise if c.row == row]):.1f} % under {row}"
     compared = [c for c in cells if c.paper is not None]
-    if len(compared) > 2:
-        rank = correlation(compared)
-        paper = float(np.mean([c.paper for c in compared]))
-        sentences[-1] = sentences[-1].removesuffix(".") + f"; the paper's average is {paper:.1f} %."
-        tiles.append(
-            Tile(
-                f"ρ = {rank:.2f}",
-                f"rank agreement with {heading}",
-                f"Spearman, {len(compared)} cells off the diagonal",
-            )
-        )
-    else:
-        tiles.append(Tile(f"{ours:.1f} %", "fooled by another network's examples", "on average"))
-    return Findings(tuple(tiles), tuple(sentences))
+    if len(compared) < 3:
+        return Findings((), (f"{words}.",))
+    tile = Tile(
+        f"ρ = {correlation(compared):.2f}",
+        f"rank agreement with {heading}",
+        f"Spearman, {len(compared)} cells off the diagonal",
+    )
+    return Findings((tile,), (f"{words}.",))
 
 
 def correlation(cells: list[Cell]) -> float:
@@ -154,7 +149,3 @@ def on_diagonal(cell: Cell) -> bool:
 def is_noise(cell: Cell) -> bool:
     """Whether the row is random noise rather than adversarial examples."""
     return "noise" in cell.row.lower()
-
-
-def _noise_mean(noise: list[Cell], row: str) -> float:
-    return float(np.mean([c.ours for c in noise if c.row == row]))

@@ -133,7 +133,7 @@ def duration(seconds: float) -> str:
 def _title(run: RunRecord) -> str:
     names = " and ".join(dict.fromkeys(model.name for model in run.models))
     return {
-        "reproduce": "Intriguing properties of neural networks, reproduced on MNIST",
+        "reproduce": "“Intriguing properties of neural networks”, reproduced",
         "attack": f"How close is {names or 'the network'} to being fooled?",
         "transfer": "Does what fools one network fool another?",
         "train": f"Training {names or 'a network'}",

@@ -39,7 +39,7 @@ TITLES = {
     "table3": ("Table 3. Networks trained on two disjoint halves, before distortion", "Network"),
     "table4": ("Table 4. Cross-training-set generalization of adversarial examples", ""),
     "attack": ("Minimum distortion", "Network"),
-    "transfer": ("Error each network makes on examples made for another", ""),
+    "transfer": ("Transfer. Error each network makes on examples made for another", ""),
     "train": ("Error of the trained network", "Network"),
 }
 
@@ -103,27 +103,61 @@ def _digits(percent: float) -> int:
     return 2 if percent < 2 or percent > 99 else 1
 
 
-def to_terminal(table: Table) -> TerminalTable:
-    """Each cell: ours, its 95 % interval, the paper's value, and the spread over seeds if any."""
-    drawn = TerminalTable(title=table.title, title_justify="left", box=box.SIMPLE_HEAD)
-    drawn.add_column(table.corner, no_wrap=False, min_width=12)
-    for column in table.columns:
-        drawn.add_column(column, justify="right", min_width=9)
-    for row in table.rows:
-        drawn.add_row(row, *(_terminal_cell(table.at(row, column)) for column in table.columns))
-    lines = ["ours, [95 % interval]"]
-    if table.has_paper:
-        lines.append("the paper's value in cyan")
-    if any(cell.seeds > 1 for cell in table.cells.values()):
-        lines.append("± the range over seeds")
-    drawn.caption = "; ".join(lines)
-    drawn.caption_justify = "left"
+def to_terminal(table: Table, width: int = 100) -> list[TerminalTable]:
+    """Each cell: ours, its 95 % interval, the paper's value, and the spread over seeds if any.
+
+    A table wider than `width` characters is cut between columns into several, none of it lost.
+    """
+    texts = {place: _terminal_cell(cell) for place, cell in table.cells.items()}
+    groups = _column_groups(table, texts, width)
+    drawn = []
+    for index, columns in enumerate(groups):
+        title = table.title + (" (continued)" if index else "")
+        part = TerminalTable(
+            title=title, title_justify="left", box=box.SIMPLE_HEAD, caption_justify="left"
+        )
+        part.add_column(table.corner, max_width=ROW_WIDTH)
+        for column in columns:
+            part.add_column(column, justify="right", no_wrap=True)
+        for row in table.rows:
+            dash = Text("–", style="dim")
+            part.add_row(row, *(texts.get((row, column), dash) for column in columns))
+        if index == len(groups) - 1:
+            part.caption = _key(table)
+        drawn.append(part)
     return drawn
 
 
-def _terminal_cell(cell: Cell | None) -> Text:
-    if cell is None:
-        return Text("–", style="dim")
+ROW_WIDTH = 30
+
+
+def _column_groups(table: Table, texts: dict[tuple[str, str], Text], width: int) -> list[list[str]]:
+    """Columns side by side as long as they fit beside the names of the rows."""
+    names = min(max((len(row) for row in table.rows), default=0), ROW_WIDTH) + 4
+    groups: list[list[str]] = [[]]
+    used = names
+    for column in table.columns:
+        cells = [texts[row, column] for row in table.rows if (row, column) in texts]
+        lines = [column, *(line for text in cells for line in text.plain.splitlines())]
+        wide = max(map(len, lines)) + 2
+        if used + wide > width and groups[-1]:
+            groups.append([])
+            used = names
+        groups[-1].append(column)
+        used += wide
+    return groups
+
+
+def _key(table: Table) -> str:
+    words = ["ours, [95 % interval]"]
+    if table.has_paper:
+        words.append("the paper's value in cyan")
+    if any(cell.seeds > 1 for cell in table.cells.values()):
+        words.append("the range over seeds")
+    return "; ".join(words)
+
+
+def _terminal_cell(cell: Cell) -> Text:
     text = Text(number(cell.ours, cell.unit), style="bold")
     if span := interval(cell.low, cell.high, cell.unit):
         text.append(f"\n[{span}]", style="not bold dim")
