@@ -59,6 +59,7 @@ def attack(
     from intriguing.results.opening import open_results
     from intriguing.results.schema import RunRecord, Stage
     from intriguing.results.store import write_cells, write_images, write_run
+    from intriguing.scale import provenance
 
     if save_images and levels != 256:
         raise InputError("--save-images needs --levels 256: an 8-bit file rounds every pixel")
@@ -66,25 +67,26 @@ def attack(
     place = setup.choose_device(device)
     images = setup.choose_images(data, part, limit)
     network = setup.open_model(model, images, place)
+    plan = attacking.plan(network, images, goal, seed)
     (name,) = setup.names_of([model])
-    record = setup.record_model(name, network)
+    record = provenance.record_model(name, network)
     folder = out or Path("results") / f"attack-{setup.slug(name)}-{data}"
     config = {
         "model": model, "model_sha256": record.sha256, "data": data, "part": part,
         "limit": limit, "targets": targets, "method": method, "levels": levels, "seed": seed,
     }  # fmt: skip
-    with open_results(folder, "attack", config, attacking.disk_bytes(images), fresh=fresh):
+    with open_results(folder, "attack", config, attacking.disk_bytes(plan.tried), fresh=fresh):
         run = RunRecord(
-            "attack", command(), config, seeds=(seed,), versions=setup.versions(),
-            machine=setup.machine(place), data=(setup.record_data(images),), models=(record,),
-            tables=("attack",), notes=attacking.notes(goal, levels),
+            "attack", command(), config, seeds=(seed,), versions=provenance.versions(),
+            machine=provenance.machine(place), tables=("attack",),
+            data=(provenance.record_data(plan.images),), models=(record,),
+            notes=attacking.notes(goal, levels),
         )  # fmt: skip
         write_run(folder, run)
         with shown() as progress:
             attacked = attacking.attack_network(
-                name, network, images, goal, folder,
-                method=method, levels=levels, seed=seed, progress=progress,
-            )  # fmt: skip
+                name, network, plan, folder, method=method, levels=levels, progress=progress
+            )
         write_cells(folder, attacking.summary(name, network, attacked, row=0))
         write_images(folder, [attacking.image_columns(name, attacked, seed)])
         attacking.write_gallery(folder, name, network, attacked)

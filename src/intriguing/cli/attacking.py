@@ -28,6 +28,23 @@ Goal = Literal["random", "runner-up", "all"] | int
 
 
 @dataclass(frozen=True)
+class Plan:
+    """The images to attack, one for every target, and the targets.
+
+    Attributes:
+        images: What the outcome is about.
+        tried: The same, or with `copies` above 1 each image so many times in a row.
+        targets: A wrong class for each of `tried`.
+        copies: Targets of an image; the nearest is kept.
+    """
+
+    images: ImageSet
+    tried: ImageSet
+    targets: Tensor
+    copies: int = 1
+
+
+@dataclass(frozen=True)
 class Outcome:
     """The attack on every image, tensors over images as in `Distortions`; images in memory."""
 
@@ -84,53 +101,28 @@ def notes(goal: Goal, levels: int | None) -> tuple[str, ...]:
     return (meaning, f"Adversarial images take {levels} values a channel, as a file keeps them.")
 
 
-def attack_network(
-    name: str,
-    model: nn.Module,
-    images: ImageSet,
-    goal: Goal,
-    folder: Path,
-    *,
-    method: str = "paper",
-    levels: int | None = None,
-    seed: int = 0,
-    progress: ProgressCallback | None = None,
-) -> Outcome:
-    """Attack every image in shards under `folder`; the same call again continues."""
+def plan(model: nn.Module, images: ImageSet, goal: Goal, seed: int) -> Plan:
+    """The target of every image, drawn for the whole set; with "all", every wrong class."""
     like = next(model.parameters(), images.images)
     classes = check_classifier(model, images.images[:16].to(like.device, like.dtype), images.labels)
-    tried, targets = _expand(model, images, goal, classes, seed)
-    attacked = attack_in_shards(
-        model, tried, targets, folder / "shards" / slug(name),
-        method=method, levels=levels, stage=f"attacking {name}", progress=progress,
-    )  # fmt: skip
-    columns = {key: attacked.shards.column(key) for key in _COLUMNS}
-    passes = (int(columns["forward_passes"].sum()), int(columns["backward_passes"].sum()))
-    if goal == "all":
-        columns = _nearest(columns, classes - 1)
-        tried = images
-    return Outcome(tried, columns, attacked.shards.wall_seconds, passes)
-
-
-def _expand(
-    model: nn.Module, images: ImageSet, goal: Goal, classes: int, seed: int
-) -> tuple[ImageSet, Tensor]:
-    """The images to attack and the target of each; with "all", one copy for every wrong class."""
     labels = images.labels.cpu()
     if goal == "random":
-        return images, choose_targets(labels, classes, torch.Generator().manual_seed(seed))
+        generator = torch.Generator().manual_seed(seed)
+        return Plan(images, images, choose_targets(labels, classes, generator))
     if goal == "runner-up":
-        return images, _runner_up(model, images)
+        return Plan(images, images, _runner_up(model, images))
     if goal == "all":
         copies = torch.arange(len(images)).repeat_interleave(classes - 1)
         step = torch.arange(1, classes).repeat(len(images))
-        return images.subset(copies), (labels[copies] + step) % classes
+        targets = (labels[copies] + step) % classes
+        return Plan(images, images.subset(copies), targets, classes - 1)
     if not (isinstance(goal, int) and 0 <= goal < classes):
         raise InputError(f"--targets {goal}, but the network has classes 0 … {classes - 1}")
     others = (labels != goal).nonzero()[:, 0]
     if not len(others):
         raise InputError(f"all images are of class {goal}; give another --targets")
-    return images.subset(others), torch.full((len(others),), goal)
+    kept = images.subset(others)
+    return Plan(kept, kept, torch.full((len(others),), goal))
 
 
 @torch.no_grad()
@@ -138,6 +130,28 @@ def _runner_up(model: nn.Module, images: ImageSet) -> Tensor:
     like = next(model.parameters(), images.images)
     logits = torch.cat([model(b.images.to(like.device, like.dtype)) for b in images.batches(1000)])
     return logits.cpu().scatter(1, images.labels.cpu()[:, None], -torch.inf).argmax(1)
+
+
+def attack_network(
+    name: str,
+    model: nn.Module,
+    plan: Plan,
+    folder: Path,
+    *,
+    method: str = "paper",
+    levels: int | None = None,
+    progress: ProgressCallback | None = None,
+) -> Outcome:
+    """Attack every image in shards under `folder`; the same call again continues."""
+    attacked = attack_in_shards(
+        model, plan.tried, plan.targets, folder / "shards" / slug(name),
+        method=method, levels=levels, stage=f"attacking {name}", progress=progress,
+    )  # fmt: skip
+    columns = {key: attacked.shards.column(key) for key in _COLUMNS}
+    passes = (int(columns["forward_passes"].sum()), int(columns["backward_passes"].sum()))
+    if plan.copies > 1:
+        columns = _nearest(columns, plan.copies)
+    return Outcome(plan.images, columns, attacked.shards.wall_seconds, passes)
 
 
 def _nearest(columns: dict[str, Tensor], wrong: int) -> dict[str, Tensor]:

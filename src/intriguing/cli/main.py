@@ -57,10 +57,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return SUCCESS
     except OSError as error:
-        if not _disk_full(error):
+        if error.filename is None and not _disk_full(error):
             raise
-        _complain(f"the disk is full ({error.filename or 'no file named'}); free some space and "
-                  "run the same command again to continue")  # fmt: skip
+        _complain(
+            "the disk is full; free some space and run the same command again to continue"
+            if _disk_full(error)
+            else f"cannot use {error.filename} ({error.strerror}); choose another path"
+        )
         return FAILED
 
 

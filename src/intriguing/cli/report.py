@@ -34,7 +34,8 @@ def finish(folder: Path, console: Console | None = None) -> None:
     page = draw_report(folder)
     contents = read_contents(folder)
     for table in contents.tables.values():
-        console.print(to_terminal(table))
+        for part in to_terminal(table, console.width):
+            console.print(part)
     for sentence in findings(contents).sentences:
         console.print(f"• {sentence}", highlight=False, markup=False)
     console.print(f"\nreport   {page}", highlight=False, markup=False, soft_wrap=True)

@@ -1,23 +1,18 @@
-"""What several verbs need before they start: device, networks, images, and the record of a run."""
+"""What several verbs need before they start: a device, networks, images, and names for files."""
 
 import os
-import platform
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
-import numpy as np
 import torch
 from torch import nn
 
-from intriguing import __version__
 from intriguing.data.dataset import ImageSet
 from intriguing.errors import InputError
 from intriguing.models.classifier import check_classifier
 from intriguing.models.load import load_model
-from intriguing.models.weights import model_sha256
-from intriguing.results.schema import DataRecord, ModelRecord
 
 Device: TypeAlias = Literal["auto", "cpu", "cuda"]
 Part: TypeAlias = Literal["test", "train"]
@@ -46,6 +41,13 @@ def choose_images(name: str, part: Part, limit: int | None) -> ImageSet:
 
 def open_model(spec: str, images: ImageSet, device: torch.device) -> nn.Module:
     """A network ready to be asked about these images; InputError names what does not fit."""
+    if spec.endswith(".safetensors") and not Path(spec).is_file():
+        raise InputError(f"there is no file {spec}; make one with `intriguing train`")
+    if re.fullmatch(r"(fc|ae)\d[\d-]*", spec):
+        raise InputError(
+            f"{spec} names an architecture without weights; first `intriguing train {spec} DATA`, "
+            f"then give {spec}.safetensors"
+        )
     try:
         model = load_model(spec).to(device)
         like = next(model.parameters(), images.images)
@@ -81,42 +83,3 @@ def _stem(spec: str) -> str:
 def slug(name: str) -> str:
     """A name that any file system takes."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "network"
-
-
-def record_model(name: str, model: nn.Module, **more: Any) -> ModelRecord:
-    """What a run says of a network."""
-    describe = getattr(model, "describe", None)
-    return ModelRecord(
-        name=name,
-        seed=more.pop("seed", 0),
-        sha256=model_sha256(model),
-        parameters=sum(p.numel() for p in model.parameters()),
-        architecture=describe() if callable(describe) else type(model).__name__,
-        **more,
-    )
-
-
-def record_data(images: ImageSet) -> DataRecord:
-    """What a run says of its images."""
-    return DataRecord(images.name, len(images), images.sha256)
-
-
-def versions() -> dict[str, str]:
-    """Of everything the numbers may depend on."""
-    return {
-        "python": platform.python_version(),
-        "intriguing": __version__,
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-    }
-
-
-def machine(device: torch.device) -> dict[str, Any]:
-    """Where it ran, without naming the machine."""
-    return {
-        "platform": platform.platform(),
-        "processor": platform.processor() or platform.machine(),
-        "cores": os.cpu_count() or 1,
-        "threads": torch.get_num_threads(),
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
-    }

@@ -63,6 +63,7 @@ def train(
     from intriguing.results.opening import open_results
     from intriguing.results.schema import RunRecord, Stage
     from intriguing.results.store import write_cells, write_run
+    from intriguing.scale import provenance
     from intriguing.training.recipe import Recipe, train_network
 
     weights = out or Path(f"{name}.safetensors")
@@ -82,9 +83,9 @@ def train(
             finish(folder)
             return
         run = RunRecord(
-            "train", command(), config, seeds=(seed,), versions=setup.versions(),
-            machine=setup.machine(place), tables=("train",),
-            data=(setup.record_data(pair.train), setup.record_data(pair.test)),
+            "train", command(), config, seeds=(seed,), versions=provenance.versions(),
+            machine=provenance.machine(place), tables=("train",),
+            data=(provenance.record_data(pair.train), provenance.record_data(pair.test)),
             notes=(f"Weight decay is λ Σ w² / k with λ = {', '.join(map(str, lambdas))} and the "
                    f"convention “{convention}”; biases do not decay.",),
         )  # fmt: skip
@@ -98,7 +99,7 @@ def train(
         save_model(weights, trained, name, {"data": data, "seed": seed, "decay": list(lambdas)})
         write_cells(folder, cells)
         write_filters(folder, name, trained)
-        record = setup.record_model(
+        record = provenance.record_model(
             name, trained, seed=seed, training=asdict(report),
             train_error=cells[0].ours / 100, test_error=cells[1].ours / 100,
         )  # fmt: skip

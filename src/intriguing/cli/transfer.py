@@ -52,6 +52,7 @@ def transfer(
     from intriguing.results.opening import open_results
     from intriguing.results.schema import RunRecord, Stage
     from intriguing.results.store import write_cells, write_images, write_run
+    from intriguing.scale import provenance
 
     if len(models) < 2 or len(set(models)) < len(models):
         raise InputError("give two or more different networks, each FILE.safetensors or FILE.py:FN")
@@ -65,24 +66,28 @@ def transfer(
         name: setup.open_model(spec, images, place)
         for name, spec in zip(names, models, strict=True)
     }
-    records = tuple(setup.record_model(name, network) for name, network in networks.items())
+    plans = {
+        name: attacking.plan(network, images, goal, seed) for name, network in networks.items()
+    }
+    records = tuple(provenance.record_model(name, network) for name, network in networks.items())
     folder = out or Path("results") / f"transfer-{data}"
     config = {
         "models": list(models), "sha256": [record.sha256 for record in records], "data": data,
         "part": part, "limit": limit, "targets": targets, "amplify": list(amplify), "seed": seed,
     }  # fmt: skip
-    space = len(names) * attacking.disk_bytes(images)
+    space = sum(attacking.disk_bytes(plan.tried) for plan in plans.values())
     with open_results(folder, "transfer", config, space, fresh=fresh, may_differ=("amplify",)):
         run = RunRecord(
-            "transfer", command(), config, seeds=(seed,), versions=setup.versions(),
-            machine=setup.machine(place), data=(setup.record_data(images),), models=records,
-            tables=("attack", "transfer"), notes=(*attacking.notes(goal, None), *NOTES),
+            "transfer", command(), config, seeds=(seed,), versions=provenance.versions(),
+            machine=provenance.machine(place), tables=("attack", "transfer"),
+            data=(provenance.record_data(images),), models=records,
+            notes=(*attacking.notes(goal, None), *NOTES),
         )  # fmt: skip
         write_run(folder, run)
         with shown() as progress:
             outcomes = {
                 name: attacking.attack_network(
-                    name, network, images, goal, folder, seed=seed, progress=progress
+                    name, network, plans[name], folder, progress=progress
                 )
                 for name, network in networks.items()
             }
