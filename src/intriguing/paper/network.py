@@ -114,7 +114,7 @@ def trained(
     checkpoint when it was interrupted, and starts otherwise.
     """
     path = folder / "models" / f"{job.key}.safetensors"
-    identity = f"{recipe} seed={job.draw('training')} data={data.sha256} device={device}"
+    identity = f"{recipe.essence} seed={job.draw('training')} data={data.sha256} device={device}"
     report = _finished(path, identity)
     if report is None:
         model, outcome = train_network(

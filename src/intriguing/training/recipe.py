@@ -48,6 +48,16 @@ class Recipe:
     sparsity: Sparsity = PEN_STROKES
     autoencoder_stop: LBFGSConfig = AUTOENCODER_STOP
 
+    @property
+    def essence(self) -> str:
+        """All of it that decides the weights, and nothing else: what tells trainings apart."""
+        essence = (
+            f"{self.architecture} decay={self.decay} {self.convention} gain={self.gain} {self.stop}"
+        )
+        if self.architecture.startswith("ae"):
+            essence += f" {self.sparsity} {self.autoencoder_stop}"
+        return essence
+
 
 def train_network(
     recipe: Recipe,
@@ -81,10 +91,7 @@ def train_network(
     images = data.images.to(device, dtype).flatten(1).clone()
     labels = data.labels.to(device)
     generator = torch.Generator().manual_seed(seed)
-    identity = (
-        f"{recipe.architecture} decay={recipe.decay} {recipe.convention} gain={recipe.gain} "
-        f"seed={seed} {dtype} data={data.sha256}"
-    )
+    identity = f"{recipe.essence} seed={seed} {dtype} data={data.sha256}"
     pretraining = None
     trained: nn.Module = model
     if isinstance(model, AutoencoderClassifier):
@@ -92,7 +99,6 @@ def train_network(
         with torch.no_grad():
             images = model.encode(images)
         trained = model.softmax
-        identity += f" {recipe.sparsity} {recipe.autoencoder_stop}"
     initialise(_linear_layers(trained), generator, recipe.gain)
     report = train_classifier(
         trained,
