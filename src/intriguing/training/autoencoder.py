@@ -29,7 +29,7 @@ class Sparsity:
     """
 
     activation: float = 0.1
-    weight: float = 3.0
+    weight: float = 0.5
     decay: float = 3e-3
     images: int = 10_000
 
