@@ -53,7 +53,7 @@ def test_training_rebuilds_images_with_the_sparsity_asked_for() -> None:
         model,
         digits.train,
         torch.Generator().manual_seed(0),
-        Sparsity(activation=0.1, decay=1e-3),
+        Sparsity(activation=0.1, weight=3.0, decay=1e-3),
         LBFGSConfig(max_iterations=200),
     )
     assert report.history[-1] < 0.2 * report.history[0]
