@@ -23,7 +23,7 @@ dev: $(VENV)/.installed-dev  ## the same with the tools that the next targets ne
 
 # One thread a worker: workers that each take every core slow one another down.
 test: $(VENV)/.installed-dev  ## run the whole test suite (ARGS="tests/data -k idx")
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal $(ARGS)
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal $(ARGS)
 
 lint: $(VENV)/.installed-dev  ## ruff: lint and format
 	$(BIN)/ruff check .
