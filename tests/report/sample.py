@@ -155,7 +155,7 @@ def _image_columns(network: str, generator: np.random.Generator) -> dict[str, li
         value = float(mean * generator.gamma(9, 1 / 9))
         rows.append(
             ImageRow(network, 0, f"mnist-5k/{index:05d}", index % 10, (index + 3) % 10, True,
-                     "ADVERSARIAL", value, 28 * value, 0.3, 400, 380)
+                     "FOUND", value, 28 * value, 0.3, 400, 380)
         )  # fmt: skip
     return image_columns(rows)
 

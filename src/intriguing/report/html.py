@@ -89,6 +89,7 @@ def _render(contents: Contents, drawn: list[Any]) -> str:
         "paper_number": tables.paper_number,
         "seed_spread": tables.seed_spread,
         "shade": shade,
+        "meaning": lambda status: STATUSES.get(status, status),
         "duration": duration,
     }
     environment.tests |= {"noise": is_noise, "own": on_diagonal}
@@ -104,6 +105,15 @@ def _render(contents: Contents, drawn: list[Any]) -> str:
         forward=sum(stage.forward_passes for stage in run.stages),
         backward=sum(stage.backward_passes for stage in run.stages),
     )
+
+
+STATUSES = {
+    "FOUND": "adversarial image found and checked",
+    "ALREADY": "already classified as the target: distortion 0",
+    "NOT_FOUND": "no adversarial image found",
+    "LOST_ON_LATTICE": "found, but lost when rounded to 8 bits",
+    "NOT_FINITE": "the network gave NaN or infinity",
+}
 
 
 def shade(cell: Cell) -> str:
