@@ -3,8 +3,6 @@
 import time
 from dataclasses import dataclass, replace
 
-import torch
-
 from intriguing.data.dataset import ImageSet
 from intriguing.data.named import load_data
 from intriguing.distortion.minimum import minimum_distortion
@@ -14,10 +12,19 @@ from intriguing.paper.network import Sets, split_sets
 from intriguing.training.recipe import Recipe, train_network
 from intriguing.training.report import TrainingReport
 
-IMAGES, ATTACKED, ITERATIONS = 1000, 64, 20
+IMAGES, ATTACKED, ITERATIONS = 1000, 128, 20
 
-EVALUATIONS = {"fc10": 330, "fc": 560, "ae": 560}
-"""Passes over the data until a training converges, as seen at both scales."""
+EVALUATIONS = {"softmax": 150, "sigmoid": 450, "autoencoder": 400}
+"""Passes over the data until a training converges, about what both scales need."""
+
+
+@dataclass(frozen=True)
+class Speeds:
+    """Seconds an image: to train to the end, to pretrain an autoencoder, and to attack."""
+
+    train: float
+    pretrain: float
+    attack: float
 
 
 @dataclass(frozen=True)
@@ -39,42 +46,48 @@ def plan(config: ReproduceConfig, progress: ProgressCallback | None = None) -> l
     scale = SCALES[config.scale]
     sets = split_sets(scale, load_data(scale.data, config.data_root, progress), 0)
     planned: list[Planned] = []
-    speeds: dict[str, tuple[float, float]] = {}
+    speeds: dict[str, Speeds] = {}
     todo = jobs(config)
     for done, job in enumerate(todo):
         if job.recipe.slug not in speeds:
             speeds[job.recipe.slug] = _speeds(job.recipe, sets.train, config)
-        planned.append(_planned(job, sets, *speeds[job.recipe.slug]))
+        planned.append(_planned(job, sets, speeds[job.recipe.slug]))
         if progress is not None:
             progress(Progress("probing", done + 1, len(todo)))
     return planned
 
 
-def _planned(job: Job, sets: Sets, training: float, attack: float) -> Planned:
+def _planned(job: Job, sets: Sets, speeds: Speeds) -> Planned:
     learned = len(sets.training(job))
     attacked = len(sets.attacked[job.attacked_on]) if job.attacked_on else 0
-    return Planned(job.title, learned, attacked, training * learned + attack * attacked)
+    seconds = (
+        speeds.train * learned
+        + speeds.pretrain * min(learned, job.recipe.sparsity.images)
+        + speeds.attack * attacked
+    )
+    return Planned(job.title, learned, attacked, seconds)
 
 
-def _speeds(recipe: Recipe, train: ImageSet, config: ReproduceConfig) -> tuple[float, float]:
-    """Seconds to train an image to the end, and to attack one."""
+def _speeds(recipe: Recipe, train: ImageSet, config: ReproduceConfig) -> Speeds:
     few = train.first(IMAGES)
     stop = replace(recipe.stop, max_iterations=ITERATIONS, chunk=ITERATIONS)
     short = replace(recipe, stop=stop, autoencoder_stop=stop)
     model, report = train_network(short, few, device=config.device)
-    limit = SCALES[config.scale].max_iterations
-    kind = recipe.architecture if recipe.architecture in EVALUATIONS else recipe.architecture[:2]
-    evaluations = min(EVALUATIONS[kind], limit or EVALUATIONS[kind])
-    training = evaluations * (_per_image(report) + _per_image(report.pretraining))
     images = few.first(ATTACKED)
     start = time.perf_counter()
     minimum_distortion(model, images.images, images.labels, config=config.attack)
-    if torch.device(config.device).type == "cuda":
-        torch.cuda.synchronize()
-    return training, (time.perf_counter() - start) / len(images)
+    attack = (time.perf_counter() - start) / len(images)
+    limit = SCALES[config.scale].max_iterations
+    hidden = "-" in recipe.architecture and not recipe.architecture.startswith("ae")
+    return Speeds(
+        train=_training(report, "sigmoid" if hidden else "softmax", limit),
+        pretrain=_training(report.pretraining, "autoencoder", limit),
+        attack=attack,
+    )
 
 
-def _per_image(report: TrainingReport | None) -> float:
+def _training(report: TrainingReport | None, kind: str, limit: int | None) -> float:
     if report is None or not report.evaluations:
         return 0.0
-    return report.wall_seconds / report.evaluations / IMAGES
+    evaluations = min(EVALUATIONS[kind], limit or EVALUATIONS[kind])
+    return evaluations * report.wall_seconds / report.evaluations / IMAGES
