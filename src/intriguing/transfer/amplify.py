@@ -21,6 +21,7 @@ def amplify(
     0.1/√784 = 0.0036: smaller than x′ − x itself.  Its text says that this "magnifies the
     distortion on average by 40%, from stddev 0.06 to 0.1", and Table 4 says "amplified to
     stddev=0.1".  Formula and text disagree by the factor √n; the text is followed here.
+    Every change gets the same size, so one that was larger than `stddev` becomes smaller.
 
     Args:
         images: x.
