@@ -93,6 +93,6 @@ def _describe(config: "ReproduceConfig", folder: Path) -> None:
     total = sum(entry.seconds for entry in planned)
     console.print(
         f"\nmakes    {', '.join(config.items)}\nin       {folder}\n"
-        f"takes    about {duration(total)} on {config.device}, by a short probe of this machine as it is now",
+        f"takes    about {duration(total)} on {config.device}, by a short probe of it now",
         highlight=False, soft_wrap=True,
     )  # fmt: skip
