@@ -292,3 +292,23 @@ def test_any_box_and_any_number_of_classes(lower, width, classes, seed):
     reached = margin(model(answer.adversarial[ok]), answer.targets[ok])
     assert (reached > 0).all()
     assert (answer.adversarial[ok] <= upper).all()
+
+
+def test_networks_with_kinks_are_fooled_at_a_bounded_cost():
+    """At the kinks of ReLU and max-pooling no gradient vanishes, and a descent must still end."""
+    generator = torch.Generator().manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(1, 8, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(8, 8, 5), nn.ReLU(),
+        nn.MaxPool2d(2), nn.Flatten(), nn.Linear(128, 10),
+    ).eval()  # fmt: skip
+    with torch.no_grad():
+        for parameter in model.parameters():
+            scale = 2.0 / parameter[0].numel() ** 0.5 if parameter.dim() > 1 else 0.0
+            parameter.normal_(std=1.0, generator=generator).mul_(scale)
+    x = load_data("mnist-5k").test.first(40)
+    labels = model(x.images).argmax(1)
+    answer = minimum_distortion(model, x.images, labels, "runner-up")
+    assert answer.success.all()
+    assert answer.forward_passes.double().mean() < 250
+    closer = x.images + 0.9 * (answer.adversarial - x.images)
+    assert (model(closer).argmax(1) == answer.targets).double().mean() < 0.2

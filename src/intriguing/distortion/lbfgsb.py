@@ -43,6 +43,7 @@ _SUFFICIENT = 1e-4
 _STEP_GUARD = 1e-3
 _CURVED = 1e-10
 _NORM_SMOOTHING = 1e-6
+_PATIENCE = 6
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,9 @@ class DescentConfig:
 
     memory: pairs (s, y) a problem keeps. tolerance: a problem has converged when the step of
     gradient projection at the scale of the penalty is at most tolerance·‖z − a‖ (an estimate of the
-    relative error in r) or, in pixels, `pixel_tolerance`. max_iterations: evaluations allowed.
+    relative error in r) or, in pixels, `pixel_tolerance`; or, on networks with kinks, where that
+    step never vanishes, when six evaluations in turn each lowered F by less than tolerance²·|F|.
+    max_iterations: evaluations allowed.
     """
 
     memory: int = 4
@@ -87,13 +90,14 @@ class BoxDescent:
         self.t = torch.ones_like(c)
         self.rejections = torch.zeros_like(c, dtype=torch.long)
         self.stalls = torch.zeros_like(self.rejections)
+        self.slow = torch.zeros_like(self.rejections)
         self.iterations = torch.zeros_like(self.rejections)
         self.residual = torch.full_like(c, torch.inf)
         self.tolerance = torch.full_like(c, config.tolerance)
 
     _ROWS = (
         "anchor", "z", "trial", "gradient", "direction", "c", "value", "squared_length", "theta",
-        "t", "rejections", "stalls", "iterations", "residual", "tolerance",
+        "t", "rejections", "stalls", "slow", "iterations", "residual", "tolerance",
     )  # fmt: skip
 
     def keep(self, rows: Tensor) -> None:
@@ -116,7 +120,7 @@ class BoxDescent:
     def _renew(self, rows: Tensor) -> None:
         """Give `rows` a full step and a fresh count."""
         self.t[rows] = 1
-        for counter in (self.rejections, self.stalls, self.iterations):
+        for counter in (self.rejections, self.stalls, self.slow, self.iterations):
             counter[rows] = 0
         self.residual[rows] = torch.inf
 
@@ -143,6 +147,9 @@ class BoxDescent:
         self.theta = torch.where(curved, yy / sy.clamp_min(1e-38), self.theta)
 
         self.stalls = torch.where(futile, self.stalls + 1, self.stalls * ~accepted)
+        gained = torch.where(accepted, self.value - value, 0)
+        worthwhile = gained >= self.tolerance.square() * value.abs()
+        self.slow = torch.where(worthwhile, 0, self.slow + 1)
         self.rejections = torch.where(accepted, 0, self.rejections + 1)
         self.iterations += 1
         shorter = 0.5 * promised / (promised + value - self.value).clamp_min(1e-38)
@@ -187,6 +194,7 @@ class BoxDescent:
         return (
             (self.residual <= (self.tolerance * length).clamp_min(config.pixel_tolerance))
             | (self.stalls >= 3)
+            | (self.slow >= _PATIENCE)
             | (self.rejections >= config.max_rejections)
             | (self.iterations >= config.max_iterations)
         )
