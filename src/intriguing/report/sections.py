@@ -118,11 +118,12 @@ def _filters(contents: Contents) -> Section:
 
 def _filter_drawing(file: TensorFile) -> Drawing:
     weights = as_pictures(file.tensors["filters"])
-    shown = min(len(weights), 200)
+    shown = min(len(weights), 1000)
+    choice = f"The {shown} of {len(weights)} with the largest norm"
     return Drawing(
         file.name,
         file.metadata.get("title", "First-layer filters"),
-        f"The {shown} of {len(weights)} with the largest norm; grey is zero, white positive.",
+        f"{'All' if shown == len(weights) else choice}; grey is zero, white positive.",
         f"Grid of {shown} first-layer filters",
         (f"tensors/{file.name}.safetensors",),
         lambda: filters(weights, shown),
