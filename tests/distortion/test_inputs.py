@@ -6,6 +6,7 @@ from torch import nn
 
 from intriguing.distortion.minimum import minimum_distortion
 from intriguing.distortion.noise import gaussian_noise
+from intriguing.distortion.penalty import PaperConfig
 from intriguing.distortion.targets import choose_targets
 from intriguing.errors import InputError
 from tests.oracles.networks import linear
@@ -55,6 +56,15 @@ def test_wrong_input_is_refused_with_its_fix(case):
     arguments = {"model": MODEL, "images": X, "labels": LABELS, "targets": LABELS + 1} | changed
     with pytest.raises(InputError, match=message):
         minimum_distortion(**arguments)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"factor": 1.0}, {"precision": 0.0}, {"max_solves": 0}, {"start": 0.0}, {"loose": 1e-4}],
+)
+def test_a_search_that_could_not_end_well_is_refused(wrong):
+    with pytest.raises(InputError, match=next(iter(wrong))):
+        PaperConfig(**wrong)
 
 
 def test_right_input_is_not_refused():

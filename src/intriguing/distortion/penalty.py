@@ -15,7 +15,6 @@ the next, and no image waits for another.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
 
 import torch
 from jaxtyping import Float, Int64
@@ -23,6 +22,7 @@ from torch import Tensor
 
 from intriguing.distortion.lbfgsb import BoxDescent, DescentConfig, Penalty
 from intriguing.distortion.problem import TargetedLoss
+from intriguing.errors import InputError
 from intriguing.measures import Box
 
 
@@ -34,7 +34,9 @@ class PaperConfig:
     our tables use), "norm" c‖r‖ + loss as the paper prints. factor: by how much c grows or shrinks
     until the answer is bracketed. precision: the search ends when the largest successful c and the
     smallest failing one differ by less than this share. max_solves: minimisations an image may
-    have. descent: the inner solver's limits.
+    have. start: the first c, as a share of the one that a linear network would want. loose: the
+    tolerance of minimisations far from the answer. descent: the inner solver's limits, its
+    tolerance the one near the answer.
     """
 
     penalty: Penalty = "squared"
@@ -43,8 +45,19 @@ class PaperConfig:
     max_solves: int = 30
     start: float = 0.25
     loose: float = 0.03
-    rule: Literal["bisection", "interpolation"] = "bisection"
     descent: DescentConfig = field(default_factory=DescentConfig)
+
+    def __post_init__(self) -> None:
+        if not (self.factor > 1 and self.precision > 0 and self.max_solves >= 1 and self.start > 0):
+            raise InputError(
+                f"{self}: factor must exceed 1, precision and start must exceed 0, and max_solves "
+                "must be at least 1"
+            )
+        if self.loose < self.descent.tolerance:
+            raise InputError(
+                f"loose={self.loose} is tighter than descent.tolerance={self.descent.tolerance}; "
+                "give loose the larger value"
+            )
 
 
 @dataclass(frozen=True)
@@ -106,8 +119,6 @@ class _Conveyor:
         self.margin = blank.clone()
         self.low = blank.clone()
         self.high = blank + torch.inf
-        self.low_margin = blank.clone()
-        self.high_margin = blank.clone()
         self.best = torch.zeros_like(first)
         self.best_gradient = torch.zeros_like(first)
         self.best_loss = blank.clone()
@@ -123,8 +134,8 @@ class _Conveyor:
         )
 
     _ROWS = (
-        "image", "alive", "targets", "passes", "solves", "new", "margin", "low", "high",
-        "low_margin", "high_margin", "best", "best_gradient", "best_loss", "best_margin",
+        "image", "alive", "targets", "passes", "solves", "new", "margin", "low", "high", "best",
+        "best_gradient", "best_loss", "best_margin",
     )  # fmt: skip
 
     def consume(self, loss: Tensor, gradient: Tensor, margin: Tensor) -> None:
@@ -167,13 +178,11 @@ class _Conveyor:
         good, bad = rows[success], rows[~success]
         loss, gradient = self.descent.loss_and_gradient(good)
         self.low[good] = c[success]
-        self.low_margin[good] = margin[success]
         self.best[good] = self.descent.z[good]
         self.best_gradient[good] = gradient
         self.best_loss[good] = loss
         self.best_margin[good] = margin[success]
         self.high[bad] = c[~success]
-        self.high_margin[bad] = margin[~success]
         low, high = self.low[rows], self.high[rows]
         over = high / low <= 1 + self.config.precision
         over |= self.solves[rows] >= self.config.max_solves
@@ -190,11 +199,7 @@ class _Conveyor:
     def _next_c(self, rows: Tensor) -> Tensor:
         low, high = self.low[rows], self.high[rows]
         factor = self.config.factor
-        share = torch.full_like(low, 0.5)
-        if self.config.rule == "interpolation":
-            above, below = self.low_margin[rows], -self.high_margin[rows]
-            share = (above / (above + below)).nan_to_num(0.5).clamp(0.1, 0.9)
-        inside = low.pow(1 - share) * high.pow(share)
+        inside = low.sqrt() * high.sqrt()
         return torch.where(low == 0, high / factor, torch.where(high.isinf(), low * factor, inside))
 
     def _record(self, rows: Tensor, c: Tensor, margin: Tensor) -> None:
