@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from intriguing.distortion.lattice import from_levels, round_to_levels, to_lattice
-from intriguing.distortion.problem import TargetedLoss
+from intriguing.distortion.problem import Goal, Network
 from intriguing.measures import Box
 from tests.oracles.networks import linear
 
@@ -27,9 +27,9 @@ def test_repair_is_close_to_the_best_lattice_point(levels):
         if not len(adversarial):
             continue
         nearest = (adversarial - x).norm(dim=1)
-        objective = TargetedLoss(model, (5,))
+        network = Network(model, (5,))
         start = adversarial[nearest.argmin()][None] * 0.98
-        answer = to_lattice(objective, x, start, target, BOX, levels)
+        answer = to_lattice(network, x, start, Goal(target), BOX, levels)
         if not answer.success:
             continue
         assert model(answer.points).argmax(1) == target
@@ -54,7 +54,7 @@ def test_rounding_alone_would_undo_some_and_repair_saves_them():
     x, edge, target = x[stands], edge[stands], target[stands]
     rounded = from_levels(round_to_levels(edge, BOX, 256), BOX, 256, torch.float32)
     undone = model(rounded).argmax(1) != target
-    answer = to_lattice(TargetedLoss(model, (100,)), x, edge, target, BOX, 256)
+    answer = to_lattice(Network(model, (100,)), x, edge, Goal(target), BOX, 256)
     assert undone.float().mean() > 0.2
     assert answer.success.all()
     assert (model(answer.points).argmax(1) == target).all()

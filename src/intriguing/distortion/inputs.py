@@ -81,3 +81,21 @@ def as_box(box: Box | Sequence[float]) -> Box:
     except (TypeError, ValueError):
         raise InputError(f"box={box!r} is not a pair; give box=(lower, upper)") from None
     return Box(lower, upper)
+
+
+def check_settings(
+    method: str,
+    methods: Sequence[str],
+    levels: int | None,
+    batch_size: int | None,
+    budget: int | None,
+) -> None:
+    """Refuse an unknown method and numbers that leave nothing to do."""
+    if method not in methods:
+        raise InputError(f"method={method!r} is unknown; choose one of {', '.join(methods)}")
+    if levels is not None and levels < 2:
+        raise InputError(f"levels={levels} leaves no values; give 256 for 8-bit images")
+    if batch_size is not None and batch_size < 1:
+        raise InputError(f"batch_size={batch_size}; give 1 or more, or None to let it be chosen")
+    if budget is not None and budget < 1:
+        raise InputError(f"budget={budget} allows no pass; give 1 or more, or None")

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from intriguing.distortion.problem import TargetedLoss, secure_margin
+from intriguing.distortion.problem import Goal, Network
 from intriguing.measures import Box
 
 _ROUNDS = 10
@@ -30,22 +30,22 @@ class OnLattice:
 
 
 def to_lattice(
-    objective: TargetedLoss,
+    network: Network,
     images: Float[Tensor, "b n"],
     points: Float[Tensor, "b n"],
-    targets: Int64[Tensor, " b"],
+    goal: Goal,
     box: Box,
     levels: int,
 ) -> OnLattice:
     """Round adversarial `points` to the lattice and repair those that rounding undoes."""
     level = round_to_levels(points, box, levels)
-    forward = torch.ones_like(targets)
-    backward = torch.zeros_like(targets)
+    forward = torch.ones_like(goal.classes)
+    backward = torch.zeros_like(goal.classes)
 
     def predicted(level: Tensor, rows: Tensor) -> Tensor:
         with torch.no_grad():
-            logits = objective.logits(from_levels(level, box, levels, points.dtype))
-        return secure_margin(logits, targets[rows]) > 0
+            logits = network.logits(from_levels(level, box, levels, points.dtype))
+        return goal[rows].secure_margin(logits) > 0
 
     success = predicted(level, torch.arange(len(points), device=points.device))
     for _ in range(_ROUNDS):
@@ -53,7 +53,7 @@ def to_lattice(
         if not len(rows):
             break
         here = from_levels(level[rows], box, levels, points.dtype)
-        downhill = -objective(here, targets[rows]).gradient
+        downhill = margin_gradient(network, here, goal[rows])
         move = downhill.sign().long()
         possible = (level[rows] + move >= 0) & (level[rows] + move < levels)
         move *= possible
@@ -76,6 +76,14 @@ def to_lattice(
         forward[rows] += tries + 2
         backward[rows] += 1
     return OnLattice(from_levels(level, box, levels, points.dtype), success, forward, backward)
+
+
+def margin_gradient(network: Network, z: Float[Tensor, "b n"], goal: Goal) -> Float[Tensor, "b n"]:
+    """The gradient of the goal's margin at z."""
+    with torch.enable_grad():
+        z = z.detach().requires_grad_()
+        (gradient,) = torch.autograd.grad(goal.margin(network.logits(z)).sum(), z)
+    return gradient
 
 
 def round_to_levels(points: Tensor, box: Box, levels: int) -> Int64[Tensor, "b n"]:

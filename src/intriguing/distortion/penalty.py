@@ -20,6 +20,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from intriguing.distortion.incumbent import BUDGETS
 from intriguing.distortion.lbfgsb import BoxDescent, DescentConfig, Penalty
 from intriguing.distortion.problem import TargetedLoss
 from intriguing.errors import InputError
@@ -67,7 +68,7 @@ class PenaltySearch:
     points: minimisers at the largest successful c, with their secure margins (−∞ for an image
     without success, whose point means nothing). c: infinite for an image that is l already, 0
     without success, NaN where the loss or its gradient at x is not finite. trace: c, ‖r‖₂ and
-    margin of each minimisation.
+    margin of each minimisation. curve: the shortest adversarial ‖r‖₂ within each of `BUDGETS`.
     """
 
     points: Float[Tensor, "image n"]
@@ -76,6 +77,7 @@ class PenaltySearch:
     passes: Int64[Tensor, " image"]
     solves: Int64[Tensor, " image"]
     trace: Float[Tensor, "image solve 3"]
+    curve: Float[Tensor, "image budget"]
 
 
 def search_c(
@@ -131,6 +133,7 @@ class _Conveyor:
             passes=torch.zeros_like(targets),
             solves=torch.zeros_like(targets),
             trace=images.new_full((count, config.max_solves, 3), torch.nan),
+            curve=images.new_full((count, len(BUDGETS)), torch.inf),
         )
 
     _ROWS = (
@@ -167,6 +170,8 @@ class _Conveyor:
             self.low[done] = torch.where(self.margin[done] > 0, torch.inf, 0 * c[~ok])
             self.best[done] = self.descent.z[done]
             self.best_margin[done] = self.margin[done]
+            fooled = done[self.margin[done] > 0]
+            self._mark(fooled, torch.zeros_like(self.low[fooled]))
             self._finish(done)
 
     def _decide(self, rows: Tensor) -> None:
@@ -178,6 +183,8 @@ class _Conveyor:
         good, bad = rows[success], rows[~success]
         loss, gradient = self.descent.loss_and_gradient(good)
         self.low[good] = c[success]
+        length = self.descent.squared_length[good].sqrt()
+        self._mark(good, length)
         self.best[good] = self.descent.z[good]
         self.best_gradient[good] = gradient
         self.best_loss[good] = loss
@@ -207,6 +214,13 @@ class _Conveyor:
         entry = torch.stack((c, length, margin), 1)
         self.answer.trace[self.image[rows], self.solves[rows]] = entry
         self.solves[rows] += 1
+
+    def _mark(self, rows: Tensor, length: Tensor) -> None:
+        """Enter adversarial minimisers of `rows` in their curves from the passes so far on."""
+        budgets = torch.tensor(BUDGETS, device=rows.device)
+        reached = torch.where(budgets >= self.passes[rows, None], length[:, None], torch.inf)
+        image = self.image[rows]
+        self.answer.curve[image] = torch.minimum(self.answer.curve[image], reached)
 
     def _finish(self, rows: Tensor) -> None:
         """Write the answers of `rows` down and give their places to the next images."""

@@ -1,6 +1,6 @@
 """What comes out of a search for adversarial images: one row an image, and nothing pretended."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 
 from jaxtyping import Bool, Float, Int64
@@ -19,7 +19,28 @@ class Status(IntEnum):
     LOST_ON_LATTICE = 3
     """Adversarial, but no neighbouring image of `levels` values a channel was found to be."""
     NOT_FINITE = 4
-    """The model's loss or gradient at the image is not finite."""
+    """The model's logits, loss or gradient at the image are not finite."""
+    OPTIMAL = 5
+    """Found, and proved to be the closest: the network is affine and `gap` is 0 to rounding."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search hands over to be verified; one row an image, on the device.
+
+    points: the shortest adversarial points met; anything where `claimed` is false. already: x
+    itself is adversarial. finite: the model's values at x are. curve: the shortest ‖r‖₂ within
+    each of `BUDGETS` passes. extra: what only this search knows, named as in `Distortions`.
+    """
+
+    points: Float[Tensor, "b n"]
+    claimed: Bool[Tensor, " b"]
+    already: Bool[Tensor, " b"]
+    finite: Bool[Tensor, " b"]
+    forward: Int64[Tensor, " b"]
+    backward: Int64[Tensor, " b"]
+    curve: Float[Tensor, "b budget"]
+    extra: dict[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -28,12 +49,21 @@ class Distortions:
 
     adversarial: the images x + r; NaN where nothing was found (never the original image).
     distortion: sqrt(Σ r² / n) (§4.2); infinite where nothing was found. l2: ‖r‖₂, likewise.
-    success: whether an image classified as its target was found. status: codes of `Status`.
-    targets: the class l; with targets="all" the class whose adversarial image is closest.
-    c: the largest weight of ‖r‖ whose minimiser is adversarial. forward_passes, backward_passes:
-    what the image cost. trace: c, ‖r‖₂ and margin of each minimisation, NaN-padded, shape
-    (image, minimisation, 3). per_class: with targets="all", the distortion toward every class
-    (infinite where none was found or for the label itself), else None.
+    success: whether an adversarial image was found. status: codes of `Status`.
+    targets: the class l; in an untargeted search the class that the adversarial image is given.
+    forward_passes, backward_passes: what the image cost. curve: the shortest ‖r‖₂ met within each
+    of `incumbent.BUDGETS` passes, a pass being half a forward and a backward one; before the
+    lattice repair that `levels` asks for.
+
+    gap: how much of ‖r‖₂ could be gained at most, as a share of it; a proof, from the dual bound,
+    known for affine networks only and NaN for others. local_gap: the relative residual of the
+    optimality conditions (KKT) with the network linearised at x + r: small where no small move
+    makes r shorter, which does not exclude a shorter r elsewhere. Both from method="closest".
+
+    c, trace: of method="paper": the largest weight of ‖r‖ whose minimiser is adversarial; c, ‖r‖₂
+    and margin of each minimisation, NaN-padded, shape (image, minimisation, 3).
+    per_class: when several targets an image were tried, the distortion toward each class:
+    infinite where none was found, NaN where it was not tried, as for the label itself.
     """
 
     adversarial: Float[Tensor, "image ..."]
@@ -42,9 +72,12 @@ class Distortions:
     success: Bool[Tensor, " image"]
     status: Int64[Tensor, " image"]
     targets: Int64[Tensor, " image"]
-    c: Float[Tensor, " image"]
     forward_passes: Int64[Tensor, " image"]
     backward_passes: Int64[Tensor, " image"]
+    curve: Float[Tensor, "image budget"]
+    gap: Float[Tensor, " image"]
+    local_gap: Float[Tensor, " image"]
+    c: Float[Tensor, " image"]
     trace: Float[Tensor, "image minimisation 3"]
     per_class: Float[Tensor, "image class"] | None = None
 
@@ -55,3 +88,8 @@ class Distortions:
     def mean(self) -> float:
         """Average distortion of the images for which one was found: the tables' last column."""
         return float(self.distortion[self.success].double().mean())
+
+    @property
+    def passes(self) -> Float[Tensor, " image"]:
+        """Passes of each image, a pass being half a forward and a backward one."""
+        return (self.forward_passes + self.backward_passes) / 2

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from intriguing.errors import InputError
 
-Targets: TypeAlias = Literal["random", "runner-up", "all"]
+Targets: TypeAlias = Literal["random", "runner-up", "untargeted", "all"]
 
 
 def choose_targets(

@@ -1,0 +1,61 @@
+"""The best adversarial image met so far, what it cost, and how fast it came."""
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+from intriguing.measures import l2
+
+BUDGETS = tuple(sorted({round(2 ** (step / 2)) for step in range(27)}))
+"""Passes an image at which a curve of distortion is read: 1, 2, 3, 4, 6, 8, 11, 16 … 8192."""
+
+
+class Incumbent:
+    """The shortest adversarial point offered for each row, with its passes and its curve.
+
+    A pass is half the sum of the forward and backward passes of an image. Nothing here waits for
+    the device: rows are updated by selection.
+    """
+
+    def __init__(self, images: Float[Tensor, "b n"]) -> None:
+        self.images = images
+        count = len(images)
+        self.points = images.clone()
+        self.l2 = images.new_full((count,), torch.inf)
+        self.forward: Int64[Tensor, " b"] = torch.zeros(
+            count, dtype=torch.long, device=images.device
+        )
+        self.backward = torch.zeros_like(self.forward)
+        self.curve = images.new_full((count, len(BUDGETS)), torch.inf)
+        self._budgets = torch.tensor(BUDGETS, device=images.device)
+
+    _ROWS = ("images", "points", "l2", "forward", "backward", "curve")
+
+    def keep(self, rows: Tensor) -> None:
+        """Keep only `rows`, in that order."""
+        for name in self._ROWS:
+            setattr(self, name, getattr(self, name)[rows])
+
+    def offer(
+        self,
+        points: Float[Tensor, "b n"],
+        margin: Float[Tensor, " b"],
+        *,
+        forward: int | Int64[Tensor, " b"] = 1,
+        backward: int | Int64[Tensor, " b"] = 0,
+    ) -> Bool[Tensor, " b"]:
+        """Count the passes that gave `margin` at `points`; keep what is adversarial and shorter.
+
+        `margin` is the secure margin of the goal: positive when adversarial. Says which rows
+        improved.
+        """
+        self.forward += forward
+        self.backward += backward
+        length = l2(self.images, points)
+        better = (margin > 0) & (length < self.l2)
+        self.points = torch.where(better[:, None], points, self.points)
+        self.l2 = torch.where(better, length, self.l2)
+        in_time = 2 * self._budgets >= (self.forward + self.backward)[:, None]
+        reached = torch.where(in_time, self.l2[:, None], torch.inf)
+        self.curve = torch.minimum(self.curve, reached)
+        return better

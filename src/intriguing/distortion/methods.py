@@ -1,0 +1,122 @@
+"""Every way to search for adversarial images, by name, behind one signature."""
+
+from collections.abc import Callable
+from typing import Protocol, TypeAlias
+
+import torch
+from torch import Tensor
+
+from intriguing.distortion.incumbent import Incumbent
+from intriguing.distortion.penalty import PaperConfig, search_c
+from intriguing.distortion.problem import Goal, Logits, Network, TargetedLoss
+from intriguing.distortion.result import Found
+from intriguing.errors import InputError
+from intriguing.measures import Box
+
+Config: TypeAlias = PaperConfig
+Report: TypeAlias = Callable[[int], None]
+
+
+class Attack(Protocol):
+    """A method of the field: at most `budget` passes for each row of a batch."""
+
+    def __call__(
+        self, logits: Logits, goal: Goal, images: Tensor, box: Box, budget: int, seed: int
+    ) -> Incumbent: ...
+
+
+# The budget is the method's own: what its source or its usual implementation takes.
+_ATTACKS: dict[str, tuple[Attack, int]] = {}
+
+METHODS = ("closest", "paper", *_ATTACKS)
+
+
+def search_with(
+    method: str,
+    network: Network,
+    images: Tensor,
+    goal: Goal,
+    box: Box,
+    *,
+    budget: int | None,
+    config: Config | None,
+    seed: int,
+    batch_size: int | None,
+    report: Report,
+) -> Found:
+    """Search by the method of that name, `batch_size` images at a time."""
+    wanted = {"paper": PaperConfig}.get(method)
+    if config is not None and type(config) is not wanted:
+        advice = f"give a {wanted.__name__}" if wanted else "leave it out"
+        raise InputError(f"config is a {type(config).__name__}; with method={method!r} {advice}")
+    if method == "paper":
+        if budget is not None:
+            raise InputError('method="paper" has no budget: it ends when c is known; leave it out')
+        if not goal.targeted:
+            raise InputError('method="paper" aims at one class; give targets="all" for the closest')
+        return _paper(network, images, goal, box, config or PaperConfig(), batch_size, report)
+    attack, usual = _ATTACKS[method]
+    return _in_batches(
+        attack, network, images, goal, box, budget or usual, seed, batch_size or 256, report
+    )
+
+
+def _paper(
+    network: Network,
+    images: Tensor,
+    goal: Goal,
+    box: Box,
+    config: PaperConfig,
+    batch_size: int | None,
+    report: Report,
+) -> Found:
+    objective = TargetedLoss(network.model, network.image_shape)
+    width = batch_size or rows_at_once(images, 4 * config.descent.memory + 24)
+    found = search_c(objective, images, goal.classes, box, config, width, report)
+    return Found(
+        points=found.points,
+        claimed=found.margin > 0,
+        already=found.c.isinf(),
+        finite=~found.c.isnan(),
+        forward=found.passes,
+        backward=found.passes,
+        curve=found.curve,
+        extra={"c": found.c, "trace": found.trace},
+    )
+
+
+def _in_batches(
+    attack: Attack,
+    network: Network,
+    images: Tensor,
+    goal: Goal,
+    box: Box,
+    budget: int,
+    seed: int,
+    batch_size: int,
+    report: Report,
+) -> Found:
+    """Run an attack of fixed length on one batch after another."""
+    parts = []
+    for rows in torch.split(torch.arange(len(images), device=images.device), batch_size):
+        x, wanted = images[rows], goal[rows]
+        with torch.no_grad():
+            logits = network.logits(x)
+        finite, already = logits.isfinite().all(1), wanted.margin(logits) > 0
+        best = attack(network.logits, wanted, x, box, budget, seed)
+        points = torch.where(already[:, None], x, best.points)
+        claimed = best.l2.isfinite() | already
+        curve = torch.where(already[:, None], 0, best.curve)
+        parts.append((points, claimed, already, finite, best.forward + 1, best.backward, curve))
+        report(int(rows[-1]) + 1)
+    points, claimed, already, finite, forward, backward, curve = map(
+        torch.cat, zip(*parts, strict=True)
+    )
+    return Found(points, claimed, already, finite, forward, backward, curve)
+
+
+def rows_at_once(images: Tensor, vectors: int) -> int:
+    """Images under way at once: few enough for a CPU's cache, or for about 2 GiB of vectors."""
+    affordable = (2 << 30) // (vectors * images.shape[1] * images.element_size())
+    usual = 256 if images.device.type == "cpu" else 8192
+    return int(min(len(images), max(16, min(affordable, usual))))
