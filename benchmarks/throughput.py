@@ -120,7 +120,7 @@ def main() -> None:
         inside = 0.0
         TargetedLoss.__call__ = timed  # type: ignore[method-assign]
         start = time.perf_counter()
-        ours = minimum_distortion(model, data.images, data.labels, targets, config=config)
+        ours = minimum_distortion(model, data.images, data.labels, targets, "paper", config=config)
         seconds = time.perf_counter() - start
         TargetedLoss.__call__ = original  # type: ignore[method-assign]
         ratios.append(peer_seconds / (seconds / len(data)))

@@ -7,7 +7,7 @@ import pytest
 
 from intriguing.errors import InputError
 from intriguing.report.html import draw_report
-from intriguing.report.tables import number, paper_number
+from intriguing.report.numbers import number, paper_number
 from intriguing.results.store import read_cells, read_run, write_run
 from tests.report.sample import write_sample
 

@@ -4,16 +4,8 @@ import io
 import pytest
 from rich.console import Console
 
-from intriguing.report.tables import (
-    gather,
-    interval,
-    latex_escape,
-    number,
-    paper_number,
-    to_csv,
-    to_latex,
-    to_terminal,
-)
+from intriguing.report.numbers import interval, number, paper_number
+from intriguing.report.tables import gather, latex_escape, to_csv, to_latex, to_terminal
 from intriguing.results.schema import Cell
 from tests.report.sample import NETWORKS, TABLE2, write_sample
 

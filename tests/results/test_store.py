@@ -10,16 +10,30 @@ import pyarrow.parquet as pq
 import pytest
 
 from intriguing.errors import InputError
-from intriguing.results.schema import Cell, DataRecord, ImageRow, ModelRecord, RunRecord, Stage
+from intriguing.results.schema import (
+    IMAGES,
+    Cell,
+    CurvePoint,
+    DataRecord,
+    ImageRow,
+    LossRow,
+    ModelRecord,
+    RunRecord,
+    Stage,
+)
 from intriguing.results.store import (
     image_columns,
     list_tensors,
     read_cells,
+    read_curves,
     read_images,
+    read_losses,
     read_run,
     read_tensors,
     write_cells,
+    write_curves,
     write_images,
+    write_losses,
     write_run,
     write_tensors,
 )
@@ -41,14 +55,17 @@ CELL = Cell("table1", "FC10(1e-4)", "Test error", 0, 1, "%", 7.1, 6.5, 7.9, 71, 
 
 def image_row(image_id: str, success: bool = True) -> ImageRow:
     size = 0.06 if success else math.nan
-    return ImageRow("FC10", 0, image_id, 3, 5, success, "found", size, size * 28, size, 300, 290)
+    return ImageRow(
+        "FC10", 0, "closest", image_id, 3, 5, success, "found", size, size * 28, size, 0.0, 1e-6,
+        300, 290,
+    )  # fmt: skip
 
 
 def test_a_record_is_read_back_as_it_was_written(tmp_path: Path) -> None:
     write_run(tmp_path, RECORD)
     assert read_run(tmp_path) == RECORD
     content = json.loads((tmp_path / "run.json").read_text(encoding="utf-8"))
-    assert content["schema_version"] == 1
+    assert content["schema_version"] == 2
     assert content["models"][0]["train_error"] == 0.067
 
 
@@ -90,9 +107,47 @@ def test_tensors_keep_values_and_words(tmp_path: Path) -> None:
 
 
 def test_another_schema_version_is_refused_with_the_way_out(tmp_path: Path) -> None:
-    write_run(tmp_path, replace(RECORD, schema_version=2))
-    with pytest.raises(InputError, match=r"schema version 2; .* reads 1; use another --out"):
+    write_run(tmp_path, replace(RECORD, schema_version=3))
+    with pytest.raises(InputError, match=r"schema version 3; .* reads 1 and 2; use another --out"):
         read_run(tmp_path)
+
+
+def test_a_folder_of_version_1_is_read_as_if_it_had_the_new_columns(tmp_path: Path) -> None:
+    write_run(tmp_path, replace(RECORD, schema_version=1))
+    write_images(tmp_path, [image_columns([image_row("a"), image_row("b", success=False)])])
+    path = tmp_path / "rows" / "images.parquet"
+    pq.write_table(pq.read_table(path).drop_columns(["method", "gap", "local_gap"]), path)
+    assert read_run(tmp_path).schema_version == 1
+    columns = read_images(tmp_path)
+    assert list(columns) == IMAGES.names
+    assert columns["method"].tolist() == ["paper", "paper"]
+    assert np.isnan(columns["gap"]).all()
+    assert columns["image_id"].tolist() == ["a", "b"]
+    assert read_images(tmp_path, ["method"])["method"].tolist() == ["paper", "paper"]
+
+
+def test_rows_without_a_column_that_every_version_has_are_damaged(tmp_path: Path) -> None:
+    write_images(tmp_path, [image_columns([image_row("a")])])
+    path = tmp_path / "rows" / "images.parquet"
+    pq.write_table(pq.read_table(path).drop_columns(["l2"]), path)
+    with pytest.raises(InputError, match="no column l2"):
+        read_images(tmp_path)
+
+
+def test_a_value_without_an_interval_stays_one(tmp_path: Path) -> None:
+    timed = replace(CELL, unit="ms", low=None, high=None)
+    write_cells(tmp_path, [timed])
+    assert read_cells(tmp_path) == [timed]
+
+
+def test_curves_and_losses_are_read_back_with_what_is_infinite(tmp_path: Path) -> None:
+    points = [CurvePoint("ddn", 8, 3, 1, 9, math.inf, 1.5, math.inf, math.inf, math.inf)]
+    losses = [LossRow("ddn", "mnist/test/00003", 3, 5, math.inf, "closest", 1.25)]
+    write_curves(tmp_path, points)
+    write_losses(tmp_path, losses)
+    assert read_curves(tmp_path) == points
+    assert read_losses(tmp_path) == losses
+    assert read_curves(tmp_path / "none") == read_losses(tmp_path / "none") == []
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"schema_version": 1}', "\x00"])

@@ -31,13 +31,15 @@ def network(seed: int = 0) -> nn.Module:
 def attacked(
     digits: ImageSet, targets: torch.Tensor, folder: Path, model: nn.Module | None = None
 ) -> Attacked:
-    return attack_in_shards(model or network(), digits, targets, folder, shard_size=13)
+    return attack_in_shards(
+        model or network(), digits, targets, folder, shard_size=13, method="paper"
+    )
 
 
 def test_shards_hold_what_one_call_returns(
     digits: ImageSet, targets: torch.Tensor, tmp_path: Path
 ) -> None:
-    whole = minimum_distortion(network(), digits.images, digits.labels, targets)
+    whole = minimum_distortion(network(), digits.images, digits.labels, targets, "paper")
     parts = attacked(digits, targets, tmp_path)
     assert torch.equal(parts.success, whole.success)
     assert parts.distortion == pytest.approx(whole.distortion, rel=1e-4)
@@ -80,6 +82,58 @@ def test_nothing_is_computed_twice_and_nothing_of_another_model_is_used(
     others = choose_targets(digits.labels, 10, torch.Generator().manual_seed(1))
     attacked(digits, others, tmp_path, network(1))
     assert len(calls) == 6
+
+
+def test_every_class_by_itself_is_cut_into_shards_of_images(
+    digits: ImageSet, tmp_path: Path
+) -> None:
+    whole = minimum_distortion(network(), digits.images, digits.labels, "all", "paper")
+    parts = attack_in_shards(network(), digits, "all", tmp_path, shard_size=11, method="paper")
+    assert parts.distortion == pytest.approx(whole.distortion, rel=1e-4)
+    assert torch.equal(parts.shards.column("targets"), whole.targets)
+    assert parts.shards.column("curve").shape == whole.curve.shape
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"method": "pgd"}, "method='pgd' is unknown"),
+        ({"method": "paper", "budget": 100}, "no budget"),
+        ({"method": "paper", "targets": "untargeted"}, "give the targets all"),
+        ({"method": "paper", "levels": 1}, "levels=1"),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused_before_any_work(
+    digits: ImageSet, targets: torch.Tensor, tmp_path: Path, settings: dict, words: str
+) -> None:
+    with pytest.raises(InputError, match=words):
+        attack_in_shards(
+            network(), digits, folder=tmp_path / "shards", **{"targets": targets} | settings
+        )
+    assert not (tmp_path / "shards").exists()
+
+
+@pytest.mark.parametrize("change", [{"levels": 256}, {"batch_size": 7}, {"targets": "all"}])
+def test_shards_of_other_settings_are_not_used(
+    digits: ImageSet,
+    targets: torch.Tensor,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    change: dict,
+) -> None:
+    few, settings = digits.first(4), {"targets": targets[:4], "method": "paper"}
+    attack_in_shards(network(), few, folder=tmp_path, **settings)
+    calls = []
+
+    def counted(*args, **more):
+        calls.append(len(args[1]))
+        return minimum_distortion(*args, **more)
+
+    monkeypatch.setattr(attack, "minimum_distortion", counted)
+    attack_in_shards(network(), few, folder=tmp_path, **settings)
+    assert calls == []
+    attack_in_shards(network(), few, folder=tmp_path, **settings | change)
+    assert calls == [4]
 
 
 def test_wrong_input_leaves_no_shard(

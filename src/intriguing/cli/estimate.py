@@ -75,7 +75,7 @@ def _speeds(recipe: Recipe, train: ImageSet, config: ReproduceConfig) -> Speeds:
     model, report = train_network(short, few, device=config.device)
     images = few.first(ATTACKED)
     start = time.perf_counter()
-    minimum_distortion(model, images.images, images.labels, config=config.attack)
+    minimum_distortion(model, images.images, images.labels, method="paper", config=config.attack)
     attack = (time.perf_counter() - start) / len(images)
     limit = SCALES[config.scale].max_iterations
     hidden = "-" in recipe.architecture and not recipe.architecture.startswith("ae")

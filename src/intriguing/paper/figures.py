@@ -93,7 +93,7 @@ def _adversarial(
     config: PaperConfig,
 ) -> Picture:
     goal = targets[panel.row][drawn]
-    result = minimum_distortion(network, shown.images, shown.labels, goal, config=config)
+    result = minimum_distortion(network, shown.images, shown.labels, goal, "paper", config=config)
     found = result.success
     like = next(network.parameters())
     with torch.no_grad():

@@ -90,6 +90,7 @@ def make_network(
             attack_targets(job, images),
             folder / "shards" / job.key,
             shard_size=config.images_per_shard,
+            method="paper",
             config=config.attack,
             stage=f"attack {job.title}",
             progress=progress,

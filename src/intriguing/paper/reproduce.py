@@ -189,6 +189,7 @@ def _image_rows(networks: Sequence[Network]) -> Iterator[Mapping[str, Any]]:
             yield {
                 "network": network.job.label,
                 "seed": network.job.seed,
+                "method": "paper",
                 "image_id": images.ids,
                 "label": images.labels.numpy(),
                 "target": columns["targets"].numpy(),
@@ -197,7 +198,9 @@ def _image_rows(networks: Sequence[Network]) -> Iterator[Mapping[str, Any]]:
             }
 
 
-_AS_THEY_ARE = ("success", "distortion", "l2", "c", "forward_passes", "backward_passes")
+_AS_THEY_ARE = (
+    "success", "distortion", "l2", "c", "gap", "local_gap", "forward_passes", "backward_passes",
+)  # fmt: skip
 
 
 def _notes(

@@ -92,7 +92,7 @@ def distortion_bars(rows: Sequence[Cell]) -> Figure:
                 )  # fmt: skip
             axis.errorbar(
                 cell.ours, place, fmt="o", ms=6, color=SERIES[1], lw=1.2, capsize=0, zorder=4,
-                xerr=[[max(cell.ours - cell.low, 0)], [max(cell.high - cell.ours, 0)]],
+                xerr=np.transpose([_reach(cell)]),
                 label="ours, 95 % interval" if place == 0 else None,
             )  # fmt: skip
         axis.set_yticks(range(len(rows)), [cell.row for cell in rows])
@@ -120,10 +120,7 @@ def scatter(tables: Sequence[Table]) -> Figure:
             axis.errorbar(
                 [c.paper or 0.0 for c in cells],
                 [c.ours for c in cells],
-                yerr=[
-                    [max(c.ours - c.low, 0.0) for c in cells],
-                    [max(c.high - c.ours, 0.0) for c in cells],
-                ],
+                yerr=np.transpose([_reach(cell) for cell in cells]),
                 fmt=MARKERS[index], ms=5.5, color=SERIES[index], alpha=0.85, lw=1.0, mec="none",
                 label=table.title.split(".")[0],
             )  # fmt: skip
@@ -152,6 +149,12 @@ def objectives(histories: Mapping[str, Sequence[float]]) -> Figure:
         axis.set_ylabel("objective")
         axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), handlelength=1.4)
     return figure
+
+
+def _reach(cell: Cell) -> tuple[float, float]:
+    """How far the interval reaches below and above the value."""
+    low, high = (cell.ours if end is None else end for end in (cell.low, cell.high))
+    return max(cell.ours - low, 0.0), max(high - cell.ours, 0.0)
 
 
 def _is_error(cell: Cell | None) -> bool:

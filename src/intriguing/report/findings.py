@@ -6,7 +6,8 @@ import numpy as np
 from scipy import stats
 
 from intriguing.report.contents import Contents
-from intriguing.report.tables import Table, paper_number
+from intriguing.report.numbers import interval, paper_number
+from intriguing.report.tables import Table
 from intriguing.results.schema import Cell
 
 
@@ -68,7 +69,8 @@ def _distortions(contents: Contents) -> Findings:
         return NOTHING
     least, most = (f(cells, key=lambda c: c.ours) for f in (min, max))
     tiles = [_distortion_tile(least)] if table and table.name == "table1" else [
-        Tile(f"{c.ours:.4f}", f"{c.column.lower()}, {c.row}", f"95 %: {c.low:.4f}–{c.high:.4f}")
+        Tile(f"{c.ours:.4f}", f"{c.column.lower()}, {c.row}",
+             f"95 %: {interval(c.low, c.high, c.unit)}")
         for c in cells
     ]  # fmt: skip
     sentences = []

@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from intriguing.files import write_whole
-from intriguing.report import tables
+from intriguing.report import numbers, tables
 from intriguing.report.contents import Contents, read_contents
 from intriguing.report.findings import findings, is_noise, on_diagonal
 from intriguing.report.ink import Drawing, inline_svg, png, svg
@@ -84,9 +84,9 @@ def _render(contents: Contents, drawn: list[Any]) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "interval": tables.interval,
-        "number": tables.number,
-        "paper_number": tables.paper_number,
+        "interval": numbers.interval,
+        "number": numbers.number,
+        "paper_number": numbers.paper_number,
         "seed_spread": tables.seed_spread,
         "shade": shade,
         "meaning": lambda status: STATUSES.get(status, status),

@@ -9,6 +9,7 @@ from rich import box
 from rich.table import Table as TerminalTable
 from rich.text import Text
 
+from intriguing.report.numbers import interval, number, paper_number
 from intriguing.results.schema import Cell
 
 
@@ -39,6 +40,8 @@ TITLES = {
     "table3": ("Table 3. Networks trained on two disjoint halves, before distortion", "Network"),
     "table4": ("Table 4. Cross-training-set generalization of adversarial examples", ""),
     "attack": ("Minimum distortion", "Network"),
+    "compare": ("Every method on the same images", "Method"),
+    "paired": ("Image by image beside the method that is most often shortest", ""),
     "transfer": ("Transfer. Error each network makes on examples made for another", ""),
     "train": ("Error of the trained network", "Network"),
 }
@@ -58,49 +61,6 @@ def _table(name: str, cells: Sequence[Cell]) -> Table:
     title, corner = TITLES.get(name, (name, ""))
     by_place = {(cell.row, cell.column): cell for cell in cells}
     return Table(name, title, corner, tuple(rows), tuple(columns), by_place)
-
-
-def number(value: float, unit: str) -> str:
-    """A value as the tables print it: "7.4 %" or "0.062".
-
-    >>> number(7.4, "%"), number(100.0, "%"), number(0.0616, "distortion")
-    ('7.4 %', '100 %', '0.0616')
-    """
-    if unit == "%":
-        return f"{value:.{_digits(value)}f} %"
-    return f"{value:.4f}"
-
-
-def paper_number(value: float, unit: str) -> str:
-    """A published value with no more digits than the paper gave.
-
-    >>> paper_number(1.64, "%"), paper_number(0.1, "distortion")
-    ('1.64 %', '0.1')
-    """
-    return f"{value:g} %" if unit == "%" else f"{value:g}"
-
-
-def interval(low: float | None, high: float | None, unit: str) -> str:
-    """ "7.2–7.6", without the unit; empty when there is none.
-
-    >>> interval(7.21, 7.6, "%"), interval(99.97, 100.0, "%"), interval(None, None, "%")
-    ('7.2–7.6', '99.97–100', '')
-    """
-    if low is None or high is None:
-        return ""
-    if unit == "%":
-        digits = max(_digits(low), _digits(high))
-        return "–".join(
-            f"{end:.0f}" if end in (0, 100) else f"{end:.{digits}f}" for end in (low, high)
-        )
-    return f"{low:.4f}–{high:.4f}"
-
-
-def _digits(percent: float) -> int:
-    """Two decimals near 0 and 100, where one would hide the interval; none where it is exact."""
-    if percent in (0.0, 100.0):
-        return 0
-    return 2 if percent < 2 or percent > 99 else 1
 
 
 def to_terminal(table: Table, width: int = 100) -> list[TerminalTable]:
@@ -260,6 +220,7 @@ LATEX = {
     "λ": "$\\lambda$",
     "σ": "$\\sigma$",
     "±": "$\\pm$",
+    "∞": "$\\infty$",
     "′": "$'$",
     "₁": "$_1$",
     "₂": "$_2$",

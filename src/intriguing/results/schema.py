@@ -1,13 +1,18 @@
-"""What a results folder holds, version 1: one run record, table cells, and one row an image."""
+"""What a results folder holds, version 2: one run record, table cells, one row an image, curves.
+
+Version 1, which is still read, had one method, "paper", and no gaps, curves or losses.
+"""
 
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+READABLE = (1, 2)
 
-Kind: TypeAlias = Literal["reproduce", "attack", "transfer", "train"]
+Kind: TypeAlias = Literal["reproduce", "attack", "transfer", "train", "compare"]
+Unit: TypeAlias = Literal["%", "distortion", "l2", "passes", "ms", "gap", "l2 more", "% more"]
 RunStatus: TypeAlias = Literal["running", "complete"]
 
 
@@ -84,10 +89,11 @@ class Cell:
     Attributes:
         row, column: Display names as in the paper, "FC10(1e-4)".
         row_order, column_order: Place in the table, from 0.
-        unit: "%" (ours is in percent) or "distortion" (ours is sqrt(mean r²)).
-        ours, low, high: The value of the first seed with its 95 % interval, Wilson's for an error,
-            Student's for a mean.
-        count, total: Misclassified of all images; or images with an adversarial found of all.
+        unit: "%" (ours is in percent), "distortion" (sqrt(mean r²)), "l2" (‖r‖₂), "passes" and "ms"
+            (of an image), "gap" (a share); "l2 more" and "% more" are differences with a sign.
+        ours, low, high: The value of the first seed with its 95 % interval: Wilson's for a share,
+            Student's for a mean, order statistics for a median; None where there is none.
+        count, total: Misclassified of all images; or images that the value is about of all.
         paper: The paper's value, None where it gives none.
         seeds: How many seeds were run.
         seed_low, seed_high: Least and greatest value over the seeds; None for one seed.
@@ -98,10 +104,10 @@ class Cell:
     column: str
     row_order: int
     column_order: int
-    unit: Literal["%", "distortion"]
+    unit: Unit
     ours: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     count: int
     total: int
     paper: float | None = None
@@ -112,13 +118,15 @@ class Cell:
 
 @dataclass(frozen=True)
 class ImageRow:
-    """What became of one image attacked for one network; l2 in pixel units.
+    """What became of one image attacked for one network by one method; l2 in pixel units.
 
-    Distortion and l2 of an image whose adversarial was not found are infinite.
+    Distortion and l2 of an image whose adversarial was not found are infinite or NaN; gap and
+    local_gap, as in `Distortions`, are NaN where the method gives none.
     """
 
     network: str
     seed: int
+    method: str
     image_id: str
     label: int
     target: int
@@ -127,8 +135,51 @@ class ImageRow:
     distortion: float
     l2: float
     c: float
+    gap: float
+    local_gap: float
     forward_passes: int
     backward_passes: int
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """How far a method is after so many passes an image; one row of rows/curves.parquet.
+
+    Attributes:
+        passes: A pass is half a forward and a backward one.
+        found: Images with an adversarial found within them.
+        within: Images where it is then as short as any method's answer in the end, up to 0.1 %.
+        images: All of them.
+        median, median_low, median_high: Of ‖r‖₂ over all images with its 95 % interval; what is
+            not found counts as infinitely far.
+        mean: Of ‖r‖₂ over all images; infinite before each is found.
+        excess: Median over the images of how much longer r is than the shortest any method ends
+            with, as a share of it; infinite before half are found.
+    """
+
+    method: str
+    passes: int
+    found: int
+    within: int
+    images: int
+    median: float
+    median_low: float
+    median_high: float
+    mean: float
+    excess: float
+
+
+@dataclass(frozen=True)
+class LossRow:
+    """An image that `method` loses: `shorter` finds an r shorter by more than 0.1 % of it."""
+
+    method: str
+    image_id: str
+    label: int
+    target: int
+    l2: float
+    shorter: str
+    shorter_l2: float
 
 
 _TEXT = pa.dictionary(pa.int32(), pa.string())
@@ -142,8 +193,8 @@ CELLS = pa.schema(
         pa.field("column_order", pa.int32(), nullable=False),
         pa.field("unit", pa.string(), nullable=False),
         pa.field("ours", pa.float64(), nullable=False),
-        pa.field("low", pa.float64(), nullable=False),
-        pa.field("high", pa.float64(), nullable=False),
+        pa.field("low", pa.float64()),
+        pa.field("high", pa.float64()),
         pa.field("count", pa.int64(), nullable=False),
         pa.field("total", pa.int64(), nullable=False),
         pa.field("paper", pa.float64()),
@@ -157,6 +208,7 @@ IMAGES = pa.schema(
     [
         pa.field("network", _TEXT, nullable=False),
         pa.field("seed", pa.int32(), nullable=False),
+        pa.field("method", _TEXT, nullable=False),
         pa.field("image_id", pa.string(), nullable=False),
         pa.field("label", pa.int32(), nullable=False),
         pa.field("target", pa.int32(), nullable=False),
@@ -165,7 +217,38 @@ IMAGES = pa.schema(
         pa.field("distortion", pa.float32(), nullable=False),
         pa.field("l2", pa.float32(), nullable=False),
         pa.field("c", pa.float32(), nullable=False),
+        pa.field("gap", pa.float32(), nullable=False),
+        pa.field("local_gap", pa.float32(), nullable=False),
         pa.field("forward_passes", pa.int32(), nullable=False),
         pa.field("backward_passes", pa.int32(), nullable=False),
+    ]
+)
+
+ADDED: dict[str, Any] = {"method": "paper", "gap": float("nan"), "local_gap": float("nan")}
+"""What the columns of `IMAGES` that version 1 lacks would hold there."""
+
+CURVES = pa.schema(
+    [
+        pa.field("method", pa.string(), nullable=False),
+        *(
+            pa.field(name, pa.int64(), nullable=False)
+            for name in ("passes", "found", "within", "images")
+        ),
+        *(
+            pa.field(name, pa.float64(), nullable=False)
+            for name in ("median", "median_low", "median_high", "mean", "excess")
+        ),
+    ]
+)
+
+LOSSES = pa.schema(
+    [
+        pa.field("method", pa.string(), nullable=False),
+        pa.field("image_id", pa.string(), nullable=False),
+        pa.field("label", pa.int32(), nullable=False),
+        pa.field("target", pa.int32(), nullable=False),
+        pa.field("l2", pa.float32(), nullable=False),
+        pa.field("shorter", pa.string(), nullable=False),
+        pa.field("shorter_l2", pa.float32(), nullable=False),
     ]
 )

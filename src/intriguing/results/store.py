@@ -19,12 +19,17 @@ from safetensors.numpy import save
 from intriguing.errors import InputError
 from intriguing.files import whole_file, write_whole
 from intriguing.results.schema import (
+    ADDED,
     CELLS,
+    CURVES,
     IMAGES,
-    SCHEMA_VERSION,
+    LOSSES,
+    READABLE,
     Cell,
+    CurvePoint,
     DataRecord,
     ImageRow,
+    LossRow,
     ModelRecord,
     RunRecord,
     Stage,
@@ -57,11 +62,13 @@ def read_run(folder: Path) -> RunRecord:
         raise InputError(
             f"{path} cannot be read as a run record ({error!r}); use another --out"
         ) from error
-    if version != SCHEMA_VERSION:
+    if version not in READABLE:
+        readable = " and ".join(map(str, READABLE))
+        writer = content.get("versions", {}).get("intriguing", "not recorded")
         raise InputError(
             f"{folder} is a results folder of schema version {version}; this version of intriguing "
-            f"reads {SCHEMA_VERSION}; use another --out, or the version of intriguing that wrote "
-            f"it ({content.get('versions', {}).get('intriguing', 'not recorded')})"
+            f"reads {readable}; use another --out, or the version of "
+            f"intriguing that wrote it ({writer})"
         )
     try:
         return _record(content)
@@ -71,9 +78,7 @@ def read_run(folder: Path) -> RunRecord:
 
 def write_cells(folder: Path, cells: Sequence[Cell]) -> None:
     """Write rows/cells.parquet."""
-    table = pa.Table.from_pylist([asdict(cell) for cell in cells], schema=CELLS)
-    with whole_file(folder / "rows" / "cells.parquet") as temporary:
-        pq.write_table(table, temporary)
+    _write_rows(folder / "rows" / "cells.parquet", cells, CELLS)
 
 
 def read_cells(folder: Path) -> list[Cell]:
@@ -83,13 +88,35 @@ def read_cells(folder: Path) -> list[Cell]:
     return sorted(cells, key=lambda cell: (cell.table, cell.row_order, cell.column_order))
 
 
+def write_curves(folder: Path, points: Sequence[CurvePoint]) -> None:
+    """Write rows/curves.parquet."""
+    _write_rows(folder / "rows" / "curves.parquet", points, CURVES)
+
+
+def read_curves(folder: Path) -> list[CurvePoint]:
+    """Read rows/curves.parquet, as it was written; empty when there is none."""
+    table = _read_rows(folder / "rows" / "curves.parquet", CURVES)
+    return [CurvePoint(**row) for row in table.to_pylist()]
+
+
+def write_losses(folder: Path, losses: Sequence[LossRow]) -> None:
+    """Write rows/losses.parquet."""
+    _write_rows(folder / "rows" / "losses.parquet", losses, LOSSES)
+
+
+def read_losses(folder: Path) -> list[LossRow]:
+    """Read rows/losses.parquet, as it was written; empty when there is none."""
+    table = _read_rows(folder / "rows" / "losses.parquet", LOSSES)
+    return [LossRow(**row) for row in table.to_pylist()]
+
+
 def write_images(folder: Path, parts: Iterable[Mapping[str, Any]]) -> int:
     """Write rows/images.parquet from parts of columns, one part in memory at a time.
 
     Args:
         folder: The results folder.
         parts: Each maps every field of `ImageRow` to a column: an array, a list, or one value for
-            the whole part ("network", "seed").
+            the whole part ("network", "seed", "method").
 
     Returns:
         The number of rows.
@@ -107,7 +134,10 @@ def write_images(folder: Path, parts: Iterable[Mapping[str, Any]]) -> int:
 
 
 def read_images(folder: Path, columns: Sequence[str] | None = None) -> dict[str, np.ndarray]:
-    """Read rows/images.parquet as one array a column (strings as objects); empty without one."""
+    """Read rows/images.parquet as one array a column (strings as objects); empty without one.
+
+    What a folder of an older schema version lacks is filled with what it would hold.
+    """
     table = _read_rows(folder / "rows" / "images.parquet", IMAGES, columns)
     return {
         name: np.asarray(table.column(name).to_pylist(), dtype=object)
@@ -170,14 +200,29 @@ def _columns(part: Mapping[str, Any]) -> pa.Table:
     return pa.Table.from_arrays(arrays, schema=IMAGES)
 
 
+def _write_rows(path: Path, rows: Sequence[Any], schema: pa.Schema) -> None:
+    table = pa.Table.from_pylist([asdict(row) for row in rows], schema=schema)
+    with whole_file(path) as temporary:
+        pq.write_table(table, temporary)
+
+
 def _read_rows(path: Path, schema: pa.Schema, columns: Sequence[str] | None = None) -> pa.Table:
+    wanted = list(schema.names if columns is None else columns)
     try:
-        table = pq.read_table(path, columns=None if columns is None else list(columns))
+        there = pq.read_schema(path).names
+        table = pq.read_table(path, columns=[name for name in wanted if name in there])
     except FileNotFoundError:
-        table = schema.empty_table()
-        return table if columns is None else table.select(list(columns))
+        return schema.empty_table().select(wanted)
     except (pa.ArrowInvalid, OSError) as error:
         raise InputError(
             f"{path} is damaged ({error}); delete it and run the command in run.json again"
         ) from error
-    return table
+    for name in (name for name in wanted if name not in there):
+        if name not in ADDED:
+            raise InputError(
+                f"{path} is damaged (no column {name}); delete it and run the command in run.json "
+                "again"
+            )
+        filled = pa.array([ADDED[name]] * len(table), type=schema.field(name).type)
+        table = table.append_column(schema.field(name), filled)
+    return table.select(wanted)

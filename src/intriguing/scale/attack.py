@@ -5,16 +5,18 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 from intriguing.data.dataset import ImageSet
-from intriguing.distortion.inputs import check_images
+from intriguing.distortion.inputs import check_images, check_settings
+from intriguing.distortion.methods import METHODS, Config
 from intriguing.distortion.minimum import minimum_distortion
-from intriguing.distortion.penalty import PaperConfig
 from intriguing.distortion.targets import check_targets
+from intriguing.errors import InputError
 from intriguing.measures import UNIT_BOX, Box, ProgressCallback
 from intriguing.models.classifier import check_classifier
 from intriguing.models.weights import model_sha256
@@ -23,10 +25,14 @@ from intriguing.scale.shards import Shards, run_in_shards
 SHARD_SIZE = 2000
 """Images in a shard on a CPU: what an interruption can cost is half a minute."""
 
-_COLUMNS = (
-    "adversarial", "distortion", "l2", "success", "status", "targets", "c", "forward_passes",
-    "backward_passes",
+Goals: TypeAlias = Int64[Tensor, " image"] | Literal["untargeted", "all"]
+"""What the images are to be taken for: a class each, any wrong class, or every one by itself."""
+
+COLUMNS = (
+    "adversarial", "distortion", "l2", "success", "status", "targets", "c", "gap", "local_gap",
+    "curve", "forward_passes", "backward_passes",
 )  # fmt: skip
+"""Tensors of a shard, as in `Distortions`."""
 
 
 @dataclass(frozen=True)
@@ -89,14 +95,16 @@ class Attacked:
 def attack_in_shards(
     model: nn.Module,
     images: ImageSet,
-    targets: Int64[Tensor, " image"],
+    targets: Goals,
     folder: Path,
     *,
     shard_size: int = SHARD_SIZE,
-    method: str = "paper",
-    config: PaperConfig | None = None,
+    method: str = "closest",
+    budget: int | None = None,
+    config: Config | None = None,
     box: Box = UNIT_BOX,
     levels: int | None = None,
+    seed: int = 0,
     batch_size: int | None = None,
     stage: str = "minimum distortion",
     progress: ProgressCallback | None = None,
@@ -110,27 +118,31 @@ def attack_in_shards(
     Args:
         model: Any classifier in evaluation mode; its device and dtype are used.
         images: The set.
-        targets: A wrong class an image, drawn for the whole set (see `choose_targets`).
+        targets: A wrong class an image, drawn for the whole set (see `choose_targets`);
+            "untargeted" for any wrong class; or "all" for every wrong class by itself.
         folder: For the shards of this model on this set.
         shard_size: Images in a shard.
-        method, config, box, levels, batch_size: As in `minimum_distortion`.
+        method, budget, config, box, levels, seed, batch_size: As in `minimum_distortion`.
         stage: How progress calls this.
         progress: Called with the number of finished images.
 
     Raises:
         InputError: As `minimum_distortion`, before any work.
     """
+    check_search(method, targets, budget=budget, levels=levels, batch_size=batch_size)
     check_images(images.images, box)
     like = next(model.parameters(), images.images)
     classes = check_classifier(model, images.images[:8].to(like.device, like.dtype), images.labels)
-    targets = check_targets(targets.cpu(), images.labels.cpu(), classes)
+    if isinstance(targets, Tensor):
+        targets = check_targets(targets.cpu(), images.labels.cpu(), classes)
     identity = {
         "model": model_sha256(model),
         "dtype": str(like.dtype),
         "device": like.device.type,
         "data": images.sha256,
-        "targets": hashlib.sha256(targets.numpy().tobytes()).hexdigest(),
-        "settings": repr((method, config or PaperConfig(), box, levels, batch_size)),
+        "targets": targets if isinstance(targets, str) else _digest(targets),
+        "method": method,
+        "settings": repr((budget, config, box, levels, seed, batch_size)),
     }
 
     def compute(items: slice, report: Callable[[int], None]) -> dict[str, Tensor]:
@@ -138,17 +150,49 @@ def attack_in_shards(
             model,
             images.images[items],
             images.labels[items],
-            targets[items],
+            targets if isinstance(targets, str) else targets[items],
             method,
             box=box,
             levels=levels,
+            budget=budget,
             config=config,
+            seed=seed,
             batch_size=batch_size,
-            progress=lambda step: report(step.done),
+            progress=lambda step: report(step.done * (items.stop - items.start) // step.total),
         )
-        return {name: getattr(result, name) for name in _COLUMNS}
+        # A file takes no two tensors of one memory, as columns of nothing but NaN may be.
+        return {name: getattr(result, name).clone() for name in COLUMNS}
 
     shards = run_in_shards(
         compute, len(images), shard_size, folder, identity, stage=stage, progress=progress
     )
     return Attacked(images, shards)
+
+
+def check_search(
+    method: str,
+    targets: Goals,
+    *,
+    budget: int | None = None,
+    levels: int | None = None,
+    batch_size: int | None = None,
+) -> None:
+    """Refuse settings that `minimum_distortion` would refuse, before a model or data are at hand.
+
+    Raises:
+        InputError: If the method is unknown or does not take these settings.
+    """
+    check_settings(method, METHODS, levels, batch_size, budget)
+    if method != "paper":
+        return
+    if budget is not None:
+        raise InputError('method="paper" has no budget: it ends when c is known; leave it out')
+    if isinstance(targets, str) and targets == "untargeted":
+        raise InputError(
+            'method="paper" aims at one class; its untargeted distortion is that to the nearest of '
+            "all classes: give the targets all"
+        )
+
+
+def _digest(targets: Tensor) -> str:
+    return hashlib.sha256(targets.numpy().tobytes()).hexdigest()

@@ -1,0 +1,66 @@
+"""How values and intervals are printed, by their unit."""
+
+import math
+
+from intriguing.results.schema import Unit
+
+
+def number(value: float, unit: Unit) -> str:
+    """A value as the tables print it, with its unit where the column does not say it.
+
+    >>> number(7.4, "%"), number(100.0, "%"), number(0.0616, "distortion"), number(1284.2, "passes")
+    ('7.4 %', '100 %', '0.0616', '1,284')
+    >>> number(0.00312, "l2 more"), number(-0.41, "% more"), number(3.1e-7, "gap")
+    ('+0.0031', '−0.41 %', '3.1e−7')
+    """
+    return _plain(value, unit) + (" %" if unit in ("%", "% more") else "")
+
+
+def paper_number(value: float, unit: Unit) -> str:
+    """A published value with no more digits than the paper gave.
+
+    >>> paper_number(1.64, "%"), paper_number(0.1, "distortion")
+    ('1.64 %', '0.1')
+    """
+    return f"{value:g} %" if unit == "%" else f"{value:g}"
+
+
+def interval(low: float | None, high: float | None, unit: Unit) -> str:
+    """ "7.2–7.6", without the unit; empty when there is none.
+
+    >>> interval(7.21, 7.6, "%"), interval(99.97, 100.0, "%"), interval(None, None, "%")
+    ('7.2–7.6', '99.97–100', '')
+    >>> interval(1.2, math.inf, "l2"), interval(-0.01, 0.02, "l2 more")
+    ('1.2000–∞', '−0.0100 to +0.0200')
+    """
+    if low is None or high is None:
+        return ""
+    if unit == "%":
+        digits = max(_digits(low), _digits(high))
+        return "–".join(
+            f"{end:.0f}" if end in (0, 100) else f"{end:.{digits}f}" for end in (low, high)
+        )
+    return (" to " if "more" in unit else "–").join(_plain(end, unit) for end in (low, high))
+
+
+def _plain(value: float, unit: Unit) -> str:
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    if unit == "passes":
+        shown = f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
+    elif unit == "ms":
+        shown = f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+    elif unit == "gap":
+        mantissa, _, exponent = f"{value:.1e}".partition("e")
+        shown = f"{mantissa}e{int(exponent)}" if value else "0"
+    else:
+        decimals = {"%": _digits(value), "% more": 2}.get(unit, 4)
+        shown = f"{value:{'+' if 'more' in unit else ''}.{decimals}f}"
+    return shown.replace("-", "−")
+
+
+def _digits(percent: float) -> int:
+    """Two decimals near 0 and 100, where one would hide the interval; none where it is exact."""
+    if percent in (0.0, 100.0):
+        return 0
+    return 2 if percent < 2 or percent > 99 else 1
