@@ -10,6 +10,8 @@ from intriguing.data.named import load_data
 from intriguing.models.load import load_model
 from intriguing.results.store import read_cells, read_images, read_run, read_tensors
 
+ATTACK = ["attack", "fc10.safetensors", "digits", "--method", "paper"]
+
 
 @pytest.fixture(scope="module")
 def workshop(tmp_path_factory):
@@ -39,13 +41,13 @@ def test_train_again_changes_nothing(workshop):
 
 
 def test_attack_finds_images_that_fool_and_leaves_a_report(workshop, capsys):
-    assert main(["attack", "fc10.safetensors", "digits", "--limit", "12", "--out", "one"]) == 0
+    assert main([*ATTACK, "--limit", "12", "--out", "one"]) == 0
     shown = capsys.readouterr().out
     assert "one/report/index.html" in shown
     assert "FOUND" in shown
     run = read_run(workshop / "one")
     assert run.status == "complete"
-    assert run.command == "intriguing attack fc10.safetensors digits --limit 12 --out one"
+    assert run.command == "intriguing " + " ".join([*ATTACK, "--limit", "12", "--out", "one"])
     images = read_images(workshop / "one")
     assert images["success"].all()
     assert (images["label"] != images["target"]).all()
@@ -58,19 +60,19 @@ def test_attack_finds_images_that_fool_and_leaves_a_report(workshop, capsys):
 
 
 def test_the_same_attack_again_computes_nothing_and_says_the_same(workshop):
-    command = ["attack", "fc10.safetensors", "digits", "--limit", "6", "--out", "again"]
+    command = [*ATTACK, "--limit", "6", "--out", "again"]
     assert main(command) == 0
     shard = next((workshop / "again/shards").rglob("*.safetensors"))
     written, rows = shard.stat().st_mtime_ns, read_images(workshop / "again")
     assert main(command) == 0
     assert shard.stat().st_mtime_ns == written
     for name, column in read_images(workshop / "again").items():
-        assert (column == rows[name]).all()
+        np.testing.assert_array_equal(column, rows[name])
 
 
 def test_saved_pictures_still_fool_when_read_back(workshop):
     options = ["--limit", "5", "--levels", "256", "--save-images", "--out", "png"]
-    assert main(["attack", "fc10.safetensors", "digits", *options]) == 0
+    assert main([*ATTACK, *options]) == 0
     model = load_model("fc10.safetensors")
     pictures = sorted((workshop / "png/pictures").glob("*.png"))
     assert len(pictures) == 5
@@ -80,7 +82,7 @@ def test_saved_pictures_still_fool_when_read_back(workshop):
 
 
 def test_all_targets_keep_the_nearest_of_the_single_ones(workshop):
-    base = ["attack", "fc10.safetensors", "digits", "--limit", "4"]
+    base = [*ATTACK, "--limit", "4"]
     assert main([*base, "--targets", "all", "--out", "all"]) == 0
     nearest = read_images(workshop / "all")
     singles = np.full((10, 4), np.inf)
@@ -96,7 +98,7 @@ def test_all_targets_keep_the_nearest_of_the_single_ones(workshop):
 
 def test_runner_up_is_the_likeliest_wrong_class(workshop):
     options = ["--limit", "6", "--targets", "runner-up", "--out", "runner"]
-    assert main(["attack", "fc10.safetensors", "digits", *options]) == 0
+    assert main([*ATTACK, *options]) == 0
     images = read_images(workshop / "runner")
     model, test = load_model("fc10.safetensors"), load_data("digits").test
     for row in range(6):
@@ -124,8 +126,11 @@ WRONG = [
     (["attack", "fc10.safetensors", "cifar"], "mnist, mnist-5k, digits"),
     (["attack", "fc10.safetensors", "mnist-5k"], "images of the size it was made for"),
     (["attack", "fc10.safetensors", "digits", "--targets", "12"], "classes 0 … 9"),
-    (["attack", "fc10.safetensors", "digits", "--targets", "near"], "random, runner-up, all"),
+    (["attack", "fc10.safetensors", "digits", "--targets", "near"], "random, runner-up, untarg"),
     (["attack", "fc10.safetensors", "digits", "--limit", "0"], "1 or more"),
+    ([*ATTACK, "--budget", "9"], "no budget"),
+    ([*ATTACK, "--targets", "untargeted"], "--targets all"),
+    (["attack", "fc10.safetensors", "digits", "--budget", "0"], "allows no pass"),
     (["attack", "fc10.safetensors", "digits", "--save-images"], "--levels 256"),
     (["attack", "odd.py:softmax", "digits"], "probabilities"),
     (["attack", "odd.py:missing", "digits"], "no function 'missing'"),
@@ -161,7 +166,7 @@ def test_wrong_input_is_refused_with_the_fix_before_any_work(workshop, capsys, a
 
 
 def test_another_run_in_the_folder_is_never_mixed_with_this_one(workshop, capsys):
-    command = ["attack", "fc10.safetensors", "digits", "--out", "mixed", "--limit"]
+    command = [*ATTACK, "--out", "mixed", "--limit"]
     assert main([*command, "3"]) == 0
     assert main([*command, "4"]) == 2
     assert "limit was 3 and is 4" in capsys.readouterr().err
@@ -189,7 +194,7 @@ def test_a_users_own_network_is_attacked_by_its_file(workshop):
         "    torch.manual_seed(0)\n"
         "    return nn.Sequential(nn.Flatten(), nn.Linear(64, 10)).double()\n"
     )
-    assert main(["attack", "mine.py:build", "digits", "--limit", "3", "--out", "own"]) == 0
+    assert main(["attack", "mine.py:build", *ATTACK[2:], "--limit", "3", "--out", "own"]) == 0
     assert read_run(workshop / "own").models[0].name == "mine:build"
 
 

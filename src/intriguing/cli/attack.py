@@ -3,10 +3,19 @@
 MODEL is FILE.safetensors written by `intriguing train`, or FILE.py:FUNCTION, a function that
 returns a torch network which gives logits. DATA is mnist, mnist-5k or digits.
 
+methods:
+  closest    the shortest change that is known how to find, and per image how good it is: proved
+             optimal on affine networks, the residual of the optimality conditions on others
+  paper      L-BFGS and a search over c, as in the paper: to compare with its distortions
+  ddn, pdgd, fmn, cw, deepfool    other methods of the field, at their usual budgets; to see them
+             side by side on the same images, `intriguing compare`
+  noise      Gaussian noise, made larger until it fools: what takes no search at all
+
 examples:
   intriguing train fc100-100-10 mnist-5k --out fc.safetensors
   intriguing attack fc.safetensors mnist-5k --limit 200
-  intriguing attack fc.safetensors mnist-5k --targets all            the nearest wrong class
+  intriguing attack fc.safetensors mnist-5k --targets untargeted     how close is the nearest one?
+  intriguing attack fc.safetensors mnist-5k --method paper           as the paper searches
   intriguing attack my_network.py:build mnist --targets 3            everything becomes a 3
   intriguing attack fc.safetensors mnist-5k --levels 256 --save-images    as 8-bit PNG files
 """
@@ -16,16 +25,19 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
+from intriguing.cli.methods import METHOD, TARGETS, Method
+
 
 def attack(
     model: Annotated[
         Positional[str], arg(metavar="MODEL", help="FILE.safetensors or FILE.py:FUNCTION.")
     ],
     data: Annotated[Positional[str], arg(metavar="DATA", help="mnist, mnist-5k or digits.")],
-    targets: str = "random",
+    targets: Annotated[str, arg(help=TARGETS)] = "random",
     part: Literal["test", "train"] = "test",
     limit: int | None = None,
-    method: Literal["paper"] = "paper",
+    method: Annotated[Method, arg(help=METHOD)] = "closest",
+    budget: int | None = None,
     levels: int | None = None,
     save_images: bool = False,
     seed: int = 0,
@@ -36,12 +48,10 @@ def attack(
     """Attack, print the summary, and leave a results folder with a report.
 
     Args:
-        targets: What each image is to be taken for: random (a random wrong class, as in the
-            paper), runner-up (the likeliest wrong class), all (the nearest wrong class), or the
-            number of a class.
         part: The test or the training images.
         limit: Only the first so many images.
-        method: How the minimum is searched.
+        budget: Passes an image at most, a pass being half a forward and a backward one; the
+            method's own when not given.
         levels: 256 makes every answer an 8-bit image, which survives being saved as a PNG.
         save_images: Save every adversarial image as a PNG in pictures/ (needs --levels 256).
         seed: Draws the random targets.
@@ -51,10 +61,11 @@ def attack(
     """
     from rich.console import Console
 
-    from intriguing.cli import attacking, setup
+    from intriguing.cli import attacking, pictures, setup
     from intriguing.cli.command import command
     from intriguing.cli.progress import shown
     from intriguing.cli.report import finish
+    from intriguing.cli.summary import image_columns, summary
     from intriguing.errors import InputError
     from intriguing.results.opening import open_results
     from intriguing.results.schema import RunRecord, Stage
@@ -64,6 +75,8 @@ def attack(
     if save_images and levels != 256:
         raise InputError("--save-images needs --levels 256: an 8-bit file rounds every pixel")
     goal = attacking.parse_targets(targets)
+    search = attacking.Search(method, budget, levels, seed)
+    attacking.check_options(search, goal)
     place = setup.choose_device(device)
     images = setup.choose_images(data, part, limit)
     network = setup.open_model(model, images, place)
@@ -72,10 +85,10 @@ def attack(
     record = provenance.record_model(name, network)
     folder = out or Path("results") / f"attack-{setup.slug(name)}-{data}"
     config = {
-        "model": model, "model_sha256": record.sha256, "data": data, "part": part,
-        "limit": limit, "targets": targets, "method": method, "levels": levels, "seed": seed,
+        "model": model, "model_sha256": record.sha256, "data": data, "part": part, "limit": limit,
+        "targets": targets, "method": method, "budget": budget, "levels": levels, "seed": seed,
     }  # fmt: skip
-    with open_results(folder, "attack", config, attacking.disk_bytes(plan.tried), fresh=fresh):
+    with open_results(folder, "attack", config, attacking.disk_bytes(plan.images), fresh=fresh):
         run = RunRecord(
             "attack", command(), config, seeds=(seed,), versions=provenance.versions(),
             machine=provenance.machine(place), tables=("attack",),
@@ -84,14 +97,15 @@ def attack(
         )  # fmt: skip
         write_run(folder, run)
         with shown() as progress:
+            shards = folder / "shards" / setup.slug(name)
             attacked = attacking.attack_network(
-                name, network, plan, folder, method=method, levels=levels, progress=progress
+                f"attacking {name}", network, plan, shards, search, progress=progress
             )
-        write_cells(folder, attacking.summary(name, network, attacked, row=0))
-        write_images(folder, [attacking.image_columns(name, attacked, seed)])
-        attacking.write_gallery(folder, name, network, attacked)
+        write_cells(folder, summary(name, network, attacked, order=0))
+        write_images(folder, [image_columns(name, attacked, seed)])
+        pictures.write_gallery(folder, name, network, attacked)
         if save_images:
-            attacking.write_pngs(folder / "pictures", attacked)
+            pictures.write_pngs(folder / "pictures", attacked)
         stage = Stage(f"attack {name}", attacked.wall_seconds, *attacked.passes)
         write_run(folder, attacking.completed(run, stage))
         finish(folder)

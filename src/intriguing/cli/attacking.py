@@ -1,57 +1,75 @@
-"""One network attacked on one set of images: what the verbs attack and transfer share."""
+"""One network attacked on one set of images: what the verbs attack, compare and transfer share."""
 
-import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from intriguing.cli.setup import slug
 from intriguing.data.dataset import ImageSet
 from intriguing.distortion.result import Status
 from intriguing.distortion.targets import choose_targets
 from intriguing.errors import InputError
-from intriguing.measures import ProgressCallback, mean_interval, median_interval, wilson_interval
+from intriguing.measures import ProgressCallback
 from intriguing.models.classifier import check_classifier
-from intriguing.results.schema import Cell, RunRecord, Stage
-from intriguing.results.store import write_tensors
-from intriguing.scale.attack import attack_in_shards
-from intriguing.transfer.matrix import count_errors
+from intriguing.results.schema import RunRecord, Stage
+from intriguing.scale.attack import COLUMNS, SHARD_SIZE, Goals, attack_in_shards, check_search
 
-GALLERY = 8
-Goal = Literal["random", "runner-up", "all"] | int
+Goal: TypeAlias = Literal["random", "runner-up", "untargeted", "all"] | int
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The images to attack, one for every target, and the targets.
+    """The images to attack and what each is to be taken for.
 
     Attributes:
         images: What the outcome is about.
-        tried: The same, or with `copies` above 1 each image so many times in a row.
-        targets: A wrong class for each of `tried`.
-        copies: Targets of an image; the nearest is kept.
+        targets: As `attack_in_shards` takes them.
+        classes: Of the network.
     """
 
     images: ImageSet
-    tried: ImageSet
-    targets: Tensor
-    copies: int = 1
+    targets: Goals
+    classes: int
+
+
+@dataclass(frozen=True)
+class Search:
+    """How to search: as `minimum_distortion` takes it."""
+
+    method: str = "closest"
+    budget: int | None = None
+    levels: int | None = None
+    seed: int = 0
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """The attack on every image, tensors over images as in `Distortions`; images in memory."""
+    """The attack on every image: the columns that were asked for, tensors as in `Distortions`."""
 
     images: ImageSet
+    method: str
     columns: dict[str, Tensor]
     wall_seconds: float
-    passes: tuple[int, int]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def passes(self) -> tuple[int, int]:
+        """Images forward and backward."""
+        forward, backward = (self.columns[f"{way}_passes"].sum() for way in ("forward", "backward"))
+        return int(forward), int(backward)
+
+    @property
+    def cost(self) -> Tensor:
+        """Passes of each image, a pass being half a forward and a backward one."""
+        both = self.columns["forward_passes"] + self.columns["backward_passes"]
+        return both.double() / 2
 
     @cached_property
     def found(self) -> Tensor:
@@ -73,14 +91,30 @@ class Outcome:
 
 
 def parse_targets(text: str) -> Goal:
-    """ "random", "runner-up", "all", or the number of a class."""
-    if text in ("random", "runner-up", "all"):
+    """ "random", "runner-up", "untargeted", "all", or the number of a class."""
+    if text in ("random", "runner-up", "untargeted", "all"):
         return text  # type: ignore[return-value]
     if text.isdecimal():
         return int(text)
     raise InputError(
-        f"unknown --targets {text!r}; one of random, runner-up, all, or a class number"
+        f"unknown --targets {text!r}; one of random, runner-up, untargeted, all, or a class number"
     )
+
+
+def check_options(search: Search, goal: Goal) -> None:
+    """Refuse what the method does not take, in the words of the command line."""
+    if search.method == "paper" and search.budget is not None:
+        raise InputError(
+            "--method paper has no budget: it ends when c is known; leave --budget out, or give "
+            "another --method"
+        )
+    if search.method == "paper" and goal == "untargeted":
+        raise InputError(
+            "--method paper aims at one class; give --targets all for the nearest of all classes, "
+            "or another --method"
+        )
+    goals: Goals = "untargeted" if goal == "untargeted" else "all"
+    check_search(search.method, goals, budget=search.budget, levels=search.levels)
 
 
 def disk_bytes(images: ImageSet) -> int:
@@ -94,7 +128,10 @@ def notes(goal: Goal, levels: int | None) -> tuple[str, ...]:
         "random": "Each image has one random wrong class as target, as the paper's distortions "
         "imply; the nearest wrong class lies about half as far.",
         "runner-up": "The target is the likeliest wrong class of the unchanged image.",
-        "all": "Every wrong class was tried and the nearest kept: the untargeted distortion.",
+        "untargeted": "Any wrong class counts, and an image that the network gets wrong already is "
+        "at distance 0.",
+        "all": "Every wrong class was tried by itself and the nearest kept: the untargeted "
+        "distortion.",
     }.get(str(goal), f"The target is class {goal}; images of that class were left out.")
     if levels is None:
         return (meaning,)
@@ -102,27 +139,23 @@ def notes(goal: Goal, levels: int | None) -> tuple[str, ...]:
 
 
 def plan(model: nn.Module, images: ImageSet, goal: Goal, seed: int) -> Plan:
-    """The target of every image, drawn for the whole set; with "all", every wrong class."""
+    """The target of every image, drawn for the whole set."""
     like = next(model.parameters(), images.images)
     classes = check_classifier(model, images.images[:16].to(like.device, like.dtype), images.labels)
     labels = images.labels.cpu()
+    if goal == "untargeted" or goal == "all":
+        return Plan(images, goal, classes)
     if goal == "random":
         generator = torch.Generator().manual_seed(seed)
-        return Plan(images, images, choose_targets(labels, classes, generator))
+        return Plan(images, choose_targets(labels, classes, generator), classes)
     if goal == "runner-up":
-        return Plan(images, images, _runner_up(model, images))
-    if goal == "all":
-        copies = torch.arange(len(images)).repeat_interleave(classes - 1)
-        step = torch.arange(1, classes).repeat(len(images))
-        targets = (labels[copies] + step) % classes
-        return Plan(images, images.subset(copies), targets, classes - 1)
-    if not (isinstance(goal, int) and 0 <= goal < classes):
+        return Plan(images, _runner_up(model, images), classes)
+    if not 0 <= goal < classes:
         raise InputError(f"--targets {goal}, but the network has classes 0 … {classes - 1}")
     others = (labels != goal).nonzero()[:, 0]
     if not len(others):
         raise InputError(f"all images are of class {goal}; give another --targets")
-    kept = images.subset(others)
-    return Plan(kept, kept, torch.full((len(others),), goal))
+    return Plan(images.subset(others), torch.full((len(others),), goal), classes)
 
 
 @torch.no_grad()
@@ -133,132 +166,30 @@ def _runner_up(model: nn.Module, images: ImageSet) -> Tensor:
 
 
 def attack_network(
-    name: str,
+    stage: str,
     model: nn.Module,
     plan: Plan,
     folder: Path,
+    search: Search,
     *,
-    method: str = "paper",
-    levels: int | None = None,
+    shard_size: int = SHARD_SIZE,
+    columns: Sequence[str] = COLUMNS,
     progress: ProgressCallback | None = None,
 ) -> Outcome:
-    """Attack every image in shards under `folder`; the same call again continues."""
+    """Attack every image in shards in `folder`; the same call again continues.
+
+    `columns` are read into memory, the others stay on disk.
+    """
+    searches = plan.classes - 1 if isinstance(plan.targets, str) else 1
     attacked = attack_in_shards(
-        model, plan.tried, plan.targets, folder / "shards" / slug(name),
-        method=method, levels=levels, stage=f"attacking {name}", progress=progress,
+        model, plan.images, plan.targets, folder,
+        shard_size=max(shard_size // searches, 1), method=search.method, budget=search.budget,
+        levels=search.levels, seed=search.seed, stage=stage, progress=progress,
     )  # fmt: skip
-    columns = {key: attacked.shards.column(key) for key in _COLUMNS}
-    passes = (int(columns["forward_passes"].sum()), int(columns["backward_passes"].sum()))
-    if plan.copies > 1:
-        columns = _nearest(columns, plan.copies)
-    return Outcome(plan.images, columns, attacked.shards.wall_seconds, passes)
-
-
-def _nearest(columns: dict[str, Tensor], wrong: int) -> dict[str, Tensor]:
-    """Of every image's `wrong` targets the one with the smallest distortion, passes added up."""
-    best = columns["distortion"].view(-1, wrong).argmin(1)
-    rows = torch.arange(len(best)) * wrong + best
-    kept = {name: column[rows] for name, column in columns.items()}
-    for name in ("forward_passes", "backward_passes"):
-        kept[name] = columns[name].view(-1, wrong).sum(1)
-    return kept
-
-
-def summary(name: str, model: nn.Module, outcome: Outcome, row: int) -> list[Cell]:
-    """The row of one network: its error before, how many it fooled, and how far away."""
-    images = outcome.images
-    before = count_errors({name: model}, [(images.images, images.labels)])[name]
-    fooled = int(outcome.columns["success"].sum())
-    cells = [
-        _share(name, row, "Error before", 0, before.count, before.total),
-        _share(name, row, "Fooled", 1, fooled, len(images)),
-    ]
-    if len(found := outcome.found.double()):
-        mean, median = float(found.mean()), float(found.median())
-        cells += [
-            _length(name, row, "Mean distortion", 2, mean, mean_interval(found), outcome),
-            _length(name, row, "Median distortion", 3, median, median_interval(found), outcome),
-        ]
-    return cells
-
-
-def _length(
-    name: str, row: int, column: str, order: int, value: float, interval: tuple[float, float],
-    outcome: Outcome,
-) -> Cell:  # fmt: skip
-    low, high = interval
-    counts = len(outcome.found), len(outcome.images)
-    return Cell("attack", name, column, row, order, "distortion", value, low, high, *counts)
-
-
-def _share(name: str, row: int, column: str, order: int, count: int, total: int) -> Cell:
-    low, high = wilson_interval(count, total)
-    share = 100.0 * count / total
-    return Cell("attack", name, column, row, order, "%", share, 100 * low, 100 * high, count, total)
-
-
-def image_columns(name: str, outcome: Outcome, seed: int) -> dict[str, Any]:
-    """Rows for images.parquet."""
-    columns = outcome.columns
-    lost = ~columns["success"]
-    numbers = {
-        key: columns[key].masked_fill(lost, torch.nan).numpy() for key in ("distortion", "l2", "c")
-    }
-    whole = ("success", "forward_passes", "backward_passes")
-    return {
-        "network": name,
-        "seed": seed,
-        "image_id": list(outcome.images.ids),
-        "label": outcome.images.labels.numpy(),
-        "target": columns["targets"].numpy(),
-        "status": [Status(code).name for code in columns["status"].tolist()],
-        **numbers,
-        **{key: columns[key].numpy() for key in whole},
-    }
-
-
-@torch.no_grad()
-def write_gallery(folder: Path, name: str, model: nn.Module, outcome: Outcome) -> None:
-    """The first images for which one was found: original and adversarial, for the report."""
-    rows = outcome.columns["success"].nonzero()[:GALLERY, 0]
-    if not len(rows):
-        return
-    like = next(model.parameters(), outcome.images.images)
-    adversarial = outcome.columns["adversarial"][rows]
-    says = model(adversarial.to(like.device, like.dtype)).argmax(1).tolist()
-    names = outcome.images.class_names
-    labels = outcome.images.labels[rows].tolist()
-    words = [
-        f"{names[label]} → {names[said] if said < len(names) else said}"
-        for label, said in zip(labels, says, strict=True)
-    ]
-    tensors = {
-        "original": outcome.images.images[rows].numpy(),
-        "distorted": adversarial.float().numpy(),
-    }
-    metadata = {"kind": "gallery", "title": f"{name}: the first images", "words": json.dumps(words)}
-    write_tensors(folder, f"gallery-{slug(name)}", tensors, metadata)
-
-
-def write_pngs(folder: Path, outcome: Outcome) -> None:
-    """Every adversarial image as an 8-bit PNG under its id, to be read back without any change."""
-    from PIL import Image
-
-    folder.mkdir(parents=True, exist_ok=True)
-    for row in outcome.columns["success"].nonzero()[:, 0].tolist():
-        pixels = np.rint(255.0 * outcome.columns["adversarial"][row].double().numpy())
-        picture = pixels.astype(np.uint8)
-        flat = picture[0] if picture.shape[0] == 1 else np.moveaxis(picture, 0, -1)
-        target = int(outcome.columns["targets"][row])
-        Image.fromarray(flat).save(folder / f"{slug(outcome.images.ids[row])}-as-{target}.png")
+    read = {name: attacked.shards.column(name) for name in columns}
+    return Outcome(plan.images, search.method, read, attacked.shards.wall_seconds)
 
 
 def completed(run: RunRecord, *stages: Stage, **more: Any) -> RunRecord:
     """The record of a finished run."""
     return replace(run, status="complete", stages=stages, **more)
-
-
-_COLUMNS = (
-    "adversarial", "distortion", "l2", "success", "status", "targets", "c", "forward_passes",
-    "backward_passes",
-)  # fmt: skip

@@ -14,6 +14,8 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
+from intriguing.cli.methods import TARGETS, Method
+
 
 def transfer(
     models: Annotated[
@@ -21,9 +23,10 @@ def transfer(
         arg(metavar="MODEL", help="Two or more: FILE.safetensors or FILE.py:FUNCTION."),
     ],
     data: Annotated[str, arg(metavar="DATA")],
-    targets: str = "random",
+    targets: Annotated[str, arg(help=TARGETS)] = "random",
     part: Literal["test", "train"] = "test",
     limit: int | None = None,
+    method: Method = "paper",
     amplify: tuple[float, ...] = (0.1,),
     seed: int = 0,
     device: Literal["auto", "cpu", "cuda"] = "auto",
@@ -34,20 +37,21 @@ def transfer(
 
     Args:
         data: mnist, mnist-5k or digits.
-        targets: random, runner-up, all, or the number of a class; as in `intriguing attack`.
         part: The test or the training images.
         limit: Only the first so many images.
+        method: How examples are searched, see `intriguing attack`; paper is what Tables 2 and 4 do.
         amplify: Distortions to which the examples are amplified.
         seed: Draws the random targets and the noise.
         device: auto takes a GPU where there is one.
         out: The results folder; results/transfer-DATA when not given.
         fresh: Delete the results that are in the folder and start again.
     """
-    from intriguing.cli import attacking, setup
+    from intriguing.cli import attacking, pictures, setup
     from intriguing.cli.command import command
     from intriguing.cli.crossing import NOTES, transfer_cells
     from intriguing.cli.progress import shown
     from intriguing.cli.report import finish
+    from intriguing.cli.summary import image_columns, summary
     from intriguing.errors import InputError
     from intriguing.results.opening import open_results
     from intriguing.results.schema import RunRecord, Stage
@@ -59,6 +63,8 @@ def transfer(
     if not all(stddev > 0 for stddev in amplify):
         raise InputError(f"--amplify {' '.join(map(str, amplify))}: give distortions above 0")
     goal = attacking.parse_targets(targets)
+    search = attacking.Search(method, seed=seed)
+    attacking.check_options(search, goal)
     place = setup.choose_device(device)
     images = setup.choose_images(data, part, limit)
     names = setup.names_of(models)
@@ -73,9 +79,10 @@ def transfer(
     folder = out or Path("results") / f"transfer-{data}"
     config = {
         "models": list(models), "sha256": [record.sha256 for record in records], "data": data,
-        "part": part, "limit": limit, "targets": targets, "amplify": list(amplify), "seed": seed,
+        "part": part, "limit": limit, "targets": targets, "method": method,
+        "amplify": list(amplify), "seed": seed,
     }  # fmt: skip
-    space = sum(attacking.disk_bytes(plan.tried) for plan in plans.values())
+    space = sum(attacking.disk_bytes(plan.images) for plan in plans.values())
     with open_results(folder, "transfer", config, space, fresh=fresh, may_differ=("amplify",)):
         run = RunRecord(
             "transfer", command(), config, seeds=(seed,), versions=provenance.versions(),
@@ -87,16 +94,21 @@ def transfer(
         with shown() as progress:
             outcomes = {
                 name: attacking.attack_network(
-                    name, network, plans[name], folder, progress=progress
+                    f"attacking {name}",
+                    network,
+                    plans[name],
+                    folder / "shards" / setup.slug(name),
+                    search,
+                    progress=progress,
                 )
                 for name, network in networks.items()
             }
         cells = transfer_cells(networks, outcomes, images, amplify, seed)
         for row, (name, outcome) in enumerate(outcomes.items()):
-            cells += attacking.summary(name, networks[name], outcome, row)
-            attacking.write_gallery(folder, name, networks[name], outcome)
+            cells += summary(name, networks[name], outcome, row)
+            pictures.write_gallery(folder, name, networks[name], outcome)
         write_cells(folder, cells)
-        write_images(folder, (attacking.image_columns(n, o, seed) for n, o in outcomes.items()))
+        write_images(folder, (image_columns(n, o, seed) for n, o in outcomes.items()))
         stages = [Stage(f"attack {n}", o.wall_seconds, *o.passes) for n, o in outcomes.items()]
         write_run(folder, attacking.completed(run, *stages))
         finish(folder)

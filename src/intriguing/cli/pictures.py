@@ -1,0 +1,50 @@
+"""Adversarial images for people: a few in the report, or every one as a file."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from intriguing.cli.attacking import Outcome
+from intriguing.cli.setup import slug
+from intriguing.results.store import write_tensors
+
+GALLERY = 8
+
+
+@torch.no_grad()
+def write_gallery(folder: Path, name: str, model: nn.Module, outcome: Outcome) -> None:
+    """The first images for which one was found: original and adversarial, for the report."""
+    rows = outcome.columns["success"].nonzero()[:GALLERY, 0]
+    if not len(rows):
+        return
+    like = next(model.parameters(), outcome.images.images)
+    adversarial = outcome.columns["adversarial"][rows]
+    says = model(adversarial.to(like.device, like.dtype)).argmax(1).tolist()
+    names = outcome.images.class_names
+    labels = outcome.images.labels[rows].tolist()
+    words = [
+        f"{names[label]} → {names[said] if said < len(names) else said}"
+        for label, said in zip(labels, says, strict=True)
+    ]
+    tensors = {
+        "original": outcome.images.images[rows].numpy(),
+        "distorted": adversarial.float().numpy(),
+    }
+    metadata = {"kind": "gallery", "title": f"{name}: the first images", "words": json.dumps(words)}
+    write_tensors(folder, f"gallery-{slug(name)}", tensors, metadata)
+
+
+def write_pngs(folder: Path, outcome: Outcome) -> None:
+    """Every adversarial image as an 8-bit PNG under its id, to be read back without any change."""
+    from PIL import Image
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for row in outcome.columns["success"].nonzero()[:, 0].tolist():
+        pixels = np.rint(255.0 * outcome.columns["adversarial"][row].double().numpy())
+        picture = pixels.astype(np.uint8)
+        flat = picture[0] if picture.shape[0] == 1 else np.moveaxis(picture, 0, -1)
+        target = int(outcome.columns["targets"][row])
+        Image.fromarray(flat).save(folder / f"{slug(outcome.images.ids[row])}-as-{target}.png")
