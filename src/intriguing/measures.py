@@ -103,6 +103,16 @@ def spearman(ours: Sequence[float], theirs: Sequence[float]) -> float:
     return float(stats.spearmanr(ours, theirs).statistic)
 
 
+def median(values: Sequence[float] | Tensor) -> float:
+    """The middle value, or the mean of the two; infinite when the upper of them is.
+
+    >>> median([3.0, 1.0, 2.0, 9.0]), median([1.0, 2.0, math.inf, math.inf])
+    (2.5, inf)
+    """
+    ordered = torch.as_tensor(values, dtype=torch.float64).sort().values
+    return float((ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2)
+
+
 def median_interval(
     values: Sequence[float] | Tensor, confidence: float = 0.95
 ) -> tuple[float, float]:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from intriguing.cli.attacking import Outcome
 from intriguing.distortion.result import Status
-from intriguing.measures import mean_interval, median_interval, wilson_interval
+from intriguing.measures import mean_interval, median, median_interval, wilson_interval
 from intriguing.results.schema import Cell, Unit
 from intriguing.transfer.matrix import count_errors
 
@@ -37,10 +37,11 @@ class Row:
         self.add(column, place, "%", 100 * count / total, (100 * low, 100 * high), count, total)
 
     def mean(self, column: str, place: int, unit: Unit, values: Tensor, total: int) -> None:
-        """A mean with Student's interval; nothing where there are no values."""
+        """A mean with Student's interval, if the values differ; nothing where there are none."""
         if len(values):
             exact = values.double()
-            interval = mean_interval(exact)
+            low, high = mean_interval(exact)
+            interval = (low, high) if low < high else (None, None)
             self.add(column, place, unit, float(exact.mean()), interval, len(values), total)
 
     def median(self, column: str, place: int, unit: Unit, values: Tensor, total: int) -> None:
@@ -48,16 +49,6 @@ class Row:
         if len(values) and (middle := median(values)) < float("inf"):
             interval = median_interval(values)
             self.add(column, place, unit, middle, interval, len(values), total)
-
-
-def median(values: Tensor) -> float:
-    """The middle value, or the mean of the two; infinite when the upper of them is.
-
-    >>> median(torch.tensor([3.0, 1.0, 2.0, 9.0]))
-    2.5
-    """
-    ordered = values.double().sort().values
-    return float((ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2)
 
 
 def summary(name: str, model: nn.Module, outcome: Outcome, order: int) -> list[Cell]:
