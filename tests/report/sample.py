@@ -14,6 +14,7 @@ from intriguing.results.store import (
     write_run,
     write_tensors,
 )
+from tests.report import compared
 
 NETWORKS = ("FC10(1e-4)", "FC10(1e-2)", "FC10(1)", "FC100-100-10", "FC200-200-10", "AE400-10")
 DISTORTIONS = (0.062, 0.1, 0.14, 0.058, 0.065, 0.086)
@@ -46,9 +47,11 @@ def write_sample(folder: Path, kind: str = "reproduce", images: np.ndarray | Non
     generator = np.random.default_rng(0)
     pictures = generator.random((50, 28, 28)) if images is None else images
     cells = {"reproduce": _paper_cells, "attack": _attack_cells, "transfer": _transfer_cells,
-             "train": _train_cells}[kind](generator)  # fmt: skip
+             "train": _train_cells, "compare": compared.cells}[kind](generator)  # fmt: skip
     write_cells(folder, cells)
-    if kind != "train":
+    if kind == "compare":
+        compared.write_rows(folder)
+    elif kind != "train":
         networks = NETWORKS if kind == "reproduce" else NETWORKS[3:4]
         write_images(folder, (_image_columns(n, generator) for n in networks))
     if kind == "reproduce":

@@ -11,7 +11,7 @@ from intriguing.report.numbers import number, paper_number
 from intriguing.results.store import read_cells, read_run, write_run
 from tests.report.sample import write_sample
 
-KINDS = ("reproduce", "attack", "transfer", "train")
+KINDS = ("reproduce", "attack", "transfer", "train", "compare")
 VOID = {"meta", "link", "br", "img", "hr", "input"}
 
 

@@ -8,10 +8,21 @@ import numpy as np
 
 from intriguing.report.figures import Panel, as_pictures
 from intriguing.report.tables import Table, gather
-from intriguing.results.schema import RunRecord
-from intriguing.results.store import list_tensors, read_cells, read_images, read_run, read_tensors
+from intriguing.results.schema import CurvePoint, LossRow, RunRecord
+from intriguing.results.store import (
+    list_tensors,
+    read_cells,
+    read_curves,
+    read_images,
+    read_losses,
+    read_run,
+    read_tensors,
+)
 
-COLUMNS = ("network", "seed", "success", "status", "distortion")
+COLUMNS = (
+    "network", "seed", "method", "success", "status", "distortion", "l2", "forward_passes",
+    "backward_passes",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -32,30 +43,55 @@ class Contents:
     tables: dict[str, Table]
     images: dict[str, np.ndarray]
     files: tuple[TensorFile, ...]
+    curves: tuple[CurvePoint, ...] = ()
+    losses: tuple[LossRow, ...] = ()
+
+    @property
+    def series(self) -> str:
+        """The image column that tells the lines of a chart apart."""
+        return "method" if self.run.kind == "compare" else "network"
 
     def of_kind(self, kind: str) -> list[TensorFile]:
         """Tensor files whose metadata say `kind`, in the order of their names."""
         return [file for file in self.files if file.metadata.get("kind") == kind]
 
     def distortions(self) -> dict[str, np.ndarray]:
-        """Distortions of every network's images, first seed, NaN where none was found."""
-        if not len(self.images["network"]):
-            return {}
-        first = self.images["seed"] == self.images["seed"].min()
-        networks = dict.fromkeys(self.images["network"][first])
-        found = np.where(self.images["success"], self.images["distortion"], np.nan)
-        return {str(n): found[first & (self.images["network"] == n)] for n in networks}
+        """Distortions of every network's or method's images, first seed; NaN where none found."""
+        return self._by_series("distortion")
+
+    def lengths(self) -> dict[str, np.ndarray]:
+        """‖r‖₂ of the same images."""
+        return self._by_series("l2")
+
+    def passes(self) -> dict[str, np.ndarray]:
+        """Passes of the same images, a pass being half a forward and a backward one."""
+        return {
+            name: (self.images["forward_passes"][rows] + self.images["backward_passes"][rows]) / 2
+            for name, rows in self._rows().items()
+        }
 
     def statuses(self) -> dict[str, dict[str, int]]:
-        """How many images of each network ended with each status, all seeds."""
+        """How many images of each network or method ended with each status, all seeds."""
         counts: dict[str, dict[str, int]] = {}
-        for network in dict.fromkeys(self.images["network"]):
+        column = self.images[self.series]
+        for name in dict.fromkeys(column):
             names, many = np.unique(
-                self.images["status"][self.images["network"] == network].astype(str),
-                return_counts=True,
+                self.images["status"][column == name].astype(str), return_counts=True
             )
-            counts[str(network)] = dict(zip(names.tolist(), many.tolist(), strict=True))
+            counts[str(name)] = dict(zip(names.tolist(), many.tolist(), strict=True))
         return counts
+
+    def _by_series(self, measure: str) -> dict[str, np.ndarray]:
+        found = np.where(self.images["success"], self.images[measure], np.nan)
+        return {name: found[rows] for name, rows in self._rows().items()}
+
+    def _rows(self) -> dict[str, np.ndarray]:
+        """Which rows are each network's or method's of the first seed."""
+        column = self.images[self.series]
+        if not len(column):
+            return {}
+        first = self.images["seed"] == self.images["seed"].min()
+        return {str(name): first & (column == name) for name in dict.fromkeys(column[first])}
 
 
 def read_contents(folder: Path) -> Contents:
@@ -71,6 +107,8 @@ def read_contents(folder: Path) -> Contents:
         tables={table.name: table for table in gather(read_cells(folder))},
         images=read_images(folder, COLUMNS),
         files=tuple(TensorFile(name, *read_tensors(folder, name)) for name in list_tensors(folder)),
+        curves=tuple(read_curves(folder)),
+        losses=tuple(read_losses(folder)),
     )
 
 

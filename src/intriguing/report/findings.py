@@ -1,44 +1,23 @@
 """The headline of a report, in figures and in sentences, from its tables and images."""
 
-from dataclasses import dataclass
-
 import numpy as np
 from scipy import stats
 
 from intriguing.report.contents import Contents
-from intriguing.report.numbers import interval, paper_number
+from intriguing.report.numbers import interval, number, paper_number
 from intriguing.report.tables import Table
+from intriguing.report.takeaway import NOTHING, Findings, Tile, joined
+from intriguing.report.verdict import verdict
 from intriguing.results.schema import Cell
-
-
-@dataclass(frozen=True)
-class Tile:
-    """One number worth remembering, what it is, and what to compare it with."""
-
-    value: str
-    label: str
-    beside: str = ""
-
-
-@dataclass(frozen=True)
-class Findings:
-    """What the reader should take away."""
-
-    tiles: tuple[Tile, ...]
-    sentences: tuple[str, ...]
 
 
 def findings(contents: Contents) -> Findings:
     """The headline findings of a run of any kind; empty where nothing was measured."""
-    parts = [_fooled(contents), _distortions(contents)]
+    if contents.run.kind == "compare":
+        return verdict(contents)
+    parts = [_fooled(contents), _distortions(contents), _certainty(contents)]
     parts += [_transfer(contents.tables.get(name)) for name in ("table2", "table4", "transfer")]
-    return Findings(
-        tuple(tile for part in parts for tile in part.tiles),
-        tuple(sentence for part in parts for sentence in part.sentences),
-    )
-
-
-NOTHING = Findings((), ())
+    return joined(parts)
 
 
 def _fooled(contents: Contents) -> Findings:
@@ -88,6 +67,27 @@ def _distortions(contents: Contents) -> Findings:
             f"{_relative(high[0])} ({high[1]})."
         )
     return Findings(tuple(tiles), tuple(sentences))
+
+
+def _certainty(contents: Contents) -> Findings:
+    """What is known of how good the answers are."""
+    table = contents.tables.get("attack")
+    if table is None:
+        return NOTHING
+    sentences = []
+    for row in table.rows:
+        if proved := table.at(row, "Proved optimal"):
+            sentences.append(
+                f"For {proved.count:,} of {proved.total:,} images of {row} it is proved that no "
+                "adversarial example is closer."
+            )
+        elif local := table.at(row, "Local gap, median"):
+            sentences.append(
+                f"On {row} the optimality conditions hold at the examples found up to a residual "
+                f"of {number(local.ours, local.unit)} (median): small moves would bring nothing, "
+                "which does not exclude a closer example elsewhere."
+            )
+    return Findings((), tuple(sentences))
 
 
 def _distortion_tile(cell: Cell) -> Tile:

@@ -13,6 +13,7 @@ from intriguing.report import numbers, tables
 from intriguing.report.contents import Contents, read_contents
 from intriguing.report.findings import findings, is_noise, on_diagonal
 from intriguing.report.ink import Drawing, inline_svg, png, svg
+from intriguing.report.section import Block, Listing
 from intriguing.report.sections import sections
 from intriguing.report.tables import Table
 from intriguing.results.schema import Cell, RunRecord
@@ -37,6 +38,15 @@ class FigureBlock:
     kind: str = "figure"
 
 
+@dataclass(frozen=True)
+class ListingBlock:
+    """A listing with its download, as the template shows it."""
+
+    listing: Listing
+    csv: Markup
+    kind: str = "listing"
+
+
 def draw_report(folder: Path) -> Path:
     """Draw report/ in a results folder: index.html, tables/*.tex *.csv, figures/*.png *.svg.
 
@@ -57,8 +67,13 @@ def draw_report(folder: Path) -> Path:
     return page
 
 
-def _block(block: Table | Drawing, report: Path) -> TableBlock | FigureBlock:
-    return _table_block(block, report) if isinstance(block, Table) else _figure_block(block, report)
+def _block(block: Block, report: Path) -> TableBlock | FigureBlock | ListingBlock:
+    if isinstance(block, Table):
+        return _table_block(block, report)
+    if isinstance(block, Drawing):
+        return _figure_block(block, report)
+    write_whole(report / "tables" / f"{block.name}.csv", block.csv)
+    return ListingBlock(block, _data_uri("text/csv", block.csv))
 
 
 def _table_block(table: Table, report: Path) -> TableBlock:
@@ -101,6 +116,7 @@ def _render(contents: Contents, drawn: list[Any]) -> str:
         findings=findings(contents),
         sections=drawn,
         statuses=contents.statuses(),
+        series=contents.series.capitalize(),
         seconds=sum(stage.wall_seconds for stage in run.stages),
         forward=sum(stage.forward_passes for stage in run.stages),
         backward=sum(stage.backward_passes for stage in run.stages),
@@ -109,7 +125,8 @@ def _render(contents: Contents, drawn: list[Any]) -> str:
 
 STATUSES = {
     "FOUND": "adversarial image found and checked",
-    "ALREADY": "already classified as the target: distortion 0",
+    "OPTIMAL": "found, and proved to be the closest",
+    "ALREADY": "adversarial as it is: distortion 0",
     "NOT_FOUND": "no adversarial image found",
     "LOST_ON_LATTICE": "found, but lost when rounded to 8 bits",
     "NOT_FINITE": "the network gave NaN or infinity",
@@ -147,6 +164,7 @@ def _title(run: RunRecord) -> str:
         "attack": f"How close is {names or 'the network'} to being fooled?",
         "transfer": "Does what fools one network fool another?",
         "train": f"Training {names or 'a network'}",
+        "compare": f"Which method comes closest on {names or 'the network'}?",
     }[run.kind]
 
 

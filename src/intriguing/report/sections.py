@@ -1,32 +1,16 @@
 """The sections of a report for each kind of run; a new analysis adds one function here."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TypeAlias
+from collections.abc import Sequence
 
 import numpy as np
 
-from intriguing.report import charts
+from intriguing.report import charts, comparison
 from intriguing.report.contents import Contents, TensorFile, panel
 from intriguing.report.figures import as_pictures, figure7, filters, gallery
 from intriguing.report.findings import correlation, transferred
 from intriguing.report.ink import Drawing
+from intriguing.report.section import CELLS, IMAGES, Part, Section, present
 from intriguing.report.tables import Table
-
-CELLS, IMAGES = "rows/cells.parquet", "rows/images.parquet"
-
-
-@dataclass(frozen=True)
-class Section:
-    """A heading, a paragraph of words, then tables and figures."""
-
-    anchor: str
-    title: str
-    words: str
-    blocks: tuple[Table | Drawing, ...]
-
-
-Part: TypeAlias = Callable[[Contents], Section]
 
 
 def sections(contents: Contents) -> list[Section]:
@@ -42,7 +26,7 @@ def _closeness(contents: Contents) -> Section:
         "How little it takes",
         "Every image is moved, by as little as the search can find, until the network calls it a "
         "randomly chosen wrong class. Distortion is the root mean square change of a pixel.",
-        (*_present(table), *_bars(table), *_curves(contents)),
+        (*present(table), *_bars(table), *_curves(contents)),
     )
 
 
@@ -85,7 +69,7 @@ def _across_training_sets(contents: Contents) -> Section:
         "Across training sets",
         "Two networks learn from one half of the training images, P₁, and one from the other, P₂. "
         "Test images distorted for one are shown to all, as they are and amplified.",
-        (*_present(table3), *_with_heatmap(contents, "table4")),
+        (*present(table3), *_with_heatmap(contents, "table4")),
     )
 
 
@@ -136,7 +120,7 @@ def _attack(contents: Contents) -> Section:
         "How close the images are to being misread",
         "Each image is moved by as little as the search can find until the network calls it the "
         "target. Distortion is the root mean square change of a pixel.",
-        (*_present(contents.tables.get("attack")), *_curves(contents)),
+        (*present(contents.tables.get("attack")), *_curves(contents)),
     )
 
 
@@ -182,7 +166,7 @@ def _training(contents: Contents) -> Section:
         lambda: charts.objectives(histories),
     )
     curves = (drawing,) if histories else ()
-    return Section("training", "Training", "", (*_present(contents.tables.get("train")), *curves))
+    return Section("training", "Training", "", (*present(contents.tables.get("train")), *curves))
 
 
 PARTS: dict[str, tuple[Part, ...]] = {
@@ -192,11 +176,8 @@ PARTS: dict[str, tuple[Part, ...]] = {
     "attack": (_attack, _gallery),
     "transfer": (_transfer, _attack, _gallery),
     "train": (_training, _filters),
+    "compare": comparison.PARTS,
 }  # fmt: skip
-
-
-def _present(table: Table | None) -> Sequence[Table]:
-    return () if table is None else (table,)
 
 
 def _with_heatmap(contents: Contents, name: str) -> tuple[Table | Drawing, ...]:

@@ -109,7 +109,7 @@ def _column_groups(table: Table, texts: dict[tuple[str, str], Text], width: int)
 
 
 def _key(table: Table) -> str:
-    words = ["ours, [95 % interval]"]
+    words = [f"{'ours' if table.has_paper else 'value'}, [95 % interval]"]
     if table.has_paper:
         words.append("the paper's value in cyan")
     if any(cell.seeds > 1 for cell in table.cells.values()):

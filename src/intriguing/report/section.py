@@ -1,0 +1,56 @@
+"""What a report's page is made of: sections of words, tables, figures and listings."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from intriguing.report.contents import Contents
+from intriguing.report.ink import Drawing
+from intriguing.report.tables import Table
+
+CELLS, IMAGES = "rows/cells.parquet", "rows/images.parquet"
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Rows of plain values under a heading that opens and closes; all of them also as CSV.
+
+    Attributes:
+        name: Of the file, report/tables/NAME.csv.
+        title: What stands there when it is closed.
+        columns, rows: As the page shows them.
+        csv: The whole listing.
+        sources: Files it was drawn from.
+        omitted: Rows that the page leaves out and the CSV has.
+        opened: Whether it is open at first.
+    """
+
+    name: str
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    csv: str
+    sources: tuple[str, ...]
+    omitted: int = 0
+    opened: bool = False
+
+
+Block: TypeAlias = Table | Drawing | Listing
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading, a paragraph of words, then tables, figures and listings."""
+
+    anchor: str
+    title: str
+    words: str
+    blocks: tuple[Block, ...]
+
+
+Part: TypeAlias = Callable[[Contents], Section]
+
+
+def present(table: Table | None) -> Sequence[Table]:
+    """The table as blocks: none where there is none."""
+    return () if table is None else (table,)

@@ -1,0 +1,32 @@
+"""What a report says first: a few numbers, and sentences."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One number worth remembering, what it is, and what to compare it with."""
+
+    value: str
+    label: str
+    beside: str = ""
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What the reader should take away."""
+
+    tiles: tuple[Tile, ...]
+    sentences: tuple[str, ...]
+
+
+NOTHING = Findings((), ())
+
+
+def joined(parts: Sequence[Findings]) -> Findings:
+    """All of them, in order."""
+    return Findings(
+        tuple(tile for part in parts for tile in part.tiles),
+        tuple(sentence for part in parts for sentence in part.sentences),
+    )
