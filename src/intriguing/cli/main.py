@@ -13,6 +13,7 @@ from intriguing.errors import InputError
 VERBS = {
     "reproduce": "train the paper's networks and make its Tables 1 to 4 and Figure 7",
     "attack": "find the nearest adversarial example of every image, for any network",
+    "compare": "several methods on the same images: which is shortest, and at what cost",
     "transfer": "do examples made for one network fool the others?",
     "train": "train a network of the paper to convergence",
     "report": "draw the report of a results folder again",

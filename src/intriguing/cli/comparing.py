@@ -1,0 +1,167 @@
+"""What `intriguing compare` makes of the outcomes of several methods on the same images."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from intriguing.cli.attacking import Goal, Outcome, Plan, Search
+from intriguing.cli.summary import Row, add_certainty, image_columns
+from intriguing.comparison.curves import curve_points
+from intriguing.comparison.lengths import Lengths
+from intriguing.distortion.incumbent import BUDGETS
+from intriguing.errors import InputError
+from intriguing.results.schema import Cell, LossRow
+from intriguing.results.store import write_cells, write_curves, write_losses
+from intriguing.scale.attack import COLUMNS as ALL_COLUMNS
+
+COLUMNS = tuple(name for name in ALL_COLUMNS if name != "adversarial")
+"""What a comparison reads of each method; the adversarial images stay on disk."""
+
+Outcomes = Mapping[str, Outcome]
+
+
+def check_methods(methods: Sequence[str]) -> None:
+    """Refuse what cannot be compared."""
+    twice = [name for name, count in Counter(methods).items() if count > 1]
+    if twice:
+        raise InputError(f"--methods names {', '.join(twice)} more than once; once is enough")
+    if len(methods) < 2:
+        raise InputError(
+            "--methods needs two or more to compare; for one method, `intriguing attack --method`"
+        )
+
+
+def search_of(method: str, *, budget: int | None, levels: int | None, seed: int) -> Search:
+    """The settings of one method; paper, which takes no budget, gets none."""
+    return Search(method, None if method == "paper" else budget, levels, seed)
+
+
+def goal_of(method: str, goal: Goal) -> Goal:
+    """The goal of one method; paper, which aims at one class, tries every class for untargeted."""
+    return "all" if (method, goal) == ("paper", "untargeted") else goal
+
+
+def plan_of(method: str, plan: Plan) -> Plan:
+    """The plan with the method's own goal."""
+    goal = goal_of(method, plan.targets) if isinstance(plan.targets, str) else None
+    return replace(plan, targets="all") if goal == "all" else plan
+
+
+def shard_size(device: torch.device) -> int:
+    """Images of one method between two saves."""
+    return 256 if device.type == "cpu" else 4096
+
+
+def notes(
+    methods: Sequence[str], goal: Goal, budget: int | None, levels: int | None
+) -> tuple[str, ...]:
+    """What a reader of the comparison should know."""
+    said = [
+        "A pass is half a forward and a backward one of one image; every method also pays for the "
+        "last forward pass that checks its answer.",
+        "Lengths within 0.1 % of the shortest count as equal. Medians are over all images, where "
+        "what is not found is infinitely far; means are over the images that the method found.",
+        "Methods ran one after another on the same device; their wall times include neither "
+        "starting up nor waiting, and depend on what else the machine did.",
+    ]
+    if "paper" in methods and goal == "untargeted":
+        said.append(
+            "The method paper aims at one class, so it tried every wrong class of an image by "
+            "itself and kept the nearest; its passes are those of all classes together."
+        )
+    if budget is not None:
+        said.append(f"Every method had {budget:,} passes an image" + _exempt(methods) + ".")
+    if levels is not None:
+        said.append("Curves are of the lengths before answers are put on the lattice of levels.")
+    return tuple(said)
+
+
+def _exempt(methods: Sequence[str]) -> str:
+    return ", but paper, which ends when c is known" if "paper" in methods else ""
+
+
+def write_comparison(folder: Path, outcomes: Outcomes) -> None:
+    """Tables, curves and losses of the methods, as rows of the results folder."""
+    l2 = {method: outcome.columns["l2"] for method, outcome in outcomes.items()}
+    lengths = Lengths(l2)
+    write_cells(folder, [*_methods(outcomes, lengths), *_pairs(lengths)])
+    curves = {method: outcome.columns["curve"] for method, outcome in outcomes.items()}
+    write_curves(folder, curve_points(curves, BUDGETS, l2))
+    write_losses(folder, _losses(outcomes, lengths))
+
+
+def image_parts(name: str, outcomes: Outcomes, seed: int) -> Iterator[dict[str, Any]]:
+    """Rows of images.parquet, method by method."""
+    return (image_columns(name, outcome, seed) for outcome in outcomes.values())
+
+
+def _methods(outcomes: Outcomes, lengths: Lengths) -> list[Cell]:
+    """Table "compare": one row a method."""
+    cells = []
+    for order, (method, outcome) in enumerate(outcomes.items()):
+        total, l2 = len(outcome), outcome.columns["l2"]
+        found = l2[outcome.columns["success"]]
+        row = Row("compare", method, order)
+        row.share("Found", 0, len(found), total)
+        row.share("Shortest", 1, int(lengths.near(l2).sum()), total)
+        row.mean("Mean L2", 2, "l2", found, total)
+        row.median("Median L2", 3, "l2", l2, total)
+        row.mean("Mean distortion", 4, "distortion", outcome.found, total)
+        row.median("Median distortion", 5, "distortion", outcome.columns["distortion"], total)
+        row.mean("Passes", 6, "passes", outcome.cost, total)
+        milliseconds = 1000 * outcome.wall_seconds / total
+        row.add("Time, ms", 7, "ms", milliseconds, (None, None), total, total)
+        add_certainty(row, 8, outcome)
+        cells += row.cells
+    return cells
+
+
+def _pairs(lengths: Lengths) -> list[Cell]:
+    """Table "paired": every other method beside the one that is most often shortest."""
+    cells = []
+    best, total = lengths.best, len(lengths.shortest)
+    others = [method for method in lengths.methods if method != best]
+    for order, method in enumerate(others):
+        pair = lengths.beside(method, best)
+        row = Row("paired", f"{method} beside {best}", order)
+        if pair.both:
+            row.add("Mean difference of L2", 0, "l2 more", pair.difference,
+                    pair.difference_interval, pair.both, total)  # fmt: skip
+        if pair.measured:
+            row.add("Mean relative difference", 1, "% more", 100 * pair.relative,
+                    _percent(pair.relative_interval), pair.measured, total)  # fmt: skip
+        row.share("Shorter on", 2, pair.shorter, total)
+        row.share("Longer on", 3, pair.longer, total)
+        cells += row.cells
+    return cells
+
+
+def _losses(outcomes: Outcomes, lengths: Lengths) -> list[LossRow]:
+    """Every image that a method loses, the worst loss first."""
+    winner = lengths.winner()
+    losses = []
+    for method, outcome in outcomes.items():
+        l2, targets = outcome.columns["l2"], outcome.columns["targets"]
+        rows = lengths.lost(method).nonzero()[:, 0]
+        worst = rows[_descending(l2[rows] / lengths.shortest[rows])]
+        losses += [
+            LossRow(
+                method, outcome.images.ids[row], int(outcome.images.labels[row]),
+                int(targets[row]), float(l2[row]), winner[row], float(lengths.shortest[row]),
+            )
+            for row in worst.tolist()
+        ]  # fmt: skip
+    return losses
+
+
+def _descending(values: Tensor) -> Tensor:
+    return values.argsort(descending=True, stable=True)
+
+
+def _percent(interval: tuple[float, float]) -> tuple[float, float]:
+    return 100 * interval[0], 100 * interval[1]
