@@ -96,6 +96,24 @@ def test_rank_correlation_agrees_with_ranks_counted_by_hand():
     assert correlation(cells) == pytest.approx(1 - 6 * 2 / (4 * 15))
 
 
+@pytest.mark.parametrize(
+    ("column", "unit", "value", "words"),
+    [
+        ("Proved optimal", "%", 75.0, "For 30 of 40 images of net it is proved"),
+        ("Local gap, median", "gap", 3e-6, "up to a residual of 3.0e−6"),
+    ],
+)
+def test_what_is_known_of_how_good_answers_are_is_said(tmp_path, column, unit, value, words):
+    from dataclasses import replace
+
+    from intriguing.report.contents import read_contents
+
+    contents = read_contents(write_sample(tmp_path, "attack"))
+    cell = Cell("attack", "net", column, 0, 0, unit, value, None, None, 30, 40)
+    tables = {"attack": gather([cell])[0]}
+    assert words in " ".join(findings(replace(contents, tables=tables)).sentences)
+
+
 def test_a_failed_attack_is_never_rounded_up_to_all(tmp_path):
     from dataclasses import replace
 
