@@ -37,11 +37,16 @@ def outcome(**columns: list[float]) -> Outcome:
     return Outcome(images, "closest", {**whole, **given}, 1.5)
 
 
-def cells(made: Outcome) -> dict[str, tuple[float, int, int]]:
+def constant() -> nn.Module:
+    """A network that calls everything zero."""
     model = nn.Sequential(nn.Flatten(), nn.Linear(4, 2)).eval()
     nn.init.zeros_(model[1].weight)
     model[1].bias.data = torch.tensor([1.0, 0.0])
-    return {c.column: (c.ours, c.count, c.total) for c in summary("net", model, made, 0)}
+    return model
+
+
+def cells(made: Outcome) -> dict[str, tuple[float, int, int]]:
+    return {c.column: (c.ours, c.count, c.total) for c in summary("net", constant(), made, 0)}
 
 
 def test_sizes_are_of_what_was_found_and_passes_of_all():
@@ -52,6 +57,12 @@ def test_sizes_are_of_what_was_found_and_passes_of_all():
     assert found["Median distortion"] == (pytest.approx(0.2), 3, 4)
     assert found["Passes an image"] == (17.5, 4, 4)
     assert not {"Proved optimal", "Local gap, median"} & found.keys()
+
+
+def test_values_without_spread_have_no_interval():
+    cell = {c.column: c for c in summary("net", constant(), outcome(distortion=[0.1] * 4), 0)}
+    assert (cell["Mean distortion"].low, cell["Mean distortion"].high) == (None, None)
+    assert cell["Passes an image"].low < cell["Passes an image"].high
 
 
 def test_what_is_proved_is_a_share_of_all_images():

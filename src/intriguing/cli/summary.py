@@ -24,8 +24,13 @@ class Row:
         self, column: str, place: int, unit: Unit, value: float,
         interval: tuple[float | None, float | None], count: int, total: int,
     ) -> None:  # fmt: skip
-        """A cell under `column`, the table's `place`-th."""
+        """A cell under `column`, the table's `place`-th; without an interval of one point.
+
+        Equal values have no spread to estimate, and a single one has even less.
+        """
         low, high = interval
+        if low == high:
+            low = high = None
         self.cells.append(
             Cell(self.table, self.row, column, self.order, place, unit, value, low, high, count,
                  total)
@@ -37,12 +42,11 @@ class Row:
         self.add(column, place, "%", 100 * count / total, (100 * low, 100 * high), count, total)
 
     def mean(self, column: str, place: int, unit: Unit, values: Tensor, total: int) -> None:
-        """A mean with Student's interval, if the values differ; nothing where there are none."""
+        """A mean with Student's interval; nothing where there are no values."""
         if len(values):
             exact = values.double()
-            low, high = mean_interval(exact)
-            interval = (low, high) if low < high else (None, None)
-            self.add(column, place, unit, float(exact.mean()), interval, len(values), total)
+            mean, interval = float(exact.mean()), mean_interval(exact)
+            self.add(column, place, unit, mean, interval, len(values), total)
 
     def median(self, column: str, place: int, unit: Unit, values: Tensor, total: int) -> None:
         """A median with the interval of order statistics; nothing where it is infinite."""

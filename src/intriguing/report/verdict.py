@@ -72,9 +72,11 @@ def _longer(pairs: Table) -> list[str]:
         cell = pairs.at(row, "Mean relative difference")
         if cell is not None:
             name, _, best = row.partition(" beside ")
-            some = "" if cell.count == cell.total else f" over {cell.count:,} images"
+            some = "" if cell.count == cell.total else f" over {_images(cell.count)}"
             span = interval(cell.low, cell.high, cell.unit)
-            said.append(f"{name} {number(cell.ours, cell.unit)} ({span}){some}")
+            said.append(
+                f"{name} {number(cell.ours, cell.unit)}{f' ({span})' if span else ''}{some}"
+            )
     if not said:
         return []
     return [
@@ -97,4 +99,8 @@ def _losses(contents: Contents, best: str) -> str:
     lost = sum(loss.method == best for loss in contents.losses)
     if not lost:
         return f"{best} loses no image to another method."
-    return f"{best} loses {lost:,} image{'s' if lost > 1 else ''} to another method, listed below."
+    return f"{best} loses {_images(lost)} to another method, listed below."
+
+
+def _images(count: int) -> str:
+    return f"{count:,} image{'' if count == 1 else 's'}"
