@@ -1,0 +1,1 @@
+"""Stands in for visdom, which adv-lib imports for the plots of its callbacks, unused here."""

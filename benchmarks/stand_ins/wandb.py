@@ -1,0 +1,3 @@
+"""Stands in for wandb, which attackbenchlib imports to share results, unused here."""
+
+Api = None
