@@ -112,6 +112,16 @@ def test_tables_and_figures_are_also_files(drawn):
     assert {path.stem for path in (report / "figures").glob("*")} == figures if figures else True
 
 
+def test_the_head_says_how_was_searched(tmp_path):
+    from dataclasses import replace
+
+    folder = write_sample(tmp_path, "attack")
+    asked = {"method": "ddn", "targets": "untargeted", "budget": 100, "levels": None}
+    write_run(folder, replace(read_run(folder), config=asked))
+    text = draw_report(folder).read_text(encoding="utf-8")
+    assert "method ddn · targets untargeted · budget 100 · seed 0" in text
+
+
 def test_the_same_folder_gives_the_same_page(tmp_path):
     folder = write_sample(tmp_path, "reproduce")
     first = draw_report(folder).read_bytes()

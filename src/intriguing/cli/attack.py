@@ -4,11 +4,12 @@ MODEL is FILE.safetensors written by `intriguing train`, or FILE.py:FUNCTION, a 
 returns a torch network which gives logits. DATA is mnist, mnist-5k or digits.
 
 methods:
-  closest    the shortest change that is known how to find, and per image how good it is: proved
-             optimal on affine networks, the residual of the optimality conditions on others
-  paper      L-BFGS and a search over c, as in the paper: to compare with its distortions
-  ddn, pdgd, fmn, cw, deepfool    other methods of the field, at their usual budgets; to see them
-             side by side on the same images, `intriguing compare`
+  closest    the one to take: the shortest change that is known how to find, and per image how good
+             it is, proved optimal on affine networks and with a residual of optimality on others
+  paper      when distortions are to stand beside the paper's: L-BFGS and a search over c
+  deepfool   when a rough answer in tens of passes will do
+  ddn, pdgd, fmn, cw    when results are to stand beside those published with them, at their usual
+             budgets; `intriguing compare` shows all of them on the same images
   noise      Gaussian noise, made larger until it fools: what takes no search at all
 
 examples:

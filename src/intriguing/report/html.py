@@ -177,11 +177,16 @@ def _title(run: RunRecord) -> str:
     }[run.kind]
 
 
+ASKED = ("method", "targets", "budget", "levels")
+"""Entries of a configuration that the page's head repeats."""
+
+
 def _subtitle(run: RunRecord) -> str:
     data = ", ".join(f"{record.name} ({record.images:,} images)" for record in run.data)
     scale = f"scale “{run.config['scale']}”" if "scale" in run.config else ""
+    asked = [f"{key} {run.config[key]}" for key in ASKED if run.config.get(key) is not None]
     seeds = f"{'seed' if len(run.seeds) == 1 else 'seeds'} {', '.join(map(str, run.seeds))}"
-    return " · ".join(part for part in (data, scale, seeds) if part)
+    return " · ".join(part for part in (data, scale, *asked, seeds) if part)
 
 
 def _data_uri(media: str, text: str) -> Markup:

@@ -119,7 +119,8 @@ def _attack(contents: Contents) -> Section:
         "distortion",
         "How close the images are to being misread",
         "Each image is moved by as little as the search can find until the network calls it the "
-        "target. Distortion is the root mean square change of a pixel.",
+        "target, or untargeted any wrong class. Distortion is the root mean square change of a "
+        "pixel.",
         (*present(contents.tables.get("attack")), *_curves(contents)),
     )
 
