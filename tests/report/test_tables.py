@@ -93,6 +93,18 @@ def test_a_narrow_terminal_cuts_no_number(tables, width):
         assert column in shown
 
 
+def test_no_width_cuts_a_name():
+    cells = [
+        Cell("compare", row, f"Column {j}", i, j, "l2", 1.5, 1.25, 1.75, 1, 2)
+        for i, row in enumerate(("deepfool", "closest"))
+        for j in range(7)
+    ]
+    for width in range(40, 150):
+        shown = printed(gather(cells)[0], width)
+        assert "…" not in shown
+        assert "deepfool" in shown
+
+
 def test_terminal_shows_ours_its_interval_and_the_papers_value(tables):
     shown = printed(tables["table1"], 200)
     for network in NETWORKS:

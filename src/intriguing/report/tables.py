@@ -99,7 +99,7 @@ def _column_groups(table: Table, texts: dict[tuple[str, str], Text], width: int)
     for column in table.columns:
         cells = [texts[row, column] for row in table.rows if (row, column) in texts]
         lines = [column, *(line for text in cells for line in text.plain.splitlines())]
-        wide = max(map(len, lines)) + 2
+        wide = max(map(len, lines)) + 3
         if used + wide > width and groups[-1]:
             groups.append([])
             used = names
