@@ -59,16 +59,6 @@ def test_a_long_listing_says_what_it_leaves_to_the_csv(contents, monkeypatch, tm
     assert csv_file.count("\n") == 1 + 35
 
 
-def test_what_an_earlier_run_drew_and_this_one_has_not_is_deleted(tmp_path):
-    write_sample(tmp_path, "compare")
-    stale = tmp_path / "report" / "tables" / "lost-by-cw.csv"
-    stale.parent.mkdir(parents=True)
-    stale.touch()
-    draw_report(tmp_path)
-    assert not stale.exists()
-    assert (stale.parent / "lost-by-ddn.csv").exists()
-
-
 def test_a_line_ends_where_the_method_did(contents):
     from intriguing.report.comparison import _curves
 

@@ -112,6 +112,15 @@ def test_tables_and_figures_are_also_files(drawn):
     assert {path.stem for path in (report / "figures").glob("*")} == figures if figures else True
 
 
+def test_drawing_a_folder_without_its_larger_files_keeps_what_was_drawn_from_them(tmp_path):
+    folder = write_sample(tmp_path, "attack")
+    draw_report(folder)
+    drawn = sorted((folder / "report" / "figures").iterdir())
+    (folder / "rows" / "images.parquet").unlink()
+    draw_report(folder)
+    assert sorted((folder / "report" / "figures").iterdir()) == drawn
+
+
 def test_the_head_says_how_was_searched(tmp_path):
     from dataclasses import replace
 

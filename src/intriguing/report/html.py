@@ -62,18 +62,9 @@ def draw_report(folder: Path) -> Path:
         (section, [_block(block, report) for block in section.blocks])
         for section in sections(contents)
     ]
-    _forget(report, {block.name for section, _ in drawn for block in section.blocks})
     page = report / "index.html"
     write_whole(page, _render(contents, drawn))
     return page
-
-
-def _forget(report: Path, names: set[str]) -> None:
-    """Delete tables and figures that an earlier run in this folder had and this one has not."""
-    for kind in ("tables", "figures"):
-        for path in (report / kind).glob("*.*"):
-            if path.stem not in names:
-                path.unlink()
 
 
 def _block(block: Block, report: Path) -> TableBlock | FigureBlock | ListingBlock:
