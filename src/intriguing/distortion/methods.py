@@ -6,6 +6,12 @@ from typing import Protocol, TypeAlias
 import torch
 from torch import Tensor
 
+from intriguing.distortion.attacks.cw import cw
+from intriguing.distortion.attacks.ddn import ddn
+from intriguing.distortion.attacks.deepfool import deepfool
+from intriguing.distortion.attacks.fmn import fmn
+from intriguing.distortion.attacks.noise import noise
+from intriguing.distortion.attacks.pdgd import pdgd
 from intriguing.distortion.incumbent import Incumbent
 from intriguing.distortion.penalty import PaperConfig, search_c
 from intriguing.distortion.problem import Goal, Logits, Network, TargetedLoss
@@ -26,7 +32,14 @@ class Attack(Protocol):
 
 
 # The budget is the method's own: what its source or its usual implementation takes.
-_ATTACKS: dict[str, tuple[Attack, int]] = {}
+_ATTACKS: dict[str, tuple[Attack, int]] = {
+    "ddn": (ddn, 1000),
+    "pdgd": (pdgd, 500),
+    "fmn": (fmn, 1000),
+    "cw": (cw, 9 * 1000),
+    "deepfool": (deepfool, 50 * 5),  # 50 steps of one forward and nine backward passes
+    "noise": (noise, 50),
+}
 
 METHODS = ("closest", "paper", *_ATTACKS)
 
