@@ -13,12 +13,14 @@ BUDGETS = tuple(sorted({round(2 ** (step / 2)) for step in range(27)}))
 class Incumbent:
     """The shortest adversarial point offered for each row, with its passes and its curve.
 
-    A pass is half the sum of the forward and backward passes of an image. Nothing here waits for
-    the device: rows are updated by selection.
+    A pass is half the sum of the forward and backward passes of an image. Points that come after
+    the budget are not taken, and rows that have spent it count no more passes. Nothing here waits
+    for the device: rows are updated by selection.
     """
 
-    def __init__(self, images: Float[Tensor, "b n"]) -> None:
+    def __init__(self, images: Float[Tensor, "b n"], budget: float = torch.inf) -> None:
         self.images = images
+        self.budget = budget
         count = len(images)
         self.points = images.clone()
         self.l2 = images.new_full((count,), torch.inf)
@@ -31,10 +33,22 @@ class Incumbent:
 
     _ROWS = ("images", "points", "l2", "forward", "backward", "curve")
 
-    def keep(self, rows: Tensor) -> None:
-        """Keep only `rows`, in that order."""
+    @property
+    def within_budget(self) -> Bool[Tensor, " b"]:
+        """Rows that have passes left."""
+        return self.forward + self.backward < 2 * self.budget
+
+    def take(self, rows: Tensor) -> "Incumbent":
+        """The same for `rows` alone, in that order."""
+        part = Incumbent(self.images[rows], self.budget)
         for name in self._ROWS:
-            setattr(self, name, getattr(self, name)[rows])
+            setattr(part, name, getattr(self, name)[rows])
+        return part
+
+    def put(self, rows: Tensor, part: "Incumbent") -> None:
+        """Write back what has become of `rows`."""
+        for name in self._ROWS[1:]:
+            getattr(self, name)[rows] = getattr(part, name)
 
     def offer(
         self,
@@ -49,13 +63,15 @@ class Incumbent:
         `margin` is the secure margin of the goal: positive when adversarial. Says which rows
         improved.
         """
-        self.forward += forward
-        self.backward += backward
+        counted = self.within_budget
+        self.forward += forward * counted
+        self.backward += backward * counted
+        spent = self.forward + self.backward
         length = l2(self.images, points)
-        better = (margin > 0) & (length < self.l2)
+        better = counted & (margin > 0) & (length < self.l2) & (spent <= 2 * self.budget)
         self.points = torch.where(better[:, None], points, self.points)
         self.l2 = torch.where(better, length, self.l2)
-        in_time = 2 * self._budgets >= (self.forward + self.backward)[:, None]
+        in_time = 2 * self._budgets >= spent[:, None]
         reached = torch.where(in_time, self.l2[:, None], torch.inf)
         self.curve = torch.minimum(self.curve, reached)
         return better

@@ -1,6 +1,7 @@
 """Every way to search for adversarial images, by name, behind one signature."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Protocol, TypeAlias
 
 import torch
@@ -12,6 +13,7 @@ from intriguing.distortion.attacks.deepfool import deepfool
 from intriguing.distortion.attacks.fmn import fmn
 from intriguing.distortion.attacks.noise import noise
 from intriguing.distortion.attacks.pdgd import pdgd
+from intriguing.distortion.closest import ClosestConfig, search_closest
 from intriguing.distortion.incumbent import Incumbent
 from intriguing.distortion.penalty import PaperConfig, search_c
 from intriguing.distortion.problem import Goal, Logits, Network, TargetedLoss
@@ -19,7 +21,7 @@ from intriguing.distortion.result import Found
 from intriguing.errors import InputError
 from intriguing.measures import Box
 
-Config: TypeAlias = PaperConfig
+Config: TypeAlias = PaperConfig | ClosestConfig
 Report: TypeAlias = Callable[[int], None]
 
 
@@ -58,7 +60,7 @@ def search_with(
     report: Report,
 ) -> Found:
     """Search by the method of that name, `batch_size` images at a time."""
-    wanted = {"paper": PaperConfig}.get(method)
+    wanted = {"paper": PaperConfig, "closest": ClosestConfig}.get(method)
     if config is not None and type(config) is not wanted:
         advice = f"give a {wanted.__name__}" if wanted else "leave it out"
         raise InputError(f"config is a {type(config).__name__}; with method={method!r} {advice}")
@@ -67,7 +69,13 @@ def search_with(
             raise InputError('method="paper" has no budget: it ends when c is known; leave it out')
         if not goal.targeted:
             raise InputError('method="paper" aims at one class; give targets="all" for the closest')
-        return _paper(network, images, goal, box, config or PaperConfig(), batch_size, report)
+        settings = config if isinstance(config, PaperConfig) else PaperConfig()
+        return _paper(network, images, goal, box, settings, batch_size, report)
+    if method == "closest":
+        chosen = config if isinstance(config, ClosestConfig) else ClosestConfig()
+        chosen = replace(chosen, budget=budget or chosen.budget)
+        width = batch_size or rows_at_once(images, 4 * chosen.cuts)
+        return search_closest(network, images, goal, box, chosen, seed, width, report)
     attack, usual = _ATTACKS[method]
     return _in_batches(
         attack, network, images, goal, box, budget or usual, seed, batch_size or 256, report

@@ -1,8 +1,10 @@
 """What comes out of a search for adversarial images: one row an image, and nothing pretended."""
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
 from enum import IntEnum
 
+import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
@@ -41,6 +43,15 @@ class Found:
     backward: Int64[Tensor, " b"]
     curve: Float[Tensor, "b budget"]
     extra: dict[str, Tensor] = field(default_factory=dict)
+
+    @classmethod
+    def joined(cls, parts: Sequence["Found"]) -> "Found":
+        """One batch after the other."""
+        columns = [column.name for column in fields(cls) if column.name != "extra"]
+        whole = {name: torch.cat([getattr(part, name) for part in parts]) for name in columns}
+        names = parts[0].extra
+        extra = {name: torch.cat([part.extra[name] for part in parts]) for name in names}
+        return cls(**whole, extra=extra)
 
 
 @dataclass(frozen=True)

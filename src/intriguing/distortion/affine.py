@@ -1,0 +1,208 @@
+"""Affine networks, where the closest adversarial image can be proved to be the closest.
+
+With logits J z + b the conditions f_l ≥ f_j are linear, and D(x, l) is a strictly convex quadratic
+program: `quadratic.py` solves it, and the dual value it ends with bounds ‖r‖ from below. A network
+counts as affine only when its graph shows it: every operation met on the way from the pixels to the
+logits is known to be affine. What cannot be traced, or is not known, is not affine.
+"""
+
+import operator
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, fx, nn
+from torch.nn import functional
+
+from intriguing.distortion.incumbent import Incumbent
+from intriguing.distortion.problem import Goal, Network, rounding
+from intriguing.distortion.quadratic import closest_point
+from intriguing.measures import Box
+
+_LARGEST = 1 << 26
+_AT_ONCE = 40
+_ROUNDS = 8
+_NEWTON = 40
+
+_LAYERS = (
+    nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d,
+    nn.ConvTranspose3d, nn.Flatten, nn.Unflatten, nn.Identity, nn.Dropout, nn.Dropout2d,
+    nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d, nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d,
+    nn.ZeroPad2d, nn.ConstantPad2d, nn.ReflectionPad2d, nn.ReplicationPad2d, nn.PixelShuffle,
+)  # fmt: skip
+_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+_UNARY = {
+    torch.flatten, torch.reshape, torch.permute, torch.transpose, torch.squeeze, torch.unsqueeze,
+    torch.mean, torch.sum, torch.neg, operator.neg, operator.getitem, functional.avg_pool2d,
+    functional.adaptive_avg_pool2d, functional.pad,
+}  # fmt: skip
+_UNARY_METHODS = {
+    "flatten", "reshape", "view", "permute", "transpose", "squeeze", "unsqueeze", "mean", "sum",
+    "contiguous", "neg", "float", "double", "to", "clone",
+}  # fmt: skip
+_SUMS = {operator.add, operator.sub, operator.iadd, operator.isub, torch.add, torch.sub}
+_SUM_METHODS = {"add", "sub"}
+_PRODUCTS = {operator.mul, operator.matmul, torch.mul, torch.matmul, functional.linear, torch.mm}
+_PRODUCT_METHODS = {"mul", "matmul", "mm"}
+_QUOTIENTS = {operator.truediv, torch.div}
+_CONSTANTS = {"size", "dim", "numel"}
+
+
+def is_affine(model: nn.Module) -> bool:
+    """Whether the graph of the model shows that its logits are affine in its input.
+
+    >>> is_affine(nn.Sequential(nn.Flatten(), nn.Linear(4, 2)).eval())
+    True
+    >>> is_affine(nn.Sequential(nn.Flatten(), nn.Linear(4, 2), nn.ReLU()).eval())
+    False
+    """
+    if model.training or any(m._forward_hooks or m._forward_pre_hooks for m in model.modules()):
+        return False
+    try:
+        graph = fx.symbolic_trace(model).graph
+    except Exception:
+        return False
+    modules = dict(model.named_modules())
+    kind: dict[fx.Node, bool] = {}  # True: affine in the input and not constant
+    inputs = 0
+    for node in graph.nodes:
+        if node.op == "placeholder":
+            inputs += 1
+            kind[node] = True
+        elif node.op == "output":
+            return inputs == 1 and isinstance(node.args[0], fx.Node) and kind[node.args[0]]
+        else:
+            verdict = _kind(node, modules, kind)
+            if verdict is None:
+                return False
+            kind[node] = verdict
+    return False
+
+
+def _kind(node: fx.Node, modules: dict[str, nn.Module], kind: dict[fx.Node, bool]) -> bool | None:
+    """True: affine. False: constant. None: neither, or not known."""
+    moving = [argument for argument in node.all_input_nodes if kind[argument]]
+    target: Any = node.target
+    if node.op == "get_attr" or not moving:
+        return False
+    if node.op == "call_module":
+        layer = modules[str(target)]
+        norm = isinstance(layer, _NORMS) and layer.running_mean is not None
+        return True if norm or type(layer) in _LAYERS else None
+    method = node.op == "call_method"
+    if target is getattr or (method and target in _CONSTANTS):
+        return False
+    first_only = len(moving) == 1 and node.args[0] is moving[0]
+    if target in (_UNARY_METHODS if method else _UNARY):
+        return True if first_only else None
+    if target in (_SUM_METHODS if method else _SUMS):
+        return True
+    if target in (_PRODUCT_METHODS if method else _PRODUCTS):
+        return True if len(moving) == 1 and node.args.count(moving[0]) == 1 else None
+    if not method and target in _QUOTIENTS:
+        return True if first_only and node.args.count(moving[0]) == 1 else None
+    return None
+
+
+def jacobian(network: Network, pixels: int, like: Tensor) -> Float[Tensor, "k n"] | None:
+    """The matrix J of an affine network, or None when it would not fit in memory."""
+    with torch.enable_grad():
+        z = like.new_zeros(1, pixels).requires_grad_()
+        logits = network.logits(z)[0]
+        if len(logits) * pixels > _LARGEST:
+            return None
+        rows = [torch.autograd.grad(f, z, retain_graph=True)[0][0] for f in logits]
+    return torch.stack(rows)
+
+
+def affine_optimum(
+    network: Network, jacobian: Float[Tensor, "k n"], goal: Goal, best: Incumbent, box: Box
+) -> Float[Tensor, " b"]:
+    """Offer the optimum to `best`; a proved lower bound on ‖r‖₂, one for each row.
+
+    Counts the passes that J took for every row, as if it were alone.
+    """
+    with torch.no_grad():
+        logits = network.logits(best.images)
+    best.offer(best.images, goal.secure_margin(logits), backward=len(jacobian))
+    program = _Program(network, jacobian.double(), best, box, logits)
+    if goal.targeted:
+        return program.beat_all(goal.classes)
+    return program.beat_one(goal.classes)
+
+
+class _Program:
+    """The quadratic programs of rows of images, in float64."""
+
+    def __init__(
+        self, network: Network, jacobian: Tensor, best: Incumbent, box: Box, logits: Tensor
+    ) -> None:
+        self.network, self.jacobian, self.best, self.box = network, jacobian, best, box
+        self.x, self.logits = best.images.double(), logits.double()
+        self.safety = rounding(logits).double()
+
+    def beat_all(self, wanted: Tensor) -> Tensor:
+        """f_wanted ≥ f_j for every j: constraints enter as the point so far violates them."""
+        classes = self.jacobian.shape[0]
+        size = min(classes - 1, _AT_ONCE)
+        ahead = self.logits.gather(1, wanted[:, None]) - self.logits
+        ahead = ahead.scatter(1, wanted[:, None], torch.inf)
+        chosen = ahead.topk(size, 1, largest=False).indices
+        for _ in range(_ROUNDS if size < classes - 1 else 1):
+            points, multipliers, bound = self._solve(ahead, wanted, chosen, 0)
+            now = self._margins(points, ahead, wanted)
+            if size == classes - 1 or not (now < -self.safety[:, None]).any():
+                break
+            worst = now.scatter(1, chosen, torch.inf).topk(size, 1, largest=False).indices
+            idle = multipliers <= 0
+            rank = idle.long().cumsum(1) - 1
+            chosen = torch.where(idle, worst.gather(1, rank.clamp_min(0)), chosen)
+        self._offer(ahead, wanted, chosen, Goal(wanted))
+        return bound
+
+    def beat_one(self, labels: Tensor) -> Tensor:
+        """f_j ≥ f_label for any one j: every class that could be closer than the best is tried."""
+        behind = self.logits - self.logits.gather(1, labels[:, None])
+        gram = self.jacobian @ self.jacobian.T
+        own = gram.diagonal()
+        normals = own + own[labels][:, None] - 2 * gram[labels]
+        least = -behind / normals.clamp_min(1e-300).sqrt()
+        least = least.scatter(1, labels[:, None], torch.inf).nan_to_num(nan=torch.inf)
+        order = least.argsort(1)
+        bound = torch.full_like(least[:, 0], torch.inf)
+        for rank in range(order.shape[1] - 1):
+            wanted = order[:, rank]
+            if not (least.gather(1, wanted[:, None])[:, 0] < bound).any():
+                break
+            ahead = behind.gather(1, wanted[:, None]).expand_as(behind)
+            _, _, reached = self._solve(ahead, wanted, labels[:, None], 0)
+            bound = torch.minimum(bound, reached)
+            self._offer(ahead, wanted, labels[:, None], Goal(labels, targeted=False))
+        return bound
+
+    def _solve(
+        self, ahead: Tensor, wanted: Tensor, chosen: Tensor, inset: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The closest point, its multipliers, and the lower bound on ‖r‖₂ for `inset` = 0."""
+        gradients = self.jacobian[wanted][:, None] - self.jacobian[chosen]
+        here = torch.linalg.vecdot(gradients, self.x[:, None])
+        floor = here - ahead.gather(1, chosen) + inset * self.safety[:, None]
+        on = (gradients != 0).any(2) & floor.isfinite()
+        floor, start = torch.where(on, floor, 0), torch.zeros_like(floor)
+        answer = closest_point(self.x, gradients, floor, on, start, self.box, _NEWTON)
+        return answer.points, answer.multipliers, (2 * answer.bound.clamp_min(0)).sqrt()
+
+    def _margins(self, points: Tensor, ahead: Tensor, wanted: Tensor) -> Tensor:
+        change = (points - self.x) @ self.jacobian.T
+        return ahead + change.gather(1, wanted[:, None]) - change
+
+    def _offer(self, ahead: Tensor, wanted: Tensor, chosen: Tensor, goal: Goal) -> None:
+        """Offer the closest point that stands in the network's own arithmetic."""
+        for inset in (1, 2, 4, 16):
+            points, _, _ = self._solve(ahead, wanted, chosen, inset)
+            point = self.box.clamp(points.to(self.best.images.dtype))
+            with torch.no_grad():
+                margin = goal.secure_margin(self.network.logits(point))
+            self.best.offer(point, margin)
+            if self.best.images.device.type == "cpu" and (margin > 0).all():
+                break

@@ -1,0 +1,153 @@
+"""Sequential quadratic steps to the nearest point at which a class wins.
+
+At z every rival's margin is replaced by its tangent, and the closest point of the box to x under
+these linear constraints is the next trial (a quadratic program, `quadratic.py`):
+
+    p = argmin ½‖z′ − x‖² + ½ρ‖z′ − z‖²   subject to   m_j(z) + ∇m_j(z)·(z′ − z) ≥ inset, z′ in the box
+
+It is accepted when the merit ½‖z − x‖² + σ·max(0, −min_j m_j) does not rise, σ at least the sum of
+the multipliers; otherwise ρ grows until it is, which it must where the margins are differentiable:
+for σ above that sum p − z is a descent direction of the merit, and ρ → ∞ makes the step short.
+ρ follows the curvature that the last step met.
+
+Only a few rivals' gradients are taken afresh in a step, those that press most; for the others the
+last gradient serves, with the margin as it is now, which every forward pass tells.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from intriguing.distortion.incumbent import Incumbent
+from intriguing.distortion.problem import Network
+from intriguing.distortion.quadratic import closest_point
+from intriguing.distortion.race import Race, Tangent
+from intriguing.measures import Box
+
+_INSET = 1e-4
+_NEWTON = 6
+_SETTLED = 1e-4
+
+
+@dataclass(frozen=True)
+class Walk:
+    """Where each row ended: its point, the shortest adversarial ‖r‖₂ on the way, and the gap.
+
+    gap: the share of ‖z − x‖ that the problem with its tangents at z would still gain; 0 at a local
+    optimum of a smooth network.
+    """
+
+    points: Float[Tensor, "b n"]
+    length: Float[Tensor, " b"]
+    gap: Float[Tensor, " b"]
+
+
+def sequential(
+    network: Network,
+    race: Race,
+    best: Incumbent,
+    start: Float[Tensor, "b n"],
+    box: Box,
+    *,
+    steps: int,
+    rivals: int,
+    fresh: int,
+) -> Walk:
+    """Improve `best` by at most `steps` steps from `start`, linearising `rivals` classes.
+
+    Each step takes `fresh` of their gradients anew.
+    """
+    x, z = best.images, start
+    tangent = race.linearise(network, z, rivals)
+    best.offer(z, tangent.lowest, backward=tangent.classes.shape[1])
+    shortest = _length(z, x, tangent)
+    classes, gradients, margins = tangent.classes, tangent.gradients, tangent.margins
+    rho = z.new_zeros(len(z))
+    sigma = torch.zeros_like(rho)
+    residual = torch.full_like(rho, torch.inf)
+    multipliers = z.new_zeros(classes.shape, dtype=torch.float64)
+    for _ in range(steps):
+        anchor = (x + rho[:, None] * z) / (1 + rho[:, None])
+        norms = gradients.norm(dim=2)
+        here = torch.linalg.vecdot(gradients, z[:, None])
+        values = margins.gather(1, classes)
+        length = (z - x).norm(dim=1).clamp_min(1e-6 * box.width)
+        inset = _INSET * norms * length[:, None]
+        on = values.isfinite() & (norms > 0)
+        floor = torch.where(on, here - values + inset, 0)
+        answer = closest_point(anchor, gradients, floor, on, multipliers, box, _NEWTON)
+        trial, multipliers = answer.points, answer.multipliers
+        moved = (trial - z).norm(dim=1)
+        weights = (multipliers * (1 + rho[:, None])).to(z.dtype)
+        sigma = torch.maximum(0.7 * sigma, 2 * weights.sum(1))
+        tangent = race.linearise(network, trial, min(fresh, rivals))
+        best.offer(trial, tangent.lowest, backward=tangent.classes.shape[1])
+        shortest = torch.minimum(shortest, _length(trial, x, tangent))
+        predicted = values + torch.linalg.vecdot(gradients, (trial - z)[:, None])
+        met = tangent.margins.gather(1, classes)
+        error = torch.where(weights > 0, weights * (met - predicted), 0).sum(1)
+        curvature = (-2 * error / moved.square().clamp_min(1e-20)).clamp(-0.6, 50)
+        accepted = merit(trial, x, tangent.lowest, sigma) <= merit(z, x, margins.amin(1), sigma)
+        rho = torch.where(
+            accepted, torch.maximum(curvature, 0.3 * rho), torch.maximum(curvature, 2 * rho + 1)
+        )
+        settled = moved / length * (1 + rho)
+        residual = torch.minimum(residual, settled)
+        yes = accepted[:, None]
+        gradients, classes, multipliers = _renew(
+            gradients, classes, multipliers, tangent.gradients, tangent.classes, accepted
+        )
+        z = torch.where(yes, trial, z)
+        margins = torch.where(yes, tangent.margins, margins)
+        if z.device.type == "cpu" and not ((residual > _SETTLED) & best.within_budget).any():
+            break
+    values, here = margins.gather(1, classes), torch.linalg.vecdot(gradients, z[:, None])
+    on = values.isfinite() & (gradients != 0).any(2)
+    floor = torch.where(on, here - values, 0)
+    closest = closest_point(x, gradients, floor, on, multipliers, box, _NEWTON)
+    return Walk(z, shortest, model_gap(closest.points, z, x))
+
+
+def model_gap(
+    closest: Float[Tensor, "b n"], z: Float[Tensor, "b n"], x: Float[Tensor, "b n"]
+) -> Float[Tensor, " b"]:
+    """By which share of itself ‖z − x‖ differs from the distance of the model's closest point."""
+    length = (z - x).norm(dim=1)
+    return ((length - (closest - x).norm(dim=1)).abs() / length).nan_to_num(nan=torch.inf)
+
+
+def merit(
+    z: Float[Tensor, "b n"], x: Float[Tensor, "b n"], margin: Tensor, sigma: Tensor
+) -> Float[Tensor, " b"]:
+    """½‖z − x‖² + σ·max(0, −margin); infinite where the margin is −∞, as for NaN logits."""
+    away = (z - x).square().sum(1)
+    return 0.5 * away + (sigma * (-margin).clamp_min(0)).nan_to_num(nan=torch.inf)
+
+
+def _length(z: Tensor, x: Tensor, tangent: Tangent) -> Tensor:
+    return torch.where(tangent.lowest > 0, (z - x).norm(dim=1), torch.inf)
+
+
+def _renew(
+    gradients: Float[Tensor, "b r n"],
+    classes: Tensor,
+    multipliers: Tensor,
+    new_gradients: Float[Tensor, "b f n"],
+    new_classes: Tensor,
+    accepted: Tensor,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Put fresh gradients in the places of their classes, or of the last class if they have none."""
+    rows = torch.arange(len(classes), device=classes.device)
+    gradients, classes, multipliers = gradients.clone(), classes.clone(), multipliers.clone()
+    for i in range(new_classes.shape[1]):
+        same = classes == new_classes[:, i, None]
+        known = same.any(1)
+        place = torch.where(known, same.int().argmax(1), multipliers.argmin(1))
+        here, held = gradients[rows, place], classes[rows, place]
+        gradients[rows, place] = torch.where(accepted[:, None], new_gradients[:, i], here)
+        classes[rows, place] = torch.where(accepted, new_classes[:, i], held)
+        weight = multipliers[rows, place]
+        multipliers[rows, place] = torch.where(accepted & ~known, 0.0, weight)
+    return gradients, classes, multipliers
