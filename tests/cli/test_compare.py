@@ -215,7 +215,7 @@ def test_kills_leave_no_trace(room, tmp_path, calls, undrawn, monkeypatch):
     monkeypatch.chdir(tmp_path)
     done = list((tmp_path / "out/shards").rglob("0*.safetensors"))
     assert main(COMMAND) == 0
-    assert len(calls) == 12 - len(done)
+    assert len(calls) == 16 - len(done)
     for rows in ("images.parquet", "curves.parquet", "losses.parquet"):
         ours, theirs = (folder / "out/rows" / rows for folder in (tmp_path, room))
         assert ours.read_bytes() == theirs.read_bytes()

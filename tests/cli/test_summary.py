@@ -67,9 +67,9 @@ def test_values_without_spread_have_no_interval():
 
 def test_what_is_proved_is_a_share_of_all_images():
     made = outcome(gap=[0.0, 1e-9, 0.02, NAN])
-    made.columns["status"][:2] = int(Status.OPTIMAL)
+    made.columns["status"][:2] = torch.tensor([Status.OPTIMAL, Status.ALREADY])
     assert cells(made)["Proved optimal"] == (50.0, 2, 4)
-    assert made.statuses() == {"FOUND": 1, "NOT_FOUND": 1, "OPTIMAL": 2}
+    assert made.statuses() == {"FOUND": 1, "ALREADY": 1, "NOT_FOUND": 1, "OPTIMAL": 1}
 
 
 def test_the_local_gap_is_of_what_was_found():

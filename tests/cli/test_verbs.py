@@ -96,6 +96,21 @@ def test_all_targets_keep_the_nearest_of_the_single_ones(workshop):
     assert (nearest["target"] == singles.argmin(0)).all()
 
 
+def test_the_default_is_closest_and_on_a_linear_network_it_proves_its_answers(workshop, capsys):
+    command = ["attack", "fc10.safetensors", "digits", "--limit", "8", "--targets", "untargeted"]
+    assert main([*command, "--out", "near"]) == 0
+    shown = capsys.readouterr().out
+    assert "it is proved that no adversarial example is closer" in " ".join(shown.split())
+    near = read_images(workshop / "near")
+    assert set(near["method"]) == {"closest"}
+    assert set(near["status"]) <= {"OPTIMAL", "ALREADY"}
+    assert (near["gap"][near["status"] == "OPTIMAL"] < 1e-3).all()
+    assert main([*ATTACK, "--limit", "8", "--targets", "all", "--out", "all8"]) == 0
+    by_class = read_images(workshop / "all8")
+    assert (near["l2"] <= 1.0001 * by_class["l2"]).all()
+    assert near["l2"].sum() > 0.9 * by_class["l2"].sum()
+
+
 def test_runner_up_is_the_likeliest_wrong_class(workshop):
     options = ["--limit", "6", "--targets", "runner-up", "--out", "runner"]
     assert main([*ATTACK, *options]) == 0

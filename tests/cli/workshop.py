@@ -15,7 +15,7 @@ from intriguing.measures import Progress
 from intriguing.models.load import build
 from intriguing.models.weights import save_model
 
-METHODS = ("paper", "ddn", "noise")
+METHODS = ("closest", "paper", "ddn", "noise")
 COMMAND = [
     "compare", "fc10.safetensors", "digits", "--limit", "40", "--budget", "60", "--out", "out",
     "--methods", *METHODS,

@@ -84,8 +84,8 @@ def _certainty(contents: Contents) -> Findings:
         elif local := table.at(row, "Local gap, median"):
             sentences.append(
                 f"On {row} the optimality conditions hold at the examples found up to a residual "
-                f"of {number(local.ours, local.unit)} (median): small moves would bring nothing, "
-                "which does not exclude a closer example elsewhere."
+                f"of {number(local.ours, local.unit)} (median): small moves would gain next to "
+                "nothing, which does not exclude a closer example elsewhere."
             )
     return Findings((), tuple(sentences))
 

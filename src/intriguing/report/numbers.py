@@ -49,7 +49,7 @@ def _plain(value: float, unit: Unit) -> str:
     if unit == "passes":
         shown = f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
     elif unit == "ms":
-        shown = f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+        shown = f"{value:,.0f}" if value >= 100 else f"{value:#.3g}"
     elif unit == "gap":
         mantissa, _, exponent = f"{value:.1e}".partition("e")
         shown = f"{mantissa}e{int(exponent)}" if value else "0"

@@ -12,9 +12,11 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 from intriguing.data.dataset import ImageSet
+from intriguing.distortion.closest import ClosestConfig
 from intriguing.distortion.inputs import check_images, check_settings
 from intriguing.distortion.methods import METHODS, Config
 from intriguing.distortion.minimum import minimum_distortion
+from intriguing.distortion.penalty import PaperConfig
 from intriguing.distortion.targets import check_targets
 from intriguing.errors import InputError
 from intriguing.measures import UNIT_BOX, Box, ProgressCallback
@@ -142,7 +144,7 @@ def attack_in_shards(
         "data": images.sha256,
         "targets": targets if isinstance(targets, str) else _digest(targets),
         "method": method,
-        "settings": repr((budget, config, box, levels, seed, batch_size)),
+        "settings": repr((budget, config or _default(method), box, levels, seed, batch_size)),
     }
 
     def compute(items: slice, report: Callable[[int], None]) -> dict[str, Tensor]:
@@ -192,6 +194,11 @@ def check_search(
             'method="paper" aims at one class; its untargeted distortion is that to the nearest of '
             "all classes: give the targets all"
         )
+
+
+def _default(method: str) -> Config | None:
+    """What the method takes where no configuration is given, so that a shard knows it."""
+    return {"paper": PaperConfig, "closest": ClosestConfig}.get(method, lambda: None)()
 
 
 def _digest(targets: Tensor) -> str:
