@@ -4,8 +4,8 @@
 2. From the image itself, sequential quadratic steps (`sequential`): on smooth networks a few dozen
    passes end at a local optimum that other methods rarely undercut. Untargeted, toward each of the
    classes that the linearised network puts nearest.
-3. Then rounds, each a coarse path that begins elsewhere and may end in another basin (`lagrangian`),
-   followed by a polish: sequential steps again where they settled, else a bundle of tangents.
+3. Then rounds, each a coarse path that may end in another basin (`lagrangian`), followed by a
+   polish: sequential steps again where they settled, else a bundle of tangents (`bundle`).
 
 The rounds follow one schedule whatever the budget, so more passes never give a longer r; and an
 image whose shortest r several rounds have found again is finished early.
@@ -32,16 +32,32 @@ from intriguing.measures import Box
 
 _SMOOTH = 0.02
 _AGAIN = 1e-3
-_NOISE = 0.25
-_PROVED = 1e-4
-# What steers a path, and its first and last step in units of the expected distance.
-_PATHS: tuple[tuple[Kind, float, float], ...] = (
-    ("entropy", 5.4, 0.03),
-    ("margin", 5.4, 0.03),
-    ("entropy", 8.0, 0.015),
-    ("ratio", 5.4, 0.03),
-    ("margin", 2.7, 0.03),
-    ("entropy", 2.7, 0.03),
+_HOPELESS = 1.06
+_FINE = 3e-4
+
+
+@dataclass(frozen=True)
+class _Round:
+    """How a round's path goes: see `lagrangian_path`; `noise` moves its start, in units of D."""
+
+    kind: Kind
+    rate: float
+    end: float
+    steps: int
+    smoothing: float
+    noise: float
+
+
+_SCHEDULE = (
+    _Round("entropy", 5.4, 0.03, 100, 0.7, 0.0),
+    _Round("margin", 5.4, 0.03, 100, 0.7, 0.25),
+    _Round("entropy", 8.0, 0.015, 100, 0.7, 0.25),
+    _Round("ratio", 4.0, 0.015, 200, 0.85, 0.25),
+    _Round("margin", 5.4, 0.03, 100, 0.7, 0.25),
+    _Round("entropy", 1.3, 0.1, 100, 0.7, 0.25),
+    _Round("ratio", 2.7, 0.01, 400, 0.9, 0.0),
+    _Round("margin", 5.4, 0.03, 100, 0.7, 0.25),
+    _Round("entropy", 5.4, 0.03, 100, 0.7, 1.0),
 )
 
 
@@ -51,9 +67,9 @@ class ClosestConfig:
 
     budget: passes, a pass being half a forward and a backward one. classes: untargeted, how many
     of the nearest classes are tried one by one. rivals: competing classes linearised at once.
-    steps: sequential quadratic steps from a start. path, polish: passes of a round's path, and of
-    its polish with a bundle of `cuts` tangents. agreement: an image is finished when so many
-    searches have ended within 0.1 % of its shortest r.
+    steps: sequential quadratic steps from a start. polish: passes of a polish with a bundle of
+    `cuts` tangents. agreement: an image is finished when so many searches have ended within 0.1 %
+    of its shortest r.
 
     Raises InputError for a number below 1.
     """
@@ -62,10 +78,9 @@ class ClosestConfig:
     classes: int = 4
     rivals: int = 9
     steps: int = 12
-    path: int = 100
     polish: int = 30
     cuts: int = 32
-    agreement: int = 6
+    agreement: int = 8
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
@@ -114,6 +129,7 @@ class _Search:
         self.gap = like.new_full((count,), torch.nan)
         self.local_gap = like.new_full((count,), torch.nan)
         self.expected = like.new_full((count,), torch.inf)
+        self.optimal = torch.zeros(count, dtype=torch.bool, device=like.device)
         self.smooth = torch.zeros(count, dtype=torch.bool, device=like.device)
         self.again = torch.zeros(count, dtype=torch.long, device=like.device)
 
@@ -130,22 +146,19 @@ class _Search:
             rows = self._prove(rows, matrix)
         if len(rows):
             self._step(rows, logits)
-        for number in range(self._rounds()):
+        for number in range(self.config.budget):
             rows = rows[self.best.within_budget[rows] & self._open(rows)]
             if not len(rows):
                 break
             self._round(rows, number)
         best = self.best
-        extra = {"gap": self.gap, "local_gap": self.local_gap, "optimal": self.gap <= _PROVED}
+        extra = {"gap": self.gap, "local_gap": self.local_gap, "optimal": self.optimal}
         if not self.goal.targeted:
             extra["per_class"] = self.per_class / self.x.shape[1] ** 0.5
         claimed = best.l2.isfinite()
         return Found(
             best.points, claimed, already, finite, best.forward, best.backward, best.curve, extra
         )
-
-    def _rounds(self) -> int:
-        return 1 + self.config.budget // max(1, self.config.path)
 
     def _open(self, rows: Tensor) -> Bool[Tensor, " rows"]:
         """Rows that a further round may help: not yet found again often enough."""
@@ -155,12 +168,12 @@ class _Search:
     def _prove(self, rows: Tensor, matrix: Tensor) -> Tensor:
         """Solve the quadratic program of an affine network; the rows that it leaves open."""
         best = self.best.take(rows)
-        bound = affine_optimum(self.network, matrix, self.goal[rows], best, self.box)
-        gap = (1 - bound.to(best.l2.dtype) / best.l2).clamp_min(0)
-        unreachable = torch.isinf(best.l2)
-        self.gap[rows] = torch.where(unreachable, torch.nan, gap)
+        proof = affine_optimum(self.network, matrix, self.goal[rows], best, self.box)
+        self.gap[rows] = (1 - proof.bound / best.l2).clamp_min(0)
+        self.gap[rows[best.l2.isinf()]] = torch.nan
+        self.optimal[rows] = proof.optimal
         self.best.put(rows, best)
-        return rows[(~(gap <= _PROVED)).nonzero()[:, 0]]
+        return rows[~(proof.optimal | proof.unreachable)]
 
     def _step(self, rows: Tensor, logits: Tensor) -> None:
         """Sequential quadratic steps from the images themselves."""
@@ -211,21 +224,22 @@ class _Search:
     def _round(self, rows: Tensor, number: int) -> None:
         """A path from near the image, and the polish of what it finds."""
         config, goal, best = self.config, self.goal[rows], self.best.take(rows)
-        kind, rate, end = _PATHS[number % len(_PATHS)]
+        plan = _SCHEDULE[number % len(_SCHEDULE)]
         towards = goal
-        if not goal.targeted and number % 2:
+        if not goal.targeted and number in (1, 3):
             rank = (number // 2) % min(config.classes, self.nearest.shape[1])
             towards = Goal(self.nearest[rows, rank])
         usual = 0.05 * self.box.width * self.x.shape[1] ** 0.5
         expected = torch.minimum(best.l2, self.expected[rows])
         expected = torch.where(expected.isfinite() & (expected > 0), expected, usual)
         start = best.images
-        if number:
-            noise = self._noise(rows, number) * (_NOISE * expected)[:, None]
+        if plan.noise:
+            noise = self._noise(rows, number) * (plan.noise * expected)[:, None]
             start = self.box.clamp(start + noise)
         point = lagrangian_path(
             self.network, goal, towards, best, start, expected, self.box,
-            kind=kind, steps=config.path, rate=rate, end=end,
+            kind=plan.kind, steps=plan.steps, rate=plan.rate, end=plan.end,
+            smoothing=plan.smoothing,
         )  # fmt: skip
         if goal.targeted:
             race = self._against_all(goal.classes)
@@ -235,11 +249,13 @@ class _Search:
             wanted = logits.scatter(1, goal.classes[:, None], -torch.inf).argmax(1)
             race = Race(wanted, goal.classes)
         self.best.put(rows, best)
+        promising = (point - best.images).norm(dim=1) < _HOPELESS * best.l2
+        promising |= best.l2.isinf()
         smooth = self.smooth[rows]
-        for kindred in (smooth, ~smooth):
-            chosen = kindred.nonzero()[:, 0]
-            if len(chosen):
-                self._polish(rows[chosen], race[chosen], point[chosen], bool(kindred is smooth))
+        for chosen, way in ((smooth & promising, True), (~smooth & promising, False)):
+            few = chosen.nonzero()[:, 0]
+            if len(few):
+                self._polish(rows[few], race[few], point[few], way)
 
     def _polish(self, rows: Tensor, race: Race, point: Tensor, smooth: bool) -> None:
         best, config = self.best.take(rows), self.config
@@ -254,7 +270,17 @@ class _Search:
             walk = polish(
                 self.network, race, best, point, self.box, steps=config.polish, cuts=config.cuts
             )
-        self._note(rows, best, walk, None if self.goal.targeted else race.wanted)
+        wanted = None if self.goal.targeted else race.wanted
+        better = (best.l2 < self.best.l2[rows] * (1 - _AGAIN)) & best.within_budget
+        self._note(rows, best, walk, wanted)
+        few = (better & ~self.smooth[rows] & (walk.gap > _FINE)).nonzero()[:, 0]
+        if len(few):
+            again = best.take(few)
+            walk = polish(
+                self.network, race[few], again, again.points, self.box,
+                steps=2 * config.polish, cuts=config.cuts + config.cuts // 2,
+            )  # fmt: skip
+            self._note(rows[few], again, walk, None if wanted is None else wanted[few])
 
     def _note(
         self, rows: Tensor, best: Incumbent, walk: Walk, wanted: Tensor | None = None
@@ -277,7 +303,7 @@ class _Search:
     def _against_all(self, wanted: Tensor) -> Race:
         return Race(wanted, torch.full_like(wanted, -1))
 
-    def _noise(self, rows: Tensor, number: int) -> Float[Tensor, "rows n"]:
+    def _noise(self, rows: Tensor, number: int) -> Tensor:
         """A direction of length 1 about, drawn from the seed, the round and the image alone."""
         generator = torch.Generator()
         draws = []
@@ -285,4 +311,5 @@ class _Search:
             key = zlib.crc32(image.numpy().tobytes())
             generator.manual_seed((self.seed * 1_000_003 + number) * 2**32 + key)
             draws.append(torch.randn(len(image), generator=generator, dtype=image.dtype))
-        return torch.stack(draws).to(self.x.device) / self.x.shape[1] ** 0.5
+        noise: Tensor = torch.stack(draws).to(self.x.device) / self.x.shape[1] ** 0.5
+        return noise

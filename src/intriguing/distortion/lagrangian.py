@@ -25,7 +25,6 @@ from intriguing.measures import Box
 
 Kind: TypeAlias = Literal["margin", "entropy", "ratio"]
 
-_SMOOTHING = 0.7
 _CHECK = 10
 _IMPROVED = 0.95
 _HEAVIER = 1.2
@@ -44,12 +43,13 @@ def lagrangian_path(
     steps: int,
     rate: float,
     end: float,
+    smoothing: float,
 ) -> Float[Tensor, "b n"]:
     """Walk `steps` steps of one pass each; the shortest adversarial point, or where it ended.
 
-    `expected` is the distance D, `rate` the first step and `end` the last one as a share of it,
-    both in units of D. `goal` says what is adversarial, `towards` where to walk: the same, or one
-    class of an untargeted goal.
+    `expected` is the distance D; `rate` is the first step in units of D and `end` the last one as a
+    share of it; `smoothing` is how much of the past each running mean keeps. `goal` says what is
+    adversarial, `towards` where to walk: the same, or one class of an untargeted goal.
     """
     x, z = best.images, start
     per_pixel = (rate * expected / x.shape[1] ** 0.5)[:, None]
@@ -73,12 +73,12 @@ def lagrangian_path(
             rho = torch.where(stuck, _HEAVIER * rho, rho)
             previous = y
         if step:
-            mu = (_SMOOTHING * mu + (1 - _SMOOTHING) * _pressure(y, mu, rho)).clamp(1e-6, 1e12)
+            mu = (smoothing * mu + (1 - smoothing) * _pressure(y, mu, rho)).clamp(1e-6, 1e12)
         pull = (away / distance.clamp_min(1e-12)[:, None]) * (2.0 if step else 0.0)
         push = (_pressure(y, mu, rho) * 2)[:, None] * slope
         gradient = (pull + push).nan_to_num(0.0, 0.0, 0.0)
-        square = _SMOOTHING * square + (1 - _SMOOTHING) * gradient.square()
-        momentum = _SMOOTHING * momentum + gradient / (square.sqrt() + 1e-8)
+        square = smoothing * square + (1 - smoothing) * gradient.square()
+        momentum = smoothing * momentum + gradient / (square.sqrt() + 1e-8)
         share = ((step - since).clamp_min(0) / (steps - since.clamp_max(steps - 1))).clamp(0, 1)
         z = torch.addcmul(z, per_pixel * end ** share[:, None], momentum, value=-1)
         z = z.clamp(box.lower, box.upper)
@@ -96,7 +96,7 @@ def _pressure(y: Tensor, mu: Tensor, rho: Tensor) -> Tensor:
 def _constraint(
     network: Network, goal: Goal, towards: Goal, z: Tensor, kind: Kind
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The secure margin, the constraint y ≤ 0 free of scale, and the unit direction of its slope."""
+    """The secure margin, the constraint y ≤ 0 free of scale, and its slope as a unit vector."""
     with torch.enable_grad():
         z = z.detach().requires_grad_()
         logits = network.logits(z)

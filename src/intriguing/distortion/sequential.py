@@ -3,7 +3,7 @@
 At z every rival's margin is replaced by its tangent, and the closest point of the box to x under
 these linear constraints is the next trial (a quadratic program, `quadratic.py`):
 
-    p = argmin ½‖z′ − x‖² + ½ρ‖z′ − z‖²   subject to   m_j(z) + ∇m_j(z)·(z′ − z) ≥ inset, z′ in the box
+    p = argmin ½‖z′ − x‖² + ½ρ‖z′ − z‖²   subject to   m_j(z) + ∇m_j(z)·(z′ − z) ≥ inset, box
 
 It is accepted when the merit ½‖z − x‖² + σ·max(0, −min_j m_j) does not rise, σ at least the sum of
 the multipliers; otherwise ρ grows until it is, which it must where the margins are differentiable:
@@ -115,7 +115,8 @@ def model_gap(
 ) -> Float[Tensor, " b"]:
     """By which share of itself ‖z − x‖ differs from the distance of the model's closest point."""
     length = (z - x).norm(dim=1)
-    return ((length - (closest - x).norm(dim=1)).abs() / length).nan_to_num(nan=torch.inf)
+    gap: Tensor = (length - (closest - x).norm(dim=1)).abs() / length
+    return gap.nan_to_num(nan=torch.inf)
 
 
 def merit(
@@ -123,7 +124,8 @@ def merit(
 ) -> Float[Tensor, " b"]:
     """½‖z − x‖² + σ·max(0, −margin); infinite where the margin is −∞, as for NaN logits."""
     away = (z - x).square().sum(1)
-    return 0.5 * away + (sigma * (-margin).clamp_min(0)).nan_to_num(nan=torch.inf)
+    value: Tensor = 0.5 * away + (sigma * (-margin).clamp_min(0)).nan_to_num(nan=torch.inf)
+    return value
 
 
 def _length(z: Tensor, x: Tensor, tangent: Tangent) -> Tensor:
@@ -138,7 +140,7 @@ def _renew(
     new_classes: Tensor,
     accepted: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Put fresh gradients in the places of their classes, or of the last class if they have none."""
+    """Put fresh gradients in the places of their classes, or of an idle class if they have none."""
     rows = torch.arange(len(classes), device=classes.device)
     gradients, classes, multipliers = gradients.clone(), classes.clone(), multipliers.clone()
     for i in range(new_classes.shape[1]):
