@@ -99,7 +99,7 @@ def _losses(contents: Contents, best: str) -> str:
     lost = sum(loss.method == best for loss in contents.losses)
     if not lost:
         return f"{best} loses no image to another method."
-    return f"{best} loses {_images(lost)} to another method, listed below."
+    return f"{best} loses {_images(lost)} to another method; the report lists them."
 
 
 def _images(count: int) -> str:
