@@ -28,25 +28,44 @@ ProgressCallback: TypeAlias = Callable[[Progress], None]
 
 @dataclass(frozen=True)
 class Box:
-    """The interval every pixel must stay in: condition 2 of §4.1, x + r ∈ [lower, upper]^m."""
+    """The interval every pixel must stay in: condition 2 of §4.1, x + r ∈ [lower, upper]^m.
 
-    lower: float = 0.0
-    upper: float = 1.0
+    The bounds are numbers, or tensors shaped as one image for an interval a pixel, which may then
+    be a single value: such a pixel keeps it.
+    """
+
+    lower: float | Tensor = 0.0
+    upper: float | Tensor = 1.0
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.lower) and math.isfinite(self.upper)):
+        if isinstance(self.lower, Tensor) and isinstance(self.upper, Tensor):
+            if not bool((self.lower.isfinite() & self.upper.isfinite()).all()):
+                raise InputError("the box is not finite in some pixels; give finite bounds")
+            if not bool((self.lower <= self.upper).all()) or self.width == 0:
+                raise InputError("the box is empty; give lower ≤ upper, and < in some pixel")
+        elif isinstance(self.lower, Tensor) or isinstance(self.upper, Tensor):
+            raise InputError("give both bounds of the box as numbers, or both as tensors")
+        elif not (math.isfinite(self.lower) and math.isfinite(self.upper)):
             raise InputError(f"box {self.lower, self.upper} is not finite; give two finite numbers")
-        if self.lower >= self.upper:
+        elif self.lower >= self.upper:
             raise InputError(f"box {self.lower, self.upper} is empty; give (lower, upper)")
 
     @property
     def width(self) -> float:
-        """Length of the interval, in pixel units."""
-        return self.upper - self.lower
+        """Length of the interval, the longest of them, in pixel units."""
+        if isinstance(self.lower, Tensor):
+            return float((self.upper - self.lower).max())
+        return float(self.upper - self.lower)
+
+    def flat(self, like: Tensor) -> "Box":
+        """The same for rows of pixels of the device and dtype of `like`."""
+        if isinstance(self.lower, Tensor) and isinstance(self.upper, Tensor):
+            return Box(self.lower.to(like).flatten(), self.upper.to(like).flatten())
+        return self
 
     def clamp(self, images: Tensor) -> Tensor:
         """Project images onto the box."""
-        return images.clamp(self.lower, self.upper)
+        return torch.clamp(images, self.lower, self.upper)  # type: ignore[arg-type]
 
     def contains(self, images: Tensor) -> bool:
         """Whether every pixel lies inside; NaN does not."""

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from intriguing.distortion.closest import ClosestConfig
 from intriguing.distortion.minimum import minimum_distortion
 from intriguing.distortion.noise import gaussian_noise
 from intriguing.distortion.penalty import PaperConfig
@@ -38,8 +39,8 @@ CASES = {
     "target is label": ({"targets": torch.tensor([1, 2, 0, 1])}, "target equals label.*index 2"),
     "target too large": ({"targets": torch.tensor([1, 2, 3, 1])}, "targets run from 1 to 3"),
     "targets float": ({"targets": torch.ones(4)}, "integer"),
-    "targets word": ({"targets": "nearest"}, "random, runner-up, all"),
-    "method": ({"method": "magic"}, "choose one of paper"),
+    "targets word": ({"targets": "nearest"}, "random, runner-up, untargeted, all"),
+    "method": ({"method": "magic"}, "choose one of closest, paper"),
     "training mode": ({"model": nn.Sequential(MODEL[1]).train()}, r"model\.eval\(\)"),
     "probabilities": ({"model": nn.Sequential(MODEL, nn.Softmax(1)).eval()}, "logits"),
     "not logits": ({"model": nn.Flatten(0).eval()}, "logits"),
@@ -47,6 +48,11 @@ CASES = {
     "box of one": ({"box": (1.0,)}, "pair"),
     "one level": ({"levels": 1}, "256"),
     "batch size": ({"batch_size": 0}, "1 or more"),
+    "budget": ({"budget": 0}, "allows no pass"),
+    "budget of paper": ({"method": "paper", "budget": 9}, "leave it out"),
+    "untargeted paper": ({"method": "paper", "targets": "untargeted"}, 'targets="all"'),
+    "config of another": ({"config": PaperConfig()}, "give a ClosestConfig"),
+    "config of none": ({"method": "ddn", "config": ClosestConfig()}, "leave it out"),
 }
 
 

@@ -1,5 +1,7 @@
 """minimum_distortion against closed forms, exact QPs and scipy; and everything it promises."""
 
+import functools
+
 import numpy as np
 import piqp
 import pytest
@@ -20,6 +22,7 @@ from intriguing.measures import UNIT_BOX, distortion
 from tests.oracles.networks import digit_network, hyperplane_distance, linear
 from tests.oracles.scipy_search import minimum_distortion_by_scipy, penalised_minimum
 
+paper = functools.partial(minimum_distortion, method="paper")
 DOUBLE = torch.float64
 
 
@@ -35,7 +38,7 @@ def targets(digits):
 
 @pytest.fixture(scope="module")
 def found(digits, targets):
-    return minimum_distortion(digit_network(), digits.images, digits.labels, targets)
+    return paper(digit_network(), digits.images, digits.labels, targets)
 
 
 def test_two_classes_give_the_distance_to_the_hyperplane():
@@ -46,7 +49,7 @@ def test_two_classes_give_the_distance_to_the_hyperplane():
     model = linear(weight, bias)
     labels = model(x).argmax(1)
     fine = PaperConfig(precision=1e-4, descent=DescentConfig(tolerance=1e-5))
-    answer = minimum_distortion(model, x, labels, 1 - labels, box=(-50, 50), config=fine)
+    answer = paper(model, x, labels, 1 - labels, box=(-50, 50), config=fine)
     assert answer.success.all()
     ratio = answer.l2 / hyperplane_distance(weight, bias, x)
     assert ratio.min() >= 1 - 1e-9
@@ -62,7 +65,7 @@ def test_never_below_the_exact_optimum_of_a_linear_network(digits):
     model = linear(weight, bias)
     labels = model(x).argmax(1)
     goal = choose_targets(labels, 10, generator)
-    answer = minimum_distortion(model, x, labels, goal)
+    answer = paper(model, x, labels, goal)
     assert answer.success.all()
     exact = torch.tensor(
         [_closest_by_qp(weight, bias, x[i], int(goal[i])) for i in range(len(x))], dtype=DOUBLE
@@ -160,13 +163,11 @@ def test_the_answer_lies_at_the_boundary(digits, found, targets):
 
 @pytest.mark.parametrize("size", [1, 7, 29])
 def test_batch_size_and_neighbours_do_not_matter(digits, targets, found, size):
-    other = minimum_distortion(
-        digit_network(), digits.images, digits.labels, targets, batch_size=size
-    )
+    other = paper(digit_network(), digits.images, digits.labels, targets, batch_size=size)
     assert (other.distortion - found.distortion).abs().max() < 1e-5
     assert torch.equal(other.success, found.success)
     few = slice(20, 23)
-    alone = minimum_distortion(
+    alone = paper(
         digit_network(), digits.images[few], digits.labels[few], targets[few], batch_size=size
     )
     assert (alone.distortion - found.distortion[few]).abs().max() < 1e-5
@@ -185,11 +186,11 @@ def test_a_larger_c_gives_a_smaller_change(found):
 def test_every_class_gives_the_smallest_of_the_targeted_answers(digits):
     few = digits.first(6)
     model = digit_network()
-    all_classes = minimum_distortion(model, few.images, few.labels, "all")
+    all_classes = paper(model, few.images, few.labels, "all")
     right = model(few.images).argmax(1) == few.labels
     for target in range(10):
         differ = (few.labels != target).nonzero()[:, 0]
-        single = minimum_distortion(
+        single = paper(
             model, few.images[differ], few.labels[differ], torch.full((len(differ),), target)
         )
         assert (all_classes.distortion[differ] <= single.distortion + 1e-6).all()
@@ -200,7 +201,7 @@ def test_every_class_gives_the_smallest_of_the_targeted_answers(digits):
 
 def test_runner_up_is_the_likeliest_wrong_class(digits):
     model = digit_network()
-    answer = minimum_distortion(model, digits.images, digits.labels, "runner-up")
+    answer = paper(model, digits.images, digits.labels, "runner-up")
     logits = model(digits.images)
     logits[torch.arange(len(digits)), digits.labels] = -torch.inf
     assert torch.equal(answer.targets, logits.argmax(1))
@@ -209,9 +210,7 @@ def test_runner_up_is_the_likeliest_wrong_class(digits):
 def test_random_targets_follow_the_seed(digits):
     model = digit_network()
     few = digits.first(16)
-    one, two, three = (
-        minimum_distortion(model, few.images, few.labels, seed=seed) for seed in (5, 5, 6)
-    )
+    one, two, three = (paper(model, few.images, few.labels, seed=seed) for seed in (5, 5, 6))
     assert torch.equal(one.targets, two.targets)
     assert torch.equal(one.adversarial, two.adversarial)
     assert not torch.equal(one.targets, three.targets)
@@ -219,7 +218,7 @@ def test_random_targets_follow_the_seed(digits):
 
 
 def test_eight_bit_answers_survive_being_saved(digits, targets, found):
-    answer = minimum_distortion(digit_network(), digits.images, digits.labels, targets, levels=256)
+    answer = paper(digit_network(), digits.images, digits.labels, targets, levels=256)
     assert answer.success.all()
     stored = (answer.adversarial * 255).round().to(torch.uint8)
     read = stored.float() / 255
@@ -229,7 +228,7 @@ def test_eight_bit_answers_survive_being_saved(digits, targets, found):
 
 
 def test_the_printed_penalty_agrees_with_the_squared_one(digits, targets, found):
-    answer = minimum_distortion(
+    answer = paper(
         digit_network(), digits.images[:16], digits.labels[:16], targets[:16],
         config=PaperConfig(penalty="norm"),
     )  # fmt: skip
@@ -261,7 +260,7 @@ def test_one_bad_image_never_ends_a_run():
     x[10, 0], x[11, 0] = 0.0, 1.0
     model = Stubborn().eval()
     labels = torch.zeros(20, dtype=torch.long)
-    answer = minimum_distortion(model, x, labels, torch.ones(20, dtype=torch.long))
+    answer = paper(model, x, labels, torch.ones(20, dtype=torch.long))
     assert answer.status[10] == Status.NOT_FINITE
     assert answer.status[11] == Status.NOT_FOUND
     assert not answer.success[10:12].any()
@@ -285,9 +284,7 @@ def test_any_box_and_any_number_of_classes(lower, width, classes, seed):
     x = lower + width * torch.rand(9, 12, generator=generator)
     labels = model(x).argmax(1)
     upper = max(float(x.max()), lower + width)
-    answer = minimum_distortion(
-        model, x, labels, seed=seed, box=(min(lower, float(x.min())), upper)
-    )
+    answer = paper(model, x, labels, seed=seed, box=(min(lower, float(x.min())), upper))
     ok = answer.success
     reached = margin(model(answer.adversarial[ok]), answer.targets[ok])
     assert (reached > 0).all()
@@ -307,7 +304,7 @@ def test_networks_with_kinks_are_fooled_at_a_bounded_cost():
             parameter.normal_(std=1.0, generator=generator).mul_(scale)
     x = load_data("mnist-5k").test.first(40)
     labels = model(x.images).argmax(1)
-    answer = minimum_distortion(model, x.images, labels, "runner-up")
+    answer = paper(model, x.images, labels, "runner-up")
     assert answer.success.all()
     assert answer.forward_passes.double().mean() < 250
     closer = x.images + 0.9 * (answer.adversarial - x.images)

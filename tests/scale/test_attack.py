@@ -99,7 +99,7 @@ def test_every_class_by_itself_is_cut_into_shards_of_images(
     [
         ({"method": "pgd"}, "method='pgd' is unknown"),
         ({"method": "paper", "budget": 100}, "no budget"),
-        ({"method": "paper", "targets": "untargeted"}, "give the targets all"),
+        ({"method": "paper", "targets": "untargeted"}, 'targets="all"'),
         ({"method": "paper", "levels": 1}, "levels=1"),
     ],
 )

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from intriguing.distortion.incumbent import Incumbent
 from intriguing.distortion.problem import Network
-from intriguing.distortion.quadratic import closest_point
+from intriguing.distortion.quadratic import closest_point, products
 from intriguing.distortion.race import Race, Tangent
 from intriguing.distortion.sequential import Walk, merit, model_gap
 from intriguing.measures import Box
@@ -79,7 +79,9 @@ def polish(
             break
     bundle.drop_contradictions(z, margins, _CONTRADICTS * scale)
     closest = bundle.closest(x, torch.zeros_like(rho), box)
-    return Walk(z, shortest, model_gap(closest, z, x))
+    steepest = bundle.gradients.norm(dim=2).amax(1)
+    short = (-margins.amin(1)).clamp_min(0) / steepest
+    return Walk(z, shortest, model_gap(closest, z, x, short))
 
 
 @dataclass
@@ -124,7 +126,7 @@ class _Bundle:
 
     def values(self, z: Float[Tensor, "b n"]) -> Float[Tensor, "b m"]:
         """The tangents at z."""
-        return torch.bmm(self.gradients, z[:, :, None])[:, :, 0] + self.offsets
+        return products(self.gradients, z) + self.offsets
 
     def drop_contradictions(self, z: Tensor, margins: Tensor, allowed: Tensor) -> None:
         """Let go of tangents that lie below the margin of their class at z."""

@@ -20,6 +20,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from intriguing.distortion.affine import affine_optimum, is_affine, jacobian
+from intriguing.distortion.attacks.noise import noise
 from intriguing.distortion.bundle import polish
 from intriguing.distortion.incumbent import Incumbent
 from intriguing.distortion.lagrangian import Kind, lagrangian_path
@@ -30,10 +31,11 @@ from intriguing.distortion.sequential import Walk, sequential
 from intriguing.errors import InputError
 from intriguing.measures import Box
 
-_SMOOTH = 0.02
+_SMOOTH = 2e-3
 _AGAIN = 1e-3
 _HOPELESS = 1.06
 _FINE = 3e-4
+_GROPE = 60
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,7 @@ class _Search:
         self.expected = like.new_full((count,), torch.inf)
         self.optimal = torch.zeros(count, dtype=torch.bool, device=like.device)
         self.smooth = torch.zeros(count, dtype=torch.bool, device=like.device)
+        self.stepwise = torch.zeros_like(self.smooth)
         self.again = torch.zeros(count, dtype=torch.long, device=like.device)
 
     def run(self, matrix: Tensor | None) -> Found:
@@ -151,6 +154,7 @@ class _Search:
             if not len(rows):
                 break
             self._round(rows, number)
+            self._grope(rows, number)
         best = self.best
         extra = {"gap": self.gap, "local_gap": self.local_gap, "optimal": self.optimal}
         if not self.goal.targeted:
@@ -234,8 +238,8 @@ class _Search:
         expected = torch.where(expected.isfinite() & (expected > 0), expected, usual)
         start = best.images
         if plan.noise:
-            noise = self._noise(rows, number) * (plan.noise * expected)[:, None]
-            start = self.box.clamp(start + noise)
+            push = self._noise(rows, number) * (plan.noise * expected)[:, None]
+            start = self.box.clamp(start + push)
         point = lagrangian_path(
             self.network, goal, towards, best, start, expected, self.box,
             kind=plan.kind, steps=plan.steps, rate=plan.rate, end=plan.end,
@@ -251,29 +255,53 @@ class _Search:
         self.best.put(rows, best)
         promising = (point - best.images).norm(dim=1) < _HOPELESS * best.l2
         promising |= best.l2.isinf()
-        smooth = self.smooth[rows]
-        for chosen, way in ((smooth & promising, True), (~smooth & promising, False)):
+        stepwise = promising & (self.stepwise[rows] | (number == 0))
+        bundled = promising & (~self.stepwise[rows] | (number == 0))
+        lengths = []
+        for chosen, way in ((stepwise, self._again), (bundled, self._polish)):
             few = chosen.nonzero()[:, 0]
+            length = torch.full_like(expected, torch.inf)
             if len(few):
-                self._polish(rows[few], race[few], point[few], way)
+                length[few] = way(rows[few], race[few], point[few])
+            lengths.append(length)
+        if number == 0:
+            self.stepwise[rows] = lengths[0] <= lengths[1] * (1 + _AGAIN / 10)
 
-    def _polish(self, rows: Tensor, race: Race, point: Tensor, smooth: bool) -> None:
+    def _grope(self, rows: Tensor, number: int) -> None:
+        """Where gradients led nowhere, as under a saturated softmax: try random directions."""
+        rows = rows[self.best.l2[rows].isinf() & self.best.within_budget[rows]]
+        if not len(rows):
+            return
+        best = self.best.take(rows)
+        seed = self.seed + number
+        met = noise(self.network.logits, self.goal[rows], best.images, self.box, _GROPE, seed)
+        margin = torch.where(met.l2.isfinite(), 1.0, -1.0).to(met.l2.dtype)
+        best.offer(met.points, margin, forward=met.forward)
+        self.best.put(rows, best)
+
+    def _again(self, rows: Tensor, race: Race, point: Tensor) -> Tensor:
+        """Sequential steps from `point`; the shortest length each row came to."""
         best, config = self.best.take(rows), self.config
-        if smooth:
-            alone = bool((race.rivals >= 0).all())
-            rivals = 1 if alone else min(config.rivals, self.per_class.shape[1] - 1)
-            walk = sequential(
-                self.network, race, best, point, self.box,
-                steps=config.steps, rivals=rivals, fresh=3,
-            )  # fmt: skip
-        else:
-            walk = polish(
-                self.network, race, best, point, self.box, steps=config.polish, cuts=config.cuts
-            )
+        classes = self.per_class.shape[1]
+        rivals = min(config.rivals, classes - 1) if self.goal.targeted else 1
+        walk = sequential(
+            self.network, race, best, point, self.box, steps=config.steps, rivals=rivals, fresh=3
+        )
+        self.smooth[rows] &= walk.gap < _SMOOTH
+        self._note(rows, best, walk, None if self.goal.targeted else race.wanted)
+        return walk.length
+
+    def _polish(self, rows: Tensor, race: Race, point: Tensor) -> Tensor:
+        """A bundle's steps from `point`, and finer ones where they pay; the same."""
+        best, config = self.best.take(rows), self.config
+        walk = polish(
+            self.network, race, best, point, self.box, steps=config.polish, cuts=config.cuts
+        )
         wanted = None if self.goal.targeted else race.wanted
         better = (best.l2 < self.best.l2[rows] * (1 - _AGAIN)) & best.within_budget
         self._note(rows, best, walk, wanted)
-        few = (better & ~self.smooth[rows] & (walk.gap > _FINE)).nonzero()[:, 0]
+        length = walk.length
+        few = (better & (walk.gap > _FINE)).nonzero()[:, 0]
         if len(few):
             again = best.take(few)
             walk = polish(
@@ -281,6 +309,8 @@ class _Search:
                 steps=2 * config.polish, cuts=config.cuts + config.cuts // 2,
             )  # fmt: skip
             self._note(rows[few], again, walk, None if wanted is None else wanted[few])
+            length[few] = torch.minimum(length[few], walk.length)
+        return length
 
     def _note(
         self, rows: Tensor, best: Incumbent, walk: Walk, wanted: Tensor | None = None
@@ -311,5 +341,5 @@ class _Search:
             key = zlib.crc32(image.numpy().tobytes())
             generator.manual_seed((self.seed * 1_000_003 + number) * 2**32 + key)
             draws.append(torch.randn(len(image), generator=generator, dtype=image.dtype))
-        noise: Tensor = torch.stack(draws).to(self.x.device) / self.x.shape[1] ** 0.5
-        return noise
+        direction: Tensor = torch.stack(draws).to(self.x.device) / self.x.shape[1] ** 0.5
+        return direction

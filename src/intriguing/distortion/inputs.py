@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from intriguing.errors import InputError
-from intriguing.measures import Box
+from intriguing.measures import UNIT_BOX, Box
 
 
 def check_images(images: Tensor, box: Box) -> None:
@@ -35,6 +35,15 @@ def check_images(images: Tensor, box: Box) -> None:
             f"{len(broken)} image(s) hold NaN or infinity, the first at index {int(broken[0])}; "
             "drop or repair them"
         )
+    if isinstance(box.lower, Tensor):
+        if box.lower.shape != images.shape[1:]:
+            raise InputError(
+                f"the box has shape {tuple(box.lower.shape)}, an image {tuple(images.shape[1:])}; "
+                "give bounds shaped as one image, or numbers"
+            )
+        if not box.contains(images):
+            raise InputError("images lie outside the box in some pixels; clamp them or widen it")
+        return
     if not box.contains(images):
         low, high = float(images.min()), float(images.max())
         raise InputError(
@@ -72,30 +81,27 @@ def check_labels(labels: Tensor, count: int, classes: int) -> Tensor:
     return labels.long()
 
 
-def as_box(box: Box | Sequence[float]) -> Box:
-    """A Box from a Box or a pair (lower, upper)."""
+def as_box(box: Box | Sequence[float | Tensor]) -> Box:
+    """A Box from a Box or a pair (lower, upper), each a number or a tensor shaped as an image."""
     if isinstance(box, Box):
         return box
     try:
-        lower, upper = (float(edge) for edge in box)
-    except (TypeError, ValueError):
+        lower, upper = box
+        if isinstance(lower, Tensor) or isinstance(upper, Tensor):
+            lower, upper = torch.as_tensor(lower), torch.as_tensor(upper)
+            return Box(lower + 0 * upper, upper + 0 * lower)
+        return Box(float(lower), float(upper))
+    except (TypeError, ValueError, RuntimeError) as error:
+        if isinstance(error, InputError):
+            raise
         raise InputError(f"box={box!r} is not a pair; give box=(lower, upper)") from None
-    return Box(lower, upper)
 
 
-def check_settings(
-    method: str,
-    methods: Sequence[str],
-    levels: int | None,
-    batch_size: int | None,
-    budget: int | None,
-) -> None:
-    """Refuse an unknown method and numbers that leave nothing to do."""
-    if method not in methods:
-        raise InputError(f"method={method!r} is unknown; choose one of {', '.join(methods)}")
+def check_numbers(levels: int | None, batch_size: int | None, box: Box = UNIT_BOX) -> None:
+    """Refuse numbers that leave nothing to do."""
     if levels is not None and levels < 2:
         raise InputError(f"levels={levels} leaves no values; give 256 for 8-bit images")
+    if levels is not None and isinstance(box.lower, Tensor):
+        raise InputError("levels needs one box for all pixels; give box=(lower, upper) as numbers")
     if batch_size is not None and batch_size < 1:
         raise InputError(f"batch_size={batch_size}; give 1 or more, or None to let it be chosen")
-    if budget is not None and budget < 1:
-        raise InputError(f"budget={budget} allows no pass; give 1 or more, or None")

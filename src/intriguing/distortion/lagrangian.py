@@ -81,7 +81,7 @@ def lagrangian_path(
         momentum = smoothing * momentum + gradient / (square.sqrt() + 1e-8)
         share = ((step - since).clamp_min(0) / (steps - since.clamp_max(steps - 1))).clamp(0, 1)
         z = torch.addcmul(z, per_pixel * end ** share[:, None], momentum, value=-1)
-        z = z.clamp(box.lower, box.upper)
+        z = box.clamp(z)
         if z.device.type == "cpu" and not best.within_budget.any():
             break
     return torch.where(length.isfinite()[:, None], found, z)

@@ -1,10 +1,16 @@
-"""Adversarial images that survive being saved: the nearest adversarial point of the pixel lattice.
+"""Adversarial images that survive being saved: the closest adversarial point of the pixel lattice.
 
 An image file holds `levels` values a channel (256 for 8 bits). Rounding an adversarial image to
-them moves every pixel by up to half a level, which near the decision boundary often undoes it. The
-repair starts from the rounded image and moves pixels one level each in the direction in which the
-loss falls, those first that buy the most loss for the least length; how many is found by bisection
-with real forward passes.
+them moves every pixel by up to half a level, which near the decision boundary often undoes it, and
+elsewhere leaves it longer than need be. From the rounded image two moves alternate:
+
+* repair: pixels step one level in the direction in which the margin rises, those first that buy the
+  most margin for the least length;
+* trim: pixels step one level back toward the image, those first that save the most length for the
+  least margin.
+
+How many pixels step is found by bisection with real forward passes, so a linear margin is assumed
+nowhere but in their order.
 """
 
 from dataclasses import dataclass
@@ -16,12 +22,13 @@ from torch import Tensor
 from intriguing.distortion.problem import Goal, Network
 from intriguing.measures import Box
 
-_ROUNDS = 10
+_REPAIRS = 10
+_TRIMS = 3
 
 
 @dataclass(frozen=True)
 class OnLattice:
-    """Lattice points, whether each is classified as its target, and the passes that took."""
+    """Lattice points, whether each is adversarial, and the passes that took."""
 
     points: Float[Tensor, "b n"]
     success: Bool[Tensor, " b"]
@@ -37,45 +44,101 @@ def to_lattice(
     box: Box,
     levels: int,
 ) -> OnLattice:
-    """Round adversarial `points` to the lattice and repair those that rounding undoes."""
-    level = round_to_levels(points, box, levels)
-    forward = torch.ones_like(goal.classes)
-    backward = torch.zeros_like(goal.classes)
-
-    def predicted(level: Tensor, rows: Tensor) -> Tensor:
-        with torch.no_grad():
-            logits = network.logits(from_levels(level, box, levels, points.dtype))
-        return goal[rows].secure_margin(logits) > 0
-
-    success = predicted(level, torch.arange(len(points), device=points.device))
-    for _ in range(_ROUNDS):
-        rows = (~success).nonzero()[:, 0]
+    """Round adversarial `points` to the lattice, repair what that undoes, and trim what it left."""
+    search = _Search(network, images, goal, box, levels, round_to_levels(points, box, levels))
+    everyone = torch.arange(len(points), device=points.device)
+    search.success = search.adversarial(search.level, everyone)
+    for _ in range(_REPAIRS):
+        rows = (~search.success).nonzero()[:, 0]
         if not len(rows):
             break
-        here = from_levels(level[rows], box, levels, points.dtype)
-        downhill = margin_gradient(network, here, goal[rows])
-        move = downhill.sign().long()
-        possible = (level[rows] + move >= 0) & (level[rows] + move < levels)
-        move *= possible
-        step = box.width / (levels - 1)
-        away = here - images[rows]
-        longer = 2 * away * move * step + step**2
-        price = torch.where(move != 0, longer / downhill.abs().clamp_min(1e-30), torch.inf)
-        rank = price.argsort(dim=1, stable=True).argsort(dim=1, stable=True)
+        search.repair(rows)
+    for _ in range(_TRIMS):
+        rows = search.success.nonzero()[:, 0]
+        if len(rows):
+            search.trim(rows)
+    return OnLattice(
+        from_levels(search.level, box, levels, points.dtype),
+        search.success, search.forward, search.backward,
+    )  # fmt: skip
+
+
+class _Search:
+    """Levels of rows of images on their way to the boundary, from one side or the other."""
+
+    def __init__(
+        self, network: Network, images: Tensor, goal: Goal, box: Box, levels: int, level: Tensor
+    ) -> None:
+        self.network, self.images, self.goal = network, images, goal
+        self.box, self.levels, self.level = box, levels, level
+        self.step = box.width / (levels - 1)
+        self.forward = torch.zeros_like(goal.classes)
+        self.backward = torch.zeros_like(goal.classes)
+        self.success = torch.zeros_like(goal.classes, dtype=torch.bool)
+
+    def adversarial(self, level: Tensor, rows: Tensor) -> Tensor:
+        """What a forward pass says of `level`."""
+        self.forward[rows] += 1
+        with torch.no_grad():
+            logits = self.network.logits(self._pixels(level))
+        return self.goal[rows].secure_margin(logits) > 0
+
+    def repair(self, rows: Tensor) -> None:
+        """Step up the margin with as few pixels as it takes."""
+        slope, away = self._here(rows)
+        move = slope.sign().long()
+        target = self.level[rows] + move
+        move = move * ((target >= 0) & (target < self.levels))
+        longer = 2 * away * move * self.step + self.step**2
+        price = torch.where(move != 0, longer / slope.abs().clamp_min(1e-30), torch.inf)
+        rank = _rank(price)
+        all_of_them = self.adversarial(self.level[rows] + move, rows)
+        _, high = self._bisect(rows, move, rank, adversarial_is_more=True)
+        self.level[rows] += move * (rank < high[:, None])
+        self.success[rows] = all_of_them | (high < move.shape[1])
+
+    def trim(self, rows: Tensor) -> None:
+        """Step back toward the image with as many pixels as the margin stands."""
+        slope, away = self._here(rows)
+        move = -away.sign().long() * (away.abs() > self.step / 2)
+        target = self.level[rows] + move
+        move = move * ((target >= 0) & (target < self.levels))
+        saved = 2 * away.abs() * self.step - self.step**2
+        loss = -(slope * move)
+        price = torch.where(move != 0, loss / saved.clamp_min(1e-30), torch.inf)
+        rank = _rank(price)
+        low, _ = self._bisect(rows, move, rank, adversarial_is_more=False)
+        self.level[rows] += move * (rank < low[:, None])
+
+    def _bisect(
+        self, rows: Tensor, move: Tensor, rank: Tensor, *, adversarial_is_more: bool
+    ) -> tuple[Tensor, Tensor]:
+        """Numbers of first steps, the lower and the higher, between which the verdict turns."""
         low = torch.zeros_like(rows)
-        high = torch.full_like(rows, points.shape[1])
-        tries = points.shape[1].bit_length()
-        works = predicted(level[rows] + move, rows)
-        for _ in range(tries):
+        # Trimming may take every step; repairing is asked only where all of them might be needed.
+        high = torch.full_like(rows, move.shape[1] + (not adversarial_is_more))
+        for _ in range(move.shape[1].bit_length()):
             middle = (low + high + 1) // 2
-            fooled = predicted(level[rows] + move * (rank < middle[:, None]), rows)
-            high = torch.where(fooled, middle, high)
-            low = torch.where(fooled, low, middle)
-        level[rows] += move * (rank < high[:, None])
-        success[rows] = works | (high < points.shape[1])
-        forward[rows] += tries + 2
-        backward[rows] += 1
-    return OnLattice(from_levels(level, box, levels, points.dtype), success, forward, backward)
+            verdict = self.adversarial(self.level[rows] + move * (rank < middle[:, None]), rows)
+            up = verdict != adversarial_is_more
+            open_ = high - low > 1
+            low = torch.where(open_ & up, middle, low)
+            high = torch.where(open_ & ~up, middle, high)
+        return low, high
+
+    def _here(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """The slope of the margin where `rows` are, and how far they are from their images."""
+        here = self._pixels(self.level[rows])
+        self.forward[rows] += 1
+        self.backward[rows] += 1
+        return margin_gradient(self.network, here, self.goal[rows]), here - self.images[rows]
+
+    def _pixels(self, level: Tensor) -> Tensor:
+        return from_levels(level, self.box, self.levels, self.images.dtype)
+
+
+def _rank(price: Float[Tensor, "b n"]) -> Int64[Tensor, "b n"]:
+    return price.argsort(dim=1, stable=True).argsort(dim=1, stable=True)
 
 
 def margin_gradient(network: Network, z: Float[Tensor, "b n"], goal: Goal) -> Float[Tensor, "b n"]:

@@ -168,7 +168,7 @@ class BoxDescent:
         scale = 2 * self.c * slope
         scale = torch.where(scale > 0, scale, 1.0)
         projected = torch.addcdiv(self.z, self.gradient, scale[:, None], value=-1)
-        projected.clamp_(self.box.lower, self.box.upper).sub_(self.z)
+        projected = self.box.clamp(projected).sub_(self.z)
         self.residual = _dot(projected, projected).sqrt()
 
     def aim(self) -> None:
@@ -185,7 +185,8 @@ class BoxDescent:
         if again.any():
             direction = torch.where(again[:, None], self.direction, direction)
         self.direction = direction
-        self.trial = torch.addcmul(self.z, self.t[:, None], self.direction).clamp_(lower, upper)
+        aimed = torch.addcmul(self.z, self.t[:, None], self.direction)
+        self.trial = self.box.clamp(aimed)
 
     def finished(self) -> Bool[Tensor, " b"]:
         """Which problems have converged, can no longer move, or have used up their evaluations."""

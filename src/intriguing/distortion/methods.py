@@ -46,6 +46,40 @@ _ATTACKS: dict[str, tuple[Attack, int]] = {
 METHODS = ("closest", "paper", *_ATTACKS)
 
 
+_CONFIGS = {"closest": ClosestConfig, "paper": PaperConfig}
+
+
+def default_config(method: str) -> Config | None:
+    """The settings that a method takes when none are given; None if it has none but its budget."""
+    wanted = _CONFIGS.get(method)
+    return wanted() if wanted else None
+
+
+def check_method(
+    method: str,
+    *,
+    untargeted: bool = False,
+    budget: int | None = None,
+    config: Config | None = None,
+) -> None:
+    """Refuse, before any work, what the method does not know or cannot do.
+
+    Raises InputError.
+    """
+    if method not in METHODS:
+        raise InputError(f"method={method!r} is unknown; choose one of {', '.join(METHODS)}")
+    wanted = _CONFIGS.get(method)
+    if config is not None and type(config) is not wanted:
+        advice = f"give a {wanted.__name__}" if wanted else "leave it out"
+        raise InputError(f"config is a {type(config).__name__}; with method={method!r} {advice}")
+    if budget is not None and budget < 1:
+        raise InputError(f"budget={budget} allows no pass; give 1 or more, or None")
+    if method == "paper" and budget is not None:
+        raise InputError('method="paper" has no budget: it ends when c is known; leave it out')
+    if method == "paper" and untargeted:
+        raise InputError('method="paper" aims at one class; give targets="all" for the closest')
+
+
 def search_with(
     method: str,
     network: Network,
@@ -60,15 +94,7 @@ def search_with(
     report: Report,
 ) -> Found:
     """Search by the method of that name, `batch_size` images at a time."""
-    wanted = {"paper": PaperConfig, "closest": ClosestConfig}.get(method)
-    if config is not None and type(config) is not wanted:
-        advice = f"give a {wanted.__name__}" if wanted else "leave it out"
-        raise InputError(f"config is a {type(config).__name__}; with method={method!r} {advice}")
     if method == "paper":
-        if budget is not None:
-            raise InputError('method="paper" has no budget: it ends when c is known; leave it out')
-        if not goal.targeted:
-            raise InputError('method="paper" aims at one class; give targets="all" for the closest')
         settings = config if isinstance(config, PaperConfig) else PaperConfig()
         return _paper(network, images, goal, box, settings, batch_size, report)
     if method == "closest":

@@ -8,15 +8,16 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from intriguing.distortion.inputs import as_box, check_images, check_labels, check_settings
-from intriguing.distortion.methods import METHODS, Config, search_with
+from intriguing.distortion.incumbent import BUDGETS
+from intriguing.distortion.inputs import as_box, check_images, check_labels, check_numbers
+from intriguing.distortion.methods import METHODS, Config, check_method, search_with
 from intriguing.distortion.problem import Goal, Network
 from intriguing.distortion.result import Distortions, Status
 from intriguing.distortion.targets import Targets, check_targets, choose_targets
 from intriguing.distortion.verify import verify
 from intriguing.errors import InputError
 from intriguing.measures import UNIT_BOX, Box, Progress, ProgressCallback, distortion, l2
-from intriguing.models.classifier import check_classifier
+from intriguing.models.classifier import check_classifier, check_gradients
 
 __all__ = ["METHODS", "minimum_distortion"]
 
@@ -28,7 +29,7 @@ def minimum_distortion(
     targets: Targets | Int64[Tensor, " image"] = "random",
     method: str = "closest",
     *,
-    box: Box | Sequence[float] = UNIT_BOX,
+    box: Box | Sequence[float | Tensor] = UNIT_BOX,
     levels: int | None = None,
     budget: int | None = None,
     config: Config | None = None,
@@ -53,7 +54,7 @@ def minimum_distortion(
             by itself, keeping the closest), or a class an image. Untargeted there is nothing to do
             where the model is wrong already.
         method: how; see above.
-        box: (lower, upper) limits of every pixel.
+        box: (lower, upper) limits of every pixel; tensors shaped as one image for limits a pixel.
         levels: with 256, the answer is an 8-bit image: it survives being saved as a PNG.
         budget: passes an image allowed, a pass being half a forward and a backward one; None takes
             the method's own. With "closest" a larger budget never gives a larger distortion.
@@ -71,12 +72,17 @@ def minimum_distortion(
             fit the method, a model in training mode or one that gives probabilities.
     """
     box = as_box(box)
-    check_settings(method, METHODS, levels, batch_size, budget)
+    untargeted = isinstance(targets, str) and targets == "untargeted"
+    check_method(method, untargeted=untargeted, budget=budget, config=config)
+    check_numbers(levels, batch_size, box)
     check_images(images, box)
     if not len(images):
         raise InputError("there are no images; give at least one")
     like = next(model.parameters(), images)
-    classes = check_classifier(model, images[:8].to(like.device, like.dtype))
+    probes = images[:8].to(like.device, like.dtype)
+    classes = check_classifier(model, probes, finite=False)
+    if method != "noise":
+        check_gradients(model, probes)
     labels = check_labels(labels, len(images), classes).cpu()
     if isinstance(targets, str) and targets not in get_args(Targets):
         known = ", ".join(get_args(Targets))
@@ -86,7 +92,7 @@ def minimum_distortion(
         return run.search(images, Goal(check_targets(targets.cpu(), labels, classes)))
     if targets == "all":
         return run.every_class(images, labels, classes)
-    if targets == "untargeted":
+    if untargeted:
         return run.search(images, Goal(labels, targeted=False))
     if targets == "random":
         generator = torch.Generator().manual_seed(seed)
@@ -114,11 +120,12 @@ class _Run:
         x = images.to(like.device, like.dtype).flatten(1)
         goal = Goal(goal.classes.to(like.device), goal.targeted)
         network = Network(self.model, tuple(images.shape[1:]))
+        box = self.box.flat(x)
         found = search_with(
-            self.method, network, x, goal, self.box, budget=self.budget, config=self.config,
+            self.method, network, x, goal, box, budget=self.budget, config=self.config,
             seed=self.seed, batch_size=self.batch_size, report=self._reporter(len(x)),
         )  # fmt: skip
-        checked = verify(network, x, goal, found, self.box, self.levels)
+        checked = verify(network, x, goal, found, box, self.levels)
         success = torch.zeros_like(found.claimed)
         for status in (Status.FOUND, Status.OPTIMAL, Status.ALREADY):
             success |= checked.status == int(status)
@@ -128,7 +135,7 @@ class _Run:
         nothing = away.new_full((len(x),), torch.nan)
         extra = {name: tensor.cpu() for name, tensor in found.extra.items() if name != "optimal"}
         for name in ("gap", "local_gap", "c"):
-            extra.setdefault(name, nothing.cpu())
+            extra.setdefault(name, nothing.cpu().clone())
         extra.setdefault("trace", nothing.new_empty(len(x), 0, 3).cpu())
         return Distortions(
             adversarial=points.view(images.shape).cpu(),
@@ -145,20 +152,33 @@ class _Run:
 
     def every_class(self, images: Tensor, labels: Tensor, classes: int) -> Distortions:
         """The closest adversarial image over all wrong classes."""
-        count = len(images)
-        step = torch.arange(1, classes)
-        targets = ((labels[:, None] + step) % classes).flatten()
-        pairs = self.search(images.repeat_interleave(classes - 1, 0), Goal(targets))
-        table = pairs.distortion.view(count, classes - 1)
-        best = table.argmin(1) + torch.arange(count) * (classes - 1)
+        count, others = len(images), classes - 1
+        targets = ((labels[:, None] + torch.arange(1, classes)) % classes).flatten()
+        pairs = self.search(images.repeat_interleave(others, 0), Goal(targets))
+        table = pairs.distortion.view(count, others)
+        best = table.argmin(1) + torch.arange(count) * others
         per_class = table.new_full((count, classes), torch.nan)
         per_class.scatter_(1, targets.view(count, -1), table)
+        # Proved only when every other class is proved to be no closer.
+        least = (pairs.l2 * (1 - pairs.gap)).view(count, others).amin(1)
+        gap = (1 - least / pairs.l2[best]).clamp_min(0)
+        status = pairs.status[best]
+        unproved = (status == int(Status.OPTIMAL)) & ~(gap <= pairs.gap[best] + 1e-6)
+        status = torch.where(unproved, int(Status.FOUND), status)
+        # Each of the searches has had its share of a budget.
+        budgets = torch.tensor(BUDGETS, dtype=torch.float32)
+        at = torch.searchsorted(budgets, budgets / others, right=True)
+        nothing_yet = pairs.curve.new_full((len(pairs), 1), torch.inf)
+        shares = torch.cat((nothing_yet, pairs.curve), 1)[:, at]
 
         def total(passes: Tensor) -> Tensor:
             return passes.view(count, -1).sum(1)
 
         return Distortions(
             **{name: getattr(pairs, name)[best] for name in _PER_IMAGE},
+            status=status,
+            gap=gap,
+            curve=shares.view(count, others, -1).amin(1),
             forward_passes=total(pairs.forward_passes),
             backward_passes=total(pairs.backward_passes),
             per_class=per_class,
@@ -186,6 +206,5 @@ class _Run:
 
 
 _PER_IMAGE = (
-    "adversarial", "distortion", "l2", "success", "status", "targets", "curve", "gap", "local_gap",
-    "c", "trace",
+    "adversarial", "distortion", "l2", "success", "targets", "local_gap", "c", "trace",
 )  # fmt: skip

@@ -50,12 +50,16 @@ def closest_point(
     """
     problem = _Dual(anchor, gradients, at_least.double(), box)
     multipliers = (start * on).clamp_min(0)
+    worse_than_none = ~(problem(multipliers)[2] >= 0)
+    multipliers = torch.where(worse_than_none[:, None], 0, multipliers)
     points, residual, bound = problem(multipliers)
+    # What a step may be at most where every pixel is at a bound and the Hessian vanishes.
+    damping = _DAMPING * gradients.double().square().sum(2).clamp_min(1e-30)
     running = torch.ones_like(bound, dtype=torch.bool)
     for _ in range(steps):
         free = (points > box.lower) & (points < box.upper)
         across = gradients * free[:, None]
-        hessian = torch.bmm(across, across.transpose(1, 2)).double()
+        hessian = torch.bmm(across, across.transpose(1, 2)).double() + torch.diag_embed(damping)
         step = _newton(hessian, residual, multipliers, on) - multipliers
         tried = multipliers + step
         new_points, new_residual, new_bound = problem(tried)
@@ -89,8 +93,8 @@ class _Dual:
     def __call__(self, multipliers: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         weights = multipliers.to(self.anchor.dtype)[:, :, None]
         pushed = torch.baddbmm(self.anchor[:, :, None], self.gradients.transpose(1, 2), weights)
-        points = pushed[:, :, 0].clamp(self.box.lower, self.box.upper)
-        values = torch.bmm(self.gradients, points[:, :, None])[:, :, 0]
+        points = self.box.clamp(pushed[:, :, 0])
+        values = products(self.gradients, points)
         residual = values.double() - self.at_least
         away = (points - self.anchor).double()
         value = 0.5 * away.square().sum(1) - (multipliers * residual).sum(1)
@@ -105,17 +109,14 @@ def _newton(
 ) -> Float[Tensor, "b m"]:
     """Minimise ½dᵀHd + residualᵀd over multipliers + d ≥ 0 by projected Newton steps."""
     diagonal = hessian.diagonal(dim1=1, dim2=2)
-    scale = diagonal.amax(1, keepdim=True).clamp_min(1e-300)
-    hessian = hessian + torch.diag_embed(_DAMPING * diagonal.clamp_min(1e-6 * scale))
-    diagonal = hessian.diagonal(dim1=1, dim2=2)
-    linear = residual - _times(hessian, multipliers)
+    linear = residual - products(hessian, multipliers)
 
     def value(x: Tensor) -> Tensor:
-        return (x * (0.5 * _times(hessian, x) + linear)).sum(1)
+        return (x * (0.5 * products(hessian, x) + linear)).sum(1)
 
     x, best = multipliers, value(multipliers)
     for _ in range(4):
-        slope = _times(hessian, x) + linear
+        slope = products(hessian, x) + linear
         moving = (on & ((x > 0) | (slope < 0))).double()
         system = hessian * moving[:, :, None] * moving[:, None, :]
         system = system + torch.diag_embed((1 - moving) * diagonal)
@@ -132,5 +133,13 @@ def _newton(
     return x
 
 
-def _times(matrix: Float[Tensor, "b m m"], vector: Float[Tensor, "b m"]) -> Float[Tensor, "b m"]:
-    return torch.bmm(matrix, vector[:, :, None])[:, :, 0]
+def products(
+    matrices: Float[Tensor, "b m n"], vectors: Float[Tensor, "b n"]
+) -> Float[Tensor, "b m"]:
+    """Each matrix times its vector, rounded alike whatever the number of them.
+
+    A single matrix takes another code path, so it is never alone.
+    """
+    if len(matrices) == 1:
+        return products(matrices.expand(2, -1, -1), vectors.expand(2, -1))[:1]
+    return torch.bmm(matrices, vectors[:, :, None])[:, :, 0]

@@ -23,7 +23,7 @@ from torch import Tensor
 from intriguing.distortion.incumbent import Incumbent
 from intriguing.distortion.problem import Network
 from intriguing.distortion.quadratic import closest_point
-from intriguing.distortion.race import Race, Tangent
+from intriguing.distortion.race import Race
 from intriguing.measures import Box
 
 _INSET = 1e-4
@@ -62,7 +62,7 @@ def sequential(
     x, z = best.images, start
     tangent = race.linearise(network, z, rivals)
     best.offer(z, tangent.lowest, backward=tangent.classes.shape[1])
-    shortest = _length(z, x, tangent)
+    shortest = torch.where(tangent.lowest > 0, (z - x).norm(dim=1), torch.inf)
     classes, gradients, margins = tangent.classes, tangent.gradients, tangent.margins
     rho = z.new_zeros(len(z))
     sigma = torch.zeros_like(rho)
@@ -73,8 +73,8 @@ def sequential(
         norms = gradients.norm(dim=2)
         here = torch.linalg.vecdot(gradients, z[:, None])
         values = margins.gather(1, classes)
-        length = (z - x).norm(dim=1).clamp_min(1e-6 * box.width)
-        inset = _INSET * norms * length[:, None]
+        so_far = (z - x).norm(dim=1).clamp_min(1e-6 * box.width)
+        inset = _INSET * norms * so_far[:, None]
         on = values.isfinite() & (norms > 0)
         floor = torch.where(on, here - values + inset, 0)
         answer = closest_point(anchor, gradients, floor, on, multipliers, box, _NEWTON)
@@ -83,18 +83,21 @@ def sequential(
         weights = (multipliers * (1 + rho[:, None])).to(z.dtype)
         sigma = torch.maximum(0.7 * sigma, 2 * weights.sum(1))
         tangent = race.linearise(network, trial, min(fresh, rivals))
-        best.offer(trial, tangent.lowest, backward=tangent.classes.shape[1])
-        shortest = torch.minimum(shortest, _length(trial, x, tangent))
+        going = residual > _SETTLED
+        lowest = torch.where(going, tangent.lowest, -torch.inf)
+        asked = going.long()
+        best.offer(trial, lowest, forward=asked, backward=asked * tangent.classes.shape[1])
+        length = torch.where(lowest > 0, (trial - x).norm(dim=1), torch.inf)
+        shortest = torch.minimum(shortest, length)
         predicted = values + torch.linalg.vecdot(gradients, (trial - z)[:, None])
         met = tangent.margins.gather(1, classes)
         error = torch.where(weights > 0, weights * (met - predicted), 0).sum(1)
         curvature = (-2 * error / moved.square().clamp_min(1e-20)).clamp(-0.6, 50)
-        accepted = merit(trial, x, tangent.lowest, sigma) <= merit(z, x, margins.amin(1), sigma)
+        accepted = merit(trial, x, lowest, sigma) <= merit(z, x, margins.amin(1), sigma)
         rho = torch.where(
             accepted, torch.maximum(curvature, 0.3 * rho), torch.maximum(curvature, 2 * rho + 1)
         )
-        settled = moved / length * (1 + rho)
-        residual = torch.minimum(residual, settled)
+        residual = torch.minimum(residual, moved / so_far * (1 + rho))
         yes = accepted[:, None]
         gradients, classes, multipliers = _renew(
             gradients, classes, multipliers, tangent.gradients, tangent.classes, accepted
@@ -107,14 +110,23 @@ def sequential(
     on = values.isfinite() & (gradients != 0).any(2)
     floor = torch.where(on, here - values, 0)
     closest = closest_point(x, gradients, floor, on, multipliers, box, _NEWTON)
-    return Walk(z, shortest, model_gap(closest.points, z, x))
+    short = (-margins.amin(1)).clamp_min(0) / gradients.norm(dim=2).amax(1)
+    return Walk(z, shortest, model_gap(closest.points, z, x, short))
 
 
 def model_gap(
-    closest: Float[Tensor, "b n"], z: Float[Tensor, "b n"], x: Float[Tensor, "b n"]
+    closest: Float[Tensor, "b n"],
+    z: Float[Tensor, "b n"],
+    x: Float[Tensor, "b n"],
+    short: Float[Tensor, " b"],
 ) -> Float[Tensor, " b"]:
-    """By which share of itself ‖z − x‖ differs from the distance of the model's closest point."""
+    """By which share of itself ‖z − x‖ differs from the distance of the model's closest point.
+
+    `short` is how far z is from the goal; where that is more than a thousandth of the way, z is no
+    candidate and the gap infinite.
+    """
     length = (z - x).norm(dim=1)
+    length = torch.where(short <= 1e-3 * length, length, torch.nan)
     gap: Tensor = (length - (closest - x).norm(dim=1)).abs() / length
     return gap.nan_to_num(nan=torch.inf)
 
@@ -126,10 +138,6 @@ def merit(
     away = (z - x).square().sum(1)
     value: Tensor = 0.5 * away + (sigma * (-margin).clamp_min(0)).nan_to_num(nan=torch.inf)
     return value
-
-
-def _length(z: Tensor, x: Tensor, tangent: Tangent) -> Tensor:
-    return torch.where(tangent.lowest > 0, (z - x).norm(dim=1), torch.inf)
 
 
 def _renew(

@@ -47,6 +47,8 @@ def check_classifier(
     model: nn.Module,
     images: Float[Tensor, "batch ..."],
     labels: Int64[Tensor, " batch"] | None = None,
+    *,
+    finite: bool = True,
 ) -> int:
     """Number of classes of a usable classifier: evaluation mode, finite logits, one row an image.
 
@@ -54,6 +56,7 @@ def check_classifier(
         model: Any module from images to logits.
         images: What it is going to be asked about; the first few are tried.
         labels: Their classes, if the caller relies on any.
+        finite: Whether NaN or infinite logits are refused.
 
     Raises:
         InputError: If the model is in training mode, does not take these images, gives something
@@ -76,7 +79,7 @@ def check_classifier(
             f"the model maps images of shape {tuple(probes.shape)} to {got}; "
             f"it must give logits of shape ({len(probes)}, classes)"
         )
-    if not logits.isfinite().all():
+    if finite and not logits.isfinite().all():
         raise InputError(
             "the model gives NaN or infinite logits; check its weights and that the images are in "
             "the range it was trained on"
@@ -95,6 +98,23 @@ def check_classifier(
                 f"labels must be 0 … {classes - 1}"
             )
     return classes
+
+
+def check_gradients(model: nn.Module, images: Float[Tensor, "batch ..."]) -> None:
+    """Refuse a model whose logits change with the images but have no gradient for them.
+
+    A model that gives the same logits whatever the image is not refused.
+
+    Raises:
+        InputError: As said.
+    """
+    with torch.enable_grad():
+        logits = model(images[:_PROBES].detach().clone().requires_grad_())
+    if not logits.requires_grad and bool((logits != logits[:1]).any()):
+        raise InputError(
+            "the model's logits have no gradient for its images; remove torch.no_grad, detach and "
+            'numpy from its forward, or search without gradients: method="noise"'
+        )
 
 
 def _try(model: nn.Module, probes: Tensor) -> object:

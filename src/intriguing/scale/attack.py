@@ -12,13 +12,10 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 from intriguing.data.dataset import ImageSet
-from intriguing.distortion.closest import ClosestConfig
-from intriguing.distortion.inputs import check_images, check_settings
-from intriguing.distortion.methods import METHODS, Config
+from intriguing.distortion.inputs import check_images, check_numbers
+from intriguing.distortion.methods import Config, check_method, default_config
 from intriguing.distortion.minimum import minimum_distortion
-from intriguing.distortion.penalty import PaperConfig
 from intriguing.distortion.targets import check_targets
-from intriguing.errors import InputError
 from intriguing.measures import UNIT_BOX, Box, ProgressCallback
 from intriguing.models.classifier import check_classifier
 from intriguing.models.weights import model_sha256
@@ -134,7 +131,8 @@ def attack_in_shards(
     check_search(method, targets, budget=budget, levels=levels, batch_size=batch_size)
     check_images(images.images, box)
     like = next(model.parameters(), images.images)
-    classes = check_classifier(model, images.images[:8].to(like.device, like.dtype), images.labels)
+    probes = images.images[:8].to(like.device, like.dtype)
+    classes = check_classifier(model, probes, images.labels, finite=False)
     if isinstance(targets, Tensor):
         targets = check_targets(targets.cpu(), images.labels.cpu(), classes)
     identity = {
@@ -144,7 +142,7 @@ def attack_in_shards(
         "data": images.sha256,
         "targets": targets if isinstance(targets, str) else _digest(targets),
         "method": method,
-        "settings": repr((budget, config or _default(method), box, levels, seed, batch_size)),
+        "settings": repr((budget, config or default_config(method), box, levels, seed, batch_size)),
     }
 
     def compute(items: slice, report: Callable[[int], None]) -> dict[str, Tensor]:
@@ -184,21 +182,9 @@ def check_search(
     Raises:
         InputError: If the method is unknown or does not take these settings.
     """
-    check_settings(method, METHODS, levels, batch_size, budget)
-    if method != "paper":
-        return
-    if budget is not None:
-        raise InputError('method="paper" has no budget: it ends when c is known; leave it out')
-    if isinstance(targets, str) and targets == "untargeted":
-        raise InputError(
-            'method="paper" aims at one class; its untargeted distortion is that to the nearest of '
-            "all classes: give the targets all"
-        )
-
-
-def _default(method: str) -> Config | None:
-    """What the method takes where no configuration is given, so that a shard knows it."""
-    return {"paper": PaperConfig, "closest": ClosestConfig}.get(method, lambda: None)()
+    untargeted = isinstance(targets, str) and targets == "untargeted"
+    check_method(method, untargeted=untargeted, budget=budget)
+    check_numbers(levels, batch_size)
 
 
 def _digest(targets: Tensor) -> str:
