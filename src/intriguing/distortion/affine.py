@@ -51,7 +51,10 @@ _SUM_METHODS = {"add", "sub"}
 _PRODUCTS = {operator.mul, operator.matmul, torch.mul, torch.matmul, functional.linear, torch.mm}
 _PRODUCT_METHODS = {"mul", "matmul", "mm"}
 _QUOTIENTS = {operator.truediv, torch.div}
-_CONSTANTS = {"size", "dim", "numel"}
+_JOINS = {torch.cat, torch.concat, torch.stack}
+# What takes only the shape of its argument.
+_SHAPES = {torch.zeros_like, torch.ones_like, torch.full_like, getattr}
+_SHAPE_METHODS = {"size", "dim", "numel", "new_zeros", "new_ones", "new_full"}
 
 
 def is_affine(model: nn.Module) -> bool:
@@ -96,12 +99,12 @@ def _kind(node: fx.Node, modules: dict[str, nn.Module], kind: dict[fx.Node, bool
         norm = isinstance(layer, _NORMS) and layer.running_mean is not None
         return True if norm or type(layer) in _LAYERS else None
     method = node.op == "call_method"
-    if target is getattr or (method and target in _CONSTANTS):
+    if target in (_SHAPE_METHODS if method else _SHAPES):
         return False
     first_only = len(moving) == 1 and node.args[0] is moving[0]
     if target in (_UNARY_METHODS if method else _UNARY):
         return True if first_only else None
-    if target in (_SUM_METHODS if method else _SUMS):
+    if target in (_SUM_METHODS if method else _SUMS | _JOINS):
         return True
     if target in (_PRODUCT_METHODS if method else _PRODUCTS):
         return True if len(moving) == 1 and node.args.count(moving[0]) == 1 else None

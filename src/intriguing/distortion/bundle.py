@@ -79,8 +79,7 @@ def polish(
             break
     bundle.drop_contradictions(z, margins, _CONTRADICTS * scale)
     closest = bundle.closest(x, torch.zeros_like(rho), box)
-    steepest = bundle.gradients.norm(dim=2).amax(1)
-    short = (-margins.amin(1)).clamp_min(0) / steepest
+    short = (-margins.amin(1)).clamp_min(0) / bundle.norms.amax(1)
     return Walk(z, shortest, model_gap(closest, z, x, short))
 
 
@@ -89,6 +88,7 @@ class _Bundle:
     """Tangents g·z + offset of margins, with the class, multiplier and age of each."""
 
     gradients: Float[Tensor, "b m n"]
+    norms: Float[Tensor, "b m"]
     offsets: Float[Tensor, "b m"]
     on: Bool[Tensor, "b m"]
     classes: Int64[Tensor, "b m"]
@@ -100,6 +100,7 @@ class _Bundle:
         classes = torch.zeros(rows, cuts, dtype=torch.long, device=like.device)
         return cls(
             like.new_zeros(rows, cuts, like.shape[1]),
+            like.new_zeros(rows, cuts),
             like.new_zeros(rows, cuts),
             classes.bool(),
             classes,
@@ -118,6 +119,7 @@ class _Bundle:
         gradient = torch.where(usable[:, None], gradient, 0)
         offset = tangent.values[:, 0] - torch.linalg.vecdot(gradient, z)
         self.gradients[rows, place] = gradient
+        self.norms[rows, place] = gradient.norm(dim=1)
         self.offsets[rows, place] = torch.where(usable, offset, 0)
         self.on[rows, place] = usable & (gradient != 0).any(1)
         self.classes[rows, place] = tangent.classes[:, 0]
@@ -136,7 +138,7 @@ class _Bundle:
 
     def closest(self, anchor: Tensor, length: Tensor, box: Box) -> Tensor:
         """The point of the box closest to `anchor` at which all tangents are inside the goal."""
-        inset = _INSET * self.gradients.norm(dim=2) * length[:, None]
+        inset = _INSET * self.norms * length[:, None]
         answer = closest_point(
             anchor, self.gradients, inset - self.offsets, self.on, self.multipliers, box, _NEWTON
         )

@@ -36,6 +36,8 @@ _AGAIN = 1e-3
 _HOPELESS = 1.06
 _FINE = 3e-4
 _GROPE = 60
+# Passes kept back for verifying, and for a step that takes more than one.
+_KEPT = 1.5
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,7 @@ class _Search:
     ) -> None:
         self.network, self.goal, self.box, self.config, self.seed = network, goal, box, config, seed
         self.x = images
-        self.best = Incumbent(images, config.budget)
+        self.best = Incumbent(images, config.budget - _KEPT)
         count, like = len(images), images
         self.gap = like.new_full((count,), torch.nan)
         self.local_gap = like.new_full((count,), torch.nan)
@@ -269,7 +271,8 @@ class _Search:
 
     def _grope(self, rows: Tensor, number: int) -> None:
         """Where gradients led nowhere, as under a saturated softmax: try random directions."""
-        rows = rows[self.best.l2[rows].isinf() & self.best.within_budget[rows]]
+        spent = (self.best.forward + self.best.backward)[rows] / 2
+        rows = rows[self.best.l2[rows].isinf() & (spent + _GROPE <= self.best.budget)]
         if not len(rows):
             return
         best = self.best.take(rows)

@@ -35,8 +35,8 @@ class Incumbent:
 
     @property
     def within_budget(self) -> Bool[Tensor, " b"]:
-        """Rows that have passes left."""
-        return self.forward + self.backward < 2 * self.budget
+        """Rows that have a pass left."""
+        return self.forward + self.backward + 2 <= 2 * self.budget
 
     def take(self, rows: Tensor) -> "Incumbent":
         """The same for `rows` alone, in that order."""

@@ -50,11 +50,14 @@ def closest_point(
     """
     problem = _Dual(anchor, gradients, at_least.double(), box)
     multipliers = (start * on).clamp_min(0)
-    worse_than_none = ~(problem(multipliers)[2] >= 0)
-    multipliers = torch.where(worse_than_none[:, None], 0, multipliers)
     points, residual, bound = problem(multipliers)
+    worse_than_none = ~(bound >= 0)
+    if points.device.type != "cpu" or worse_than_none.any():
+        multipliers = torch.where(worse_than_none[:, None], 0, multipliers)
+        points, residual, bound = problem(multipliers)
     # What a step may be at most where every pixel is at a bound and the Hessian vanishes.
-    damping = _DAMPING * gradients.double().square().sum(2).clamp_min(1e-30)
+    norms = torch.linalg.vector_norm(gradients, dim=2).double()
+    damping = _DAMPING * norms.square().clamp_min(1e-30)
     running = torch.ones_like(bound, dtype=torch.bool)
     for _ in range(steps):
         free = (points > box.lower) & (points < box.upper)

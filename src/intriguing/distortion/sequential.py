@@ -27,7 +27,7 @@ from intriguing.distortion.race import Race
 from intriguing.measures import Box
 
 _INSET = 1e-4
-_NEWTON = 6
+_NEWTON = 3
 _SETTLED = 1e-4
 
 
