@@ -75,8 +75,6 @@ def polish(
         margins = torch.where(yes, met.margins, margins)
         gradients = torch.where(yes[:, :, None], met.gradients, tangent.gradients)
         tangent = Tangent(margins, met.classes, gradients)
-        if z.device.type == "cpu" and not best.within_budget.any():
-            break
     bundle.drop_contradictions(z, margins, _CONTRADICTS * scale)
     closest = bundle.closest(x, torch.zeros_like(rho), box)
     short = (-margins.amin(1)).clamp_min(0) / bundle.norms.amax(1)

@@ -11,8 +11,7 @@ The rounds follow one schedule whatever the budget, so more passes never give a 
 image whose shortest r several rounds have found again is finished early.
 """
 
-import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -23,10 +22,11 @@ from intriguing.distortion.affine import affine_optimum, is_affine, jacobian
 from intriguing.distortion.attacks.noise import noise
 from intriguing.distortion.bundle import polish
 from intriguing.distortion.incumbent import Incumbent
-from intriguing.distortion.lagrangian import Kind, lagrangian_path
+from intriguing.distortion.lagrangian import lagrangian_path
 from intriguing.distortion.problem import Goal, Network
 from intriguing.distortion.race import Race
 from intriguing.distortion.result import Found
+from intriguing.distortion.schedule import SCHEDULE, directions
 from intriguing.distortion.sequential import Walk, sequential
 from intriguing.errors import InputError
 from intriguing.measures import Box
@@ -36,33 +36,10 @@ _AGAIN = 1e-3
 _HOPELESS = 1.06
 _FINE = 3e-4
 _GROPE = 60
+_FRESH = 3
+_GRAIN = 4
 # Passes kept back for verifying, and for a step that takes more than one.
 _KEPT = 1.5
-
-
-@dataclass(frozen=True)
-class _Round:
-    """How a round's path goes: see `lagrangian_path`; `noise` moves its start, in units of D."""
-
-    kind: Kind
-    rate: float
-    end: float
-    steps: int
-    smoothing: float
-    noise: float
-
-
-_SCHEDULE = (
-    _Round("entropy", 5.4, 0.03, 100, 0.7, 0.0),
-    _Round("margin", 5.4, 0.03, 100, 0.7, 0.25),
-    _Round("entropy", 8.0, 0.015, 100, 0.7, 0.25),
-    _Round("ratio", 4.0, 0.015, 200, 0.85, 0.25),
-    _Round("margin", 5.4, 0.03, 100, 0.7, 0.25),
-    _Round("entropy", 1.3, 0.1, 100, 0.7, 0.25),
-    _Round("ratio", 2.7, 0.01, 400, 0.9, 0.0),
-    _Round("margin", 5.4, 0.03, 100, 0.7, 0.25),
-    _Round("entropy", 5.4, 0.03, 100, 0.7, 1.0),
-)
 
 
 @dataclass(frozen=True)
@@ -186,28 +163,14 @@ class _Search:
         config, classes = self.config, logits.shape[1]
         rivals = min(config.rivals, classes - 1)
         if self.goal.targeted:
-            race = self._against_all(self.goal.classes[rows])
-            best = self.best.take(rows)
-            walk = sequential(
-                self.network, race, best, best.images, self.box,
-                steps=config.steps, rivals=rivals, fresh=3,
-            )  # fmt: skip
-            self._note(rows, best, walk)
-            self.smooth[rows] = walk.length.isfinite() & (walk.gap < _SMOOTH)
+            walks = self._walk(rows, self._against_all(self.goal.classes[rows]), self.x[rows])
+            self.smooth[rows] = walks.length.isfinite() & (walks.gap < _SMOOTH)
             return
         self.nearest = self._nearest_classes(rows, logits[rows], rivals)
         for rank in range(min(config.classes, rivals)):
-            left = rows[self.best.within_budget[rows]]
-            if not len(left):
-                return
-            wanted = self.nearest[left, rank]
-            best = self.best.take(left)
-            walk = sequential(
-                self.network, Race(wanted, self.goal.classes[left]), best, best.images, self.box,
-                steps=config.steps, rivals=1, fresh=1,
-            )  # fmt: skip
-            self._note(left, best, walk, wanted)
-            self.smooth[left] |= walk.length.isfinite() & (walk.gap < _SMOOTH)
+            race = Race(self.nearest[rows, rank], self.goal.classes[rows])
+            walks = self._walk(rows, race, self.x[rows])
+            self.smooth[rows] |= walks.length.isfinite() & (walks.gap < _SMOOTH)
 
     def _nearest_classes(
         self, rows: Tensor, logits: Float[Tensor, "rows k"], count: int
@@ -230,7 +193,7 @@ class _Search:
     def _round(self, rows: Tensor, number: int) -> None:
         """A path from near the image, and the polish of what it finds."""
         config, goal, best = self.config, self.goal[rows], self.best.take(rows)
-        plan = _SCHEDULE[number % len(_SCHEDULE)]
+        plan = SCHEDULE[number % len(SCHEDULE)]
         towards = goal
         if not goal.targeted and number in (1, 3):
             rank = (number // 2) % min(config.classes, self.nearest.shape[1])
@@ -240,18 +203,24 @@ class _Search:
         expected = torch.where(expected.isfinite() & (expected > 0), expected, usual)
         start = best.images
         if plan.noise:
-            push = self._noise(rows, number) * (plan.noise * expected)[:, None]
+            push = directions(self.x[rows], self.seed, number)
+            push = push * (plan.noise * expected)[:, None]
             start = self.box.clamp(start + push)
-        point = lagrangian_path(
-            self.network, goal, towards, best, start, expected, self.box,
-            kind=plan.kind, steps=plan.steps, rate=plan.rate, end=plan.end,
-            smoothing=plan.smoothing,
-        )  # fmt: skip
+        point = start.clone()
+        for part, stop in self._with_room(rows, plan.steps, 1):
+            some = best.take(part)
+            point[part] = lagrangian_path(
+                self.network, goal[part], towards[part], some, start[part], expected[part],
+                self.box, kind=plan.kind, steps=plan.steps, stop=stop, rate=plan.rate,
+                end=plan.end, smoothing=plan.smoothing,
+            )  # fmt: skip
+            best.put(part, some)
         if goal.targeted:
             race = self._against_all(goal.classes)
         else:
             with torch.no_grad():
                 logits = self.network.logits(point)
+            best.offer(point, goal.secure_margin(logits))
             wanted = logits.scatter(1, goal.classes[:, None], -torch.inf).argmax(1)
             race = Race(wanted, goal.classes)
         self.best.put(rows, best)
@@ -260,14 +229,27 @@ class _Search:
         stepwise = promising & (self.stepwise[rows] | (number == 0))
         bundled = promising & (~self.stepwise[rows] | (number == 0))
         lengths = []
-        for chosen, way in ((stepwise, self._again), (bundled, self._polish)):
+        for chosen, way in ((stepwise, self._walk), (bundled, self._polish)):
             few = chosen.nonzero()[:, 0]
             length = torch.full_like(expected, torch.inf)
             if len(few):
-                length[few] = way(rows[few], race[few], point[few])
+                walk = way(rows[few], race[few], point[few])
+                length[few] = walk.length
+                if chosen is stepwise:
+                    self.smooth[rows[few]] &= walk.gap < _SMOOTH
             lengths.append(length)
         if number == 0:
             self.stepwise[rows] = lengths[0] <= lengths[1] * (1 + _AGAIN / 10)
+
+    def _with_room(self, rows: Tensor, steps: int, cost: float) -> Iterator[tuple[Tensor, int]]:
+        """Places in `rows`, and how many of so many steps of that cost their budget allows."""
+        best = self.best
+        left = best.budget - (best.forward + best.backward)[rows] / 2
+        room = (left / cost).floor().clamp(0, steps).long()
+        room = torch.where(room < steps, room // _GRAIN * _GRAIN, room)
+        for number in sorted(set(room.tolist())):
+            if number:
+                yield (room == number).nonzero()[:, 0], number
 
     def _grope(self, rows: Tensor, number: int) -> None:
         """Where gradients led nowhere, as under a saturated softmax: try random directions."""
@@ -282,42 +264,49 @@ class _Search:
         best.offer(met.points, margin, forward=met.forward)
         self.best.put(rows, best)
 
-    def _again(self, rows: Tensor, race: Race, point: Tensor) -> Tensor:
-        """Sequential steps from `point`; the shortest length each row came to."""
-        best, config = self.best.take(rows), self.config
-        classes = self.per_class.shape[1]
+    def _walk(self, rows: Tensor, race: Race, start: Tensor) -> Walk:
+        """Sequential steps from `start`."""
+        config, classes = self.config, self.per_class.shape[1]
         rivals = min(config.rivals, classes - 1) if self.goal.targeted else 1
-        walk = sequential(
-            self.network, race, best, point, self.box, steps=config.steps, rivals=rivals, fresh=3
-        )
-        self.smooth[rows] &= walk.gap < _SMOOTH
-        self._note(rows, best, walk, None if self.goal.targeted else race.wanted)
-        return walk.length
-
-    def _polish(self, rows: Tensor, race: Race, point: Tensor) -> Tensor:
-        """A bundle's steps from `point`, and finer ones where they pay; the same."""
-        best, config = self.best.take(rows), self.config
-        walk = polish(
-            self.network, race, best, point, self.box, steps=config.polish, cuts=config.cuts
-        )
-        wanted = None if self.goal.targeted else race.wanted
-        better = (best.l2 < self.best.l2[rows] * (1 - _AGAIN)) & best.within_budget
-        self._note(rows, best, walk, wanted)
-        length = walk.length
-        few = (better & (walk.gap > _FINE)).nonzero()[:, 0]
-        if len(few):
-            again = best.take(few)
-            walk = polish(
-                self.network, race[few], again, again.points, self.box,
-                steps=2 * config.polish, cuts=config.cuts + config.cuts // 2,
+        fresh = min(_FRESH, rivals)
+        whole = Walk.nowhere(start)
+        for part, steps in self._with_room(rows, config.steps, (1 + fresh) / 2):
+            best = self.best.take(rows[part])
+            walk = sequential(
+                self.network, race[part], best, start[part], self.box,
+                steps=steps, rivals=rivals, fresh=fresh,
             )  # fmt: skip
-            self._note(rows[few], again, walk, None if wanted is None else wanted[few])
-            length[few] = torch.minimum(length[few], walk.length)
-        return length
+            self._note(rows[part], best, walk, race[part])
+            whole.put(part, walk)
+        return whole
 
-    def _note(
-        self, rows: Tensor, best: Incumbent, walk: Walk, wanted: Tensor | None = None
-    ) -> None:
+    def _polish(self, rows: Tensor, race: Race, start: Tensor) -> Walk:
+        """A bundle's steps from `start`, and finer ones where they pay."""
+        config = self.config
+        before = self.best.l2[rows]
+        whole = Walk.nowhere(start)
+        for part, steps in self._with_room(rows, config.polish, 1):
+            best = self.best.take(rows[part])
+            walk = polish(
+                self.network, race[part], best, start[part], self.box,
+                steps=steps, cuts=config.cuts,
+            )  # fmt: skip
+            self._note(rows[part], best, walk, race[part])
+            whole.put(part, walk)
+        better = (self.best.l2[rows] < before * (1 - _AGAIN)) & (whole.gap > _FINE)
+        few = better.nonzero()[:, 0]
+        for among, steps in self._with_room(rows[few], 2 * config.polish, 1):
+            part = few[among]
+            best = self.best.take(rows[part])
+            walk = polish(
+                self.network, race[part], best, best.points, self.box,
+                steps=steps, cuts=config.cuts + config.cuts // 2,
+            )  # fmt: skip
+            self._note(rows[part], best, walk, race[part])
+            whole.put(part, walk)
+        return whole
+
+    def _note(self, rows: Tensor, best: Incumbent, walk: Walk, race: Race) -> None:
         """Write down what a search of `rows` has come to."""
         before, now = self.best.l2[rows], best.l2
         improved = now < before
@@ -329,20 +318,10 @@ class _Search:
         close = walk.length.isfinite() & (walk.length <= now * (1 + _AGAIN))
         self.again[rows] = torch.where(fresh, 0, self.again[rows]) + close.long()
         self.best.put(rows, best)
-        if wanted is not None:
+        if not self.goal.targeted:
+            wanted = race.wanted
             known = self.per_class[rows, wanted].nan_to_num(nan=torch.inf)
             self.per_class[rows, wanted] = torch.minimum(known, walk.length)
 
     def _against_all(self, wanted: Tensor) -> Race:
         return Race(wanted, torch.full_like(wanted, -1))
-
-    def _noise(self, rows: Tensor, number: int) -> Tensor:
-        """A direction of length 1 about, drawn from the seed, the round and the image alone."""
-        generator = torch.Generator()
-        draws = []
-        for image in self.x[rows].cpu():
-            key = zlib.crc32(image.numpy().tobytes())
-            generator.manual_seed((self.seed * 1_000_003 + number) * 2**32 + key)
-            draws.append(torch.randn(len(image), generator=generator, dtype=image.dtype))
-        direction: Tensor = torch.stack(draws).to(self.x.device) / self.x.shape[1] ** 0.5
-        return direction

@@ -41,11 +41,12 @@ def lagrangian_path(
     *,
     kind: Kind,
     steps: int,
+    stop: int,
     rate: float,
     end: float,
     smoothing: float,
 ) -> Float[Tensor, "b n"]:
-    """Walk `steps` steps of one pass each; the shortest adversarial point, or where it ended.
+    """Walk `stop` of `steps` steps of one pass each; the shortest adversarial point, or the last.
 
     `expected` is the distance D; `rate` is the first step in units of D and `end` the last one as a
     share of it; `smoothing` is how much of the past each running mean keeps. `goal` says what is
@@ -58,7 +59,7 @@ def lagrangian_path(
     previous = torch.full_like(expected, torch.inf)
     since = torch.full_like(expected, torch.inf)
     found, length = z, torch.full_like(expected, torch.inf)
-    for step in range(steps):
+    for step in range(min(stop, steps)):
         margin, y, slope = _constraint(network, goal, towards, z, kind)
         best.offer(z, margin, backward=1)
         away = z - x
@@ -82,8 +83,6 @@ def lagrangian_path(
         share = ((step - since).clamp_min(0) / (steps - since.clamp_max(steps - 1))).clamp(0, 1)
         z = torch.addcmul(z, per_pixel * end ** share[:, None], momentum, value=-1)
         z = box.clamp(z)
-        if z.device.type == "cpu" and not best.within_budget.any():
-            break
     return torch.where(length.isfinite()[:, None], found, z)
 
 

@@ -43,6 +43,18 @@ class Walk:
     length: Float[Tensor, " b"]
     gap: Float[Tensor, " b"]
 
+    @classmethod
+    def nowhere(cls, start: Float[Tensor, "b n"]) -> "Walk":
+        """Rows that have not walked yet."""
+        nothing = torch.full_like(start[:, 0], torch.inf)
+        return cls(start.clone(), nothing, nothing.clone())
+
+    def put(self, rows: Tensor, part: "Walk") -> None:
+        """Write down how far `rows` have come."""
+        self.points[rows] = part.points
+        self.length[rows] = torch.minimum(self.length[rows], part.length)
+        self.gap[rows] = part.gap
+
 
 def sequential(
     network: Network,
@@ -104,7 +116,7 @@ def sequential(
         )
         z = torch.where(yes, trial, z)
         margins = torch.where(yes, tangent.margins, margins)
-        if z.device.type == "cpu" and not ((residual > _SETTLED) & best.within_budget).any():
+        if z.device.type == "cpu" and not (residual > _SETTLED).any():
             break
     values, here = margins.gather(1, classes), torch.linalg.vecdot(gradients, z[:, None])
     on = values.isfinite() & (gradients != 0).any(2)
