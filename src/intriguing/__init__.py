@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from intriguing.data.dataset import ImageSet
     from intriguing.data.named import DataPair, load_data
+    from intriguing.distortion.closest import ClosestConfig
     from intriguing.distortion.lbfgsb import DescentConfig, minimize_in_box
     from intriguing.distortion.minimum import minimum_distortion
     from intriguing.distortion.noise import gaussian_noise
@@ -29,6 +30,7 @@ __version__ = "0.1.0"
 
 _HOME = {
     "Box": "measures",
+    "ClosestConfig": "distortion.closest",
     "DataPair": "data.named",
     "DescentConfig": "distortion.lbfgsb",
     "Distortions": "distortion.result",
@@ -56,6 +58,7 @@ _HOME = {
 
 __all__ = [
     "Box",
+    "ClosestConfig",
     "DataPair",
     "DescentConfig",
     "Distortions",

@@ -34,6 +34,7 @@ AFFINE = {
     "convolutions, pooling, norm": CONVOLUTIONS,
     "normalised": Normalized(nn.Sequential(nn.Flatten(), nn.Linear(4, 3)), [0.5], [0.2]),
     "matrix product": Formula(lambda x, w: (x - 0.5) @ w / 2 + 1),
+    "joined": Formula(lambda x, w: torch.cat((x @ w, torch.full_like(x, -1)), 1)),
     "weights of weights": Formula(lambda x, w: x @ (w * w).relu()),
 }
 NOT_AFFINE = {
@@ -64,17 +65,18 @@ def test_a_hook_may_do_anything():
     assert not is_affine(model)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, DOUBLE])
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_two_classes_give_the_distance_to_the_hyperplane(seed):
-    generator = torch.Generator().manual_seed(seed)
-    weight, bias = torch.randn(2, 50, generator=generator), torch.randn(2, generator=generator)
-    x = torch.rand(200, 50, generator=generator)
+def test_two_classes_give_the_distance_to_the_hyperplane(seed, dtype):
+    draw = {"generator": torch.Generator().manual_seed(seed), "dtype": dtype}
+    weight, bias = torch.randn(2, 50, **draw), torch.randn(2, **draw)
+    x = torch.rand(200, 50, **draw)
     model = linear(weight, bias)
     labels = model(x).argmax(1)
     answer = minimum_distortion(model, x, labels, "untargeted", box=(-50, 50))
     ratio = answer.l2.double() / hyperplane_distance(weight.double(), bias.double(), x.double())
     far = hyperplane_distance(weight, bias, x) > 0.1  # nearer, float32 rounding is more
-    assert answer.success.all()
+    assert (answer.status == int(Status.OPTIMAL)).all()
     assert ratio.min() > 1 - 1e-6
     assert ratio[far].max() < 1 + 1e-5
 
