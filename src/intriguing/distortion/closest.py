@@ -128,6 +128,7 @@ class _Search:
             rows = self._prove(rows, matrix)
         if len(rows):
             self._step(rows, logits)
+            self.stepwise = self.best.l2.isfinite()  # else their steps lead nowhere
         for number in range(self.config.budget):
             rows = rows[self.best.within_budget[rows] & self._open(rows)]
             if not len(rows):
@@ -226,7 +227,7 @@ class _Search:
         self.best.put(rows, best)
         promising = (point - best.images).norm(dim=1) < _HOPELESS * best.l2
         promising |= best.l2.isinf()
-        stepwise = promising & (self.stepwise[rows] | (number == 0))
+        stepwise = promising & self.stepwise[rows]
         bundled = promising & (~self.stepwise[rows] | (number == 0))
         lengths = []
         for chosen, way in ((stepwise, self._walk), (bundled, self._polish)):
@@ -239,7 +240,7 @@ class _Search:
                     self.smooth[rows[few]] &= walk.gap < _SMOOTH
             lengths.append(length)
         if number == 0:
-            self.stepwise[rows] = lengths[0] <= lengths[1] * (1 + _AGAIN / 10)
+            self.stepwise[rows] &= lengths[0] <= lengths[1] * (1 + _AGAIN / 10)
 
     def _with_room(self, rows: Tensor, steps: int, cost: float) -> Iterator[tuple[Tensor, int]]:
         """Places in `rows`, and how many of so many steps of that cost their budget allows."""
