@@ -30,6 +30,7 @@ _NEWTON = 40
 _INSETS = ((0.3, 0.0), (0.5, 0.0), (1.0, 1e-12), (1.0, 1e-9), (2.0, 1e-7), (8.0, 1e-6), (8.0, 1e-4))
 _ASKED = 0.25
 _EXACT = 1e-5
+_CLOSE = 1e-4
 
 _LAYERS = (
     nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d,
@@ -139,7 +140,13 @@ def affine_optimum(
     bound = program.beat_all(goal.classes) if goal.targeted else program.beat_one(goal.classes)
     length = best.l2.double()
     farthest = torch.maximum(program.x - box.lower, box.upper - program.x).norm(dim=1)
+    # Two things must agree: the program with insets that was solved, and the bound without them.
+    steepness = torch.linalg.vector_norm(
+        program.jacobian[goal.classes][:, None] - program.jacobian, dim=2
+    ).scatter(1, goal.classes[:, None], torch.inf)
+    rounded = 16 * program.safety / steepness.amin(1).clamp_min(1e-300)
     optimal = length.isfinite() & (length <= program.attainable * (1 + _EXACT))
+    optimal &= length - bound <= _CLOSE * length + rounded
     return Proof(bound.to(best.l2.dtype), optimal, bound > farthest * (1 + _EXACT))
 
 
