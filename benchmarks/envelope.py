@@ -175,8 +175,9 @@ def main() -> None:
     print(f"{platform.platform()}, {args.threads} threads, torch {torch.__version__}")
     cases = load_cases(args.cases, args.images)
     results = {case.name: compare(case, args.method, args.budget) for case in cases}
-    draw(results)
-    print(f"\n{FIGURE} drawn")
+    if args.cases == CASES and args.method == "closest":
+        draw(results)
+        print(f"\n{FIGURE} drawn")
 
 
 if __name__ == "__main__":
