@@ -81,7 +81,8 @@ def lagrangian_path(
         square = smoothing * square + (1 - smoothing) * gradient.square()
         momentum = smoothing * momentum + gradient / (square.sqrt() + 1e-8)
         share = ((step - since).clamp_min(0) / (steps - since.clamp_max(steps - 1))).clamp(0, 1)
-        z = torch.addcmul(z, per_pixel * end ** share[:, None], momentum, value=-1)
+        rate_now = per_pixel * (end ** share.double()).to(z.dtype)[:, None]
+        z = torch.addcmul(z, rate_now, momentum, value=-1)
         z = box.clamp(z)
     return torch.where(length.isfinite()[:, None], found, z)
 
@@ -105,7 +106,10 @@ def _constraint(
         y = -margin / spread.clamp_min(1e-8)
         if kind == "entropy":
             sign = 1 if towards.targeted else -1
-            surface = sign * functional.cross_entropy(logits, towards.classes, reduction="none")
+            # In float64, since exp of the last few of many float32 values rounds otherwise.
+            surface = sign * functional.cross_entropy(
+                logits.double(), towards.classes, reduction="none"
+            )
         else:
             surface = -margin if kind == "margin" else y
         (slope,) = torch.autograd.grad(surface.sum(), z)
