@@ -10,12 +10,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from intriguing.errors import InputError
+from intriguing.results.columns import IMAGES
 from intriguing.results.schema import (
-    IMAGES,
     Cell,
     CurvePoint,
     DataRecord,
     ImageRow,
+    LayerRow,
     LossRow,
     ModelRecord,
     RunRecord,
@@ -25,14 +26,18 @@ from intriguing.results.store import (
     image_columns,
     list_tensors,
     read_cells,
+    read_certificates,
     read_curves,
     read_images,
+    read_layers,
     read_losses,
     read_run,
     read_tensors,
     write_cells,
+    write_certificates,
     write_curves,
     write_images,
+    write_layers,
     write_losses,
     write_run,
     write_tensors,
@@ -65,7 +70,7 @@ def test_a_record_is_read_back_as_it_was_written(tmp_path: Path) -> None:
     write_run(tmp_path, RECORD)
     assert read_run(tmp_path) == RECORD
     content = json.loads((tmp_path / "run.json").read_text(encoding="utf-8"))
-    assert content["schema_version"] == 2
+    assert content["schema_version"] == 3
     assert content["models"][0]["train_error"] == 0.067
 
 
@@ -107,8 +112,8 @@ def test_tensors_keep_values_and_words(tmp_path: Path) -> None:
 
 
 def test_another_schema_version_is_refused_with_the_way_out(tmp_path: Path) -> None:
-    write_run(tmp_path, replace(RECORD, schema_version=3))
-    with pytest.raises(InputError, match=r"schema version 3; .* reads 1 and 2; use another --out"):
+    write_run(tmp_path, replace(RECORD, schema_version=9))
+    with pytest.raises(InputError, match=r"schema version 9; .* reads 1 to 3; use another --out"):
         read_run(tmp_path)
 
 
@@ -148,6 +153,38 @@ def test_curves_and_losses_are_read_back_with_what_is_infinite(tmp_path: Path) -
     assert read_curves(tmp_path) == points
     assert read_losses(tmp_path) == losses
     assert read_curves(tmp_path / "none") == read_losses(tmp_path / "none") == []
+
+
+def test_layers_are_read_back_with_what_is_unknown(tmp_path: Path) -> None:
+    layers = [
+        LayerRow("net", 0, 0, "conv1", "convolution", "3×11×11×96", "4", 2.75, 2.6, "grid", True),
+        LayerRow("net", 0, 1, "act", "other", "", "–", math.inf, 1.0, "", False, "unknown: erf"),
+    ]
+    write_layers(tmp_path, layers)
+    assert read_layers(tmp_path) == layers
+    assert read_layers(tmp_path / "none") == []
+
+
+def test_certificates_are_read_back_by_column(tmp_path: Path) -> None:
+    columns = {
+        "network": "net", "seed": 0, "image_id": ["a", "b", "c"], "label": [1, 2, 3],
+        "predicted": [1, 2, 0], "margin": [4.0, 2.0, -1.0], "against": [7, 7, 0],
+        "certified": [0.5, 0.25, 0.0], "found": [0.6, math.inf, 0.0],
+        "status": ["FOUND", "NOT_FOUND", "ALREADY"], "pixels": 784,
+    }  # fmt: skip
+    write_certificates(tmp_path, columns)
+    read = read_certificates(tmp_path)
+    assert {name: column.tolist() for name, column in read.items()} == {
+        name: column if isinstance(column, list) else [column] * 3
+        for name, column in columns.items()
+    }
+    assert len(read_certificates(tmp_path / "none")["found"]) == 0
+
+
+def test_a_folder_of_version_2_is_still_read(tmp_path: Path) -> None:
+    write_run(tmp_path, replace(RECORD, schema_version=2))
+    assert read_run(tmp_path).schema_version == 2
+    assert read_layers(tmp_path) == []
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"schema_version": 1}', "\x00"])

@@ -12,6 +12,10 @@ def number(value: float, unit: Unit) -> str:
     ('7.4 %', '100 %', '0.0616', '1,284')
     >>> number(0.00312, "l2 more"), number(-0.41, "% more"), number(3.1e-7, "gap")
     ('+0.0031', '−0.41 %', '3.1e−7')
+    >>> number(2.75, "norm"), number(2.528e7, "norm"), number(math.inf, "norm")
+    ('2.750', '2.53e7', '∞')
+    >>> number(0.87, "ratio"), number(1460.2, "ratio"), number(0, "images")
+    ('0.870', '1,460', '0')
     """
     return _plain(value, unit) + (" %" if unit in ("%", "% more") else "")
 
@@ -53,10 +57,21 @@ def _plain(value: float, unit: Unit) -> str:
     elif unit == "gap":
         mantissa, _, exponent = f"{value:.1e}".partition("e")
         shown = f"{mantissa}e{int(exponent)}" if value else "0"
+    elif unit in ("norm", "ratio"):
+        shown = _significant(value, 4 if unit == "norm" else 3)
+    elif unit == "images":
+        shown = f"{value:,.0f}"
     else:
         decimals = {"%": _digits(value), "% more": 2}.get(unit, 4)
         shown = f"{value:{'+' if 'more' in unit else ''}.{decimals}f}"
     return shown.replace("-", "−")
+
+
+def _significant(value: float, digits: int) -> str:
+    if value >= 1e6 or 0 < value < 1e-3:
+        mantissa, _, exponent = f"{value:.2e}".partition("e")
+        return f"{mantissa}e{int(exponent)}"
+    return f"{value:,.0f}" if value >= 1000 else f"{value:#.{digits}g}".rstrip(".")
 
 
 def _digits(percent: float) -> int:

@@ -1,18 +1,21 @@
-"""What a results folder holds, version 2: one run record, table cells, one row an image, curves.
+"""What a results folder holds, version 3: a run record, table cells, and rows of one thing each.
 
-Version 1, which is still read, had one method, "paper", and no gaps, curves or losses.
+Still read: version 2, which had no layers and no certificates, and version 1, which besides had
+one method, "paper", and no gaps, curves or losses.
 """
 
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-import pyarrow as pa
+SCHEMA_VERSION = 3
+READABLE = (1, 2, 3)
 
-SCHEMA_VERSION = 2
-READABLE = (1, 2)
-
-Kind: TypeAlias = Literal["reproduce", "attack", "transfer", "train", "compare"]
-Unit: TypeAlias = Literal["%", "distortion", "l2", "passes", "ms", "gap", "l2 more", "% more"]
+Kind: TypeAlias = Literal[
+    "reproduce", "attack", "transfer", "train", "compare", "spectrum", "certify"
+]
+Unit: TypeAlias = Literal[
+    "%", "distortion", "l2", "passes", "ms", "gap", "l2 more", "% more", "norm", "ratio", "images"
+]
 RunStatus: TypeAlias = Literal["running", "complete"]
 
 
@@ -90,7 +93,8 @@ class Cell:
         row, column: Display names as in the paper, "FC10(1e-4)".
         row_order, column_order: Place in the table, from 0.
         unit: "%" (ours is in percent), "distortion" (sqrt(mean r²)), "l2" (‖r‖₂), "passes" and "ms"
-            (of an image), "gap" (a share); "l2 more" and "% more" are differences with a sign.
+            (of an image), "gap" (a share); "l2 more" and "% more" are differences with a sign;
+            "norm" (how much longer a change can become, may be infinite), "ratio", "images".
         ours, low, high: The value of the first seed with its 95 % interval: Wilson's for a share,
             Student's for a mean, order statistics for a median; None where there is none.
         count, total: Misclassified of all images; or images that the value is about of all.
@@ -182,73 +186,58 @@ class LossRow:
     shorter_l2: float
 
 
-_TEXT = pa.dictionary(pa.int32(), pa.string())
+@dataclass(frozen=True)
+class LayerRow:
+    """How far one layer can carry a small change, in L2; one row of rows/layers.parquet.
 
-CELLS = pa.schema(
-    [
-        pa.field("table", pa.string(), nullable=False),
-        pa.field("row", pa.string(), nullable=False),
-        pa.field("column", pa.string(), nullable=False),
-        pa.field("row_order", pa.int32(), nullable=False),
-        pa.field("column_order", pa.int32(), nullable=False),
-        pa.field("unit", pa.string(), nullable=False),
-        pa.field("ours", pa.float64(), nullable=False),
-        pa.field("low", pa.float64()),
-        pa.field("high", pa.float64()),
-        pa.field("count", pa.int64(), nullable=False),
-        pa.field("total", pa.int64(), nullable=False),
-        pa.field("paper", pa.float64()),
-        pa.field("seeds", pa.int32(), nullable=False),
-        pa.field("seed_low", pa.float64()),
-        pa.field("seed_high", pa.float64()),
-    ]
-)
+    Attributes:
+        order: Place in the network, from 0.
+        kind: As the spectral analysis names it ("convolution", "linear", …); "network" for the
+            bound of the whole, "product" for what multiplying the layers' bounds would give.
+        size, stride: As Table 5 prints them.
+        upper: Upper bound of the operator norm or Lipschitz constant; infinite where none is known.
+        lower: What gradients at images reach; NaN where it was not measured.
+        formula: How the upper bound came about.
+        guaranteed: Whether it is proved.
+        note: What a reader needs besides: why it is infinite, and what can be done.
+    """
 
-IMAGES = pa.schema(
-    [
-        pa.field("network", _TEXT, nullable=False),
-        pa.field("seed", pa.int32(), nullable=False),
-        pa.field("method", _TEXT, nullable=False),
-        pa.field("image_id", pa.string(), nullable=False),
-        pa.field("label", pa.int32(), nullable=False),
-        pa.field("target", pa.int32(), nullable=False),
-        pa.field("success", pa.bool_(), nullable=False),
-        pa.field("status", _TEXT, nullable=False),
-        pa.field("distortion", pa.float32(), nullable=False),
-        pa.field("l2", pa.float32(), nullable=False),
-        pa.field("c", pa.float32(), nullable=False),
-        pa.field("gap", pa.float32(), nullable=False),
-        pa.field("local_gap", pa.float32(), nullable=False),
-        pa.field("forward_passes", pa.int32(), nullable=False),
-        pa.field("backward_passes", pa.int32(), nullable=False),
-    ]
-)
+    network: str
+    seed: int
+    order: int
+    name: str
+    kind: str
+    size: str
+    stride: str
+    upper: float
+    lower: float
+    formula: str
+    guaranteed: bool
+    note: str = ""
 
-ADDED: dict[str, Any] = {"method": "paper", "gap": float("nan"), "local_gap": float("nan")}
-"""What the columns of `IMAGES` that version 1 lacks would hold there."""
 
-CURVES = pa.schema(
-    [
-        pa.field("method", pa.string(), nullable=False),
-        *(
-            pa.field(name, pa.int64(), nullable=False)
-            for name in ("passes", "found", "within", "images")
-        ),
-        *(
-            pa.field(name, pa.float64(), nullable=False)
-            for name in ("median", "median_low", "median_high", "mean", "excess")
-        ),
-    ]
-)
+@dataclass(frozen=True)
+class CertificateRow:
+    """What is certified of one image and what was found; one row of rows/certificates.parquet.
 
-LOSSES = pa.schema(
-    [
-        pa.field("method", pa.string(), nullable=False),
-        pa.field("image_id", pa.string(), nullable=False),
-        pa.field("label", pa.int32(), nullable=False),
-        pa.field("target", pa.int32(), nullable=False),
-        pa.field("l2", pa.float32(), nullable=False),
-        pa.field("shorter", pa.string(), nullable=False),
-        pa.field("shorter_l2", pa.float32(), nullable=False),
-    ]
-)
+    Attributes:
+        margin: Logit of the label less the greatest other; negative where misclassified.
+        against: The class that attains the certified radius.
+        certified: No adversarial image is closer, in L2; 0 where misclassified.
+        found: L2 of the closest adversarial image found; infinite where none was, NaN where none
+            was looked for.
+        status: Of the search, as in `ImageRow`; NOT_SEARCHED without one.
+        pixels: Numbers in the image: the paper's distortion is L2 / sqrt(pixels).
+    """
+
+    network: str
+    seed: int
+    image_id: str
+    label: int
+    predicted: int
+    margin: float
+    against: int
+    certified: float
+    found: float
+    status: str
+    pixels: int

@@ -18,17 +18,22 @@ from safetensors.numpy import save
 
 from intriguing.errors import InputError
 from intriguing.files import whole_file, write_whole
-from intriguing.results.schema import (
+from intriguing.results.columns import (
     ADDED,
     CELLS,
+    CERTIFICATES,
     CURVES,
     IMAGES,
+    LAYERS,
     LOSSES,
+)
+from intriguing.results.schema import (
     READABLE,
     Cell,
     CurvePoint,
     DataRecord,
     ImageRow,
+    LayerRow,
     LossRow,
     ModelRecord,
     RunRecord,
@@ -63,7 +68,7 @@ def read_run(folder: Path) -> RunRecord:
             f"{path} cannot be read as a run record ({error!r}); use another --out"
         ) from error
     if version not in READABLE:
-        readable = " and ".join(map(str, READABLE))
+        readable = " to ".join((str(READABLE[0]), str(READABLE[-1])))
         writer = content.get("versions", {}).get("intriguing", "not recorded")
         raise InputError(
             f"{folder} is a results folder of schema version {version}; this version of intriguing "
@@ -110,6 +115,31 @@ def read_losses(folder: Path) -> list[LossRow]:
     return [LossRow(**row) for row in table.to_pylist()]
 
 
+def write_layers(folder: Path, layers: Sequence[LayerRow]) -> None:
+    """Write rows/layers.parquet."""
+    _write_rows(folder / "rows" / "layers.parquet", layers, LAYERS)
+
+
+def read_layers(folder: Path) -> list[LayerRow]:
+    """Read rows/layers.parquet, as it was written; empty when there is none."""
+    table = _read_rows(folder / "rows" / "layers.parquet", LAYERS)
+    return [LayerRow(**row) for row in table.to_pylist()]
+
+
+def write_certificates(folder: Path, columns: Mapping[str, Any]) -> None:
+    """Write rows/certificates.parquet; `columns` has every field of `CertificateRow`.
+
+    A column is an array, a list, or one value for all rows.
+    """
+    with whole_file(folder / "rows" / "certificates.parquet") as temporary:
+        pq.write_table(_columns(columns, CERTIFICATES), temporary)
+
+
+def read_certificates(folder: Path) -> dict[str, np.ndarray]:
+    """Read rows/certificates.parquet as one array a column; empty without one."""
+    return _arrays(_read_rows(folder / "rows" / "certificates.parquet", CERTIFICATES))
+
+
 def write_images(folder: Path, parts: Iterable[Mapping[str, Any]]) -> int:
     """Write rows/images.parquet from parts of columns, one part in memory at a time.
 
@@ -127,7 +157,7 @@ def write_images(folder: Path, parts: Iterable[Mapping[str, Any]]) -> int:
         pq.ParquetWriter(temporary, IMAGES) as writer,
     ):
         for part in parts:
-            table = _columns(part)
+            table = _columns(part, IMAGES)
             rows += len(table)
             writer.write_table(table)
     return rows
@@ -138,14 +168,7 @@ def read_images(folder: Path, columns: Sequence[str] | None = None) -> dict[str,
 
     What a folder of an older schema version lacks is filled with what it would hold.
     """
-    table = _read_rows(folder / "rows" / "images.parquet", IMAGES, columns)
-    return {
-        name: np.asarray(table.column(name).to_pylist(), dtype=object)
-        if pa.types.is_dictionary(table.schema.field(name).type)
-        or pa.types.is_string(table.schema.field(name).type)
-        else table.column(name).to_numpy()
-        for name in table.column_names
-    }
+    return _arrays(_read_rows(folder / "rows" / "images.parquet", IMAGES, columns))
 
 
 def image_columns(rows: Iterable[ImageRow]) -> dict[str, list[Any]]:
@@ -190,14 +213,24 @@ def _record(content: dict[str, Any]) -> RunRecord:
     return RunRecord(**(content | lists))
 
 
-def _columns(part: Mapping[str, Any]) -> pa.Table:
+def _columns(part: Mapping[str, Any], schema: pa.Schema) -> pa.Table:
     rows = max(np.size(column) for column in part.values())
     arrays = []
-    for field in IMAGES:
+    for field in schema:
         column = part[field.name]
         whole = [column] * rows if isinstance(column, str) or np.ndim(column) == 0 else column
         arrays.append(pa.array(whole, type=field.type))
-    return pa.Table.from_arrays(arrays, schema=IMAGES)
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def _arrays(table: pa.Table) -> dict[str, np.ndarray]:
+    return {
+        name: np.asarray(table.column(name).to_pylist(), dtype=object)
+        if pa.types.is_dictionary(table.schema.field(name).type)
+        or pa.types.is_string(table.schema.field(name).type)
+        else table.column(name).to_numpy()
+        for name in table.column_names
+    }
 
 
 def _write_rows(path: Path, rows: Sequence[Any], schema: pa.Schema) -> None:
