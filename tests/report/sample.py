@@ -14,7 +14,7 @@ from intriguing.results.store import (
     write_run,
     write_tensors,
 )
-from tests.report import compared
+from tests.report import bounded, compared
 
 NETWORKS = ("FC10(1e-4)", "FC10(1e-2)", "FC10(1)", "FC100-100-10", "FC200-200-10", "AE400-10")
 DISTORTIONS = (0.062, 0.1, 0.14, 0.058, 0.065, 0.086)
@@ -47,10 +47,15 @@ def write_sample(folder: Path, kind: str = "reproduce", images: np.ndarray | Non
     generator = np.random.default_rng(0)
     pictures = generator.random((50, 28, 28)) if images is None else images
     cells = {"reproduce": _paper_cells, "attack": _attack_cells, "transfer": _transfer_cells,
-             "train": _train_cells, "compare": compared.cells}[kind](generator)  # fmt: skip
+             "train": _train_cells, "compare": compared.cells, "spectrum": lambda generator: [],
+             "certify": bounded.certify_cells}[kind](generator)  # fmt: skip
     write_cells(folder, cells)
     if kind == "compare":
         compared.write_rows(folder)
+    elif kind == "spectrum":
+        bounded.write_spectrum(folder)
+    elif kind == "certify":
+        bounded.write_certified(folder)
     elif kind != "train":
         networks = NETWORKS if kind == "reproduce" else NETWORKS[3:4]
         write_images(folder, (_image_columns(n, generator) for n in networks))
@@ -199,7 +204,7 @@ def _run(kind: str, cells: list[Cell]) -> RunRecord:
             for i, n in enumerate(names)
         ),
         stages=(Stage("train", 61.0, 40_000, 40_000), Stage("attack", 183.2, 2_400_000, 2_300_000)),
-        tables=tuple(sorted({c.table for c in cells})),
+        tables=("layers",) if kind == "spectrum" else tuple(sorted({c.table for c in cells})),
         figures=("figure7", "filters"),
         notes=("Weight decay is λ Σ w², undivided: it lands nearest the paper.",
                "A note with <b>markup</b> & an ampersand, shown as it stands."),

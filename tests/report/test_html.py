@@ -11,7 +11,7 @@ from intriguing.report.numbers import number, paper_number
 from intriguing.results.store import read_cells, read_run, write_run
 from tests.report.sample import write_sample
 
-KINDS = ("reproduce", "attack", "transfer", "train", "compare")
+KINDS = ("reproduce", "attack", "transfer", "train", "compare", "spectrum", "certify")
 VOID = {"meta", "link", "br", "img", "hr", "input"}
 
 
@@ -96,7 +96,7 @@ def test_the_page_names_command_data_models_and_sources(drawn):
     for digest in (run.data[0].sha256, *(model.sha256 for model in run.models)):
         assert digest in text
     assert "&lt;b&gt;markup&lt;/b&gt; &amp; an ampersand" in text
-    assert "rows/cells.parquet" in text
+    assert f"rows/{'layers' if run.kind == 'spectrum' else 'cells'}.parquet" in text
 
 
 def test_tables_and_figures_are_also_files(drawn):

@@ -7,24 +7,28 @@ examples:
 """
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from rich.console import Console
 from tyro.conf import Positional, arg
+
+if TYPE_CHECKING:
+    from intriguing.report.takeaway import Findings
 
 
 def report(
     folder: Annotated[
         Positional[Path],
-        arg(metavar="DIR", help="The --out folder of a reproduce, attack, transfer or train."),
+        arg(metavar="DIR", help="The --out folder of any verb that computes."),
     ],
 ) -> None:
     """Draw DIR/report/ from DIR alone."""
     finish(folder)
 
 
-def finish(folder: Path, console: Console | None = None) -> None:
-    """Draw the report, print its tables, and say where everything is."""
+def finish(folder: Path, console: Console | None = None, *, all_layers: bool = False) -> "Findings":
+    """Draw the report, print its tables, say where everything is; returns what there is to say."""
+    from intriguing.report import layers
     from intriguing.report.contents import read_contents
     from intriguing.report.findings import findings
     from intriguing.report.html import draw_report
@@ -36,7 +40,13 @@ def finish(folder: Path, console: Console | None = None) -> None:
     for table in contents.tables.values():
         for part in to_terminal(table, console.width):
             console.print(part)
-    for sentence in findings(contents).sentences:
+    if contents.layers:
+        console.print(layers.to_terminal(contents.layers, all_layers))
+    said = findings(contents)
+    for alarm in said.alarms:
+        console.print(f"! {alarm}", style="bold red", highlight=False, markup=False)
+    for sentence in said.sentences:
         console.print(f"• {sentence}", highlight=False, markup=False)
     console.print(f"\nreport   {page}", highlight=False, markup=False, soft_wrap=True)
     console.print(f"results  {folder}", highlight=False, markup=False, soft_wrap=True)
+    return said

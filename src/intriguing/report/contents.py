@@ -1,19 +1,21 @@
 """What a report needs of a results folder, read once."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from intriguing.report.figures import Panel, as_pictures
 from intriguing.report.tables import Table, gather
-from intriguing.results.schema import CurvePoint, LossRow, RunRecord
+from intriguing.results.schema import CurvePoint, LayerRow, LossRow, RunRecord
 from intriguing.results.store import (
     list_tensors,
     read_cells,
+    read_certificates,
     read_curves,
     read_images,
+    read_layers,
     read_losses,
     read_run,
     read_tensors,
@@ -36,7 +38,7 @@ class TensorFile:
 
 @dataclass(frozen=True)
 class Contents:
-    """A results folder in memory: its record, tables, one array an image column, and pictures."""
+    """A results folder in memory: record, tables, one array a column of images, pictures, …"""
 
     folder: Path
     run: RunRecord
@@ -45,6 +47,8 @@ class Contents:
     files: tuple[TensorFile, ...]
     curves: tuple[CurvePoint, ...] = ()
     losses: tuple[LossRow, ...] = ()
+    layers: tuple[LayerRow, ...] = ()
+    certificates: dict[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def series(self) -> str:
@@ -109,6 +113,8 @@ def read_contents(folder: Path) -> Contents:
         files=tuple(TensorFile(name, *read_tensors(folder, name)) for name in list_tensors(folder)),
         curves=tuple(read_curves(folder)),
         losses=tuple(read_losses(folder)),
+        layers=tuple(read_layers(folder)),
+        certificates=read_certificates(folder),
     )
 
 

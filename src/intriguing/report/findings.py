@@ -1,8 +1,12 @@
 """The headline of a report, in figures and in sentences, from its tables and images."""
 
+from collections.abc import Callable
+
 import numpy as np
 from scipy import stats
 
+from intriguing.report.amplification import amplification
+from intriguing.report.assurance import assurance
 from intriguing.report.contents import Contents
 from intriguing.report.numbers import interval, number, paper_number
 from intriguing.report.tables import Table
@@ -10,11 +14,18 @@ from intriguing.report.takeaway import NOTHING, Findings, Tile, joined
 from intriguing.report.verdict import verdict
 from intriguing.results.schema import Cell
 
+WHOLE: dict[str, Callable[[Contents], Findings]] = {
+    "compare": verdict,
+    "spectrum": amplification,
+    "certify": assurance,
+}
+"""Kinds of runs whose findings are made in one place."""
+
 
 def findings(contents: Contents) -> Findings:
     """The headline findings of a run of any kind; empty where nothing was measured."""
-    if contents.run.kind == "compare":
-        return verdict(contents)
+    if contents.run.kind in WHOLE:
+        return WHOLE[contents.run.kind](contents)
     parts = [_fooled(contents), _distortions(contents), _certainty(contents)]
     parts += [_transfer(contents.tables.get(name)) for name in ("table2", "table4", "transfer")]
     return joined(parts)

@@ -44,6 +44,7 @@ class ListingBlock:
 
     listing: Listing
     csv: Markup
+    latex: Markup | None = None
     kind: str = "listing"
 
 
@@ -72,8 +73,16 @@ def _block(block: Block, report: Path) -> TableBlock | FigureBlock | ListingBloc
         return _table_block(block, report)
     if isinstance(block, Drawing):
         return _figure_block(block, report)
-    write_whole(report / "tables" / f"{block.name}.csv", block.csv)
-    return ListingBlock(block, _data_uri("text/csv", block.csv))
+    return _listing_block(block, report)
+
+
+def _listing_block(listing: Listing, report: Path) -> ListingBlock:
+    csv = _data_uri("text/csv", listing.csv)
+    write_whole(report / "tables" / f"{listing.name}.csv", listing.csv)
+    if not listing.latex:
+        return ListingBlock(listing, csv)
+    write_whole(report / "tables" / f"{listing.name}.tex", listing.latex)
+    return ListingBlock(listing, csv, _data_uri("application/x-tex", listing.latex))
 
 
 def _table_block(table: Table, report: Path) -> TableBlock:
@@ -130,6 +139,7 @@ STATUSES = {
     "NOT_FOUND": "no adversarial image found",
     "LOST_ON_LATTICE": "found, but lost when rounded to 8 bits",
     "NOT_FINITE": "the network gave NaN or infinity",
+    "NOT_SEARCHED": "not searched for an adversarial image",
 }
 
 
@@ -165,10 +175,12 @@ def _title(run: RunRecord) -> str:
         "transfer": "Does what fools one network fool another?",
         "train": f"Training {names or 'a network'}",
         "compare": f"Which method comes closest on {names or 'the network'}?",
+        "spectrum": f"How far can {names or 'the network'} carry a small change?",
+        "certify": f"How far is every image safe on {names or 'the network'}?",
     }[run.kind]
 
 
-ASKED = ("method", "targets", "budget", "levels")
+ASKED = ("input", "method", "targets", "budget", "levels", "domain")
 """Entries of a configuration that the page's head repeats."""
 
 

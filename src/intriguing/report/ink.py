@@ -65,11 +65,13 @@ def style() -> Iterator[None]:
         yield
 
 
-def axes(width: float, height: float, columns: int = 1, **keywords: Any) -> tuple[Figure, Any]:
+def axes(
+    width: float, height: float, columns: int = 1, rows: int = 1, **keywords: Any
+) -> tuple[Figure, Any]:
     """A figure of so many inches that never touches a window system, and its axes."""
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
-    return figure, figure.subplots(1, columns, **keywords)
+    return figure, figure.subplots(rows, columns, **keywords)
 
 
 def bare(axis: Axes) -> None:

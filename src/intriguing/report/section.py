@@ -9,6 +9,7 @@ from intriguing.report.ink import Drawing
 from intriguing.report.tables import Table
 
 CELLS, IMAGES = "rows/cells.parquet", "rows/images.parquet"
+LAYERS, CERTIFICATES = "rows/layers.parquet", "rows/certificates.parquet"
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,8 @@ class Listing:
         sources: Files it was drawn from.
         omitted: Rows that the page leaves out and the CSV has.
         opened: Whether it is open at first.
+        latex: The listing as a LaTeX table; none when empty.
+        prose: Columns of words, which may be long.
     """
 
     name: str
@@ -33,6 +36,8 @@ class Listing:
     sources: tuple[str, ...]
     omitted: int = 0
     opened: bool = False
+    latex: str = ""
+    prose: tuple[str, ...] = ()
 
 
 Block: TypeAlias = Table | Drawing | Listing

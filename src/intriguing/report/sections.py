@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from intriguing.report import charts, comparison
+from intriguing.report import certificates, charts, comparison, spectrum
 from intriguing.report.contents import Contents, TensorFile, panel
 from intriguing.report.figures import as_pictures, figure7, filters, gallery
 from intriguing.report.findings import correlation, transferred
@@ -178,6 +178,8 @@ PARTS: dict[str, tuple[Part, ...]] = {
     "transfer": (_transfer, _attack, _gallery),
     "train": (_training, _filters),
     "compare": comparison.PARTS,
+    "spectrum": spectrum.PARTS,
+    "certify": (*certificates.PARTS, _gallery),
 }  # fmt: skip
 
 

@@ -44,6 +44,8 @@ TITLES = {
     "paired": ("Image by image beside the method that is most often shortest", ""),
     "transfer": ("Transfer. Error each network makes on examples made for another", ""),
     "train": ("Error of the trained network", "Network"),
+    "certify": ("What is certified, and what is found", "Network"),
+    "robust": ("Accuracy against every change of at most ε, in L2", "ε (as distortion)"),
 }
 
 
@@ -222,6 +224,19 @@ LATEX = {
     "±": "$\\pm$",
     "∞": "$\\infty$",
     "′": "$'$",
+    "√": "$\\surd$",
+    "≤": "$\\le$",
+    "≥": "$\\ge$",
+    "ε": "$\\varepsilon$",
+    "Δ": "$\\Delta$",
+    "ξ": "$\\xi$",
+    "γ": "$\\gamma$",
+    "β": "$\\beta$",
+    "·": "$\\cdot$",
+    "²": "$^2$",
+    "⁻": "$^{-}$",
+    "¹": "$^1$",
+    "‖": "$\\|$",
     "₁": "$_1$",
     "₂": "$_2$",
 }

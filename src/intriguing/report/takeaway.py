@@ -15,10 +15,11 @@ class Tile:
 
 @dataclass(frozen=True)
 class Findings:
-    """What the reader should take away."""
+    """What the reader should take away; alarms say that something is wrong with the results."""
 
     tiles: tuple[Tile, ...]
     sentences: tuple[str, ...]
+    alarms: tuple[str, ...] = ()
 
 
 NOTHING = Findings((), ())
@@ -29,4 +30,5 @@ def joined(parts: Sequence[Findings]) -> Findings:
     return Findings(
         tuple(tile for part in parts for tile in part.tiles),
         tuple(sentence for part in parts for sentence in part.sentences),
+        tuple(alarm for part in parts for alarm in part.alarms),
     )

@@ -1,0 +1,134 @@
+"""What a spectral analysis comes to, in figures and in sentences."""
+
+import math
+from collections.abc import Sequence
+
+from intriguing.report.contents import Contents
+from intriguing.report.layers import single, telling, whole
+from intriguing.report.numbers import number
+from intriguing.report.takeaway import NOTHING, Findings, Tile
+from intriguing.results.schema import LayerRow
+
+MOST = 3
+"""Layers that are named."""
+
+
+def amplification(contents: Contents) -> Findings:
+    """The headline of a spectral analysis; empty before there is one."""
+    layers = contents.layers
+    network = whole(layers)
+    if network is None:
+        return NOTHING
+    strongest = _strongest(layers)
+    return Findings(
+        tuple(_tiles(network, strongest)),
+        (
+            *(_bounded(network) if math.isfinite(network.upper) else _unbounded(network, layers)),
+            *_loose(network),
+            *_product(network, whole(layers, "product")),
+            *_amplifying(strongest),
+            *_unproved(layers),
+        ),
+    )
+
+
+def _tiles(network: LayerRow, strongest: Sequence[LayerRow]) -> list[Tile]:
+    proved = "guaranteed" if network.guaranteed else "not guaranteed"
+    beside = "no bound is known" if math.isinf(network.upper) else proved
+    tiles = [Tile(number(network.upper, "norm"), "times longer at most: the upper bound", beside)]
+    if network.lower > 0:
+        tiles.append(Tile(number(network.lower, "norm"), "times longer somewhere: reached"))
+        if math.isfinite(network.upper):
+            ratio = number(network.upper / network.lower, "ratio")
+            tiles.append(Tile(f"{ratio}×", "too large at most: upper by lower bound"))
+    if strongest:
+        most = strongest[0]
+        tiles.append(Tile(number(most.upper, "norm"), f"by {most.name}, the layer with the most"))
+    return tiles
+
+
+def _bounded(network: LayerRow) -> list[str]:
+    proof = (
+        "This is proved"
+        if network.guaranteed
+        else "This is not proved: it rests on a bound that is not guaranteed"
+    )
+    safe = 1.0 / (math.sqrt(2.0) * network.upper) if network.upper else math.inf
+    return [
+        f"However the input of {network.network} is changed, its output changes by at most "
+        f"{number(network.upper, 'norm')} times as much, measured in L2. {proof} "
+        f"({network.formula}).",
+        "If the outputs are logits, an image whose class leads by 1 is safe from every change "
+        f"shorter than 1/(√2 · {number(network.upper, 'norm')}) = {number(safe, 'norm')}; "
+        "`intriguing certify` says more for each image.",
+    ]
+
+
+def _unbounded(network: LayerRow, layers: Sequence[LayerRow]) -> list[str]:
+    unknown = [layer for layer in single(layers) if math.isinf(layer.upper)]
+    named = [
+        f"{layer.name} ({layer.note or layer.formula or 'no bound is known'})"
+        for layer in unknown[:MOST]
+    ]
+    more = f", and {len(unknown) - MOST} more" if len(unknown) > MOST else ""
+    because = f"because of {'; '.join(named)}{more}" if named else network.note or network.formula
+    return [
+        f"The bound of {network.network} is ∞, {because}. Nothing is said of how far a change can "
+        "be carried until each of these has a bound; the other layers' bounds stand."
+    ]
+
+
+def _loose(network: LayerRow) -> list[str]:
+    if not network.lower > 0:
+        return []
+    reached = (
+        f"At an image that was looked at, a small change does become "
+        f"{number(network.lower, 'norm')} times longer"
+    )
+    if math.isinf(network.upper):
+        return [f"{reached}."]
+    ratio = network.upper / network.lower
+    return [
+        f"{reached}, so the truth lies between {number(network.lower, 'norm')} and "
+        f"{number(network.upper, 'norm')}: the bound is at most {number(ratio, 'ratio')} times "
+        "too large."
+    ]
+
+
+def _product(network: LayerRow, product: LayerRow | None) -> list[str]:
+    if product is None or not math.isfinite(product.upper) or not network.upper > 0:
+        return []
+    ratio = product.upper / network.upper
+    if ratio < 1.005:
+        return []
+    return [
+        "Multiplying the layers' bounds, as §4.3 does, would give "
+        f"{number(product.upper, 'norm')}, {number(ratio, 'ratio')} times as much."
+    ]
+
+
+def _strongest(layers: Sequence[LayerRow]) -> list[LayerRow]:
+    known = [layer for layer in telling(layers) if 1.0 + 1e-6 < layer.upper < math.inf]
+    return sorted(known, key=lambda layer: -layer.upper)[:MOST]
+
+
+def _amplifying(strongest: Sequence[LayerRow]) -> list[str]:
+    if not strongest:
+        return ["No layer makes a change longer."]
+    said = [_reach(layer) for layer in strongest]
+    few = "The layer that can amplify" if len(said) == 1 else "The layers that can amplify most"
+    return [f"{few}: {'; '.join(said)}."]
+
+
+def _reach(layer: LayerRow) -> str:
+    upper = f"{layer.name} up to {number(layer.upper, 'norm')} times"
+    if not layer.lower > 0:
+        return upper
+    return f"{upper} (reached: {number(layer.lower, 'norm')})"
+
+
+def _unproved(layers: Sequence[LayerRow]) -> list[str]:
+    names = [x.name for x in single(layers) if not x.guaranteed and math.isfinite(x.upper)]
+    if not names:
+        return []
+    return [f"Not guaranteed: the bound of {', '.join(names)}."]

@@ -1,0 +1,153 @@
+"""What a certification comes to: how far images are safe, how far that is from what was found."""
+
+import math
+
+import numpy as np
+
+from intriguing.report.contents import Contents
+from intriguing.report.numbers import number
+from intriguing.report.tables import Table
+from intriguing.report.takeaway import NOTHING, Findings, Tile
+from intriguing.results.schema import Cell
+
+
+def violations(contents: Contents) -> np.ndarray:
+    """Rows of images with an adversarial example closer than certified: there must be none."""
+    columns = contents.certificates
+    rows: np.ndarray = (columns["certified"] > columns["found"]).nonzero()[0]
+    return rows
+
+
+def grounds(contents: Contents) -> tuple[str, bool]:
+    """What the certificates rest on, and whether it is proved."""
+    words = next((file.metadata for file in contents.of_kind("certificate")), {})
+    return words.get("formula", ""), words.get("guaranteed") == "yes"
+
+
+def assurance(contents: Contents) -> Findings:
+    """The headline of a certification; empty before there is one."""
+    table = contents.tables.get("certify")
+    columns = contents.certificates
+    if table is None or not len(columns["label"]):
+        return NOTHING
+    row = table.rows[0]
+    cells = {column: cell for column in table.columns if (cell := table.at(row, column))}
+    searched = not np.isnan(columns["found"]).all()
+    bad = violations(contents)
+    root = math.sqrt(columns["pixels"][0])
+    return Findings(
+        tuple(_tiles(cells, root, searched, len(bad))),
+        (
+            _certified(contents, cells, root),
+            *(_found(cells, root) if searched else ["No adversarial examples were looked for."]),
+            *_between(contents.tables.get("robust"), searched),
+            *(_sound(contents, len(bad)) if searched else []),
+        ),
+        _alarms(contents, bad),
+    )
+
+
+def _tiles(cells: dict[str, Cell], root: float, searched: bool, bad: int) -> list[Tile]:
+    tiles = []
+    if certified := cells.get("Median certified"):
+        beside = _distortion(certified, root)
+        tiles.append(Tile(number(certified.ours, "l2"), "certified for the median image", beside))
+    if found := cells.get("Median found"):
+        beside = _distortion(found, root)
+        tiles.append(Tile(number(found.ours, "l2"), "found for the median image", beside))
+    if ratio := cells.get("Certified/found"):
+        tiles.append(
+            Tile(number(ratio.ours, "ratio"), "of the distance found is certified, median")
+        )
+    if searched:
+        tiles.append(Tile(f"{bad:,}", "images found closer than certified", "must be 0"))
+    if clean := cells.get("Clean accuracy"):
+        tiles.append(Tile(number(clean.ours, "%"), "classified correctly as they are"))
+    return tiles
+
+
+def _distortion(cell: Cell, root: float) -> str:
+    """An L2 length in the paper's units; `root` is √n."""
+    return f"distortion {number(cell.ours / root, 'distortion')}"
+
+
+def _certified(contents: Contents, cells: dict[str, Cell], root: float) -> str:
+    clean, median = cells["Clean accuracy"], cells.get("Median certified")
+    formula, guaranteed = grounds(contents)
+    start = f"{clean.count:,} of {clean.total:,} images are classified correctly."
+    if median is None:
+        return f"{start} So there is nothing to certify."
+    if median.ours == 0:
+        return (
+            f"{start} Nothing is certified for half of them or more: the bound is too large or "
+            f"infinite ({formula}); `intriguing spectrum` says where."
+        )
+    proof = "This is proved" if guaranteed else "This is not proved: a bound it uses is not"
+    return (
+        f"{start} Half of these are safe from every change shorter than "
+        f"{number(median.ours, 'l2')} in L2 ({_distortion(median, root)}). {proof} ({formula})."
+    )
+
+
+def _found(cells: dict[str, Cell], root: float) -> list[str]:
+    found, ratio = cells.get("Median found"), cells.get("Certified/found")
+    if found is None:
+        return ["For half of the images or more no adversarial example was found."]
+    said = (
+        f"The closest adversarial example found lies at {number(found.ours, 'l2')} "
+        f"({_distortion(found, root)}) for the median image"
+    )
+    if ratio is None:
+        return [f"{said}."]
+    return [
+        f"{said}; of the distance found, {number(100 * ratio.ours, '%')} is certified (median over "
+        "the images). Whether an example hides in what is left, nobody has shown."
+    ]
+
+
+def _between(table: Table | None, searched: bool) -> list[str]:
+    """Both accuracies at an ε in the middle, where something is certified."""
+    if table is None:
+        return []
+    certified = [c for row in table.rows if (c := table.at(row, "Certified")) and c.ours > 0]
+    if len(certified) < 2:
+        return []
+    cell = certified[-1] if not searched else certified[len(certified) // 2]
+    attacked = table.at(cell.row, "Under the attack")
+    epsilon = cell.row.split(" ")[0]
+    sure = number(cell.ours, "%")
+    if attacked is None:
+        return [
+            f"Against every change of at most ε = {epsilon}, {sure} of the images are certified."
+        ]
+    return [
+        f"Against every change of at most ε = {epsilon}, accuracy is at least {sure} (certified) "
+        f"and at most {number(attacked.ours, '%')} (what the attack leaves)."
+    ]
+
+
+def _sound(contents: Contents, bad: int) -> list[str]:
+    if bad:
+        return []
+    total = int(np.isfinite(contents.certificates["found"]).sum())
+    return [f"No example is closer than certified, on any of the {total:,} images that have one."]
+
+
+def _alarms(contents: Contents, bad: np.ndarray) -> tuple[str, ...]:
+    if not len(bad):
+        return ()
+    columns = contents.certificates
+    worst = bad[np.argmax(columns["certified"][bad] - columns["found"][bad])]
+    return (
+        f"{len(bad):,} image{'s have' if len(bad) > 1 else ' has'} an adversarial example closer "
+        f"than certified, for instance {columns['image_id'][worst]}: certified "
+        f"{columns['certified'][worst]:.6g}, found {columns['found'][worst]:.6g}. A bound is "
+        "wrong; please report it with this folder, and do not rely on these certificates.",
+    )
+
+
+def share_of_found(certified: np.ndarray, found: np.ndarray) -> np.ndarray:
+    """certified / found of each image; NaN where it says nothing (nothing found, or at 0)."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        known = np.isfinite(found) & (found > 0)
+        return np.where(known, certified / found, math.nan)

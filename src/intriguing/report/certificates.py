@@ -1,0 +1,130 @@
+"""The sections of a certification: the sandwich, accuracies over ε, and every image."""
+
+import csv
+import io
+from collections.abc import Sequence
+
+import numpy as np
+
+from intriguing.report import sandwich
+from intriguing.report.assurance import grounds, share_of_found, violations
+from intriguing.report.contents import Contents
+from intriguing.report.ink import Drawing
+from intriguing.report.numbers import number
+from intriguing.report.section import CERTIFICATES, Listing, Part, Section, present
+
+SHOWN = 200
+"""Images that the page lists."""
+
+
+def _sandwich(contents: Contents) -> Section:
+    formula, guaranteed = grounds(contents)
+    return Section(
+        "sandwich",
+        "Certified and found",
+        "No adversarial example of an image is closer than its certified radius; one was found at "
+        "the distance found. The closest there is lies between. Medians are over the images that "
+        "are classified correctly; where nothing was found counts as infinitely far. "
+        + (f"The certificates rest on: {formula}" if formula else "")
+        + ("." if guaranteed or not formula else ", which is not proved."),
+        (*present(contents.tables.get("certify")), *_drawing(contents)),
+    )
+
+
+def _accuracies(contents: Contents) -> Section:
+    columns = contents.certificates
+    if not len(columns["label"]):
+        return Section("accuracy", "", "", ())
+    drawing = Drawing(
+        "accuracies",
+        "Accuracy over ε",
+        "Certified: no change of at most ε, whoever looks for it, makes the network misclassify "
+        "the image. Withstands the attack: none was found. The accuracy against the best possible "
+        "attack lies in the grey between; both begin at the accuracy on the images as they are.",
+        "Two falling curves over ε: certified accuracy, and above it the accuracy under the attack",
+        (CERTIFICATES,),
+        lambda: sandwich.accuracies(columns["certified"], columns["found"], _pixels(contents)),
+    )
+    return Section(
+        "accuracy",
+        "How many images withstand how much",
+        "A share is of all images, misclassified ones included.",
+        (drawing, *present(contents.tables.get("robust"))),
+    )
+
+
+def _images(contents: Contents) -> Section:
+    columns = contents.certificates
+    if not len(columns["label"]):
+        return Section("images", "", "", ())
+    return Section("images", "Image by image", "", (_listing(contents),))
+
+
+PARTS: tuple[Part, ...] = (_sandwich, _accuracies, _images)
+
+
+def _pixels(contents: Contents) -> int:
+    return int(contents.certificates["pixels"][0])
+
+
+def _drawing(contents: Contents) -> Sequence[Drawing]:
+    columns = contents.certificates
+    correct = columns["predicted"] == columns["label"]
+    if not correct.any():
+        return ()
+    certified, found = columns["certified"][correct], columns["found"][correct]
+    some = len(certified) > sandwich.SHOWN
+    drawing = Drawing(
+        "sandwich",
+        "The sandwich",
+        ("Every so many images, " if some else "Correctly classified images, ")
+        + "from the least to the greatest certified radius. Green: no adversarial example lies "
+        "there. A dot is the closest one found; the grey line to it is what is not known. A dot "
+        "in the green would refute the certificate.",
+        "A rising curve of certified radii, above it a dot for the distance found of each image",
+        (CERTIFICATES,),
+        lambda: sandwich.sandwich(certified, found, _pixels(contents)),
+    )
+    return (drawing,)
+
+
+def _listing(contents: Contents) -> Listing:
+    """The least known first: violations, then the least share of what was found certified."""
+    columns = contents.certificates
+    share = share_of_found(columns["certified"], columns["found"])
+    bad = np.isin(np.arange(len(share)), violations(contents))
+    order = np.lexsort((columns["image_id"].astype(str), np.nan_to_num(share, nan=2.0), ~bad))
+    return Listing(
+        "certificates",
+        f"All {len(order):,} images, the least known first",
+        ("Image", "Class", "Says", "Margin", "Against", "Certified", "Found", "Certified/found"),
+        tuple(_row(contents, int(row), float(share[row])) for row in order[:SHOWN]),
+        _csv(contents, order),
+        (CERTIFICATES,),
+        omitted=max(len(order) - SHOWN, 0),
+        opened=bool(bad.any()),
+    )
+
+
+def _row(contents: Contents, row: int, share: float) -> tuple[str, ...]:
+    columns = contents.certificates
+    found = float(columns["found"][row])
+    return (
+        str(columns["image_id"][row]),
+        str(columns["label"][row]),
+        str(columns["predicted"][row]),
+        number(float(columns["margin"][row]), "l2"),
+        str(columns["against"][row]),
+        number(float(columns["certified"][row]), "l2"),
+        "–" if np.isnan(found) else number(found, "l2"),
+        "–" if np.isnan(share) else number(share, "ratio"),
+    )
+
+
+def _csv(contents: Contents, order: np.ndarray) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    columns = contents.certificates
+    writer.writerow(columns)
+    writer.writerows(zip(*(columns[name][order].tolist() for name in columns), strict=True))
+    return text.getvalue()
