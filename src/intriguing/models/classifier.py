@@ -18,8 +18,9 @@ class Normalized(nn.Module):
 
     Args:
         model: The network.
-        mean: One value for each channel.
-        std: One value for each channel.
+        mean: One value for each channel of the images, in their units.
+        std: One value for each channel of the images, in their units; 1/255 makes 0–255 of [0, 1].
+        bgr: Whether the network wants the channels the other way round, as Caffe's do.
 
     >>> Normalized(nn.Flatten(), mean=[0.5], std=[0.25])(torch.ones(1, 1, 1, 2))
     tensor([[2., 2.]])
@@ -28,18 +29,27 @@ class Normalized(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, model: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        mean: Sequence[float],
+        std: Sequence[float],
+        *,
+        bgr: bool = False,
+    ) -> None:
         super().__init__()
         if len(mean) != len(std) or not all(value > 0 for value in std):
             raise InputError(f"mean {mean} and std {std} need one value a channel, std above 0")
         self.model = model
+        self.bgr = bgr
         self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(-1, 1, 1), persistent=False)
         self.train(model.training)
 
     def forward(self, images: Float[Tensor, "batch channel height width"]) -> Tensor:
         """The network's logits of the normalised images."""
-        logits: Tensor = self.model((images - self.mean) / self.std)
+        x = (images - self.mean) / self.std
+        logits: Tensor = self.model(x.flip(-3) if self.bgr else x)
         return logits
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -36,10 +37,70 @@ def read_model(path: Path) -> tuple[dict[str, Tensor], str, dict[str, Any]]:
     tensors, notes = read_tensors(path)
     if "architecture" not in notes:
         raise InputError(
-            f"{path} names no architecture; save the weights with intriguing's save_model, or give "
-            "path.py:function that builds the network and loads them"
+            f"{path} names no architecture; give it before the file, as in squeezenet:{path.name}, "
+            "save the weights with intriguing's save_model, or give path.py:function that builds "
+            "the network and loads them"
         )
     return tensors, notes["architecture"], json.loads(notes.get("metadata", "{}"))
+
+
+def read_foreign(path: Path) -> dict[str, Tensor]:
+    """Weights that others wrote: safetensors, or a file of `torch.save` that holds tensors only.
+
+    A checkpoint's `state_dict` is taken out of it.  Nothing in the file is executed.
+
+    Raises:
+        InputError: If the file is none of these, or would execute code.
+    """
+    if path.suffix == ".safetensors":
+        return read_tensors(path)[0]
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise InputError(f"there is no file {path}") from error
+    except pickle.UnpicklingError as error:
+        raise InputError(
+            f"{path} holds more than tensors, and reading it could execute code: refused; where it "
+            "comes from, save model.state_dict() alone, best as safetensors"
+        ) from error
+    except (RuntimeError, EOFError, OSError, ValueError) as error:
+        raise InputError(f"cannot read {path} as weights ({error}); is it whole?") from error
+    if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
+        content = content["state_dict"]
+    weights = content if isinstance(content, dict) else {}
+    if not weights or not all(isinstance(value, Tensor) for value in weights.values()):
+        raise InputError(f"{path} holds no state_dict of tensors")
+    return dict(weights)
+
+
+def fit_names(weights: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The same weights under the names, and without the empty dimensions, that a network wants.
+
+    A weight keeps its name where the network has it.  Else it takes the one wanted name that
+    continues it on the left, or that it continues ("conv1.weight", "features.conv1.weight" and
+    "module.features.conv1.weight" are one); what fits no or several names is left as it is.
+
+    >>> fit_names({"conv1.bias": torch.ones(1, 2)}, {"model.conv1.bias": torch.zeros(2)})
+    {'model.conv1.bias': tensor([1., 1.])}
+    """
+    fitted = {}
+    for given, tensor in weights.items():
+        names = [given] if given in wanted else [w for w in wanted if _continues(w, given)]
+        name = names[0] if len(names) == 1 else given
+        like = wanted.get(name)
+        if like is not None and _dense(tensor) == _dense(like):
+            tensor = tensor.reshape(like.shape)
+        fitted[name] = tensor
+    return fitted
+
+
+def _continues(one: str, other: str) -> bool:
+    return one.endswith(f".{other}") or other.endswith(f".{one}")
+
+
+def _dense(tensor: Tensor) -> list[int]:
+    """Its shape without dimensions of one, which Caffe's old files add."""
+    return [size for size in tensor.shape if size != 1]
 
 
 def model_sha256(model: nn.Module) -> str:
