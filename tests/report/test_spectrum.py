@@ -30,7 +30,7 @@ def said(folder) -> str:
 
 def printed(layers, everything=False, width=160) -> str:
     console = Console(width=width, record=True, file=io.StringIO())
-    console.print(layer_table.to_terminal(layers, everything))
+    console.print(layer_table.to_terminal(layers, width, everything))
     return console.export_text()
 
 

@@ -41,7 +41,7 @@ def finish(folder: Path, console: Console | None = None, *, all_layers: bool = F
         for part in to_terminal(table, console.width):
             console.print(part)
     if contents.layers:
-        console.print(layers.to_terminal(contents.layers, all_layers))
+        console.print(layers.to_terminal(contents.layers, console.width, all_layers))
     said = findings(contents)
     for alarm in said.alarms:
         console.print(f"! {alarm}", style="bold red", highlight=False, markup=False)

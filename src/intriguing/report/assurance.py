@@ -38,7 +38,7 @@ def assurance(contents: Contents) -> Findings:
     return Findings(
         tuple(_tiles(cells, root, searched, len(bad))),
         (
-            _certified(contents, cells, root),
+            _certified(contents, cells, root, refuted=bool(len(bad))),
             *(_found(cells, root) if searched else ["No adversarial examples were looked for."]),
             *_between(contents.tables.get("robust"), searched),
             *(_sound(contents, len(bad)) if searched else []),
@@ -71,12 +71,14 @@ def _distortion(cell: Cell, root: float) -> str:
     return f"distortion {number(cell.ours / root, 'distortion')}"
 
 
-def _certified(contents: Contents, cells: dict[str, Cell], root: float) -> str:
+def _certified(contents: Contents, cells: dict[str, Cell], root: float, refuted: bool) -> str:
     clean, median = cells["Clean accuracy"], cells.get("Median certified")
     formula, guaranteed = grounds(contents)
     start = f"{clean.count:,} of {clean.total:,} images are classified correctly."
     if median is None:
         return f"{start} So there is nothing to certify."
+    if refuted:
+        return f"{start} What is certified of them is refuted."
     if median.ours == 0:
         return (
             f"{start} Nothing is certified for half of them or more: the bound is too large or "
@@ -97,11 +99,11 @@ def _found(cells: dict[str, Cell], root: float) -> list[str]:
         f"The closest adversarial example found lies at {number(found.ours, 'l2')} "
         f"({_distortion(found, root)}) for the median image"
     )
-    if ratio is None:
+    if ratio is None or ratio.ours > 1:
         return [f"{said}."]
     return [
         f"{said}; of the distance found, {number(100 * ratio.ours, '%')} is certified (median over "
-        "the images). Whether an example hides in what is left, nobody has shown."
+        "the images); whether an example lies in what is left is not known."
     ]
 
 

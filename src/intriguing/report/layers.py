@@ -5,6 +5,7 @@ import io
 import math
 from collections.abc import Sequence
 from dataclasses import astuple, fields
+from string import ascii_lowercase
 
 from rich import box
 from rich.table import Table as TerminalTable
@@ -54,30 +55,67 @@ def words(layer: LayerRow) -> tuple[str, ...]:
     )
 
 
-def to_terminal(layers: Sequence[LayerRow], everything: bool = False) -> TerminalTable:
+def to_terminal(
+    layers: Sequence[LayerRow], width: int = 100, everything: bool = False
+) -> TerminalTable:
     """The table for a terminal, the whole network under its layers.
+
+    Formulas stand in the table where `width` characters have room, else under it by a letter.
 
     Args:
         layers: Of one network.
+        width: Of the terminal.
         everything: Show the layers that only pass on, too.
     """
     shown = single(layers) if everything else telling(layers)
+    under = [layer for layer in layers if layer.kind in WHOLE]
+    texts = [words(layer) for layer in (*shown, *under)]
+    key = {} if _fits(texts, width) else _letters(texts)
     folded = len(single(layers)) - len(shown)
-    hidden = f"not shown: {folded} that only pass changes on (bound 1); --all-layers shows them"
+    said = [f"{letter}  {formula}" for formula, letter in key.items()]
+    if folded:
+        said.append(
+            f"not shown: {folded} that only pass changes on (bound 1); --all-layers shows them"
+        )
     table = TerminalTable(
         title=TITLE, title_justify="left", box=box.SIMPLE_HEAD, caption_justify="left",
-        caption=hidden if folded else None,
+        caption="\n".join(said) or None,
     )  # fmt: skip
-    for name in HEAD:
-        bound = name.endswith("bound")
-        table.add_column(name, justify="right" if bound else "left", no_wrap=name != "Formula")
-    for layer in shown:
-        table.add_row(*words(layer), style="yellow" if math.isinf(layer.upper) else None)
-    table.add_section()
-    for layer in layers:
-        if layer.kind in WHOLE:
-            table.add_row(*words(layer), style="bold" if layer.kind == "network" else None)
+    for place, name in enumerate(HEAD):
+        least = max([len(line) for line in name.split()] + [len(row[place]) for row in texts])
+        fixed = place > 0 and name != "Formula"
+        table.add_column(
+            name.replace(" ", "\n"), justify="right" if name.endswith("bound") else "left",
+            no_wrap=fixed, min_width=least if fixed else None, overflow="fold",
+        )  # fmt: skip
+    for layer, row in zip((*shown, *under), texts, strict=True):
+        if under and layer is under[0]:
+            table.add_section()
+        table.add_row(*(key.get(text, text) for text in row), style=_style(layer))
     return table
+
+
+def _fits(texts: Sequence[tuple[str, ...]], width: int) -> bool:
+    """Whether every row, with its formula up to 40 characters a line, has room."""
+    columns = zip(*texts, strict=True)
+    longest = [max(map(len, column), default=0) for column in columns]
+    longest[HEAD.index("Formula")] = min(longest[HEAD.index("Formula")], 40)
+    heads = [max(map(len, name.split())) for name in HEAD]
+    needed = sum(max(text, head) + 2 for text, head in zip(longest, heads, strict=True)) + 2
+    return needed <= width
+
+
+def _letters(texts: Sequence[tuple[str, ...]]) -> dict[str, str]:
+    """A letter for each formula, in the order of the rows."""
+    formulas = dict.fromkeys(row[HEAD.index("Formula")] for row in texts)
+    names = [*ascii_lowercase, *(a + b for a in ascii_lowercase for b in ascii_lowercase)]
+    return dict(zip((text for text in formulas if text), names, strict=False))
+
+
+def _style(layer: LayerRow) -> str | None:
+    if math.isinf(layer.upper):
+        return "bold yellow"
+    return "bold" if layer.kind == "network" else None
 
 
 def to_csv(layers: Sequence[LayerRow]) -> str:
