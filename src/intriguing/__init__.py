@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from intriguing.models.classifier import Normalized
     from intriguing.models.load import build, load_model
     from intriguing.scale.attack import attack_in_shards
+    from intriguing.spectral.lipschitz import LayerBound, LipschitzReport, lipschitz_report
+    from intriguing.spectral.rules.registry import register_bound
     from intriguing.training.recipe import Recipe, train_network
     from intriguing.transfer.amplify import amplify
     from intriguing.transfer.matrix import error_matrix
@@ -36,6 +38,8 @@ _HOME = {
     "Distortions": "distortion.result",
     "ImageSet": "data.dataset",
     "InputError": "errors",
+    "LayerBound": "spectral.lipschitz",
+    "LipschitzReport": "spectral.lipschitz",
     "Normalized": "models.classifier",
     "PaperConfig": "distortion.penalty",
     "Progress": "measures",
@@ -48,10 +52,12 @@ _HOME = {
     "error_matrix": "transfer.matrix",
     "gaussian_noise": "distortion.noise",
     "l2": "measures",
+    "lipschitz_report": "spectral.lipschitz",
     "load_data": "data.named",
     "load_model": "models.load",
     "minimize_in_box": "distortion.lbfgsb",
     "minimum_distortion": "distortion.minimum",
+    "register_bound": "spectral.rules.registry",
     "train_network": "training.recipe",
     "wilson_interval": "measures",
 }
@@ -64,6 +70,8 @@ __all__ = [
     "Distortions",
     "ImageSet",
     "InputError",
+    "LayerBound",
+    "LipschitzReport",
     "Normalized",
     "PaperConfig",
     "Progress",
@@ -76,10 +84,12 @@ __all__ = [
     "error_matrix",
     "gaussian_noise",
     "l2",
+    "lipschitz_report",
     "load_data",
     "load_model",
     "minimize_in_box",
     "minimum_distortion",
+    "register_bound",
     "train_network",
     "wilson_interval",
 ]

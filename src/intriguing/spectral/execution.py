@@ -1,0 +1,119 @@
+"""A traced network run on one example image, operation by operation."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch.utils import _pytree as pytree
+
+from intriguing.spectral.operation import Operation
+from intriguing.spectral.tracing import operation_name
+
+_SIZES = {
+    "size", "shape", "dim", "ndim", "ndimension", "numel", "nelement", "device", "dtype", "len",
+    "is_floating_point", "is_cuda", "layout", "requires_grad", "stride",
+    "zeros_like", "ones_like", "full_like", "new_zeros", "new_ones", "new_full", "sym_size",
+}  # fmt: skip
+"""What takes of a tensor its shape and kind only, so that the answer does not follow the input."""
+
+
+@dataclass(frozen=True)
+class Executed:
+    """A node that depends on the input, and what it did.
+
+    Attributes:
+        node: The node of the graph.
+        operation: The call with its values; None for the input itself.
+        sources: The nodes that its moving tensors come from, in order.
+        value: What it gave.
+        changed: Nodes whose tensors it changed in place.
+    """
+
+    node: fx.Node
+    operation: Operation | None
+    sources: tuple[fx.Node, ...]
+    value: Any
+    changed: tuple[fx.Node, ...] = ()
+
+
+def execute(graph: fx.GraphModule, example: Tensor) -> Iterator[Executed]:
+    """Run the graph on one example, a batch of 1, and give what depends on it, node by node."""
+    modules = dict(graph.named_modules())
+    values: dict[fx.Node, Any] = {}
+    moving: set[fx.Node] = set()
+    for node in graph.graph.nodes:
+        if node.op == "placeholder":
+            values[node] = example.clone()
+            moving.add(node)
+            yield Executed(node, None, (), values[node])
+        elif node.op == "get_attr":
+            values[node] = _attribute(graph, str(node.target))
+        elif node.op != "output":
+            module = modules[str(node.target)] if node.op == "call_module" else None
+            done = _run(node, module, values, moving)
+            values[node] = done.value
+            depends = done.sources and (
+                module is not None or operation_name(node, module) not in _SIZES
+            )
+            if depends:
+                moving.add(node)
+                yield done
+
+
+def _run(
+    node: fx.Node, module: nn.Module | None, values: dict[fx.Node, Any], moving: set[fx.Node]
+) -> Executed:
+    leaves, shape = pytree.tree_flatten((node.args, node.kwargs), is_leaf=_is_node)
+    places = [i for i, leaf in enumerate(leaves) if isinstance(leaf, fx.Node) and leaf in moving]
+    sources = tuple(leaves[i] for i in places)
+    filled = [values[leaf] if isinstance(leaf, fx.Node) else leaf for leaf in leaves]
+    kept = {
+        source: pytree.tree_map_only(Tensor, Tensor.clone, values[source]) for source in sources
+    }
+    inputs = tuple(kept[source] for source in sources)
+    call = _callable(node, module)
+
+    def again(*given: Any) -> Any:
+        anew = list(filled)
+        for place, value in zip(places, given, strict=True):
+            anew[place] = pytree.tree_map_only(Tensor, Tensor.clone, value)
+        args, kwargs = pytree.tree_unflatten(anew, shape)
+        return call(*args, **kwargs)
+
+    versions = {source: _version(values[source]) for source in sources}
+    args, kwargs = pytree.tree_unflatten(filled, shape)
+    with torch.no_grad():
+        value = call(*args, **kwargs)
+    changed = tuple(s for s in dict.fromkeys(sources) if _version(values[s]) != versions[s])
+    for place, kept_value in zip(places, inputs, strict=True):
+        filled[place] = kept_value
+    args, kwargs = pytree.tree_unflatten(filled, shape)
+    name = operation_name(node, module)
+    operation = Operation(name, module, tuple(args), dict(kwargs), inputs, value, again)
+    return Executed(node, operation, sources, value, changed)
+
+
+def _callable(node: fx.Node, module: nn.Module | None) -> Callable[..., Any]:
+    if module is not None:
+        return module
+    target: Any = node.target
+    if node.op == "call_method":
+        return lambda first, *args, **kwargs: getattr(first, target)(*args, **kwargs)
+    return target  # type: ignore[no-any-return]
+
+
+def _is_node(leaf: Any) -> bool:
+    return isinstance(leaf, fx.Node)
+
+
+def _version(value: Any) -> tuple[int, ...]:
+    return tuple(t._version for t in pytree.tree_leaves(value) if isinstance(t, Tensor))
+
+
+def _attribute(root: nn.Module, path: str) -> Any:
+    found: Any = root
+    for part in path.split("."):
+        found = getattr(found, part)
+    return found

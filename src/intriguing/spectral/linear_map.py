@@ -1,0 +1,283 @@
+"""Linear maps that stay small when put one after the other: diagonals, matrices, convolutions.
+
+Their composition has a norm of at most, and mostly below, the product of their norms. What has none
+of these forms is still known to be linear, but is bounded on its own.
+"""
+
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from intriguing.spectral.bound import outward
+from intriguing.spectral.convolution import convolution_norm
+from intriguing.spectral.matrix import matrix_norm
+from intriguing.spectral.operation import Operation, spread
+
+
+@dataclass(frozen=True)
+class Diagonal:
+    """x ↦ scale · x, the scale of x's shape (1, …) or broadcasting to it without enlarging it."""
+
+    scale: Tensor
+
+    def norm(self) -> float:
+        """The largest |scale|."""
+        return outward(float(self.scale.abs().max()))
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """x ↦ W x on the last dimension of x."""
+
+    weight: Tensor
+
+    def norm(self) -> float:
+        """The largest singular value."""
+        return matrix_norm(self.weight)
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """A convolution with its settings as torch has them; sizes are those of its input."""
+
+    weight: Tensor
+    stride: tuple[int, ...]
+    padding: tuple[int, ...] | str
+    dilation: tuple[int, ...]
+    groups: int
+    padding_mode: str
+    input_size: tuple[int, ...]
+    transposed: bool = False
+
+    def norm(self) -> float:
+        """An upper bound on the operator norm."""
+        return convolution_norm(
+            self.weight, stride=self.stride, padding=self.padding, dilation=self.dilation,
+            groups=self.groups, padding_mode=self.padding_mode, input_size=self.input_size,
+            transposed=self.transposed,
+        )  # fmt: skip
+
+    @property
+    def formula(self) -> str:
+        """In a few words, what the bound is."""
+        padded = "" if self.padding_mode == "zeros" else f", {self.padding_mode} padding"
+        return f"Eq. 1, corrected{padded}"
+
+    @property
+    def pads(self) -> tuple[tuple[int, int], ...]:
+        """Zeros before and after each axis."""
+        if self.padding == "valid":
+            return ((0, 0),) * len(self.stride)
+        if isinstance(self.padding, str):
+            total = [d * (k - 1) for d, k in zip(self.dilation, self.weight.shape[2:], strict=True)]
+            return tuple((t // 2, t - t // 2) for t in total)
+        return tuple((p, p) for p in self.padding)
+
+
+LinearMap: TypeAlias = Diagonal | Matrix | Convolution
+
+
+def linear_map(operation: Operation) -> LinearMap | None:
+    """The operation as one of these maps, its bias left out; None if it is none of them."""
+    name, layer = operation.name, operation.module
+    if isinstance(layer, nn.Linear) or (layer is None and name == "linear"):
+        return Matrix(_double(operation.option(1, "weight")))
+    if name.startswith("conv") or isinstance(layer, nn.modules.conv._ConvNd):
+        return _convolution(operation)
+    if isinstance(layer, nn.modules.batchnorm._BatchNorm) or (
+        layer is None and name == "batch_norm"
+    ):
+        return _batch_norm(operation)
+    if layer is None and name in ("mul", "multiply", "div", "divide", "true_divide"):
+        return _scaling(operation)
+    if layer is None and name in ("add", "sub", "subtract", "rsub"):
+        return _sign(operation)
+    return None
+
+
+def _double(weight: Tensor) -> Tensor:
+    return weight.detach().double()
+
+
+def _convolution(operation: Operation) -> Convolution:
+    layer, weight = operation.module, _double(operation.option(1, "weight"))
+    axes = weight.ndim - 2
+    transposed = "transpose" in operation.name or isinstance(
+        layer, nn.modules.conv._ConvTransposeNd
+    )
+    padding = operation.option(4, "padding", 0)
+    if transposed:  # the functions' order: stride, padding, output_padding, groups, dilation
+        groups, dilation = operation.option(6, "groups", 1), operation.option(7, "dilation", 1)
+    else:
+        dilation, groups = operation.option(5, "dilation", 1), operation.option(6, "groups", 1)
+    return Convolution(
+        weight=weight,
+        stride=spread(operation.option(3, "stride", 1), axes),
+        padding=padding if isinstance(padding, str) else spread(padding, axes),
+        dilation=spread(dilation, axes),
+        groups=int(groups),
+        padding_mode="zeros" if layer is None else str(layer.padding_mode),
+        input_size=operation.spatial(axes),
+        transposed=transposed,
+    )
+
+
+def _batch_norm(operation: Operation) -> Diagonal | None:
+    layer = operation.module
+    if layer is not None:
+        variance, gamma, eps = layer.running_var, layer.weight, layer.eps
+        uses_batch = layer.training
+    else:
+        variance, gamma = operation.given(2, "running_var"), operation.given(3, "weight")
+        eps, uses_batch = operation.given(7, "eps", 1e-5), operation.given(5, "training", False)
+    if variance is None or uses_batch:
+        return None
+    scale = (_double(variance) + float(eps)).rsqrt()  # type: ignore[arg-type,operator]
+    if gamma is not None:
+        scale = scale * _double(gamma)  # type: ignore[arg-type]
+    return Diagonal(scale.view(1, -1, *[1] * (operation.x.ndim - 2)))
+
+
+def _scaling(operation: Operation) -> Diagonal | None:
+    other = operation.given(1, "other")
+    if operation.given(0, "input") is not operation.x:
+        other = operation.given(0, "input")
+    factor = torch.as_tensor(other, dtype=torch.float64, device=operation.x.device).detach()
+    if operation.output.shape != operation.x.shape:
+        return None
+    return Diagonal(1 / factor if operation.name.startswith(("div", "true")) else factor)
+
+
+def _sign(operation: Operation) -> Diagonal | None:
+    """−x and αx of c − x and c + αx; None for x itself, which nothing happens to."""
+    weight = float(operation.kwargs.get("alpha", 1))
+    second = operation.given(0, "input") is not operation.x
+    if operation.name == "rsub":
+        factor = -1.0 if second else -weight
+    else:
+        factor = (-weight if operation.name != "add" else weight) if second else 1.0
+    same = operation.output.shape == operation.x.shape
+    return Diagonal(operation.x.new_tensor([factor])) if same and factor != 1.0 else None
+
+
+def composed(second: LinearMap, first: LinearMap, between: torch.Size) -> LinearMap | None:
+    """`second` after `first` as one map, or None; `between` is the shape (1, …) of what passes."""
+    if isinstance(second, Diagonal) and isinstance(first, Diagonal):
+        return Diagonal(second.scale * first.scale)
+    if isinstance(second, Diagonal) and isinstance(first, Convolution):
+        scale = _by_channel(second.scale, between)
+        return None if scale is None else _rows_scaled(first, scale)
+    if isinstance(second, Convolution) and isinstance(first, Diagonal):
+        scale = _by_channel(first.scale, between)
+        return None if scale is None else _columns_scaled(second, scale)
+    if len(between) != 2:
+        return None
+    if isinstance(second, Matrix) and isinstance(first, Diagonal):
+        return Matrix(second.weight * first.scale.expand(between))
+    if isinstance(second, Diagonal) and isinstance(first, Matrix):
+        return Matrix(second.scale.expand(between).T * first.weight)
+    if isinstance(second, Matrix) and isinstance(first, Matrix):
+        return Matrix(second.weight @ first.weight)
+    return None
+
+
+def _by_channel(scale: Tensor, shape: torch.Size) -> Tensor | None:
+    """The scale of each channel if it is the same all over the image."""
+    full = scale.expand(shape)[0].flatten(1)
+    return full[:, 0] if bool((full == full[:, :1]).all()) else None
+
+
+def _rows_scaled(layer: Convolution, scale: Tensor) -> Convolution:
+    if layer.transposed:
+        grouped = scale.view(layer.groups, 1, -1, *[1] * len(layer.stride))
+        return replace(layer, weight=_grouped(layer, grouped))
+    return replace(layer, weight=layer.weight * scale.view(-1, 1, *[1] * len(layer.stride)))
+
+
+def _columns_scaled(layer: Convolution, scale: Tensor) -> Convolution:
+    if layer.transposed:
+        return replace(layer, weight=layer.weight * scale.view(-1, 1, *[1] * len(layer.stride)))
+    grouped = scale.view(layer.groups, 1, -1, *[1] * len(layer.stride))
+    return replace(layer, weight=_grouped(layer, grouped))
+
+
+def _grouped(layer: Convolution, scale: Tensor) -> Tensor:
+    """The weight with its second dimension scaled, each group by its own channels' factors."""
+    weight = layer.weight.view(layer.groups, -1, *layer.weight.shape[1:])
+    return (weight * scale).view(layer.weight.shape)
+
+
+def summed(first: LinearMap, second: LinearMap, size: torch.Size) -> LinearMap | None:
+    """The sum of two maps of one input of shape `size`, (1, …); None if it has no short form."""
+    if isinstance(first, Diagonal) and isinstance(second, Diagonal):
+        return Diagonal(first.scale + second.scale)
+    if isinstance(second, Diagonal):
+        first, second = second, first
+    if isinstance(first, Diagonal) and isinstance(second, Matrix) and len(size) == 2:
+        if second.weight.shape[0] != second.weight.shape[1]:
+            return None
+        return Matrix(second.weight + torch.diag(first.scale.expand(size)[0]))
+    if isinstance(first, Diagonal) and isinstance(second, Convolution):
+        pointwise = _pointwise(first, second, size)
+        return None if pointwise is None else _kernels_summed(second, pointwise)
+    if isinstance(first, Matrix) and isinstance(second, Matrix):
+        return Matrix(first.weight + second.weight)
+    if isinstance(first, Convolution) and isinstance(second, Convolution):
+        return _kernels_summed(first, second)
+    return None
+
+
+def negative(map: LinearMap) -> LinearMap:
+    """−map."""
+    if isinstance(map, Diagonal):
+        return Diagonal(-map.scale)
+    return replace(map, weight=-map.weight)
+
+
+def _pointwise(diagonal: Diagonal, like: Convolution, size: torch.Size) -> Convolution | None:
+    """A diagonal as a convolution of one tap."""
+    scale = _by_channel(diagonal.scale, size)
+    if scale is None:
+        return None
+    axes = len(like.stride)
+    weight = torch.diag(scale).view(size[1], size[1], *[1] * axes)
+    ones = (1,) * axes
+    return Convolution(weight, ones, (0,) * axes, ones, 1, "zeros", like.input_size)
+
+
+def _kernels_summed(first: Convolution, second: Convolution) -> Convolution | None:
+    """Kernels laid over each other by where their taps look, spread out to dilation 1."""
+    plain = all(c.padding_mode == "zeros" and not c.transposed for c in (first, second))
+    if not plain or first.stride != second.stride or len(first.weight) != len(second.weight):
+        return None
+    kernels = [_dense_kernel(layer) for layer in (first, second)]
+    before = [[side[0] for side in layer.pads] for layer in (first, second)]
+    reach = [
+        [k - b for k, b in zip(kernel.shape[2:], pads, strict=True)]
+        for kernel, pads in zip(kernels, before, strict=True)
+    ]
+    start, stop = ([max(pair) for pair in zip(*both, strict=True)] for both in (before, reach))
+    shape = (*kernels[0].shape[:2], *(a + b for a, b in zip(start, stop, strict=True)))
+    total = kernels[0].new_zeros(shape)
+    for kernel, pads in zip(kernels, before, strict=True):
+        window = tuple(
+            slice(a - b, a - b + k) for a, b, k in zip(start, pads, kernel.shape[2:], strict=True)
+        )
+        total[(slice(None), slice(None), *window)] += kernel
+    return replace(first, weight=total, padding=tuple(start), dilation=(1,) * len(start), groups=1)
+
+
+def _dense_kernel(layer: Convolution) -> Tensor:
+    """The kernel with zeros between its taps and between its groups."""
+    weight, groups = layer.weight, layer.groups
+    size = [d * (k - 1) + 1 for d, k in zip(layer.dilation, weight.shape[2:], strict=True)]
+    rows, columns = weight.shape[0] // groups, weight.shape[1]
+    dense = weight.new_zeros(weight.shape[0], columns * groups, *size)
+    taps = tuple(slice(None, None, d) for d in layer.dilation)
+    for group in range(groups):
+        r = slice(group * rows, (group + 1) * rows)
+        c = slice(group * columns, (group + 1) * columns)
+        dense[(r, c, *taps)] = weight[r]
+    return dense

@@ -1,0 +1,254 @@
+"""How far a network can carry a small change: a bound for every layer, and one for the whole."""
+
+import copy
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, fx, nn
+
+from intriguing.errors import InputError
+from intriguing.measures import Box, Progress, ProgressCallback
+from intriguing.spectral.jacobian import jacobian_norm
+from intriguing.spectral.rows import describe
+from intriguing.spectral.tracing import trace
+from intriguing.spectral.walk import Step, Walk, walk
+
+_POINTS = 8
+_JITTER = 1e-4
+
+
+@dataclass(frozen=True)
+class LayerBound:
+    """One layer: its upper Lipschitz bound L_k of §4.3, and how much of it is attained.
+
+    Attributes:
+        name: Where it is in the network; a batch norm is added to the layer it is fused with.
+        kind: "convolution", "linear", "pool", "normalization", "activation", "scale", "join",
+            "shape" or "other".
+        size: As in Table 5: inputs × kernel × outputs, "–" where there is none.
+        stride: "–" where there is none.
+        upper: ‖φ(x) − φ(x + r)‖ ≤ upper·‖r‖ for all x and r; infinite if no bound is known.
+        lower: Attained near some image; NaN where it was not measured.
+        formula: How upper came about.
+        guaranteed: Whether it is proved.
+        note: What a reader needs besides.
+    """
+
+    name: str
+    kind: str
+    size: str
+    stride: str
+    upper: float
+    lower: float
+    formula: str
+    guaranteed: bool
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class LipschitzReport:
+    """What `lipschitz_report` finds.
+
+    Attributes:
+        layers: In the order of execution.
+        upper: Of the whole network, from images to logits; infinite if an operation is unknown.
+        lower: Attained near one of the images.
+        guaranteed: Whether `upper` is proved.
+        product: The bound by layers and joins alone, as in §4.3; `upper` is never above it.
+        formula: How `upper` came about.
+        notes: What a reader needs, unknown operations first.
+    """
+
+    layers: tuple[LayerBound, ...]
+    upper: float
+    lower: float
+    guaranteed: bool
+    product: float
+    formula: str
+    notes: tuple[str, ...] = ()
+
+
+def lipschitz_report(
+    model: nn.Module,
+    input_shape: tuple[int, ...],
+    *,
+    data: Float[Tensor, "batch ..."] | None = None,
+    domain: Box | None = None,
+    semidefinite: bool = True,
+    lower: bool = True,
+    seed: int = 0,
+    progress: ProgressCallback | None = None,
+) -> LipschitzReport:
+    """Upper Lipschitz bounds of every layer and of the whole network, and lower ones beside them.
+
+    All norms are L2. The network's graph is walked from the image to the logits (§4.3 with Eq. 1
+    corrected; docs/spectral.md has the proofs). What is unknown is infinite, never 1.
+
+    Args:
+        model: In evaluation mode, from images to one tensor; anything `torch.fx` or `torch.export`
+            can follow.
+        input_shape: Of one image, without the batch.
+        data: Images near which lower bounds are taken, the first few of them; noise in the domain
+            when not given.
+        domain: Where images lie. Only products of two tensors that both depend on the image
+            (gates, attention) need it; their bounds then hold there.
+        semidefinite: Also bound a feed-forward network as a whole, tighter than any product.
+        lower: Whether to take lower bounds; they cost some passes a layer.
+        seed: Draws the starts of the lower bounds.
+        progress: Called layer by layer.
+
+    Raises:
+        InputError: If the model is in training mode or cannot be traced, or the shape or data do
+            not fit it.
+
+    >>> net = nn.Sequential(nn.Flatten(), nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2)).eval()
+    >>> report = lipschitz_report(net, (1, 2, 2))
+    >>> report.lower <= report.upper <= report.product, report.guaranteed
+    (True, True)
+    """
+    analysed = analyse(model, input_shape, domain)
+    generator = torch.Generator().manual_seed(seed)
+    points = _points(data, input_shape, domain, analysed.example, generator)
+    steps = [s for s in analysed.walk.steps if _has_row(s)]
+    rows = []
+    values = [_values(analysed.walk, point) for point in points[:2]] if lower else []
+    for done, step in enumerate(steps):
+        attained = _attained(step, values, generator) if lower else math.nan
+        rows.append(_row(step, attained))
+        if progress is not None:
+            progress(Progress("layers", done + 1, len(steps), step.name))
+    whole = 0.0 if lower else math.nan
+    for done, point in enumerate(points if lower and analysed.walk.steps else ()):
+        whole = max(whole, jacobian_norm(analysed.graph, (point,), generator, iterations=12))
+        if progress is not None:
+            progress(Progress("gradients", done + 1, len(points)))
+    upper, formula = analysed.walk.upper, "layer by layer"
+    return LipschitzReport(
+        tuple(rows), upper, whole, analysed.walk.guaranteed and math.isfinite(upper),
+        analysed.walk.upper, formula, _notes(analysed.walk, domain),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Analysed:
+    """A network's graph in float64, the example it was run on, and the walk through it."""
+
+    graph: fx.GraphModule
+    example: Float[Tensor, "1 ..."]
+    walk: Walk
+
+
+def analyse(model: nn.Module, input_shape: tuple[int, ...], domain: Box | None) -> Analysed:
+    """Trace a network in float64 and walk through it.
+
+    Raises:
+        InputError: As `lipschitz_report` says.
+    """
+    if any(module.training for module in model.modules()):
+        raise InputError("the model is in training mode; call model.eval() first")
+    if not input_shape or any(int(size) < 1 for size in input_shape):
+        raise InputError(
+            f"input shape {input_shape}; give that of one image, such as (3, 224, 224)"
+        )
+    own = next((p for p in model.parameters()), torch.zeros(0))
+    precise = copy.deepcopy(model).double().requires_grad_(False)
+    example = _centre(domain, input_shape).to(own.device)
+    try:
+        with torch.no_grad():
+            precise(example)
+    except Exception as error:
+        first = (str(error).strip() or repr(error)).splitlines()[0]
+        raise InputError(
+            f"the model does not take an image of shape {tuple(input_shape)} in float64: {first}; "
+            "give the shape of one image, without the batch"
+        ) from error
+    graph = trace(precise, example)
+    return Analysed(graph, example, walk(graph, example, domain))
+
+
+def _centre(domain: Box | None, shape: tuple[int, ...]) -> Tensor:
+    if domain is None:
+        return torch.full((1, *shape), 0.5, dtype=torch.float64)
+    low, high = (torch.as_tensor(b, dtype=torch.float64) for b in (domain.lower, domain.upper))
+    return ((low + high) / 2).expand(1, *shape).clone()
+
+
+def _points(
+    data: Tensor | None, shape: tuple[int, ...], domain: Box | None, like: Tensor,
+    generator: torch.Generator,
+) -> list[Tensor]:  # fmt: skip
+    """A few images, each a batch of 1, moved off the kinks that exact zeros sit on."""
+    if data is not None and tuple(data.shape[1:]) != tuple(shape):
+        raise InputError(f"the data are images of shape {tuple(data.shape[1:])}, not {shape}")
+    box = domain or Box(0.0, 1.0)
+    if data is None or not len(data):
+        noise = torch.rand((_POINTS, *shape), generator=generator, dtype=torch.float64)
+        low, high = (torch.as_tensor(b, dtype=torch.float64) for b in (box.lower, box.upper))
+        images = low + (high - low) * noise
+    else:
+        images = data[:_POINTS].detach().cpu().double()
+        images = images + _JITTER * torch.randn(images.shape, generator=generator).double()
+    images = images if domain is None else domain.clamp(images)
+    return [image[None].to(like) for image in images]
+
+
+def _values(walked: Walk, point: Tensor) -> dict[Step, Tensor]:
+    values: dict[Step, Tensor] = {}
+    with torch.no_grad():
+        for step in walked.steps:
+            values[step] = (
+                point
+                if step.operation is None
+                else step.operation.again(*(values[parent] for parent in step.parents))
+            )
+    return values
+
+
+def _has_row(step: Step) -> bool:
+    """Whether a table has a row for it: not for what only passes values on."""
+    passes_on = step.kind == "shape" and step.own.upper <= 1.0
+    return step.operation is not None and not step.spoken_for and not passes_on
+
+
+def _attained(step: Step, values: list[dict[Step, Tensor]], generator: torch.Generator) -> float:
+    """The largest Jacobian norm of a layer at what reaches it; of a linear one, one is enough."""
+    chain = [step]
+    while chain[0].parents and chain[0].parents[0].spoken_for:
+        chain.insert(0, chain[0].parents[0])
+
+    def layer(*inputs: Tensor) -> Tensor:
+        assert chain[0].operation is not None
+        value: Tensor = chain[0].operation.again(*inputs)
+        for after in chain[1:]:
+            assert after.operation is not None
+            value = after.operation.again(value)
+        return value
+
+    best = math.nan
+    for known in values[:1] if step.piece is not None else values:
+        inputs = [known[parent] for parent in chain[0].parents]
+        if any(not isinstance(x, Tensor) for x in inputs):
+            return math.nan
+        here = jacobian_norm(layer, inputs, generator)
+        best = here if math.isnan(best) else max(best, here)
+    return best
+
+
+def _row(step: Step, lower: float) -> LayerBound:
+    size, stride = describe(step)
+    return LayerBound(
+        step.name, step.kind, size, stride, step.own.upper, lower, step.own.formula,
+        step.own.guaranteed and math.isfinite(step.own.upper), step.own.note,
+    )  # fmt: skip
+
+
+def _notes(walked: Walk, domain: Box | None) -> tuple[str, ...]:
+    unknown = [s.own.note for s in walked.steps if math.isinf(s.own.upper) and not s.spoken_for]
+    others = [
+        f"{s.name}: {s.own.note}"
+        for s in walked.steps
+        if s.own.note and math.isfinite(s.own.upper) and not s.spoken_for
+    ]
+    return tuple(dict.fromkeys(unknown + others))

@@ -1,0 +1,123 @@
+"""Where several tensors that depend on the input meet.
+
+Each is known by a Lipschitz bound Lᵢ relative to the network's input. Sums add up, concatenation
+takes the root of the sum of squares, and products need to know how large their factors can be,
+which only a bounded domain tells.
+"""
+
+import math
+from typing import Any
+
+from torch import Tensor
+
+from intriguing.spectral.bound import Bound, outward
+from intriguing.spectral.operation import Operation, Reach
+from intriguing.spectral.rules.registry import join
+
+_DOMAIN = (
+    "a product of two tensors that both depend on the input has no bound on an unbounded domain; "
+    "give one: domain=Box(0, 1)"
+)
+
+
+@join("add", "sub", "subtract", "rsub")
+def added(operation: Operation, bounds: tuple[float, ...]) -> Bound | None:
+    """L₁ + L₂."""
+    weight = abs(float(operation.kwargs.get("alpha", 1)))
+    if len(bounds) != 2:
+        return None
+    first, second = (
+        bound * _copies(operation.output, tensor)
+        for bound, tensor in zip(bounds, operation.moving, strict=True)
+    )
+    if operation.name == "rsub":
+        first, second = second, first
+    return Bound(outward(first + weight * second), "L₁ + L₂")
+
+
+@join("cat", "concat", "concatenate", "stack", "hstack", "vstack", "dstack", "column_stack")
+def side_by_side(operation: Operation, bounds: tuple[float, ...]) -> Bound:
+    """√(Σ Lᵢ²)."""
+    return Bound(outward(math.hypot(*bounds)), "√(Σ Lᵢ²)")
+
+
+@join("maximum", "minimum", "max", "min", "where", "fmax", "fmin")
+def either(operation: Operation, bounds: tuple[float, ...]) -> Bound | None:
+    """√(L₁² + L₂²): an entry moves at most as far as the farther of its two sources."""
+    if operation.name == "where" and _is_moving(operation, operation.given(0, "condition")):
+        return None
+    scaled = [
+        bound * _copies(operation.output, tensor)
+        for bound, tensor in zip(bounds, operation.moving, strict=True)
+    ]
+    return Bound(outward(math.hypot(*scaled)), "√(L₁² + L₂²)")
+
+
+@join("mul", "multiply")
+def multiplied(operation: Operation, bounds: tuple[float, ...]) -> Bound | None:
+    """sup |a|·L_b + sup |b|·L_a."""
+    if len(bounds) != 2:
+        return None
+    if not operation.reaches:
+        return Bound(math.inf, "product", note=_DOMAIN)
+    total = 0.0
+    for own, other in ((0, 1), (1, 0)):
+        copies = _copies(operation.output, operation.moving[own])
+        reach = operation.reaches[other]
+        wide = _copies(operation.output, operation.moving[other])
+        total += bounds[own] * min(reach.peak * copies, reach.length * wide)
+    return Bound(outward(total), "sup|a|·L_b + sup|b|·L_a on the domain")
+
+
+@join("matmul", "bmm", "mm")
+def matrices(operation: Operation, bounds: tuple[float, ...]) -> Bound | None:
+    """sup ‖A‖·L_B + sup ‖B‖·L_A."""
+    if len(bounds) != 2:
+        return None
+    if not operation.reaches:
+        return Bound(math.inf, "product", note=_DOMAIN)
+    a, b = operation.reaches
+    if _batches(operation.moving[0]) != _batches(operation.moving[1]):
+        return None
+    return Bound(
+        outward(a.length * bounds[1] + b.length * bounds[0]),
+        "sup‖A‖·L_B + sup‖B‖·L_A on the domain",
+    )
+
+
+@join("scaled_dot_product_attention")
+def attention(operation: Operation, bounds: tuple[float, ...]) -> Bound | None:
+    """softmax(s·QKᵀ)·V as two products and a softmax, on a bounded domain."""
+    query, key, value = (operation.given(i, n) for i, n in enumerate(("query", "key", "value")))
+    if operation.given(4, "dropout_p", 0.0) or operation.kwargs.get("enable_gqa"):
+        return None
+    if not operation.reaches:
+        return Bound(math.inf, "dot-product attention", note=_DOMAIN)
+    reach = dict(zip(map(id, operation.moving), operation.reaches, strict=True))
+    grows = dict(zip(map(id, operation.moving), bounds, strict=True))
+
+    def of(tensor: Tensor) -> tuple[Reach, float]:
+        own = float(tensor.norm()) if isinstance(tensor, Tensor) else math.inf
+        return reach.get(id(tensor), Reach(own, own)), grows.get(id(tensor), 0.0)
+
+    (q, grow_q), (k, grow_k), (v, grow_v) = of(query), of(key), of(value)
+    scale = operation.kwargs.get("scale") or 1 / math.sqrt(query.shape[-1])
+    scores = abs(scale) * (q.length * grow_k + k.length * grow_q)
+    rows = math.sqrt(query.shape[-2])  # a head's weights: each row is a distribution
+    return Bound(
+        outward(rows * grow_v + v.length * 0.5 * scores), "attention on the domain",
+        note="true but of little use: it grows with the square of the domain's size",
+    )  # fmt: skip
+
+
+def _copies(output: Any, tensor: Any) -> float:
+    """√(how often broadcasting repeats an entry)."""
+    return math.sqrt(max(1.0, output.numel() / tensor.numel()))
+
+
+def _is_moving(operation: Operation, tensor: Any) -> bool:
+    return any(tensor is moving for moving in operation.moving)
+
+
+def _batches(tensor: Tensor) -> int:
+    return math.prod(tensor.shape[:-2])

@@ -1,0 +1,34 @@
+"""Pools that take the largest value. Where windows overlap they are not contractive."""
+
+from torch import nn
+
+from intriguing.spectral.bound import Bound
+from intriguing.spectral.operation import Operation, spread
+from intriguing.spectral.pooling import adaptive_max_pool_norm, max_pool_norm
+from intriguing.spectral.rules.registry import rule
+
+
+@rule("max_pool1d", "max_pool2d", "max_pool3d", "max_pool1d_with_indices",
+      "max_pool2d_with_indices", "max_pool3d_with_indices", nn.MaxPool1d, nn.MaxPool2d,
+      nn.MaxPool3d, kind="pool")  # fmt: skip
+def max_pool(operation: Operation) -> Bound:
+    """√(windows that one value can be the largest of)."""
+    axes = operation.x.ndim - 2
+    kernel = spread(operation.option(1, "kernel_size"), axes)
+    stride = operation.option(2, "stride")
+    bound = max_pool_norm(
+        kernel,
+        kernel if stride is None or stride == [] else spread(stride, axes),
+        spread(operation.option(4, "dilation", 1), axes),
+    )
+    return Bound(bound, "√(windows over a value)")
+
+
+@rule("adaptive_max_pool1d", "adaptive_max_pool2d", "adaptive_max_pool3d", nn.AdaptiveMaxPool1d,
+      nn.AdaptiveMaxPool2d, nn.AdaptiveMaxPool3d, kind="pool")  # fmt: skip
+def adaptive_max_pool(operation: Operation) -> Bound:
+    """√(windows that one value can be the largest of)."""
+    axes = operation.x.ndim - 2
+    output = operation.output if not isinstance(operation.output, tuple) else operation.output[0]
+    after = tuple(output.shape[-axes:])
+    return Bound(adaptive_max_pool_norm(operation.spatial(axes), after), "√(windows over a value)")
