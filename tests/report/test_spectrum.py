@@ -53,7 +53,7 @@ def test_an_unknown_operation_is_named_with_the_way_out(tmp_path):
     bounded.write_spectrum(tmp_path, unknown=True)
     found = findings(read_contents(tmp_path))
     assert found.tiles[0].value == "∞"
-    assert "is ∞, because of erfinv (no bound for erfinv; register one)" in found.sentences[0]
+    assert "is ∞, because of erfinv: no bound for erfinv; register one." in found.sentences[0]
     assert "proved" not in " ".join(found.sentences)
     assert "times too large" not in " ".join(found.sentences)
     page = draw_report(tmp_path).read_text()

@@ -24,7 +24,7 @@ def amplification(contents: Contents) -> Findings:
         tuple(_tiles(network, strongest)),
         (
             *(_bounded(network) if math.isfinite(network.upper) else _unbounded(network, layers)),
-            *_loose(network),
+            *_loose(network, "Near a real image" if contents.run.data else "Near a random image"),
             *_product(network, whole(layers, "product")),
             *_amplifying(strongest),
             *_unproved(layers),
@@ -35,9 +35,9 @@ def amplification(contents: Contents) -> Findings:
 def _tiles(network: LayerRow, strongest: Sequence[LayerRow]) -> list[Tile]:
     proved = "guaranteed" if network.guaranteed else "not guaranteed"
     beside = "no bound is known" if math.isinf(network.upper) else proved
-    tiles = [Tile(number(network.upper, "norm"), "times longer at most: the upper bound", beside)]
+    tiles = [Tile(number(network.upper, "norm"), "times as long at most: the upper bound", beside)]
     if network.lower > 0:
-        tiles.append(Tile(number(network.lower, "norm"), "times longer somewhere: reached"))
+        tiles.append(Tile(number(network.lower, "norm"), "times as long somewhere: reached"))
         if math.isfinite(network.upper):
             ratio = number(network.upper / network.lower, "ratio")
             tiles.append(Tile(f"{ratio}×", "too large at most: upper by lower bound"))
@@ -65,26 +65,29 @@ def _bounded(network: LayerRow) -> list[str]:
 
 
 def _unbounded(network: LayerRow, layers: Sequence[LayerRow]) -> list[str]:
-    unknown = [layer for layer in single(layers) if math.isinf(layer.upper)]
-    named = [
-        f"{layer.name} ({layer.note or layer.formula or 'no bound is known'})"
-        for layer in unknown[:MOST]
-    ]
-    more = f", and {len(unknown) - MOST} more" if len(unknown) > MOST else ""
-    because = f"because of {'; '.join(named)}{more}" if named else network.note or network.formula
+    because: dict[str, list[str]] = {}
+    for layer in single(layers):
+        if math.isinf(layer.upper):
+            reason = (layer.note or "no bound is known").removeprefix(f"{layer.name}: ")
+            because.setdefault(reason, []).append(layer.name)
+    named = "; ".join(f"{_some(names)}: {reason}" for reason, names in because.items())
+    hint = " On the command line, that is --domain 0,1." if "domain=" in named else ""
     return [
-        f"The bound of {network.network} is ∞, {because}. Nothing is said of how far a change can "
-        "be carried until each of these has a bound; the other layers' bounds stand."
+        f"The bound of {network.network} is ∞, because of {named or network.note}.{hint}",
+        "Nothing is said of how far a change can be carried until each of these has a bound; the "
+        "bounds of the other layers stand.",
     ]
 
 
-def _loose(network: LayerRow) -> list[str]:
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MOST} more" if len(names) > MOST else ""
+    return ", ".join(names[:MOST]) + more
+
+
+def _loose(network: LayerRow, where: str) -> list[str]:
     if not network.lower > 0:
         return []
-    reached = (
-        f"At an image that was looked at, a small change does become "
-        f"{number(network.lower, 'norm')} times longer"
-    )
+    reached = f"{where} a small change does become {number(network.lower, 'norm')} times as long"
     if math.isinf(network.upper):
         return [f"{reached}."]
     ratio = network.upper / network.lower
@@ -108,7 +111,9 @@ def _product(network: LayerRow, product: LayerRow | None) -> list[str]:
 
 
 def _strongest(layers: Sequence[LayerRow]) -> list[LayerRow]:
-    known = [layer for layer in telling(layers) if 1.0 + 1e-6 < layer.upper < math.inf]
+    """Of one input each: a join amplifies by no weight of its own."""
+    apart = [layer for layer in telling(layers) if layer.kind != "join"]
+    known = [layer for layer in apart if 1.0 + 1e-6 < layer.upper < math.inf]
     return sorted(known, key=lambda layer: -layer.upper)[:MOST]
 
 

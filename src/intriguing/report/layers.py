@@ -32,7 +32,7 @@ def whole(layers: Sequence[LayerRow], kind: str = "network") -> LayerRow | None:
 
 def passes_on(layer: LayerRow) -> bool:
     """Whether a change leaves the layer no longer than it came, by its nature: ReLU, reshapes."""
-    plain = layer.kind in ("activation", "scale", "other")
+    plain = layer.kind in ("activation", "scale", "shape", "other")
     return plain and layer.guaranteed and abs(layer.upper - 1.0) < 1e-6 and not layer.note
 
 

@@ -100,8 +100,10 @@ def _spectrum(axis: Axes, layer: Spectrum) -> None:
     axis.set_xticks([0, 50, 100], ["0", "50 %", "100 %"])
     axis.yaxis.set_major_locator(LogLocator(numticks=4))
     axis.yaxis.set_major_formatter(FuncFormatter(_plain))
-    axis.yaxis.set_minor_formatter(NullFormatter())
-    axis.tick_params(labelsize=7.5)
+    narrow = len(ends) > 0 and max(ends) / min(ends) < 30
+    axis.yaxis.set_minor_locator(LogLocator(subs=(2.0, 5.0), numticks=12))
+    axis.yaxis.set_minor_formatter(FuncFormatter(_plain) if narrow else NullFormatter())
+    axis.tick_params(labelsize=7.5, which="both")
     axis.set_title(layer.name, fontsize=8.5, pad=4)
 
 

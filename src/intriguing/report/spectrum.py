@@ -43,11 +43,12 @@ PARTS: tuple[Part, ...] = (_layers, _spectra)
 def _table(contents: Contents) -> Listing:
     layers = contents.layers
     count = len(single(layers))
+    noted = any(layer.note for layer in layers)
     return Listing(
         "layers",
         f"All {count} layers" if count > 1 else "The layer",
-        (*HEAD, "Note"),
-        tuple((*words(layer), layer.note) for layer in layers),
+        (*HEAD, "Note") if noted else HEAD,
+        tuple((*words(layer), *((layer.note,) if noted else ())) for layer in layers),
         to_csv(layers),
         (LAYERS,),
         opened=True,

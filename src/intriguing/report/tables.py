@@ -95,7 +95,7 @@ ROW_WIDTH = 30
 
 def _column_groups(table: Table, texts: dict[tuple[str, str], Text], width: int) -> list[list[str]]:
     """Columns side by side as long as they fit beside the names of the rows."""
-    names = min(max((len(row) for row in table.rows), default=0), ROW_WIDTH) + 4
+    names = min(max(map(len, (table.corner, *table.rows))), ROW_WIDTH) + 4
     groups: list[list[str]] = [[]]
     used = names
     for column in table.columns:
