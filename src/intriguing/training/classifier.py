@@ -9,7 +9,7 @@ from torch.nn.functional import cross_entropy
 
 from intriguing.errors import InputError
 from intriguing.measures import ProgressCallback
-from intriguing.training.decay import Convention, check_decay, weight_decay
+from intriguing.training.decay import Convention, check_decay, weight_decay, weight_layers
 from intriguing.training.lbfgs import UNTIL_CONVERGED, LBFGSConfig, minimise
 from intriguing.training.report import TrainingReport
 
@@ -32,10 +32,10 @@ def train_classifier(
     """Minimise mean cross-entropy + Σ λ Σ w² / k over all parameters of `model`, in place.
 
     Args:
-        model: From inputs to logits; its linear layers decay.
+        model: From inputs to logits; its linear and convolutional layers decay.
         inputs: All of them, on the device and in the dtype of the model.
         labels: Their classes.
-        decay: One λ for each linear layer, from the input to the logits.
+        decay: One λ for each such layer, from the input to the logits.
         config: When to stop.
         convention: What k is.
         identity, checkpoint, stage, progress: As in `minimise`.
@@ -43,7 +43,7 @@ def train_classifier(
     Raises:
         InputError: If decay does not fit the layers, or the checkpoint is another training's.
     """
-    layers = [module for module in model.modules() if isinstance(module, nn.Linear)]
+    layers = weight_layers(model)
     check_decay(layers, decay, convention)
     if not len(inputs) or len(inputs) != len(labels):
         raise InputError(f"{len(inputs)} images and {len(labels)} labels; give as many, at least 1")

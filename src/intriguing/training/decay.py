@@ -10,16 +10,25 @@ from intriguing.errors import InputError
 Convention: TypeAlias = Literal["sum", "half", "units"]
 """How λ and Σ w² make the penalty: "sum" λ Σw², "half" λ/2 Σw², "units" λ Σw² / output units."""
 
+Layer: TypeAlias = nn.Linear | nn.Conv2d
+"""What decays."""
+
+
+def weight_layers(model: nn.Module) -> list[Layer]:
+    """The linear and convolutional layers of a network, as `model.modules()` orders them."""
+    return [layer for layer in model.modules() if isinstance(layer, Layer)]
+
 
 def weight_decay(
-    layers: Sequence[nn.Linear], decay: Sequence[float], convention: Convention = "half"
+    layers: Sequence[Layer], decay: Sequence[float], convention: Convention = "half"
 ) -> Tensor:
     """Σ over layers of λ · Σ wᵢ² / k, the loss_decay of §4.2; biases do not decay.
 
     Args:
         layers: The layers from the input to the logits.
         decay: One λ for each layer.
-        convention: What k means: 1 ("sum"), 2 ("half") or the layer's output units ("units").
+        convention: What k means: 1 ("sum"), 2 ("half") or the layer's output units, a
+            convolution's channels ("units").
 
     >>> layer = nn.Linear(1, 2)
     >>> _ = nn.init.constant_(layer.weight, 3.0)
@@ -34,7 +43,7 @@ def weight_decay(
     return sum(penalties[1:], start=penalties[0])
 
 
-def check_decay(layers: Sequence[nn.Linear], decay: Sequence[float], convention: str) -> None:
+def check_decay(layers: Sequence[Layer], decay: Sequence[float], convention: str) -> None:
     """Raise InputError unless there is one non-negative λ a layer and the convention exists."""
     if convention not in get_args(Convention):
         raise InputError(
@@ -48,5 +57,5 @@ def check_decay(layers: Sequence[nn.Linear], decay: Sequence[float], convention:
         raise InputError(f"weight decay {tuple(decay)} has a λ that is not ≥ 0")
 
 
-def _divisor(layer: nn.Linear, convention: Convention) -> int:
-    return {"sum": 1, "half": 2, "units": layer.out_features}[convention]
+def _divisor(layer: Layer, convention: Convention) -> int:
+    return {"sum": 1, "half": 2, "units": len(layer.weight)}[convention]
