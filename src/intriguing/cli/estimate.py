@@ -71,23 +71,34 @@ def _planned(job: Job, sets: Sets, speeds: Speeds) -> Planned:
 def _speeds(recipe: Recipe, train: ImageSet, config: ReproduceConfig) -> Speeds:
     few = train.first(IMAGES)
     stop = replace(recipe.stop, max_iterations=ITERATIONS, chunk=ITERATIONS)
-    short = replace(recipe, stop=stop, autoencoder_stop=stop)
+    schedule = recipe.schedule and recipe.schedule.shortened
+    short = replace(recipe, stop=stop, autoencoder_stop=stop, schedule=schedule)
     model, report = train_network(short, few, device=config.device)
     images = few.first(ATTACKED)
     start = time.perf_counter()
     minimum_distortion(model, images.images, images.labels, method="paper", config=config.attack)
     attack = (time.perf_counter() - start) / len(images)
     limit = SCALES[config.scale].max_iterations
-    hidden = "-" in recipe.architecture and not recipe.architecture.startswith("ae")
     return Speeds(
-        train=_training(report, "sigmoid" if hidden else "softmax", limit),
-        pretrain=_training(report.pretraining, "autoencoder", limit),
+        train=_training(report, _passes(recipe, limit)),
+        pretrain=_training(report.pretraining, _until("autoencoder", limit)),
         attack=attack,
     )
 
 
-def _training(report: TrainingReport | None, kind: str, limit: int | None) -> float:
+def _passes(recipe: Recipe, limit: int | None) -> int:
+    """How often the classifier's training will pass over the data."""
+    if recipe.schedule is not None:
+        return recipe.schedule.epochs if limit is None else 1
+    hidden = "-" in recipe.architecture and not recipe.architecture.startswith("ae")
+    return _until("sigmoid" if hidden else "softmax", limit)
+
+
+def _until(kind: str, limit: int | None) -> int:
+    return min(EVALUATIONS[kind], limit or EVALUATIONS[kind])
+
+
+def _training(report: TrainingReport | None, passes: int) -> float:
     if report is None or not report.evaluations:
         return 0.0
-    evaluations = min(EVALUATIONS[kind], limit or EVALUATIONS[kind])
-    return evaluations * report.wall_seconds / report.evaluations / IMAGES
+    return passes * report.wall_seconds / report.evaluations / IMAGES

@@ -140,12 +140,13 @@ def attack_targets(job: Job, images: ImageSet) -> Int64[Tensor, " image"]:
 
 
 def shortened(recipe: Recipe, iterations: int | None) -> Recipe:
-    """The recipe with at most so many iterations; None leaves it."""
+    """The recipe with at most so many iterations, or one epoch; None leaves it."""
     if iterations is None:
         return recipe
     return replace(
         recipe,
         stop=replace(recipe.stop, max_iterations=iterations),
+        schedule=recipe.schedule and recipe.schedule.shortened,
         autoencoder_stop=replace(recipe.autoencoder_stop, max_iterations=iterations),
     )
 

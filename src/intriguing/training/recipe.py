@@ -1,6 +1,7 @@
 """From a recipe and images to a trained network: the one way the paper's networks are made."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -10,13 +11,16 @@ from intriguing.data.dataset import ImageSet
 from intriguing.errors import InputError
 from intriguing.measures import ProgressCallback
 from intriguing.models.autoencoder import AutoencoderClassifier, SparseAutoencoder
+from intriguing.models.convolutional import Convolutional, initialise_rectifiers
 from intriguing.models.fully_connected import initialise
-from intriguing.models.load import build
+from intriguing.models.load import build_small
 from intriguing.training.autoencoder import PEN_STROKES, Sparsity, train_autoencoder
 from intriguing.training.classifier import train_classifier
-from intriguing.training.decay import Convention
+from intriguing.training.decay import Convention, weight_layers
 from intriguing.training.lbfgs import UNTIL_CONVERGED, LBFGSConfig
+from intriguing.training.minibatch import train_minibatch
 from intriguing.training.report import TrainingReport
+from intriguing.training.schedule import Schedule
 
 # An autoencoder has so many weights that a hundred pairs of them would fill half a gigabyte.
 AUTOENCODER_STOP = LBFGSConfig(history=20)
@@ -32,8 +36,9 @@ class Recipe:
         architecture: As `build` reads it.
         decay: One λ for each layer that is trained as a classifier.
         convention: How λ and Σ w² make the penalty.
-        gain: Scale of the initial weights, see `initialise`.
+        gain: Scale of the initial weights, see `initialise`; a convolutional network has none.
         stop: When the classifier has converged.
+        schedule: If there is one, the classifier is trained by minibatches to it, not by L-BFGS.
         sparsity: The objective of the autoencoder, if the architecture has one.
         autoencoder_stop: When the autoencoder has converged.
     """
@@ -45,14 +50,16 @@ class Recipe:
     convention: Convention = "half"
     gain: float = 2.0
     stop: LBFGSConfig = UNTIL_CONVERGED
+    schedule: Schedule | None = None
     sparsity: Sparsity = PEN_STROKES
     autoencoder_stop: LBFGSConfig = AUTOENCODER_STOP
 
     @property
     def essence(self) -> str:
         """All of it that decides the weights, and nothing else: what tells trainings apart."""
+        ends = self.stop if self.schedule is None else self.schedule
         essence = (
-            f"{self.architecture} decay={self.decay} {self.convention} gain={self.gain} {self.stop}"
+            f"{self.architecture} decay={self.decay} {self.convention} gain={self.gain} {ends}"
         )
         if self.architecture.startswith("ae"):
             essence += f" {self.sparsity} {self.autoencoder_stop}"
@@ -69,26 +76,28 @@ def train_network(
     checkpoint: Path | None = None,
     progress: ProgressCallback | None = None,
 ) -> tuple[nn.Module, TrainingReport]:
-    """Train a network of the paper to convergence (§4.2); the model comes back in evaluation mode.
+    """Train a network of the paper (§4.2: to convergence); it comes back in evaluation mode.
 
     Args:
         recipe: Which network, and how.
         data: The training set.
-        seed: Of the initial weights, and of the images that the autoencoder learns from.
+        seed: Of the initial weights, of the images that the autoencoder learns from, and of all
+            that is drawn for minibatches.
         device: Where to train; the model stays there.
         dtype: Of the weights.
         checkpoint: A .safetensors file to keep the state in and to continue from; an autoencoder
             has a second one beside it.
-        progress: Called after each chunk of iterations.
+        progress: Called after each chunk of iterations, or some ten times an epoch.
 
     Raises:
         InputError: If the recipe does not fit the images, or the checkpoint is another training's.
     """
-    model = build(recipe.architecture, pixels=data.images[0].numel())
+    shape = data.images.shape[1:]
+    model = build_small(recipe.architecture, (shape[0], shape[1], shape[2]))
     _check(recipe, data)
     model = model.to(device=device, dtype=dtype)
     # Cloned, as BLAS sums in another order where memory is not aligned as torch aligns it.
-    images = data.images.to(device, dtype).flatten(1).clone()
+    images = data.images.to(device, dtype).clone(memory_format=torch.contiguous_format)
     labels = data.labels.to(device)
     generator = torch.Generator().manual_seed(seed)
     identity = f"{recipe.essence} seed={seed} {dtype} data={data.sha256}"
@@ -99,13 +108,20 @@ def train_network(
         with torch.no_grad():
             images = model.encode(images)
         trained = model.softmax
-    initialise(_linear_layers(trained), generator, recipe.gain)
-    report = train_classifier(
+    if isinstance(model, Convolutional):
+        initialise_rectifiers(weight_layers(model), generator)
+    else:
+        initialise(_linear_layers(trained), generator, recipe.gain)
+    train = (
+        partial(train_classifier, config=recipe.stop)
+        if recipe.schedule is None
+        else partial(train_minibatch, schedule=recipe.schedule, seed=seed)
+    )
+    report = train(
         trained,
         images,
         labels,
         recipe.decay,
-        recipe.stop,
         convention=recipe.convention,
         identity=identity,
         checkpoint=checkpoint,
