@@ -1,13 +1,16 @@
-"""Train a network of the paper to convergence by full-batch L-BFGS, and save its weights.
+"""Train a network of the paper, and save its weights.
 
 NAME is fcA-B-...-K (layers of A, B, ... sigmoid units and K classes; fc10 is the softmax
-classifier) or aeH-K (sparse autoencoder of H units, then softmax). DATA is mnist, mnist-5k or
-digits.
+classifier), aeH-K (sparse autoencoder of H units, then softmax) or convA-B-...-H-K (convolutions
+of A, B, ... channels, H hidden units). The first two are trained to convergence by full-batch
+L-BFGS, convolutional networks by minibatches for a fixed number of epochs. DATA is mnist, mnist-5k
+or digits.
 
 examples:
   intriguing train fc10 mnist-5k --decay 1e-4
   intriguing train fc100-100-10 mnist-5k --decay 1e-5 1e-5 1e-6 --out fc.safetensors
   intriguing train ae400-10 mnist --seed 1
+  intriguing train conv32-64-200-10 mnist
 """
 
 from pathlib import Path
@@ -18,7 +21,7 @@ from tyro.conf import Positional, arg
 
 def train(
     name: Annotated[
-        Positional[str], arg(metavar="NAME", help="For instance fc10, fc100-100-10, ae400-10.")
+        Positional[str], arg(metavar="NAME", help="For instance fc10, ae400-10, conv32-64-200-10.")
     ],
     data: Annotated[Positional[str], arg(metavar="DATA", help="mnist, mnist-5k or digits.")],
     decay: tuple[float, ...] = (),
@@ -33,10 +36,10 @@ def train(
 
     Args:
         decay: λ of each layer, input first; one for all, or none for the paper's: 1e-4 for fc10,
-            else 1e-5 and 1e-6 for the last layer.
+            else 1e-5 and 1e-6 for the last layer; a convolutional network's are 1e-4.
         convention: How the paper's λ Σ w² / k is read: k = 1 (sum), 2 (half), or the layer's
-            output units (units).
-        seed: Of the initial weights.
+            output units or channels (units).
+        seed: Of the initial weights, and of the order of the images.
         device: auto takes a GPU where there is one.
         out: The file of weights; NAME.safetensors when not given.
         results: The results folder; results/train-NAME-DATA-seedN when not given.
@@ -53,12 +56,13 @@ def train(
     from intriguing.cli.report import finish
     from intriguing.cli.training import (
         default_decay,
+        default_schedule,
         error_cells,
         spread,
         write_filters,
     )
     from intriguing.data.named import load_data
-    from intriguing.models.load import build
+    from intriguing.models.load import build_small
     from intriguing.models.weights import save_model
     from intriguing.results.opening import open_results
     from intriguing.results.schema import RunRecord, Stage
@@ -69,11 +73,12 @@ def train(
     weights = out or Path(f"{name}.safetensors")
     setup.check_output_file(weights, ".safetensors")
     place = setup.choose_device(device)
-    model = build(name)
+    model = build_small(name)
     lambdas = spread(decay, model) if decay else default_decay(model)
     with shown() as progress:
         pair = load_data(data, progress=progress)
-    recipe = Recipe(name, setup.slug(name), name, decay=lambdas, convention=convention)
+    schedule = default_schedule(model, len(pair.train))
+    recipe = Recipe(name, setup.slug(name), name, lambdas, convention, schedule=schedule)
     folder = results or Path("results") / f"train-{setup.slug(name)}-{data}-seed{seed}"
     config = {
         "name": name, "data": data, "decay": list(lambdas), "convention": convention, "seed": seed,
@@ -87,7 +92,8 @@ def train(
             machine=provenance.machine(place), tables=("train",),
             data=(provenance.record_data(pair.train), provenance.record_data(pair.test)),
             notes=(f"Weight decay is λ Σ w² / k with λ = {', '.join(map(str, lambdas))} and the "
-                   f"convention “{convention}”; biases do not decay.",),
+                   f"convention “{convention}”; biases do not decay.",
+                   *((f"Trained by minibatches: {schedule.in_words}.",) if schedule else ())),
         )  # fmt: skip
         write_run(folder, run)
         checkpoint = folder / "models" / f"{recipe.slug}.checkpoint.safetensors"

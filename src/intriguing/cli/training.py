@@ -9,23 +9,35 @@ from intriguing.data.named import DataPair
 from intriguing.errors import InputError
 from intriguing.measures import wilson_interval
 from intriguing.models.autoencoder import AutoencoderClassifier
+from intriguing.models.convolutional import Convolutional
 from intriguing.models.fully_connected import FullyConnected
+from intriguing.models.load import Small
 from intriguing.results.schema import Cell
 from intriguing.results.store import write_tensors
+from intriguing.training.decay import weight_layers
+from intriguing.training.schedule import Schedule, convolutional_schedule
 from intriguing.transfer.matrix import count_errors
 
-Trainable = FullyConnected | AutoencoderClassifier
 
+def default_decay(model: Small) -> tuple[float, ...]:
+    """The paper's λ (§4.2): 1e-4 for a softmax classifier, else 1e-5, the last layer 1e-6.
 
-def default_decay(model: Trainable) -> tuple[float, ...]:
-    """The paper's λ (§4.2): 1e-4 for a softmax classifier, else 1e-5, the last layer 1e-6."""
+    The paper has none for a convolutional network: 1e-4 here.
+    """
     layers = _layers(model)
+    if isinstance(model, Convolutional):
+        return (1e-4,) * layers
     if isinstance(model, FullyConnected) and layers == 1:
         return (1e-4,)
     return (*[1e-5] * (layers - 1), 1e-6)
 
 
-def spread(decay: Sequence[float], model: Trainable) -> tuple[float, ...]:
+def default_schedule(model: Small, images: int) -> Schedule | None:
+    """A convolutional network is trained by minibatches, the others by L-BFGS."""
+    return convolutional_schedule(images) if isinstance(model, Convolutional) else None
+
+
+def spread(decay: Sequence[float], model: Small) -> tuple[float, ...]:
     """One λ a layer from one for all or one for each."""
     layers = _layers(model)
     if len(decay) not in (1, layers):
@@ -53,14 +65,16 @@ def error_cells(name: str, model: nn.Module, pair: DataPair) -> list[Cell]:
 
 
 def write_filters(folder: Path, name: str, model: nn.Module) -> None:
-    """The first layer's weights as pictures, where images are squares."""
-    first = next(module for module in model.modules() if isinstance(module, nn.Linear))
-    side = round(first.in_features**0.5)
-    if side**2 == first.in_features:
-        filters = first.weight.detach().cpu().float().view(-1, side, side).numpy()
+    """The first layer's weights as pictures, where they are squares of one channel."""
+    first = weight_layers(model)[0]
+    weights = first.weight.detach().cpu().float()
+    side = round(weights[0].numel() ** 0.5)
+    if side**2 == weights[0].numel():
+        filters = weights.view(-1, side, side).numpy()
         metadata = {"kind": "filters", "title": f"{name}: first-layer filters"}
         write_tensors(folder, "filters", {"filters": filters}, metadata)
 
 
-def _layers(model: Trainable) -> int:
-    return len(model.layers) if isinstance(model, FullyConnected) else 1
+def _layers(model: Small) -> int:
+    """How many layers are trained as a classifier, and so have a λ."""
+    return 1 if isinstance(model, AutoencoderClassifier) else len(weight_layers(model))

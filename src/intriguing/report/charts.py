@@ -145,7 +145,7 @@ def objectives(histories: Mapping[str, Sequence[float]]) -> Figure:
         for index, (network, history) in enumerate(histories.items()):
             axis.plot(range(len(history)), history, color=SERIES[index % 8], label=network)
         axis.set_yscale("log")
-        axis.set_xlabel("chunk of L-BFGS iterations")
+        axis.set_xlabel("chunk of iterations, or epoch")
         axis.set_ylabel("objective")
         axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), handlelength=1.4)
     return figure

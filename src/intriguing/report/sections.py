@@ -161,7 +161,8 @@ def _training(contents: Contents) -> Section:
     drawing = Drawing(
         "objective",
         "Training objective",
-        "Full-batch L-BFGS; the objective is the mean cross entropy plus weight decay.",
+        "The mean cross entropy plus weight decay: after each chunk of full-batch L-BFGS "
+        "iterations, or the mean over each epoch of minibatches.",
         "The training objective falling with the iterations",
         ("run.json",),
         lambda: charts.objectives(histories),
