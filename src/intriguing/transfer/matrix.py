@@ -36,7 +36,7 @@ class ErrorCount:
 
 
 def error_matrix(
-    models: Mapping[str, nn.Module], sets: Mapping[str, Batches], batch_size: int = 10_000
+    models: Mapping[str, nn.Module], sets: Mapping[str, Batches], batch_size: int = 1000
 ) -> dict[tuple[str, str], ErrorCount]:
     """Error of each model (a column of Tables 2 and 4) on each set of images (a row).
 
@@ -63,7 +63,7 @@ def error_matrix(
 
 @torch.no_grad()
 def count_errors(
-    models: Mapping[str, nn.Module], batches: Batches, batch_size: int = 10_000
+    models: Mapping[str, nn.Module], batches: Batches, batch_size: int = 1000
 ) -> dict[str, ErrorCount]:
     """Error of each model on one set of images; see `error_matrix`."""
     counts = dict.fromkeys(models, ErrorCount(0, 0))
