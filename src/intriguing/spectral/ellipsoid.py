@@ -1,0 +1,253 @@
+"""Ellipsoids carried through a network: a semidefinite bound without a semidefinite solver.
+
+For all changes of the input with ‖Δx₀‖ ≤ 1, what a layer's output can change by is kept inside an
+ellipsoid {Δ : Δᵀ G⁻¹ Δ ≤ 1}. Three rules carry G on:
+
+    linear map W      G → Z = W G Wᵀ                                                   exact
+    slopes in [α, β]  Z → X⁻¹,   X = 2T − (α+β)² T (Z⁻¹ + 2αβ T)⁻¹ T,    any diagonal T ≥ 0
+    windows (pools)   Z → f² diag(e),                                    any diagonal e with Z ⪯ e
+
+*Why the second.* A change y = Dz with α ≤ D ≤ β obeys (y − αz)ᵀ T (βz − y) ≥ 0. With zᵀZ⁻¹z ≤ 1,
+the sum zᵀ Z⁻¹ z − 2(y − αz)ᵀ T (βz − y) is at most 1 and is a quadratic form in (z, y); minimising
+over z (a Schur complement) leaves yᵀ X y ≤ 1. *Why the third.* Z ⪯ diag(e) gives Σ ‖Δx_c‖²/e_c ≤ 1,
+and each channel's length grows by at most f.
+
+At the end L² = λ_max(G), and wᵀ G w for one direction w of the output. Eliminating the layers one
+by one this way is a Cholesky factorisation of the linear matrix inequality of LipSDP (Fazlyab et
+al. 2019): every T for which all X ≻ 0 proves its bound, and the best T gives LipSDP's. wᵀ G w is a
+corner of that matrix's inverse, hence convex in T and smooth: `multipliers.py` minimises it.
+
+The same rules hold for every frequency of a convolution (`cyclic.py`): a leading dimension of the
+matrices below. Another one is over output directions, each with a T of its own.
+"""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import torch
+from jaxtyping import Bool, Float, Int, Shaped
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Axes:
+    """G = diag(squares), the same at every frequency."""
+
+    squares: Float[Tensor, "rows n"]
+
+
+@dataclass(frozen=True)
+class Covariance:
+    """G itself."""
+
+    matrix: Shaped[Tensor, "rows frequencies n n"]
+
+
+@dataclass(frozen=True)
+class Inverse:
+    """G = (S C Cᴴ S)⁻¹ with C lower triangular and S = diag(scale)."""
+
+    factor: Shaped[Tensor, "rows frequencies n n"]
+    scale: Float[Tensor, "rows n"]
+
+
+Ellipsoid: TypeAlias = Axes | Covariance | Inverse
+
+
+@dataclass(frozen=True)
+class Linear:
+    """z(ω) = Σ_a W(ω, a) x(ω_a): a matrix, a convolution, or the step from one to the other.
+
+    Attributes:
+        weight: W; one frequency and one alias for a matrix.
+        magnitude: What |W| is made from, entry by entry: what rounding errors are proportional to.
+        source: Which frequency of the stage before is ω_a; absent for a matrix.
+        flipped: Whether it is that one's conjugate.
+        real: Whether the result is real, as it is once all frequencies are added up.
+        terms: How many terms each entry of W is the computed sum of; 0 where it is given.
+    """
+
+    weight: Shaped[Tensor, "frequencies aliases out in"]
+    magnitude: Float[Tensor, "frequencies aliases out in"]
+    source: Int[Tensor, "frequencies aliases"] | None = None
+    flipped: Bool[Tensor, "frequencies aliases"] | None = None
+    real: bool = True
+    terms: int = 0
+
+
+@dataclass(frozen=True)
+class Relax:
+    """Slopes in [low, high], one multiplier a unit (a channel, where there are frequencies)."""
+
+    low: float
+    high: float
+    units: int
+
+
+@dataclass(frozen=True)
+class Windows:
+    """A map that makes no channel's change longer than `factor` times what it was.
+
+    `repeat` units after one another are a channel's positions (1 where there are frequencies).
+    """
+
+    factor: float
+    channels: int
+    repeat: int = 1
+
+    @property
+    def units(self) -> int:
+        """One number e a channel."""
+        return self.channels
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Multiply by a number."""
+
+    factor: float
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Write diag(squares) out: every channel's number once for each of its positions."""
+
+    positions: int
+
+
+Step: TypeAlias = Linear | Relax | Windows | Scale | Spread
+
+
+@dataclass(frozen=True)
+class Passage:
+    """Where the ellipsoids of a batch of multipliers arrive.
+
+    Attributes:
+        end: The last one.
+        barrier: Σ log det of what has to stay positive definite, averaged over frequencies.
+        feasible: Whether it did.
+    """
+
+    end: Ellipsoid
+    barrier: Float[Tensor, " rows"]
+    feasible: Bool[Tensor, " rows"]
+
+
+def carry(
+    steps: tuple[Step, ...], start: Ellipsoid, parameters: Float[Tensor, "rows parameters"]
+) -> Passage:
+    """Carry an ellipsoid through the steps, with T or e = exp(parameters) for each in turn."""
+    barrier = parameters.new_zeros(len(parameters))
+    feasible = torch.ones_like(barrier, dtype=torch.bool)
+    state, used = start, 0
+    for step in steps:
+        if isinstance(step, Relax | Windows):
+            own = parameters[:, used : used + step.units]
+            used += step.units
+            rule = _relaxed if isinstance(step, Relax) else _windowed
+            state, log_det, positive = rule(step, covariance(state), own)  # type: ignore[arg-type]
+            barrier, feasible = barrier + log_det, feasible & positive
+        else:
+            state = moved(step, state)
+    return Passage(state, barrier, feasible)
+
+
+def moved(step: Linear | Scale | Spread, state: Ellipsoid) -> Ellipsoid:
+    """The ellipsoid after a step without parameters."""
+    if isinstance(step, Spread):
+        assert isinstance(state, Axes)
+        return Axes(state.squares.repeat_interleave(step.positions, dim=1))
+    if isinstance(step, Linear):
+        return _mapped(step, state)
+    square = step.factor**2
+    if isinstance(state, Axes):
+        return Axes(state.squares * square)
+    if isinstance(state, Covariance):
+        return Covariance(state.matrix * square)
+    return Inverse(state.factor, state.scale / abs(step.factor))
+
+
+def covariance(state: Ellipsoid) -> Shaped[Tensor, "rows frequencies n n"]:
+    """G, one matrix a frequency."""
+    if isinstance(state, Covariance):
+        return state.matrix
+    if isinstance(state, Axes):
+        return torch.diag_embed(state.squares)[:, None]
+    return _over(torch.cholesky_inverse(state.factor), state.scale)
+
+
+def _mapped(step: Linear, state: Ellipsoid) -> Covariance:
+    """Z(ω) = Σ_a W(ω, a) G(ω_a) W(ω, a)ᴴ."""
+    weight = step.weight
+    if isinstance(state, Axes):
+        wide = weight.transpose(1, 2).flatten(2)
+        squares = state.squares.repeat(1, weight.shape[1])[:, None, None, :]
+        return Covariance(_real(step, (wide * squares) @ wide.mH))
+    if isinstance(state, Covariance):
+        left = (weight @ _gathered(step, state.matrix)).transpose(2, 3).flatten(3)
+        return Covariance(_real(step, left @ weight.transpose(1, 2).flatten(2).mH))
+    scaled = weight.mH / state.scale[:, None, None, :, None]
+    half = torch.linalg.solve_triangular(
+        _gathered(step, state.factor), scaled.to(state.factor.dtype), upper=False
+    ).flatten(2, 3)
+    return Covariance(_real(step, half.mH @ half))
+
+
+def _gathered(step: Linear, matrices: Tensor) -> Tensor:
+    """Matrices of the frequencies that alias, (rows, frequencies, aliases, n, n)."""
+    if step.source is None:
+        return matrices[:, :, None]
+    gathered = matrices[:, step.source]
+    if step.flipped is None or not matrices.is_complex():
+        return gathered
+    return torch.where(step.flipped[..., None, None], gathered.conj(), gathered)
+
+
+def _real(step: Linear, matrix: Tensor) -> Tensor:
+    return matrix.real if step.real and matrix.is_complex() else matrix
+
+
+def _relaxed(step: Relax, before: Tensor, logs: Tensor) -> tuple[Inverse, Tensor, Tensor]:
+    """X = T^½ [2I − (α+β)² (I + aẐ)⁻¹Ẑ] T^½ with Ẑ = T^½ Z T^½ and a = 2αβ."""
+    scale = (0.5 * logs).exp()
+    inner = _times(before, scale)
+    identity = torch.eye(inner.shape[-1], dtype=inner.dtype, device=inner.device)
+    bend, barrier = 2.0 * step.low * step.high, torch.zeros_like(logs[:, 0])
+    positive = torch.ones_like(barrier, dtype=torch.bool)
+    if bend != 0.0:
+        factor, log_det, positive = factored(identity + bend * inner)
+        inner = torch.cholesky_solve(inner, factor)
+        inner = 0.5 * (inner + inner.mH)
+        if bend < 0.0:
+            barrier = log_det
+    factor, log_det, definite = factored(2.0 * identity - (step.low + step.high) ** 2 * inner)
+    return Inverse(factor, scale), barrier + log_det, positive & definite
+
+
+def _windowed(step: Windows, before: Tensor, logs: Tensor) -> tuple[Axes, Tensor, Tensor]:
+    """diag(e) ⪰ Z, as I − e^−½ Z e^−½ ⪰ 0."""
+    scale = (-0.5 * logs).exp().repeat_interleave(step.repeat, dim=1)
+    inner = _times(before, scale)
+    identity = torch.eye(inner.shape[-1], dtype=inner.dtype, device=inner.device)
+    _, log_det, definite = factored(identity - inner)
+    return Axes(step.factor**2 * logs.exp()), log_det, definite
+
+
+def factored(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Cholesky factors (the identity in rows that lack some), mean log det, and who has all."""
+    factor, info = torch.linalg.cholesky_ex(matrix)
+    diagonal = factor.diagonal(dim1=-2, dim2=-1)
+    positive = ((info == 0) & diagonal.real.isfinite().all(-1)).all(-1)
+    identity = torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device)
+    factor = torch.where(positive[:, None, None, None], factor, identity)
+    logs = factor.diagonal(dim1=-2, dim2=-1).real.log().sum(-1)
+    return factor, 2.0 * logs.mean(-1), positive
+
+
+def _times(matrix: Tensor, scale: Tensor) -> Tensor:
+    """S M S with S = diag(scale), the same at every frequency."""
+    return scale[:, None, :, None] * matrix * scale[:, None, None, :]
+
+
+def _over(matrix: Tensor, scale: Tensor) -> Tensor:
+    return matrix / scale[:, None, :, None] / scale[:, None, None, :]
