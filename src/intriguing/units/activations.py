@@ -1,0 +1,293 @@
+"""Activations φ(x) of named layers, streamed: one pass through the network serves every layer.
+
+A layer is named as in `model.named_modules()`. What goes *into* a module can be named too, as
+`NAME:input`: networks that apply their nonlinearity as a function have no module for its output.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeAlias
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from intriguing.data.dataset import ImageSet
+from intriguing.errors import InputError
+from intriguing.measures import Progress, ProgressCallback
+
+Images: TypeAlias = Tensor | ImageSet | Iterable[Any]
+"""Images at once, or piece by piece: tensors, sets, or tuples that begin with the images."""
+
+INPUT = ":input"
+# With a multiple of this many rows an image's activations are rounded alike whatever its batch (as
+# the solvers pad theirs): measured on fully connected and convolutional networks.
+ROWS = 16
+_SMALL, _LARGE = 256, 32
+_LARGE_IMAGE = 1 << 14
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A place in a network: its name, the type of module, and the shape it gives for one image."""
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+
+    @property
+    def units(self) -> int:
+        """Number of units: of features, or of channels where the layer has positions."""
+        return self.shape[0]
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Activations of `count` consecutive images, padded with further rows that mean nothing."""
+
+    count: int
+    activations: Mapping[str, Tensor]
+
+
+def list_layers(model: nn.Module, input_shape: Sequence[int]) -> tuple[Layer, ...]:
+    """Every layer whose units can be asked about, in the order in which they are computed.
+
+    Args:
+        model: Any network in evaluation mode.
+        input_shape: The shape of one image, (channel, height, width).
+
+    Returns:
+        A layer for each module that gives a tensor (units in its first dimension after the batch),
+        and `NAME:input` for what goes into a module and is the output of none.
+
+    Raises:
+        InputError: If the model is in training mode or does not take such images.
+
+    >>> list_layers(nn.Sequential(nn.Flatten(), nn.Linear(4, 3)).eval(), (1, 2, 2))[1]
+    Layer(name='1', kind='Linear', shape=(3,))
+    """
+    found: list[Layer] = []
+    seen: list[tuple[Tensor, int]] = []  # kept alive, so that identity means identity
+
+    def known(value: Tensor) -> bool:
+        return any(value is tensor and value._version == version for tensor, version in seen)
+
+    def note(name: str, module: nn.Module, value: object) -> None:
+        if isinstance(value, Tensor) and value.ndim >= 2 and not known(value):
+            seen.append((value, value._version))
+            found.append(Layer(name, type(module).__name__, tuple(value.shape[1:])))
+
+    like = next(model.parameters(), torch.empty(0))
+    image = torch.zeros((1, *input_shape), dtype=like.dtype, device=like.device)
+    seen.append((image, image._version))
+    handles: list[RemovableHandle] = []
+    for name, module in model.named_modules():
+        if name:
+            handles.append(_before(module, partial(note, name + INPUT)))
+            handles.append(_after(module, partial(note, name)))
+    try:
+        _forward(model, image)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return tuple(found)
+
+
+def activations(
+    model: nn.Module,
+    layers: str | Sequence[str],
+    images: Images,
+    *,
+    batch_size: int | None = None,
+    progress: ProgressCallback | None = None,
+) -> Iterator[dict[str, Float[Tensor, "batch unit ..."]]]:
+    """Activations of `layers`, batch by batch, from one pass of the images through the network.
+
+    What an image gives does not depend on `batch_size` nor on the images beside it.
+    """
+    names = (layers,) if isinstance(layers, str) else tuple(layers)
+    for piece in pieces(model, names, images, batch_size=batch_size, progress=progress):
+        yield {name: phi[: piece.count] for name, phi in piece.activations.items()}
+
+
+def layer_features(
+    model: nn.Module,
+    layer: str,
+    images: Images,
+    *,
+    batch_size: int | None = None,
+    progress: ProgressCallback | None = None,
+) -> Float[Tensor, "image unit"]:
+    """One vector an image: its activations, averaged over the layer's positions; on the CPU."""
+    stream = activations(model, layer, images, batch_size=batch_size, progress=progress)
+    return torch.cat([phi[layer].unsqueeze(2).flatten(2).mean(2).cpu() for phi in stream])
+
+
+def pieces(
+    model: nn.Module,
+    layers: Sequence[str],
+    images: Images,
+    *,
+    batch_size: int | None = None,
+    progress: ProgressCallback | None = None,
+) -> Iterator[Piece]:
+    """As `activations`, with the padded rows left in, so that sums over them round alike too."""
+    if model.training:
+        raise InputError("the model is in training mode; call model.eval() first")
+    if batch_size is not None and batch_size < 1:
+        raise InputError(f"batch_size={batch_size}; give 1 or more, or None to let it be chosen")
+    done, total = 0, len(images) if isinstance(images, Tensor | ImageSet) else 0
+    like = next(model.parameters(), None)
+    with _Taps(model, layers) as taps:
+        for batch in _batches(images, batch_size):
+            x = batch if like is None else batch.to(like.device, like.dtype)
+            missing = -len(x) % ROWS
+            taps.read(torch.cat((x, x[:1].expand(missing, *x.shape[1:]))) if missing else x)
+            yield Piece(len(x), dict(taps.values))
+            done += len(x)
+            if progress is not None:
+                progress(Progress("activations", done, total))
+    if not done:
+        raise InputError("there are no images; give at least one")
+
+
+class _Taps:
+    """Hooks that keep what passes through the named layers; a copy where it is overwritten later.
+
+    A module that is called several times is read at its last call.
+    """
+
+    def __init__(self, model: nn.Module, layers: Sequence[str]) -> None:
+        self.model = model
+        self.values: dict[str, Tensor] = {}
+        self._versions: dict[str, int] = {}
+        self._copied: set[str] = set()
+        modules = dict(model.named_modules())
+        self._layers = {name: _find(modules, name) for name in layers}
+        self._handles: list[RemovableHandle] = []
+
+    def __enter__(self) -> "_Taps":
+        for name, module in self._layers.items():
+            hook = _before if name.endswith(INPUT) else _after
+            self._handles.append(hook(module, partial(self._keep, name)))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for handle in self._handles:
+            handle.remove()
+
+    def read(self, batch: Tensor) -> None:
+        """Pass a batch through the network; `values` then holds its activations."""
+        self._pass(batch)
+        changed = {n for n, y in self.values.items() if y._version != self._versions[n]}
+        if changed:  # an in-place ReLU, say, follows: from now on keep copies
+            self._copied |= changed
+            self._pass(batch)
+
+    def _pass(self, batch: Tensor) -> None:
+        self.values.clear()
+        _forward(self.model, batch)
+        for name in self._layers:
+            if name not in self.values:
+                raise InputError(f"layer {name!r} is not used when the network looks at an image")
+            if len(self.values[name]) != len(batch):
+                raise InputError(
+                    f"layer {name!r} gives shape {tuple(self.values[name].shape)} for "
+                    f"{len(batch)} images; choose a layer that gives one row an image"
+                )
+
+    def _keep(self, name: str, module: nn.Module, value: object) -> None:
+        if not isinstance(value, Tensor) or value.ndim < 2:
+            raise InputError(
+                f"layer {name!r} ({type(module).__name__}) gives a {type(value).__name__}; choose "
+                "one that gives a tensor with a row an image"
+            )
+        kept = value.clone() if name in self._copied else value
+        self.values[name], self._versions[name] = kept, kept._version
+
+
+def _find(modules: Mapping[str, nn.Module], name: str) -> nn.Module:
+    module = modules.get(name.removesuffix(INPUT))
+    if module is None or name in ("", INPUT):
+        some = ", ".join(key for key in list(modules)[1:12])
+        raise InputError(
+            f"there is no layer {name!r}; list_layers(model, input_shape) names them: {some} …"
+        )
+    return module
+
+
+def _before(module: nn.Module, see: Callable[[nn.Module, object], None]) -> RemovableHandle:
+    """Show `see` what goes into a module."""
+
+    def hook(module: nn.Module, inputs: tuple[Any, ...]) -> None:
+        see(module, inputs[0] if inputs else None)
+
+    return module.register_forward_pre_hook(hook)
+
+
+def _after(module: nn.Module, see: Callable[[nn.Module, object], None]) -> RemovableHandle:
+    """Show `see` what comes out of a module."""
+
+    def hook(module: nn.Module, inputs: object, output: object) -> None:
+        see(module, output)
+
+    return module.register_forward_hook(hook)
+
+
+@torch.no_grad()
+def _forward(model: nn.Module, batch: Tensor) -> None:
+    if model.training:
+        raise InputError("the model is in training mode; call model.eval() first")
+    try:
+        model(batch)
+    except InputError:
+        raise
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        raise InputError(
+            f"the model does not take images of shape {tuple(batch.shape[1:])}: "
+            f"{str(error).splitlines()[0]}; give it images of the size it was made for"
+        ) from error
+
+
+def _batches(images: Images, batch_size: int | None) -> Iterator[Tensor]:
+    """The images in batches of one size, whatever the pieces they came in."""
+    held: list[Tensor] = []
+    for part in _parts(images):
+        _check(part)
+        size = batch_size or (_SMALL if part[:1].numel() <= _LARGE_IMAGE else _LARGE)
+        start = 0
+        while start < len(part):
+            take = part[start : start + size - sum(map(len, held))]
+            if held and take.shape[1:] != held[0].shape[1:]:
+                raise InputError(
+                    f"images have shapes {tuple(held[0].shape[1:])} and {tuple(take.shape[1:])}; "
+                    "bring them to one size"
+                )
+            held.append(take)
+            start += len(take)
+            if sum(map(len, held)) == size:
+                yield torch.cat(held) if len(held) > 1 else held[0]
+                held = []
+    if held:
+        yield torch.cat(held) if len(held) > 1 else held[0]
+
+
+def _parts(images: Images) -> Iterator[Tensor]:
+    if isinstance(images, ImageSet | Tensor):
+        yield images.images if isinstance(images, ImageSet) else images
+        return
+    for part in images:
+        first = part[0] if isinstance(part, tuple | list) and part else part
+        yield first.images if isinstance(first, ImageSet) else first
+
+
+def _check(part: object) -> None:
+    if not isinstance(part, Tensor):
+        raise InputError(f"images are a {type(part).__name__}; give tensors or an ImageSet")
+    if part.ndim < 2 or not part.is_floating_point():
+        raise InputError(
+            f"images have shape {tuple(part.shape)} and dtype {part.dtype}; give a batch of "
+            "floating-point pixels, (images, channel, height, width)"
+        )
