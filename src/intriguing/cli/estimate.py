@@ -3,6 +3,8 @@
 import time
 from dataclasses import dataclass, replace
 
+from torch import nn
+
 from intriguing.data.dataset import ImageSet
 from intriguing.data.named import load_data
 from intriguing.distortion.minimum import minimum_distortion
@@ -50,7 +52,7 @@ def plan(config: ReproduceConfig, progress: ProgressCallback | None = None) -> l
     todo = jobs(config)
     for done, job in enumerate(todo):
         if job.recipe.slug not in speeds:
-            speeds[job.recipe.slug] = _speeds(job.recipe, sets.train, config)
+            speeds[job.recipe.slug] = _speeds(job, sets.train, config)
         planned.append(_planned(job, sets, speeds[job.recipe.slug]))
         if progress is not None:
             progress(Progress("probing", done + 1, len(todo)))
@@ -68,22 +70,24 @@ def _planned(job: Job, sets: Sets, speeds: Speeds) -> Planned:
     return Planned(job.title, learned, attacked, seconds)
 
 
-def _speeds(recipe: Recipe, train: ImageSet, config: ReproduceConfig) -> Speeds:
-    few = train.first(IMAGES)
+def _speeds(job: Job, train: ImageSet, config: ReproduceConfig) -> Speeds:
+    few, recipe = train.first(IMAGES), job.recipe
     stop = replace(recipe.stop, max_iterations=ITERATIONS, chunk=ITERATIONS)
     schedule = recipe.schedule and recipe.schedule.shortened
     short = replace(recipe, stop=stop, autoencoder_stop=stop, schedule=schedule)
     model, report = train_network(short, few, device=config.device)
-    images = few.first(ATTACKED)
-    start = time.perf_counter()
-    minimum_distortion(model, images.images, images.labels, method="paper", config=config.attack)
-    attack = (time.perf_counter() - start) / len(images)
     limit = SCALES[config.scale].max_iterations
     return Speeds(
         train=_training(report, _passes(recipe, limit)),
         pretrain=_training(report.pretraining, _until("autoencoder", limit)),
-        attack=attack,
+        attack=_attack(model, few.first(ATTACKED), config) if job.attacked_on else 0.0,
     )
+
+
+def _attack(model: nn.Module, images: ImageSet, config: ReproduceConfig) -> float:
+    start = time.perf_counter()
+    minimum_distortion(model, images.images, images.labels, method="paper", config=config.attack)
+    return (time.perf_counter() - start) / len(images)
 
 
 def _passes(recipe: Recipe, limit: int | None) -> int:
