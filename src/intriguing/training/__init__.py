@@ -1,1 +1,1 @@
-"""Training as §4.2 does it: L-BFGS on the whole training set, until convergence."""
+"""Training: as §4.2 does it, by L-BFGS on the whole set, and by minibatches to a schedule."""
