@@ -5,7 +5,7 @@ import torch
 
 from intriguing.errors import InputError
 from intriguing.models.autoencoder import AutoencoderClassifier
-from intriguing.models.load import build, load_model
+from intriguing.models.load import build, build_small, load_model
 from intriguing.models.weights import model_sha256, read_model, save_model, write_tensors
 
 
@@ -23,7 +23,7 @@ def test_names_make_the_networks_they_spell(name: str, weights: list[tuple[int, 
     assert model.describe() == name.lower()
 
 
-@pytest.mark.parametrize("name", ["fc", "fc-10", "fc10-", "fc0", "ae10", "alexnet", ""])
+@pytest.mark.parametrize("name", ["fc", "fc-10", "fc10-", "fc0", "ae10", "alexnets", ""])
 def test_unknown_names_are_refused_with_what_is_accepted(name: str) -> None:
     with pytest.raises(InputError, match="fc100-100-10"):
         build(name)
@@ -88,3 +88,77 @@ def test_a_network_from_a_python_file(tmp_path: Path) -> None:
 def test_only_the_encoding_half_is_kept() -> None:
     assert isinstance(build("ae5-3"), AutoencoderClassifier)
     assert sum(p.numel() for p in build("ae5-3", 6).parameters()) == 6 * 5 + 5 + 5 * 3 + 3
+
+
+def test_an_architecture_without_weights_is_no_network() -> None:
+    with pytest.raises(InputError, match=r"give squeezenet:FILE\.safetensors"):
+        load_model("squeezenet")
+    with pytest.raises(InputError, match="network for photographs"):
+        build_small("squeezenet")
+
+
+SPELLINGS = {
+    "as the network spells them": "layers.{}",
+    "of the network inside another": "model.layers.{}",
+    "trained on several devices": "module.layers.{}",
+    "less said": "{}",
+}
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS.values(), ids=SPELLINGS)
+@pytest.mark.parametrize("ending", ["safetensors", "pt", "pth", "pth.tar"])
+def test_foreign_weights_find_their_places(ending: str, spelling: str, tmp_path: Path) -> None:
+    model = build("fc5-3", pixels=4)
+    path = tmp_path / f"foreign.{ending}"
+    weights = {
+        spelling.format(name.removeprefix("layers.")): tensor
+        for name, tensor in reversed(model.state_dict().items())
+    }
+    if ending == "safetensors":
+        write_tensors(path, weights, {})
+    else:
+        torch.save({"state_dict": weights, "epoch": 3} if ending == "pth.tar" else weights, path)
+    loaded = load_model(f"fc5-3:{path}")
+    assert not loaded.training
+    assert model_sha256(loaded) == model_sha256(model)
+
+
+def test_foreign_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "foreign.pth"
+    with pytest.raises(InputError, match="there is no file"):
+        load_model(f"fc5-3:{path}")
+    weights = build("fc5-3", pixels=4).state_dict()
+    torch.save(weights, path)
+    with pytest.raises(InputError, match="do not fit fc3"):
+        load_model(f"fc3:{path}")
+    with pytest.raises(InputError, match="unknown network 'vgg'"):
+        load_model(f"vgg:{path}")
+    torch.save([1, 2], path)
+    with pytest.raises(InputError, match="no state_dict"):
+        load_model(f"fc5-3:{path}")
+    torch.save({"layers.0.weight": torch.rand(5, 4), "weight": torch.rand(2)}, path)
+    with pytest.raises(InputError, match="do not fit"):
+        load_model(f"fc5-3:{path}")
+    path.write_bytes(path.read_bytes()[:300])
+    with pytest.raises(InputError, match="is it whole"):
+        load_model(f"fc5-3:{path}")
+    path.write_text("not weights at all")
+    with pytest.raises(InputError, match=r"refused|is it whole"):
+        load_model(f"fc5-3:{path}")
+
+
+class _Trap:
+    """Unpickled, it would leave a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[Path]]:
+        return Path.touch, (self.path,)
+
+
+def test_weights_that_would_execute_code_are_refused(tmp_path: Path) -> None:
+    torch.save({"layers.0.weight": _Trap(tmp_path / "sprung")}, tmp_path / "foreign.pth")
+    with pytest.raises(InputError, match="could execute code: refused"):
+        load_model(f"fc5-3:{tmp_path / 'foreign.pth'}")
+    assert not (tmp_path / "sprung").exists()

@@ -39,18 +39,27 @@ def choose_images(name: str, part: Part, limit: int | None) -> ImageSet:
     return images if limit is None else images.first(limit)
 
 
-def open_model(spec: str, images: ImageSet, device: torch.device) -> nn.Module:
-    """A network ready to be asked about these images; InputError names what does not fit."""
-    if spec.endswith(".safetensors") and not Path(spec).is_file():
+def load_network(spec: str, device: torch.device) -> nn.Module:
+    """A network in evaluation mode; InputError says what to give instead."""
+    file = spec.rpartition(":")[2]
+    if spec.endswith(".safetensors") and not (Path(spec).is_file() or Path(file).is_file()):
         raise InputError(f"there is no file {spec}; make one with `intriguing train`")
-    if re.fullmatch(r"(fc|ae)\d[\d-]*", spec):
+    if re.fullmatch(r"(fc|ae|conv)\d[\d-]*", spec):
         raise InputError(
             f"{spec} names an architecture without weights; first `intriguing train {spec} DATA`, "
             f"then give {spec}.safetensors"
         )
     try:
-        model = load_model(spec).to(device)
-        like = next(model.parameters(), images.images)
+        return load_model(spec).to(device)
+    except InputError as error:
+        raise InputError(f"{spec}: {error}") from error
+
+
+def open_model(spec: str, images: ImageSet, device: torch.device) -> nn.Module:
+    """A network ready to be asked about these images; InputError names what does not fit."""
+    model = load_network(spec, device)
+    like = next(model.parameters(), images.images)
+    try:
         check_classifier(model, images.images[:16].to(like.device, like.dtype), images.labels)
     except InputError as error:
         raise InputError(f"{spec}: {error}") from error
@@ -75,7 +84,7 @@ def names_of(specs: Sequence[str]) -> list[str]:
 
 
 def _stem(spec: str) -> str:
-    """ "runs/fc.safetensors" is fc, "nets/mine.py:build" is mine:build."""
+    """ "runs/fc.safetensors" is fc, "nets/mine.py:build" mine:build, "alexnet:a.pth" a.pth."""
     path, colon, function = spec.partition(".py:")
     return Path(path.removesuffix(".safetensors")).name + (f":{function}" if colon else "")
 

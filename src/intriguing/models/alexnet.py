@@ -40,6 +40,8 @@ class AlexNet(nn.Module):
     225258
     """
 
+    shape = (3, 227, 227)
+
     def __init__(
         self,
         classes: int = 1000,
@@ -116,6 +118,8 @@ class TorchvisionAlexNet(nn.Module):
     Args:
         classes: How many logits.
     """
+
+    shape = (3, 224, 224)
 
     def __init__(self, classes: int = 1000) -> None:
         super().__init__()

@@ -42,6 +42,7 @@ class Normalized(nn.Module):
             raise InputError(f"mean {mean} and std {std} need one value a channel, std above 0")
         self.model = model
         self.bgr = bgr
+        self.shape: tuple[int, ...] | None = getattr(model, "shape", None)
         self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(-1, 1, 1), persistent=False)
         self.train(model.training)

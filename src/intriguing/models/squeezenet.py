@@ -35,6 +35,8 @@ class SqueezeNet(nn.Module):
     1248424
     """
 
+    shape = (3, 227, 227)
+
     def __init__(self, classes: int = 1000) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(3, 96, 7, stride=2)
