@@ -97,6 +97,7 @@ def shapes(stages: Sequence[Stage]) -> list[Shape | None]:
     Raises:
         InputError: A stage is invalid or does not fit what comes before it.
 
+    >>> import torch
     >>> shapes([Dense(torch.zeros(3, 4)), Slope(0.0, 1.0), Dense(torch.zeros(2, 3))])
     [(4,), (3,), (3,), (2,)]
     """
