@@ -145,12 +145,18 @@ def _zero_padded(weight: Tensor, layer: Convolution, grid: int | None) -> float:
     taps = polyphase(weight, axes, layer.groups)
     symbol = gram_symbol(taps, [axis.taps for axis in axes])
     chosen = given_grid(axes, grid) if grid is not None else choose_grid(axes, symbol)
-    return min(_one_signed(taps), chosen.factor * _largest(symbol, chosen))
+    bound = chosen.factor * _largest(symbol, chosen)
+    return min(bound, _one_signed(taps, bound))
 
 
-def _one_signed(taps: Float[Tensor, "taps groups rows columns"]) -> float:
-    """‖Σ_t |a_t|‖ ≥ ‖A(ξ)‖ for every ξ: the norm itself where no weight is negative."""
+def _one_signed(taps: Float[Tensor, "taps groups rows columns"], bound: float) -> float:
+    """‖Σ_t |a_t|‖ ≥ ‖A(ξ)‖ for every ξ: the norm itself where no weight is negative.
+
+    Infinite where its value at the constant vector says already that it exceeds `bound`.
+    """
     sums = taps.abs().sum(0)
+    if float(sums.sum((1, 2)).max()) > bound * math.sqrt(sums[0].numel()):
+        return math.inf
     rounding = 2.0 * (sum(sums.shape) + len(taps)) * UNIT * float(sums.square().sum((1, 2)).max())
     return math.sqrt(largest_eigenvalue(smaller_gram(sums), tolerance=1e-9) + rounding)
 

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from intriguing.spectral.eigenvalue import UNIT
 
-CHUNK = 2**24
+CHUNK = 2**20
 """Complex numbers held at a time in Gram matrices."""
 
 

@@ -10,8 +10,8 @@ from intriguing.spectral.polyphase import Axis
 EXCESSES = (0.001, 0.003, 0.006, 0.0125, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0)
 """Excesses of the grid-to-supremum factor, over all axes, that are weighed against time."""
 WORK = 3e11
-"""Operations (10 s or so of one core) worth as much as a bound twice as high."""
-CALL = 4e4
+"""Operations (half a minute of one core) worth as much as a bound twice as high."""
+CALL = 1e5
 """Operations that a matrix costs besides those that grow with its size."""
 
 
@@ -45,7 +45,7 @@ def given_grid(axes: Sequence[Axis], points: int) -> Grid:
 def choose_grid(axes: Sequence[Axis], symbol: GramSymbol) -> Grid:
     """The grid whose factor and time are least together."""
     groups, size, lags = symbol.even.shape[1], symbol.size, len(symbol.lags)
-    work = groups * (CALL + 4.0 * size**3 + 4.0 * lags * size**2) / 2
+    work = groups * (CALL + 1.5 * size**3 + 4.0 * lags * size**2) / 2
     grids = []
     for excess in EXCESSES:
         share = (1.0 + excess) ** (1.0 / len(axes))
