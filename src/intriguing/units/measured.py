@@ -1,0 +1,106 @@
+"""Coherence of the natural and of random bases in one network: the table that the test is of."""
+
+import copy
+from collections.abc import Callable, Sequence
+from typing import Literal, TypeAlias
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from intriguing.data.dataset import ImageSet
+from intriguing.errors import InputError
+from intriguing.units.activations import activations
+from intriguing.units.coherence import (
+    check_rows,
+    label_entropy,
+    label_purity,
+    mean_cosine,
+    unit_vectors,
+)
+from intriguing.units.directions import Basis, haar
+from intriguing.units.inference import Measured
+from intriguing.units.topk import TopImages, top_images
+
+Measure: TypeAlias = Literal["purity", "entropy", "pixels", "features"]
+
+# Weights of all random directions of a layer; of a layer with very many units, fewer are compared.
+_WEIGHTS = 1 << 27
+
+
+def measure_bases(
+    model: nn.Module,
+    layers: Sequence[str],
+    images: ImageSet,
+    score: Callable[[Tensor], Tensor],
+    k: int,
+    bases: int,
+    most_bases: int,
+    generator: torch.Generator,
+    batch_size: int | None,
+) -> dict[str, Measured]:
+    """Coherence of the natural and of `bases` random directions, from one pass of the images."""
+    asked: dict[str, list[Basis]] = {}
+    some = next(activations(model, layers, images.images[:1]))
+    for layer, phi in some.items():
+        units = phi.shape[1]
+        columns = max(1, min(units, _WEIGHTS // (units * most_bases)))
+        chosen = torch.arange(units)
+        if columns < units:  # one subset for all networks, drawn without looking at them
+            chosen = torch.randperm(units, generator=torch.Generator().manual_seed(units))[:columns]
+        rotations = [haar(units, generator, columns).matrix.float() for _ in range(bases)]
+        asked[layer] = [
+            Basis("natural", torch.eye(units)[:, chosen.sort().values]),
+            Basis("random", torch.cat(rotations, 1)),
+        ]
+    found = top_images(
+        model, layers, images.images, asked, k=k, sign="positive", bins=0, batch_size=batch_size
+    )
+    return {
+        layer: Measured(
+            _coherence(found[layer, "natural"], score),
+            _coherence(found[layer, "random"], score).view(bases, -1),
+        )
+        for layer in layers
+    }
+
+
+def scorer(
+    measure: Measure, images: ImageSet, features: Tensor | None
+) -> Callable[[Int64[Tensor, "direction k"]], Float[Tensor, " direction"]]:
+    """What gives rows of images their coherence by a measure, the greater the more coherent."""
+    labels = images.labels.cpu()
+    if measure == "purity":
+        return lambda rows: label_purity(labels[rows])
+    if measure == "entropy":
+        return lambda rows: -label_entropy(labels[rows])
+    unit = unit_vectors(images.images if features is None else features)
+    return lambda rows: mean_cosine(unit, rows)
+
+
+def reinitialised(model: nn.Module, seed: int) -> nn.Module:
+    """A copy of a network with every module's own initialisation drawn anew.
+
+    Raises:
+        InputError: If parameters belong to modules without `reset_parameters`.
+    """
+    like = next(model.parameters(), torch.empty(0))
+    fresh = copy.deepcopy(model).cpu()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for name, module in fresh.named_modules():
+            if callable(reset := getattr(module, "reset_parameters", None)):
+                reset()
+            elif list(module.parameters(recurse=False)):
+                raise InputError(
+                    f"{name or 'the network'} ({type(module).__name__}) has no reset_parameters(); "
+                    "give untrained networks yourself, untrained=[...], or untrained=0"
+                )
+    return fresh.to(like.device).eval()
+
+
+def _coherence(top: TopImages, score: Callable[[Tensor], Tensor]) -> Float[Tensor, " direction"]:
+    """Of each direction; NaN where the last of the k images excites it no more than any other."""
+    check_rows(top.indices, top.images)
+    responds = top.values[:, -1].double() > top.histogram.lowest
+    return score(top.indices).double().masked_fill(~responds, torch.nan)
