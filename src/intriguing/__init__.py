@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from intriguing.training.recipe import Recipe, train_network
     from intriguing.transfer.amplify import amplify
     from intriguing.transfer.matrix import error_matrix
+    from intriguing.units.activations import list_layers
+    from intriguing.units.claim import compare_bases
+    from intriguing.units.topk import top_images
 
 __version__ = "0.1.0"
 
@@ -49,15 +52,18 @@ _HOME = {
     "attack_in_shards": "scale.attack",
     "build": "models.load",
     "choose_targets": "distortion.targets",
+    "compare_bases": "units.claim",
     "error_matrix": "transfer.matrix",
     "gaussian_noise": "distortion.noise",
     "l2": "measures",
+    "list_layers": "units.activations",
     "lipschitz_report": "spectral.lipschitz",
     "load_data": "data.named",
     "load_model": "models.load",
     "minimize_in_box": "distortion.lbfgsb",
     "minimum_distortion": "distortion.minimum",
     "register_bound": "spectral.rules.registry",
+    "top_images": "units.topk",
     "train_network": "training.recipe",
     "wilson_interval": "measures",
 }
@@ -81,15 +87,18 @@ __all__ = [
     "attack_in_shards",
     "build",
     "choose_targets",
+    "compare_bases",
     "error_matrix",
     "gaussian_noise",
     "l2",
+    "list_layers",
     "lipschitz_report",
     "load_data",
     "load_model",
     "minimize_in_box",
     "minimum_distortion",
     "register_bound",
+    "top_images",
     "train_network",
     "wilson_interval",
 ]
