@@ -22,7 +22,8 @@ matrices below. Another one is over output directions, each with a T of its own.
 """
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from functools import cached_property
+from typing import Any, TypeAlias
 
 import torch
 from jaxtyping import Bool, Float, Int, Shaped
@@ -43,15 +44,7 @@ class Covariance:
     matrix: Shaped[Tensor, "rows frequencies n n"]
 
 
-@dataclass(frozen=True)
-class Inverse:
-    """G = (S C Cᴴ S)⁻¹ with C lower triangular and S = diag(scale)."""
-
-    factor: Shaped[Tensor, "rows frequencies n n"]
-    scale: Float[Tensor, "rows n"]
-
-
-Ellipsoid: TypeAlias = Axes | Covariance | Inverse
+Ellipsoid: TypeAlias = Axes | Covariance
 
 
 @dataclass(frozen=True)
@@ -73,6 +66,16 @@ class Linear:
     flipped: Bool[Tensor, "frequencies aliases"] | None = None
     real: bool = True
     terms: int = 0
+
+    @cached_property
+    def wide(self) -> Shaped[Tensor, "frequencies out aliases*in"]:
+        """All aliases' matrices side by side."""
+        return self.weight.transpose(1, 2).flatten(2)
+
+    @cached_property
+    def adjoint(self) -> Shaped[Tensor, "frequencies aliases*in out"]:
+        """The same, conjugated and transposed."""
+        return self.wide.mH.resolve_conj().contiguous()
 
 
 @dataclass(frozen=True)
@@ -162,35 +165,23 @@ def moved(step: Linear | Scale | Spread, state: Ellipsoid) -> Ellipsoid:
     square = step.factor**2
     if isinstance(state, Axes):
         return Axes(state.squares * square)
-    if isinstance(state, Covariance):
-        return Covariance(state.matrix * square)
-    return Inverse(state.factor, state.scale / abs(step.factor))
+    return Covariance(state.matrix * square)
 
 
 def covariance(state: Ellipsoid) -> Shaped[Tensor, "rows frequencies n n"]:
     """G, one matrix a frequency."""
-    if isinstance(state, Covariance):
-        return state.matrix
     if isinstance(state, Axes):
         return torch.diag_embed(state.squares)[:, None]
-    return _over(torch.cholesky_inverse(state.factor), state.scale)
+    return state.matrix
 
 
 def _mapped(step: Linear, state: Ellipsoid) -> Covariance:
     """Z(ω) = Σ_a W(ω, a) G(ω_a) W(ω, a)ᴴ."""
-    weight = step.weight
     if isinstance(state, Axes):
-        wide = weight.transpose(1, 2).flatten(2)
-        squares = state.squares.repeat(1, weight.shape[1])[:, None, None, :]
-        return Covariance(_real(step, (wide * squares) @ wide.mH))
-    if isinstance(state, Covariance):
-        left = (weight @ _gathered(step, state.matrix)).transpose(2, 3).flatten(3)
-        return Covariance(_real(step, left @ weight.transpose(1, 2).flatten(2).mH))
-    scaled = weight.mH / state.scale[:, None, None, :, None]
-    half = torch.linalg.solve_triangular(
-        _gathered(step, state.factor), scaled.to(state.factor.dtype), upper=False
-    ).flatten(2, 3)
-    return Covariance(_real(step, half.mH @ half))
+        squares = state.squares.repeat(1, step.weight.shape[1])[:, None, None, :]
+        return Covariance(_real(step, (step.wide * squares) @ step.adjoint))
+    left = (step.weight @ _gathered(step, state.matrix)).transpose(2, 3).flatten(3)
+    return Covariance(_real(step, left @ step.adjoint))
 
 
 def _gathered(step: Linear, matrices: Tensor) -> Tensor:
@@ -207,7 +198,7 @@ def _real(step: Linear, matrix: Tensor) -> Tensor:
     return matrix.real if step.real and matrix.is_complex() else matrix
 
 
-def _relaxed(step: Relax, before: Tensor, logs: Tensor) -> tuple[Inverse, Tensor, Tensor]:
+def _relaxed(step: Relax, before: Tensor, logs: Tensor) -> tuple[Covariance, Tensor, Tensor]:
     """X = T^½ [2I − (α+β)² (I + aẐ)⁻¹Ẑ] T^½ with Ẑ = T^½ Z T^½ and a = 2αβ."""
     scale = (0.5 * logs).exp()
     inner = _times(before, scale)
@@ -215,13 +206,13 @@ def _relaxed(step: Relax, before: Tensor, logs: Tensor) -> tuple[Inverse, Tensor
     bend, barrier = 2.0 * step.low * step.high, torch.zeros_like(logs[:, 0])
     positive = torch.ones_like(barrier, dtype=torch.bool)
     if bend != 0.0:
-        factor, log_det, positive = factored(identity + bend * inner)
-        inner = torch.cholesky_solve(inner, factor)
+        inverse, log_det, positive = _inverse(identity + bend * inner)
+        inner = inverse @ inner
         inner = 0.5 * (inner + inner.mH)
         if bend < 0.0:
             barrier = log_det
-    factor, log_det, definite = factored(2.0 * identity - (step.low + step.high) ** 2 * inner)
-    return Inverse(factor, scale), barrier + log_det, positive & definite
+    inverse, log_det, definite = _inverse(2.0 * identity - (step.low + step.high) ** 2 * inner)
+    return Covariance(_times(inverse, 1.0 / scale)), barrier + log_det, positive & definite
 
 
 def _windowed(step: Windows, before: Tensor, logs: Tensor) -> tuple[Axes, Tensor, Tensor]:
@@ -229,8 +220,36 @@ def _windowed(step: Windows, before: Tensor, logs: Tensor) -> tuple[Axes, Tensor
     scale = (-0.5 * logs).exp().repeat_interleave(step.repeat, dim=1)
     inner = _times(before, scale)
     identity = torch.eye(inner.shape[-1], dtype=inner.dtype, device=inner.device)
-    _, log_det, definite = factored(identity - inner)
+    _, log_det, definite = _inverse(identity - inner)
     return Axes(step.factor**2 * logs.exp()), log_det, definite
+
+
+def _inverse(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """M⁻¹, log det M averaged over frequencies, and which rows are positive definite."""
+    inverse, log_det, positive = _InverseLogDet.apply(matrix)  # type: ignore[no-untyped-call]
+    return inverse, log_det, positive
+
+
+class _InverseLogDet(torch.autograd.Function):
+    """M⁻¹ and log det M, whose derivatives −M⁻¹·dM·M⁻¹ and tr(M⁻¹·dM) take two products."""
+
+    @staticmethod
+    def forward(ctx: Any, matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """From a Cholesky factor."""
+        factor, log_det, positive = factored(matrix)
+        inverse = torch.cholesky_inverse(factor)
+        ctx.save_for_backward(inverse)
+        ctx.mark_non_differentiable(positive)
+        return inverse, log_det, positive
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        """Of the inverse, and of the mean over frequencies of the logarithm."""
+        (inverse,) = ctx.saved_tensors
+        by_inverse, by_log = gradients[:2]
+        share = (by_log / inverse.shape[1])[:, None, None, None]
+        result: Tensor = share * inverse - inverse @ by_inverse @ inverse
+        return result
 
 
 def factored(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -247,7 +266,3 @@ def factored(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 def _times(matrix: Tensor, scale: Tensor) -> Tensor:
     """S M S with S = diag(scale), the same at every frequency."""
     return scale[:, None, :, None] * matrix * scale[:, None, None, :]
-
-
-def _over(matrix: Tensor, scale: Tensor) -> Tensor:
-    return matrix / scale[:, None, :, None] / scale[:, None, None, :]

@@ -20,8 +20,8 @@ from torch import Tensor
 from intriguing.spectral.descent import descend
 from intriguing.spectral.ellipsoid import (
     Axes,
+    Covariance,
     Ellipsoid,
-    Inverse,
     Linear,
     Relax,
     Step,
@@ -128,23 +128,21 @@ def _along(end: Ellipsoid, directions: Float[Tensor, "rows out"]) -> Tensor:
 def work(steps: Sequence[Step], start: Ellipsoid) -> float:
     """Floating-point operations, roughly, of one objective with its gradient for one row."""
     total, frequencies, complex_factor = 0.0, 1, 1
-    dense = not isinstance(start, Axes)
-    if isinstance(start, Inverse):
-        frequencies = start.factor.shape[1]
+    full = isinstance(start, Covariance)
     for step in steps:
         if isinstance(step, Linear):
             frequencies, aliases, out, into = step.weight.shape
             complex_factor = 4 if step.weight.is_complex() else 1
-            solve = into**2 * out if dense else 0
-            total += complex_factor * frequencies * aliases * (solve + 2.0 * out**2 * into)
+            both = into**2 * out if full else 0
+            total += complex_factor * frequencies * aliases * 4.0 * (both + out**2 * into)
             if step.real:
                 frequencies, complex_factor = 1, 1
-            dense = True
+            full = True
         elif isinstance(step, Relax | Windows):
             n = step.units * (step.repeat if isinstance(step, Windows) else 1)
-            total += complex_factor * frequencies * 2.0 * n**3
-            dense = isinstance(step, Relax)
-    return 3.0 * total
+            total += complex_factor * frequencies * 5.0 * n**3
+            full = isinstance(step, Relax)
+    return total
 
 
 def numbers(step: Step) -> int:
