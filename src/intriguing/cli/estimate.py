@@ -14,6 +14,9 @@ from intriguing.paper.network import Sets, split_sets
 from intriguing.training.recipe import Recipe, train_network
 from intriguing.training.report import TrainingReport
 
+BOUND = 60.0
+"""Seconds of processor time that the bounds of AlexNet's layers take."""
+
 IMAGES, ATTACKED, ITERATIONS = 1000, 128, 20
 
 EVALUATIONS = {"softmax": 150, "sigmoid": 450, "autoencoder": 400}
@@ -46,17 +49,20 @@ def plan(config: ReproduceConfig, progress: ProgressCallback | None = None) -> l
         InputError: If the data cannot be had.
     """
     scale = SCALES[config.scale]
+    bounds = [Planned("AlexNet (Table 5)", 0, 0, BOUND)] if "table5" in config.items else []
+    todo = jobs(config)
+    if not todo:
+        return bounds
     sets = split_sets(scale, load_data(scale.data, config.data_root, progress), 0)
     planned: list[Planned] = []
     speeds: dict[str, Speeds] = {}
-    todo = jobs(config)
     for done, job in enumerate(todo):
         if job.recipe.slug not in speeds:
             speeds[job.recipe.slug] = _speeds(job, sets.train, config)
         planned.append(_planned(job, sets, speeds[job.recipe.slug]))
         if progress is not None:
             progress(Progress("probing", done + 1, len(todo)))
-    return planned
+    return planned + bounds
 
 
 def _planned(job: Job, sets: Sets, speeds: Speeds) -> Planned:

@@ -40,6 +40,9 @@ def finish(folder: Path, console: Console | None = None, *, all_layers: bool = F
     for table in contents.tables.values():
         for part in to_terminal(table, console.width):
             console.print(part)
+    for note in contents.run.notes:
+        if note.startswith("Table 5"):
+            console.print(f"– {note}", highlight=False, markup=False)
     if contents.layers:
         console.print(layers.to_terminal(contents.layers, console.width, all_layers))
     said = findings(contents)

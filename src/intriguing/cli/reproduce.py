@@ -1,8 +1,9 @@
 """Train the paper's networks, find every minimum distortion, and print its tables beside ours.
 
-Give table1, table2, table3, table4, figure7 or filters to make only those; without any, all are
-made. A run that was stopped goes on when the same command is run again, and finished networks are
-kept when you come back for more items or more seeds.
+Give table1, table2, table3, table4, table5, figure7 or filters to make only those; without any, all
+are made. table5 bounds how far each layer of AlexNet can carry a change: it trains nothing, needs
+no data, and takes networks of yours (--network). A run that was stopped goes on when the same
+command is run again, and finished networks are kept when you come back for more items or seeds.
 
 scales:
   quick    5,000 images of MNIST that come with the installation; minutes
@@ -14,6 +15,9 @@ examples:
   intriguing reproduce table1 figure7           only these
   intriguing reproduce --scale paper --seeds 3  the paper's size, with the spread over seeds
   intriguing reproduce --scale paper --dry-run  what would run, and how long it would take
+  intriguing reproduce table5                   the spectral analysis of AlexNet, in a minute
+  intriguing reproduce table5 --network squeezenet:squeezenet.safetensors
+  intriguing reproduce table5 --network nets.py:build --input 3,224,224
 """
 
 from pathlib import Path
@@ -28,9 +32,11 @@ if TYPE_CHECKING:
 def reproduce(
     items: Annotated[
         Positional[
-            tuple[Literal["table1", "table2", "table3", "table4", "figure7", "filters"], ...]
+            tuple[
+                Literal["table1", "table2", "table3", "table4", "table5", "figure7", "filters"], ...
+            ]
         ],
-        arg(metavar="ITEM", help="table1, table2, table3, table4, figure7 or filters."),
+        arg(metavar="ITEM", help="table1 to table5, figure7 or filters."),
     ] = (),
     scale: Literal["quick", "paper", "smoke"] = "quick",
     seeds: int = 1,
@@ -38,8 +44,10 @@ def reproduce(
     out: Path | None = None,
     fresh: bool = False,
     dry_run: bool = False,
+    network: Annotated[str | None, arg(metavar="MODEL")] = None,
+    input: Annotated[str | None, arg(metavar="SIZES")] = None,
 ) -> None:
-    """Reproduce §4.2 of the paper.
+    """Reproduce §4.2 of the paper, and Table 5.
 
     Args:
         scale: How much data, see above.
@@ -48,8 +56,11 @@ def reproduce(
         out: The results folder; results/reproduce-SCALE when not given.
         fresh: Delete the results that are in the folder and start again.
         dry_run: Only say what would run, with a time estimate from a short probe.
+        network: For table5: weights of AlexNet (alexnet:FILE), or any network (ARCHITECTURE:FILE,
+            FILE.safetensors, FILE.py:FUNCTION).
+        input: Shape of one of its images, such as 3,224,224, where it does not say that itself.
     """
-    from intriguing.cli import setup
+    from intriguing.cli import bounding, setup
     from intriguing.cli.command import command
     from intriguing.cli.progress import shown
     from intriguing.cli.report import finish
@@ -58,8 +69,9 @@ def reproduce(
 
     place = setup.choose_device(device)
     config = ReproduceConfig(
-        items=tuple(dict.fromkeys(items)) or ITEMS, scale=scale, seeds=seeds, device=str(place)
-    )
+        items=tuple(dict.fromkeys(items)) or ITEMS, scale=scale, seeds=seeds, device=str(place),
+        network=network, input=None if input is None else bounding.parse_shape(input),
+    )  # fmt: skip
     folder = out or Path("results") / f"reproduce-{scale}"
     if dry_run:
         _describe(config, folder)

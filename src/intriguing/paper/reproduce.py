@@ -1,6 +1,7 @@
 """The whole of §4.2's MNIST experiments, one stage after another, each of them resumable.
 
-Stages: data; for each network of each seed training and attack; tables; figures.  What finished
+Stages: data; for each network of each seed training and attack; tables; figures; and Table 5, of
+§4.3, which needs none of these.  What finished
 is read from the results folder, and everything random has a seed of its own, so the results do
 not depend on whether and where a run was interrupted.
 """
@@ -13,10 +14,11 @@ from typing import Any
 
 import torch
 
+from intriguing.data.dataset import ImageSet
 from intriguing.data.named import load_data
 from intriguing.distortion.result import Status
 from intriguing.measures import Progress, ProgressCallback
-from intriguing.paper import figures, tables
+from intriguing.paper import figures, table5, tables
 from intriguing.paper.config import FIGURE7_NETWORKS, SCALES, ReproduceConfig, Scale, draw, jobs
 from intriguing.paper.network import Network, Sets, attack_targets, make_network, split_sets
 from intriguing.paper.notes import notes
@@ -25,7 +27,7 @@ from intriguing.results.schema import Cell, RunRecord, Stage
 from intriguing.results.store import write_cells, write_images, write_run, write_tensors
 from intriguing.scale.provenance import machine, record_data, versions
 
-MAY_DIFFER = ("items", "seeds", "data_root")
+MAY_DIFFER = ("items", "seeds", "data_root", "network", "input")
 """What may change between two runs in one folder: all that is computed stays of use."""
 
 
@@ -55,11 +57,11 @@ def reproduce(
     """
     start = time.perf_counter()
     scale = SCALES[config.scale]
-    data = load_data(scale.data, config.data_root, progress)
-    sets = [split_sets(scale, data, seed) for seed in range(config.seeds)]
+    subjects = table5.subjects(config)
+    sets, images = _sets(config, scale, progress)
     stages = [Stage("data", time.perf_counter() - start)]
     settings = asdict(config)
-    space = required_bytes(config, sets[0])
+    space = required_bytes(config, sets)
     with open_results(folder, "reproduce", settings, space, fresh=fresh, may_differ=MAY_DIFFER):
         record = RunRecord(
             kind="reproduce",
@@ -68,7 +70,7 @@ def reproduce(
             seeds=tuple(range(config.seeds)),
             versions=versions(),
             machine=machine(torch.device(config.device)),
-            data=(record_data(data.train), record_data(data.test)),
+            data=tuple(record_data(part) for part in images),
             tables=config.tables,
             figures=config.figures,
         )
@@ -82,26 +84,44 @@ def reproduce(
             write_run(folder, record)
         cells, stage = tabulate(config, networks, sets, progress)
         stages.append(stage)
-        stages.append(_draw_figures(config, networks, sets[0], folder, progress))
+        stages.append(_draw_figures(config, networks, sets, folder, progress))
+        measured = [table5.measure(one, folder, progress) for one in subjects]
+        stages += [one.stage for one in measured]
+        cells += [cell for one in measured for cell in one.cells]
         write_images(folder, _image_rows(networks))
         write_cells(folder, cells)
         record = replace(
             record,
             status="complete",
             stages=tuple(stages),
-            notes=_notes(config, scale, networks, cells),
+            models=(*record.models, *(one.record for one in measured)),
+            notes=(
+                *_notes(config, scale, networks, cells),
+                *(note for one in measured for note in one.notes),
+            ),
         )
         write_run(folder, record)
     return record
 
 
-def required_bytes(config: ReproduceConfig, sets: Sets) -> int:
+def _sets(
+    config: ReproduceConfig, scale: Scale, progress: ProgressCallback | None
+) -> tuple[list[Sets], tuple[ImageSet, ...]]:
+    """The images of each seed, and all of them; none where no item needs any."""
+    if not jobs(config):
+        return [], ()
+    data = load_data(scale.data, config.data_root, progress)
+    sets = [split_sets(scale, data, seed) for seed in range(config.seeds)]
+    return sets, (data.train, data.test)
+
+
+def required_bytes(config: ReproduceConfig, sets: Sequence[Sets]) -> int:
     """About what a run writes: every adversarial image in float32, networks and checkpoints."""
     total = 50_000_000
     for job in jobs(config):
         total += 4_000_000
         if job.attacked_on is not None:
-            images = sets.attacked[job.attacked_on]
+            images = sets[job.seed].attacked[job.attacked_on]
             total += len(images) * (4 * images.images[0].numel() + 150)
     return total
 
@@ -116,7 +136,8 @@ def tabulate(
     start = time.perf_counter()
     cells: list[Cell] = []
     passes = 0
-    for done, name in enumerate(config.tables):
+    mnist = [name for name in config.tables if name != "table5"]
+    for done, name in enumerate(mnist):
         measured = []
         for seed in range(config.seeds):
             split = name in ("table3", "table4")
@@ -131,7 +152,7 @@ def tabulate(
             )
         cells += tables.to_cells(name, measured)
         if progress is not None:
-            progress(Progress("tables", done + 1, len(config.tables), name))
+            progress(Progress("tables", done + 1, len(mnist), name))
     return cells, Stage("tables", time.perf_counter() - start, passes)
 
 
@@ -152,7 +173,7 @@ def _measure(name: str, networks: Sequence[Network], sets: Sets, seed: int) -> t
 def _draw_figures(
     config: ReproduceConfig,
     networks: Sequence[Network],
-    sets: Sets,
+    sets: Sequence[Sets],
     folder: Path,
     progress: ProgressCallback | None,
 ) -> Stage:
@@ -161,7 +182,7 @@ def _draw_figures(
     first = {n.job.row: n for n in networks if n.job.seed == 0 and n.job.trained_on == "train"}
     pictures = []
     if "figure7" in config.items:
-        images = sets.attacked["train"]
+        images = sets[0].attacked["train"]
         chosen = {row: first[row] for row in FIGURE7_NETWORKS}
         pictures += figures.figure7(
             {row: network.model for row, network in chosen.items()},
@@ -171,7 +192,7 @@ def _draw_figures(
             torch.Generator().manual_seed(draw("figure7")),
         )
     if "filters" in config.items:
-        shape = tuple(sets.train.images.shape[-2:])
+        shape = tuple(sets[0].train.images.shape[-2:])
         pictures.append(figures.filters(first["AE400-10"].model, shape))
     for picture in pictures:
         write_tensors(folder, picture.name, picture.tensors, picture.words)

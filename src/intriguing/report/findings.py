@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy import stats
 
+from intriguing.report import table5
 from intriguing.report.amplification import amplification
 from intriguing.report.assurance import assurance
 from intriguing.report.contents import Contents
@@ -28,6 +29,7 @@ def findings(contents: Contents) -> Findings:
         return WHOLE[contents.run.kind](contents)
     parts = [_fooled(contents), _distortions(contents), _certainty(contents)]
     parts += [_transfer(contents.tables.get(name)) for name in ("table2", "table4", "transfer")]
+    parts.append(table5.slips(contents))
     return joined(parts)
 
 

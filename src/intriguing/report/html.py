@@ -123,6 +123,7 @@ def _render(contents: Contents, drawn: list[Any]) -> str:
         title=_title(run),
         subtitle=_subtitle(run),
         findings=findings(contents),
+        notes=[note for note in run.notes if not any(note in s.notes for s, _ in drawn)],
         sections=drawn,
         statuses=contents.statuses(),
         series=contents.series.capitalize(),

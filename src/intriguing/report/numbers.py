@@ -23,10 +23,10 @@ def number(value: float, unit: Unit) -> str:
 def paper_number(value: float, unit: Unit) -> str:
     """A published value with no more digits than the paper gave.
 
-    >>> paper_number(1.64, "%"), paper_number(0.1, "distortion")
-    ('1.64 %', '0.1')
+    >>> paper_number(1.64, "%"), paper_number(0.1, "distortion"), paper_number(792792, "norm")
+    ('1.64 %', '0.1', '792,792')
     """
-    return f"{value:g} %" if unit == "%" else f"{value:g}"
+    return f"{value:g} %" if unit == "%" else f"{value:,g}"
 
 
 def interval(low: float | None, high: float | None, unit: Unit) -> str:

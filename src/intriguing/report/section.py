@@ -45,12 +45,13 @@ Block: TypeAlias = Table | Drawing | Listing
 
 @dataclass(frozen=True)
 class Section:
-    """A heading, a paragraph of words, then tables, figures and listings."""
+    """A heading, a paragraph of words, then tables, figures and listings, and remarks on them."""
 
     anchor: str
     title: str
     words: str
     blocks: tuple[Block, ...]
+    notes: tuple[str, ...] = ()
 
 
 Part: TypeAlias = Callable[[Contents], Section]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from intriguing.report import certificates, charts, comparison, spectrum
+from intriguing.report import certificates, charts, comparison, spectrum, table5
 from intriguing.report.contents import Contents, TensorFile, panel
 from intriguing.report.figures import as_pictures, figure7, filters, gallery
 from intriguing.report.findings import correlation, transferred
@@ -74,7 +74,7 @@ def _across_training_sets(contents: Contents) -> Section:
 
 
 def _agreement(contents: Contents) -> Section:
-    tables = [t for t in contents.tables.values() if t.has_paper]
+    tables = [t for t in contents.tables.values() if t.has_paper and t.has_intervals]
     if not tables:
         return Section("agreement", "", "", ())
     ranks = [
@@ -174,6 +174,7 @@ def _training(contents: Contents) -> Section:
 PARTS: dict[str, tuple[Part, ...]] = {
     "reproduce": (
         _closeness, _figure7, _across_networks, _across_training_sets, _agreement, _filters,
+        table5.section,
     ),
     "attack": (_attack, _gallery),
     "transfer": (_transfer, _attack, _gallery),

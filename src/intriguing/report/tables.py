@@ -33,12 +33,21 @@ class Table:
         """Whether any cell has a published value to compare with."""
         return any(cell.paper is not None for cell in self.cells.values())
 
+    @property
+    def has_intervals(self) -> bool:
+        """Whether any cell is an estimate."""
+        return any(cell.low is not None for cell in self.cells.values())
+
 
 TITLES = {
     "table1": ("Table 1. Error, and how little it takes to fool every image", "Network"),
     "table2": ("Table 2. Cross-model generalization of adversarial examples", "Distorted for"),
     "table3": ("Table 3. Networks trained on two disjoint halves, before distortion", "Network"),
     "table4": ("Table 4. Cross-training-set generalization of adversarial examples", ""),
+    "table5": (
+        "Table 5. How many times longer each layer can make a change",
+        "Layer: size /stride",
+    ),
     "attack": ("Minimum distortion", "Network"),
     "compare": ("Every method on the same images", "Method"),
     "paired": ("Image by image beside the method that is most often shortest", ""),
@@ -60,7 +69,9 @@ def gather(cells: Iterable[Cell]) -> list[Table]:
 def _table(name: str, cells: Sequence[Cell]) -> Table:
     rows = dict.fromkeys(c.row for c in sorted(cells, key=lambda c: c.row_order))
     columns = dict.fromkeys(c.column for c in sorted(cells, key=lambda c: c.column_order))
-    title, corner = TITLES.get(name, (name, ""))
+    family, _, network = name.partition("-")
+    title, corner = TITLES.get(family, (name, ""))
+    title = f"{title}: {network}" if network else title
     by_place = {(cell.row, cell.column): cell for cell in cells}
     return Table(name, title, corner, tuple(rows), tuple(columns), by_place)
 
@@ -111,7 +122,11 @@ def _column_groups(table: Table, texts: dict[tuple[str, str], Text], width: int)
 
 
 def _key(table: Table) -> str:
-    words = [f"{'ours' if table.has_paper else 'value'}, [95 % interval]"]
+    words = ["ours" if table.has_paper else "value"]
+    if table.has_intervals:
+        words[0] += ", [95 % interval]"
+    elif not table.has_paper:
+        return ""
     if table.has_paper:
         words.append("the paper's value in cyan")
     if any(cell.seeds > 1 for cell in table.cells.values()):
