@@ -22,7 +22,14 @@ if TYPE_CHECKING:
     from intriguing.models.classifier import Normalized
     from intriguing.models.load import build, load_model
     from intriguing.scale.attack import attack_in_shards
-    from intriguing.spectral.lipschitz import LayerBound, LipschitzReport, lipschitz_report
+    from intriguing.spectral.certificate import Certificates, Sandwich, certify, sandwich
+    from intriguing.spectral.lipschitz import (
+        LayerBound,
+        LipschitzReport,
+        layer_spectra,
+        lipschitz_report,
+    )
+    from intriguing.spectral.penalty import SpectralPenalty
     from intriguing.spectral.rules.registry import register_bound
     from intriguing.training.recipe import Recipe, train_network
     from intriguing.transfer.amplify import amplify
@@ -35,6 +42,7 @@ __version__ = "0.1.0"
 
 _HOME = {
     "Box": "measures",
+    "Certificates": "spectral.certificate",
     "ClosestConfig": "distortion.closest",
     "DataPair": "data.named",
     "DescentConfig": "distortion.lbfgsb",
@@ -47,22 +55,27 @@ _HOME = {
     "PaperConfig": "distortion.penalty",
     "Progress": "measures",
     "Recipe": "training.recipe",
+    "Sandwich": "spectral.certificate",
+    "SpectralPenalty": "spectral.penalty",
     "Status": "distortion.result",
     "amplify": "transfer.amplify",
     "attack_in_shards": "scale.attack",
     "build": "models.load",
+    "certify": "spectral.certificate",
     "choose_targets": "distortion.targets",
     "compare_bases": "units.claim",
     "error_matrix": "transfer.matrix",
     "gaussian_noise": "distortion.noise",
     "l2": "measures",
-    "list_layers": "units.activations",
+    "layer_spectra": "spectral.lipschitz",
     "lipschitz_report": "spectral.lipschitz",
+    "list_layers": "units.activations",
     "load_data": "data.named",
     "load_model": "models.load",
     "minimize_in_box": "distortion.lbfgsb",
     "minimum_distortion": "distortion.minimum",
     "register_bound": "spectral.rules.registry",
+    "sandwich": "spectral.certificate",
     "top_images": "units.topk",
     "train_network": "training.recipe",
     "wilson_interval": "measures",
@@ -70,6 +83,7 @@ _HOME = {
 
 __all__ = [
     "Box",
+    "Certificates",
     "ClosestConfig",
     "DataPair",
     "DescentConfig",
@@ -82,22 +96,27 @@ __all__ = [
     "PaperConfig",
     "Progress",
     "Recipe",
+    "Sandwich",
+    "SpectralPenalty",
     "Status",
     "amplify",
     "attack_in_shards",
     "build",
+    "certify",
     "choose_targets",
     "compare_bases",
     "error_matrix",
     "gaussian_noise",
     "l2",
-    "list_layers",
+    "layer_spectra",
     "lipschitz_report",
+    "list_layers",
     "load_data",
     "load_model",
     "minimize_in_box",
     "minimum_distortion",
     "register_bound",
+    "sandwich",
     "top_images",
     "train_network",
     "wilson_interval",

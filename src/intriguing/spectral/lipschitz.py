@@ -10,10 +10,14 @@ from torch import Tensor, fx, nn
 
 from intriguing.errors import InputError
 from intriguing.measures import Box, Progress, ProgressCallback
+from intriguing.spectral.chain import chain_bound
+from intriguing.spectral.equation import convolution_spectrum
+from intriguing.spectral.feed_forward import chain_of
 from intriguing.spectral.jacobian import jacobian_norm
+from intriguing.spectral.linear_map import Convolution, Matrix
 from intriguing.spectral.rows import describe
 from intriguing.spectral.tracing import trace
-from intriguing.spectral.walk import Step, Walk, walk
+from intriguing.spectral.walk import Step, Walk, fused_map, walk
 
 _POINTS = 8
 _JITTER = 1e-4
@@ -125,10 +129,46 @@ def lipschitz_report(
         if progress is not None:
             progress(Progress("gradients", done + 1, len(points)))
     upper, formula = analysed.walk.upper, "layer by layer"
-    return LipschitzReport(
-        tuple(rows), upper, whole, analysed.walk.guaranteed and math.isfinite(upper),
-        analysed.walk.upper, formula, _notes(analysed.walk, domain),
-    )  # fmt: skip
+    stages = chain_of(analysed.walk) if semidefinite else None
+    if stages is not None and math.isfinite(upper):
+        together = chain_bound(stages, progress=progress).upper
+        if together < upper:
+            upper, formula = together, "semidefinite-quality bound of all layers together"
+    proved = analysed.walk.guaranteed and math.isfinite(upper)
+    notes = _notes(analysed.walk)
+    return LipschitzReport(tuple(rows), upper, whole, proved, analysed.walk.upper, formula, notes)
+
+
+def layer_spectra(
+    model: nn.Module, input_shape: tuple[int, ...]
+) -> dict[str, Float[Tensor, " values"]]:
+    """Singular values, largest first, of every fully connected and convolutional layer by its name.
+
+    Those of a convolution are taken over a grid of frequencies, as if it had no border. A batch
+    norm is fused with the layer before it.
+
+    Args:
+        model, input_shape: As for `lipschitz_report`.
+
+    Raises:
+        InputError: As `lipschitz_report`.
+
+    >>> net = nn.Sequential(nn.Flatten(), nn.Linear(4, 3)).eval()
+    >>> {name: len(values) for name, values in layer_spectra(net, (1, 2, 2)).items()}
+    {'1': 3}
+    """
+    spectra = {}
+    for step in analyse(model, input_shape, None).walk.steps:
+        map = fused_map(step)
+        if step.spoken_for or map is None:
+            continue
+        if isinstance(map, Matrix):
+            spectra[step.name] = torch.linalg.svdvals(map.weight).cpu()
+        elif isinstance(map, Convolution):
+            spectra[step.name] = convolution_spectrum(
+                map.weight, stride=map.stride, dilation=map.dilation, groups=map.groups,
+            ).cpu()  # fmt: skip
+    return spectra
 
 
 @dataclass(frozen=True)
@@ -244,7 +284,7 @@ def _row(step: Step, lower: float) -> LayerBound:
     )  # fmt: skip
 
 
-def _notes(walked: Walk, domain: Box | None) -> tuple[str, ...]:
+def _notes(walked: Walk) -> tuple[str, ...]:
     unknown = [s.own.note for s in walked.steps if math.isinf(s.own.upper) and not s.spoken_for]
     others = [
         f"{s.name}: {s.own.note}"

@@ -36,7 +36,7 @@ from intriguing.spectral.small import small_norm
 _EITHER_SIDE = {"add", "sub", "subtract", "rsub", "mul", "multiply", "matmul", "mm"}
 _SUMS = {"add", "sub", "subtract"}
 _LINEAR_JOINS = _SUMS | {"cat", "concat", "concatenate", "stack", "hstack", "vstack"}
-_KEEPS = {
+KEEPS = {
     "add", "sub", "subtract", "clone", "to", "float", "double", "type_as", "detach", "_to_copy",
     "Identity", "contiguous", "dropout", "Dropout", "Dropout1d", "Dropout2d", "Dropout3d",
     "AlphaDropout", "FeatureAlphaDropout",
@@ -122,7 +122,8 @@ def walk(graph: fx.GraphModule, example: Tensor, domain: Box | None = None) -> W
 
 
 def _output(graph: fx.GraphModule) -> fx.Node:
-    return next(node for node in reversed(graph.graph.nodes) if node.op == "output")
+    last: fx.Node = next(node for node in reversed(graph.graph.nodes) if node.op == "output")
+    return last
 
 
 def _needed(last: Step) -> tuple[Step, ...]:
@@ -220,8 +221,9 @@ class _Walker:
         layer = step.parents[0]
         if not layer.spoken_for:
             return None
-        first, second = linear_map(_call(layer)), linear_map(_call(step))
+        first = linear_map(_call(layer))
         assert first is not None
+        second = linear_map(_call(step))
         together = None if second is None else composed(second, first, layer.value.shape)
         if together is None:
             layer.spoken_for = False
@@ -281,6 +283,19 @@ class _Walker:
                 )
 
 
+def fused_map(step: Step) -> LinearMap | None:
+    """The step alone as a linear map, a batch norm with the layer that waited for it."""
+    if step.operation is None or step.kind not in ("linear", "convolution"):
+        return None
+    map = linear_map(step.operation)
+    if not step.parents[0].spoken_for:
+        return map
+    first = linear_map(_call(step.parents[0]))
+    if map is None or first is None:
+        return None
+    return composed(map, first, step.parents[0].value.shape)
+
+
 def _call(step: Step) -> Operation:
     assert step.operation is not None
     return step.operation
@@ -293,7 +308,7 @@ def _continued(step: Step, parent: Step) -> Piece | None:
     if map is None and step.kind != "shape":
         return Piece(base.origin, None, base.layers + 1)
     if map is None:
-        if operation.name in _KEEPS and step.value.shape == parent.value.shape:
+        if operation.name in KEEPS and step.value.shape == parent.value.shape:
             return base
         if base.layers == 0:
             return None

@@ -1,0 +1,202 @@
+"""A radius around every image that no adversarial example can undercut."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from intriguing.distortion.minimum import minimum_distortion
+from intriguing.distortion.problem import rounding
+from intriguing.distortion.result import Distortions
+from intriguing.errors import InputError
+from intriguing.measures import UNIT_BOX, Box, Progress, ProgressCallback
+from intriguing.models.classifier import check_classifier
+from intriguing.spectral.pairs import PairBounds, pair_bounds
+
+_BATCH = 256
+
+
+@dataclass(frozen=True)
+class Certificates:
+    """What is proved of each image.
+
+    Attributes:
+        radius: No image closer than this (L2, in pixel units) is classified otherwise; 0 where the
+            image is misclassified already.
+        margin: By how much the logit of the label leads the next, rounding allowed for; negative
+            where misclassified.
+        against: The class that comes closest by the bound, or leads where misclassified.
+        predicted: The network's class.
+        pair_bounds: L_cj, a Lipschitz bound of logit c minus logit j; 0 on the diagonal.
+        formula: How they came about.
+        guaranteed: Whether they are proved.
+    """
+
+    radius: Float[Tensor, " n"]
+    margin: Float[Tensor, " n"]
+    against: Int64[Tensor, " n"]
+    predicted: Int64[Tensor, " n"]
+    pair_bounds: Float[Tensor, "k k"]
+    formula: str
+    guaranteed: bool
+
+
+def certify(
+    model: nn.Module,
+    images: Float[Tensor, "n ..."],
+    labels: Int64[Tensor, " n"],
+    *,
+    box: Box | tuple[float, float] = UNIT_BOX,
+    semidefinite: bool = True,
+    batch_size: int | None = None,
+    progress: ProgressCallback | None = None,
+) -> Certificates:
+    """The certified L2 radius of every image: min over j ≠ c of (f_c − f_j)(x) / L_cj.
+
+    L_cj bounds how fast f_c − f_j can change; it is the tightest of the bound layer by layer and,
+    for feed-forward networks, the semidefinite-quality one (docs/spectral.md).
+
+    Args:
+        model: In evaluation mode, from images to logits.
+        images, labels: What to certify. The logits are those of the model's own arithmetic, less
+            an allowance for its rounding.
+        box: Where images lie; networks with gates or attention are bounded in it only, all others
+            everywhere.
+        semidefinite: Whether to spend time on the tighter bound.
+        batch_size: Images a forward pass.
+        progress: Called as the work goes on.
+
+    Raises:
+        InputError: If the model is no classifier of these images or cannot be traced.
+
+    >>> net = nn.Sequential(nn.Flatten(), nn.Linear(2, 2, bias=False)).eval()
+    >>> _ = net[1].weight.data.copy_(torch.tensor([[3.0, 4.0], [0.0, 0.0]]))
+    >>> certify(net, torch.tensor([[0.5, 0.5]]), torch.tensor([0])).radius
+    tensor([0.7000])
+    """
+    check_classifier(model, images, labels, finite=False)
+    bounds = pair_bounds(
+        model, tuple(images.shape[1:]), Box(*box) if isinstance(box, tuple) else box,
+        semidefinite=semidefinite, progress=progress,
+    )  # fmt: skip
+    size = batch_size or _BATCH
+    parts = []
+    for start in range(0, len(images), size):
+        rows = slice(start, start + size)
+        parts.append(_radii(_logits(model, images[rows]), labels[rows].cpu(), bounds))
+        if progress is not None:
+            progress(Progress("certify", min(start + size, len(images)), len(images)))
+    radius, margin, against, predicted = (torch.cat(column) for column in zip(*parts, strict=True))
+    return Certificates(
+        radius, margin, against, predicted, bounds.pairs, bounds.formula, bounds.guaranteed
+    )
+
+
+@torch.no_grad()
+def _logits(model: nn.Module, images: Tensor) -> Tensor:
+    like = next(model.parameters(), images)
+    return model(images.to(like.device, like.dtype)).cpu()  # type: ignore[no-any-return]
+
+
+def _radii(logits: Tensor, labels: Tensor, bounds: PairBounds) -> tuple[Tensor, ...]:
+    """Radius, margin, nearest class by the bound, and predicted class."""
+    precise = logits.double()
+    own = precise.gather(1, labels[:, None])
+    # Both ends of the way are computed with rounding: here, and at the image that would be nearest.
+    ahead = own - precise - 2 * rounding(logits).double()[:, None]
+    ahead = ahead.scatter(1, labels[:, None], torch.inf).nan_to_num(
+        nan=-torch.inf, posinf=torch.inf
+    )
+    pairs = bounds.pairs[labels]
+    radii = torch.where(ahead > 0, ahead / pairs, 0.0).nan_to_num(nan=torch.inf, posinf=torch.inf)
+    radii = radii.scatter(1, labels[:, None], torch.inf)
+    radius, against = radii.min(1)
+    margin, leader = ahead.min(1)
+    against = torch.where(margin > 0, against, leader)
+    predicted = logits.nan_to_num(nan=-torch.inf).argmax(1)
+    return torch.nextafter(radius.to(torch.float32), torch.zeros(1)), margin, against, predicted
+
+
+@dataclass(frozen=True)
+class Sandwich:
+    """Certified radius ≤ minimum distortion ≤ length of the adversarial example found, by image.
+
+    All three are L2 in pixel units, so that the middle one is ‖r‖₂ of D(x, l).
+
+    Attributes:
+        certified: From `certify`.
+        found: ‖r‖₂ of the closest adversarial example found; 0 where the image is misclassified as
+            it is, infinite where none was found.
+        certificates, distortions: What they are taken from.
+    """
+
+    certified: Float[Tensor, " n"]
+    found: Float[Tensor, " n"]
+    certificates: Certificates
+    distortions: Distortions
+
+    @property
+    def violations(self) -> int:
+        """Images with an example inside the certified radius: 0, or a bound is wrong."""
+        return int((self.certified > self.found).sum())
+
+    @property
+    def correct(self) -> Tensor:
+        """The images that are classified as labelled."""
+        return self.found > 0
+
+    @property
+    def median_ratio(self) -> float:
+        """Median of certified/found over the correct images with something found; NaN of none."""
+        known = self.correct & self.found.isfinite()
+        if not known.any():
+            return math.nan
+        ratio = self.certified[known].double() / self.found[known].double()
+        return float(ratio.quantile(0.5))
+
+    def accuracy(
+        self, epsilon: Float[Tensor, " e"]
+    ) -> tuple[Float[Tensor, " e"], Float[Tensor, " e"]]:
+        """Shares of all images: certified beyond each ε, and with nothing found within it."""
+        certified = (self.certified[:, None] > epsilon).double().mean(0)
+        attacked = (self.found[:, None] > epsilon).double().mean(0)
+        return certified, attacked
+
+
+def sandwich(
+    model: nn.Module,
+    images: Float[Tensor, "n ..."],
+    labels: Int64[Tensor, " n"],
+    *,
+    certificates: Certificates | None = None,
+    method: str = "closest",
+    budget: int | None = None,
+    box: Box | tuple[float, float] = UNIT_BOX,
+    seed: int = 0,
+    progress: ProgressCallback | None = None,
+) -> Sandwich:
+    """Hold every image's minimum distortion between a proof and an example.
+
+    Args:
+        model, images, labels, box, progress: As for `certify`.
+        certificates: Of these images, if they are known already.
+        method, budget, seed: Of the search for adversarial examples of any wrong class; as for
+            `minimum_distortion`.
+
+    Raises:
+        InputError: As `certify` and `minimum_distortion`.
+    """
+    if certificates is None:
+        certificates = certify(model, images, labels, box=box, progress=progress)
+    if len(certificates.radius) != len(images):
+        raise InputError(f"{len(certificates.radius)} certificates for {len(images)} images")
+    options: dict[str, Any] = {} if budget is None else {"budget": budget}
+    distortions = minimum_distortion(
+        model, images, labels, "untargeted", method, box=box, seed=seed, progress=progress,
+        **options,
+    )  # fmt: skip
+    found = torch.where(distortions.success, distortions.l2, torch.inf)
+    return Sandwich(certificates.radius, found, certificates, distortions)

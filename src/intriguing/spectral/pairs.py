@@ -1,0 +1,100 @@
+"""How fast the lead of one class over another can change: L_cj for every pair of classes."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from intriguing.measures import Box, ProgressCallback
+from intriguing.spectral.bound import outward
+from intriguing.spectral.chain import chain_bound
+from intriguing.spectral.feed_forward import chain_of
+from intriguing.spectral.linear_map import Matrix, linear_map
+from intriguing.spectral.lipschitz import analyse
+from intriguing.spectral.walk import Walk
+
+
+@dataclass(frozen=True)
+class PairBounds:
+    """pairs[c, j] bounds the Lipschitz constant of f_c − f_j; symmetric, 0 on the diagonal."""
+
+    pairs: Float[Tensor, "k k"]
+    formula: str
+    guaranteed: bool
+
+
+def pair_bounds(
+    model: nn.Module,
+    input_shape: tuple[int, ...],
+    domain: Box | None,
+    *,
+    semidefinite: bool = True,
+    progress: ProgressCallback | None = None,
+) -> PairBounds:
+    """Bounds for every pair of logits.
+
+    √2 times the network's bound at most; where the last layer is linear, ‖w_c − w_j‖ times the
+    bound of what comes before it; for a feed-forward network the semidefinite-quality bound.
+
+    Raises:
+        InputError: As `analyse`.
+    """
+    walked = analyse(model, input_shape, domain).walk
+    classes = int(walked.steps[-1].value.shape[-1]) if walked.steps else 0
+    if not walked.steps:
+        return PairBounds(torch.zeros(classes, classes), "constant", True)
+    pairs = torch.full((classes, classes), outward(math.sqrt(2) * walked.upper)).double()
+    formula = "√2 times the network's bound, layer by layer"
+    rows = _by_rows(walked)
+    if rows is not None:
+        pairs, formula = (
+            torch.minimum(pairs, rows),
+            "pairs of rows of the last layer, layer by layer",
+        )
+    stages = chain_of(walked) if semidefinite else None
+    if stages is not None and classes > 1:
+        first, second = torch.triu_indices(classes, classes, 1)
+        differences = torch.zeros(len(first), classes, dtype=torch.float64)
+        place = torch.arange(len(first))
+        differences[place, first], differences[place, second] = 1.0, -1.0
+        bound = chain_bound(stages, differences, progress=progress)
+        assert bound.pairs is not None
+        tighter = torch.full_like(pairs, torch.inf)
+        tighter[first, second] = tighter[second, first] = bound.pairs.cpu()
+        if bool((tighter < pairs).any()):
+            pairs, formula = (
+                torch.minimum(pairs, tighter),
+                "semidefinite-quality bound of each pair",
+            )
+    pairs.fill_diagonal_(0.0)
+    proved = walked.guaranteed and math.isfinite(walked.upper)
+    return PairBounds(pairs, formula, proved)
+
+
+def _by_rows(walked: Walk) -> Tensor | None:
+    """‖w_c − w_j‖ times the bound of what the last linear part starts from."""
+    last = walked.steps[-1]
+    piece = last.ends
+    options = []
+    if piece.layers and isinstance(piece.map, Matrix):
+        options.append((piece.map, piece.origin))
+    map = None if last.operation is None else linear_map(last.operation)
+    if isinstance(map, Matrix) and not last.parents[0].spoken_for:
+        options.append((map, last.parents[0]))
+    found: Tensor | None = None
+    for matrix, before in options:
+        if matrix.weight.shape[0] != last.value.shape[-1] or last.value.ndim != 2:
+            continue
+        apart = _distances(matrix.weight) * before.total
+        found = apart if found is None else torch.minimum(found, apart)
+    return found
+
+
+def _distances(rows: Float[Tensor, "k n"]) -> Float[Tensor, "k k"]:
+    """‖w_c − w_j‖ of all pairs, from differences, rounded up."""
+    rows = rows.double().cpu()
+    apart = torch.cdist(rows, rows, compute_mode="donot_use_mm_for_euclid_dist")
+    larger: Tensor = apart * (1 + 1e-12 * max(1, rows.shape[1]) ** 0.5)
+    return larger

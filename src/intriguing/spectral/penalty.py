@@ -1,0 +1,246 @@
+"""The closing suggestion of §4.3: penalise each layer's upper Lipschitz bound while training.
+
+Each layer's largest singular value is followed by power iteration from where the last step left it,
+which costs two passes of one image through that layer. Its gradient u vᵀ is exact once it has
+converged. Its value is a lower estimate, so the term's value is another one: the proved bound at
+the last refresh plus what the weights' change since then can have added.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
+
+from intriguing.errors import InputError
+from intriguing.spectral.bound import outward
+from intriguing.spectral.convolution import convolution_norm
+from intriguing.spectral.matrix import matrix_norm
+from intriguing.spectral.resampling import pad_norm
+
+_OPERATORS = (nn.Linear, _ConvNd)
+_SCALES = (_BatchNorm, nn.LayerNorm, nn.GroupNorm, nn.PReLU)
+
+
+@dataclass(eq=False)
+class _Layer:
+    """One layer: its module, the image size it works on, where its power iteration is.
+
+    `proved` bounds the norm of `weight`, the weights at the last refresh, `age` steps ago; `copies`
+    is what padding can add to it.
+    """
+
+    name: str
+    module: nn.Module
+    input_shape: tuple[int, ...]
+    vector: Tensor
+    copies: float = 1.0
+    proved: float = math.inf
+    weight: Tensor | None = None
+    age: int = 0
+
+
+class SpectralPenalty:
+    """Differentiable upper Lipschitz bounds of a network's layers, cheap enough for every step.
+
+    Convolutional (transposed too) and fully connected layers, and the scales of batch, layer and
+    group norms and of PReLU; other layers have no weights that change their bound. Batch norms are
+    taken as they are in evaluation.
+
+    Args:
+        model: The network, on its device; its modules are looked at, never changed.
+        input_shape: Of one image, without the batch.
+        refresh: Steps after which a layer's bound is proved afresh, at most.
+        slack: Also afresh once the weights' drift could have added this share of the bound.
+        iterations: Power iterations a step.
+        seed: Draws where they start.
+
+    Raises:
+        InputError: If the network has no such layer, or an option makes no sense.
+
+    >>> net = nn.Sequential(nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 2))
+    >>> penalty = SpectralPenalty(net, (3,))
+    >>> penalty().backward()
+    >>> [name for name in penalty.bounds()]
+    ['0', '2']
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        input_shape: tuple[int, ...],
+        *,
+        refresh: int = 100,
+        slack: float = 0.02,
+        iterations: int = 1,
+        seed: int = 0,
+    ) -> None:
+        if refresh < 1 or iterations < 1 or not slack >= 0:
+            raise InputError("refresh and iterations are 1 or more, slack 0 or more")
+        self.refresh, self.slack, self.iterations = refresh, slack, iterations
+        self.layers = list(_layers(model, input_shape, torch.Generator().manual_seed(seed)))
+        if not self.layers:
+            raise InputError("the network has no fully connected, convolutional or scaling layer")
+
+    def __call__(self) -> Float[Tensor, ""]:
+        """Σ_k L_k over the layers, to be multiplied by a weight and added to the loss."""
+        return torch.stack(list(self.bounds().values())).sum()
+
+    def bounds(self) -> dict[str, Float[Tensor, ""]]:
+        """L_k by layer name: a true upper bound of each, with the gradient of the norm itself."""
+        return {layer.name: self._bound(layer) for layer in self.layers}
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Where the power iterations are, for a checkpoint."""
+        return {layer.name: layer.vector for layer in self.layers}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from a checkpoint; bounds are proved afresh."""
+        for layer in self.layers:
+            layer.vector, layer.proved = state[layer.name].to(layer.vector), math.inf
+
+    def _bound(self, layer: _Layer) -> Tensor:
+        if isinstance(layer.module, _SCALES):
+            return _largest_scale(layer.module)
+        weight = _weight(layer.module)
+        estimate = self._followed(layer)
+        if layer.age >= self.refresh or self._drifted(layer, weight) > self.slack * layer.proved:
+            layer.proved, layer.age = _proved(layer), 0
+            layer.weight = weight.detach().clone()
+        layer.age += 1
+        value = layer.proved + self._drifted(layer, weight)
+        value *= 1 + 8 * torch.finfo(weight.dtype).eps  # the sum below is rounded
+        return estimate + (value - estimate.detach())
+
+    def _followed(self, layer: _Layer) -> Tensor:
+        """⟨u, A v⟩ after some power iterations: the norm from below, with its gradient."""
+        with torch.no_grad():
+            for _ in range(self.iterations):
+                pushed = _unit(_apply(layer, layer.vector))
+                layer.vector = _unit(_pulled(layer, pushed))
+            pushed = _unit(_apply(layer, layer.vector))
+        return (pushed * _apply(layer, layer.vector)).sum()
+
+    def _drifted(self, layer: _Layer, weight: Tensor) -> float:
+        """What the change of the weights since the last refresh can have added to the norm."""
+        if layer.weight is None or math.isinf(layer.proved):
+            return math.inf
+        change = float((weight.detach() - layer.weight).double().norm())
+        taps = math.prod(weight.shape[2:]) if isinstance(layer.module, _ConvNd) else 1
+        return outward(change * math.sqrt(taps) * layer.copies)
+
+
+def _layers(
+    model: nn.Module, input_shape: tuple[int, ...], generator: torch.Generator
+) -> Iterator[_Layer]:
+    """Every layer that has a bound to penalise, with the size of what it is given."""
+    shapes: dict[nn.Module, tuple[int, ...]] = {}
+
+    def note(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        shapes.setdefault(module, tuple(inputs[0].shape[1:]))
+
+    handles = [
+        module.register_forward_pre_hook(note)
+        for module in model.modules()
+        if isinstance(module, _OPERATORS + _SCALES)
+    ]
+    like = next(model.parameters(), torch.zeros(0))
+    training = model.training
+    try:
+        with torch.no_grad():
+            model.eval()(torch.zeros(1, *input_shape, device=like.device, dtype=like.dtype))
+    except (RuntimeError, ValueError) as error:
+        first = str(error).splitlines()[0]
+        raise InputError(
+            f"the model takes no image of shape {tuple(input_shape)}: {first}"
+        ) from error
+    finally:
+        model.train(training)
+        for handle in handles:
+            handle.remove()
+    for name, module in model.named_modules():
+        if module not in shapes or (isinstance(module, _SCALES) and module.weight is None):
+            continue
+        shape = shapes[module]
+        shape = shape[-1:] if isinstance(module, nn.Linear) else shape
+        start = torch.randn((1, *shape), generator=generator, dtype=torch.float64)
+        yield _Layer(name, module, shape, _unit(start.to(like)), _copies(module, shape))
+
+
+def _copies(module: nn.Module, shape: tuple[int, ...]) -> float:
+    """How much padding other than by zeros can add to the norm: √(copies of a pixel)."""
+    if not isinstance(module, _ConvNd) or module.padding_mode == "zeros":
+        return 1.0
+    pads = [side for axis in reversed(_pads(module)) for side in axis]
+    return pad_norm(pads, module.padding_mode, shape[1:])
+
+
+def _pads(module: _ConvNd) -> list[tuple[int, int]]:
+    if module.padding == "valid":
+        return [(0, 0)] * len(module.kernel_size)
+    if isinstance(module.padding, str):
+        spans = [d * (k - 1) for d, k in zip(module.dilation, module.kernel_size, strict=True)]
+        return [(span // 2, span - span // 2) for span in spans]
+    return [(int(pad), int(pad)) for pad in module.padding]
+
+
+def _apply(layer: _Layer, x: Tensor) -> Tensor:
+    """The layer without its bias."""
+    module = layer.module
+    if isinstance(module, nn.Linear):
+        return functional.linear(x, module.weight)
+    assert isinstance(module, _ConvNd)
+    without = -module.bias.view(1, -1, *[1] * (x.ndim - 2)) if module.bias is not None else 0.0
+    result: Tensor = module(x) + without
+    return result
+
+
+def _pulled(layer: _Layer, u: Tensor) -> Tensor:
+    """The layer's transpose."""
+    if isinstance(layer.module, nn.Linear):
+        return u @ layer.module.weight
+    with torch.enable_grad():
+        x = torch.zeros_like(layer.vector).requires_grad_()
+        (pulled,) = torch.autograd.grad(_apply(layer, x), x, u)
+    return pulled
+
+
+def _proved(layer: _Layer) -> float:
+    """The layer's norm from above."""
+    module = layer.module
+    weight = _weight(module).detach()
+    if isinstance(module, nn.Linear):
+        return matrix_norm(weight)
+    assert isinstance(module, _ConvNd)
+    return convolution_norm(
+        weight, stride=module.stride, padding=module.padding, dilation=module.dilation,
+        groups=module.groups, padding_mode=module.padding_mode, input_size=layer.input_shape[1:],
+        transposed=isinstance(module, _ConvTransposeNd),
+    )  # fmt: skip
+
+
+def _weight(module: nn.Module) -> Tensor:
+    weight: Tensor = module.weight  # type: ignore[assignment]
+    return weight
+
+
+def _largest_scale(module: nn.Module) -> Tensor:
+    """max |γ|/√(var + ε), max |γ|/√ε, or PReLU's steepest slope: exact, with its gradient."""
+    scale = _weight(module).abs()
+    if isinstance(module, _BatchNorm) and module.running_var is not None:
+        scale = scale * (module.running_var + module.eps).rsqrt()
+    elif isinstance(module, nn.PReLU):
+        scale = torch.cat([scale, scale.new_ones(1)])
+    elif isinstance(module, _SCALES):
+        scale = scale / math.sqrt(float(module.eps))  # type: ignore[arg-type]
+    return scale.max()
+
+
+def _unit(x: Tensor) -> Tensor:
+    unit: Tensor = x / x.norm().clamp_min(torch.finfo(x.dtype).tiny)
+    return unit
