@@ -96,7 +96,7 @@ def _describe(config: "ReproduceConfig", folder: Path) -> None:
     for entry in planned:
         table.add_row(
             entry.title,
-            f"{entry.trained_on:,} images",
+            f"{entry.trained_on:,} images" if entry.trained_on else "–",
             f"{entry.attacked_on:,} images" if entry.attacked_on else "–",
             duration(entry.seconds),
         )
