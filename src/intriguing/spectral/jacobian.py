@@ -6,6 +6,7 @@ Power iteration on JᵀJ from a random start, J v by forward and Jᵀu by revers
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -39,7 +40,8 @@ def jacobian_norm(
     )
     best = 0.0
     try:
-        output, pull = torch.func.vjp(function, *inputs)
+        vjp: Any = torch.func.vjp(function, *inputs)
+        output, pull = vjp
         if not isinstance(output, Tensor) or not output.is_floating_point():
             return math.nan
         for _ in range(iterations):
@@ -47,7 +49,8 @@ def jacobian_norm(
             if length == 0.0:
                 break
             direction = tuple(part / length for part in direction)
-            _, pushed = torch.func.jvp(function, tuple(inputs), direction)
+            jvp: Any = torch.func.jvp(function, tuple(inputs), direction)
+            pushed = jvp[1]
             size = float(pushed.norm())
             if size == 0.0 or not math.isfinite(size):
                 break

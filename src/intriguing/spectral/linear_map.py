@@ -134,7 +134,7 @@ def _batch_norm(operation: Operation) -> Diagonal | None:
         eps, uses_batch = operation.given(7, "eps", 1e-5), operation.given(5, "training", False)
     if variance is None or uses_batch:
         return None
-    scale = (_double(variance) + float(eps)).rsqrt()  # type: ignore[arg-type,operator]
+    scale = (_double(variance) + float(eps)).rsqrt()  # type: ignore[arg-type]
     if gamma is not None:
         scale = scale * _double(gamma)  # type: ignore[arg-type]
     return Diagonal(scale.view(1, -1, *[1] * (operation.x.ndim - 2)))

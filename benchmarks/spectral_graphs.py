@@ -1,0 +1,54 @@
+"""Random networks with branches and joins: does any Jacobian exceed its bound?
+
+    python benchmarks/spectral_graphs.py [--graphs 300] [--points 5]
+
+Of each network, Jacobians are written out in float64 at random images of its domain. Prints how many
+exceed the network's upper bound (0 expected), how many of its layers have a lower bound above their
+upper one (0), and how far the largest Jacobian seen is below the bound.
+"""
+
+import argparse
+import statistics
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+from intriguing import lipschitz_report
+from tests.oracles.dense_jacobian import dense_norm
+from tests.oracles.random_graphs import RandomGraph
+
+
+def main() -> None:
+    """Run it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--graphs", type=int, default=300)
+    parser.add_argument("--points", type=int, default=5)
+    options = parser.parse_args()
+    start, violations, layers, wrong, unbounded = time.perf_counter(), 0, 0, 0, 0
+    ratios = []
+    for seed in range(1000, 1000 + options.graphs):
+        network = RandomGraph(seed)
+        report = lipschitz_report(network, network.input_shape, domain=network.domain)
+        generator = torch.Generator().manual_seed(seed)
+        points = torch.rand(
+            (options.points, *network.input_shape), generator=generator, dtype=torch.float64
+        )
+        seen = max(dense_norm(network, network.input_shape, point) for point in points)
+        violations += seen > report.upper
+        unbounded += report.upper == float("inf")
+        layers += len(report.layers)
+        wrong += sum(layer.lower > layer.upper for layer in report.layers)
+        ratios.append(report.upper / seen)
+    print(
+        f"{options.graphs} graphs, {options.points} Jacobians each: {violations} above the bound, "
+        f"{unbounded} bounds infinite; {layers} layers: {wrong} with lower > upper; bound/largest "
+        f"Jacobian: median {statistics.median(ratios):.2f}, least {min(ratios):.4f}; "
+        f"{time.perf_counter() - start:.0f} s"
+    )
+
+
+if __name__ == "__main__":
+    main()
