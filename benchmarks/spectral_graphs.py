@@ -2,9 +2,9 @@
 
     python benchmarks/spectral_graphs.py [--graphs 300] [--points 5]
 
-Of each network, Jacobians are written out in float64 at random images of its domain. Prints how many
-exceed the network's upper bound (0 expected), how many of its layers have a lower bound above their
-upper one (0), and how far the largest Jacobian seen is below the bound.
+Of each network, Jacobians are written out in float64 at random images of its domain. Prints how
+many exceed the network's upper bound (0 expected), how many of its layers have a lower bound above
+their upper one (0), and how far the largest Jacobian seen is below the bound.
 """
 
 import argparse
@@ -16,9 +16,10 @@ from pathlib import Path
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
-from intriguing import lipschitz_report
 from tests.oracles.dense_jacobian import dense_norm
 from tests.oracles.random_graphs import RandomGraph
+
+from intriguing import lipschitz_report
 
 
 def main() -> None:
