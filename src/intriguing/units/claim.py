@@ -99,6 +99,8 @@ class Claim:
         )
         if math.isfinite(layer.untrained):
             words += f", {layer.untrained:+.3f} in untrained networks"
+        if layer.verdict == "not decided" and layer.p_rotation <= self.level < layer.p_untrained:
+            words += ", so that training need not be why"
         return f"{words} (p = {layer.p_holm:.2g}, equivalence p = {layer.p_equivalent_holm:.2g})"
 
 

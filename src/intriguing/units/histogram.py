@@ -15,6 +15,7 @@ from torch import Tensor
 # Widths finer than this fraction of the largest value would divide what rounding has joined.
 _FINEST = 2.0**-20
 _LEAST = -100
+_HELD = 1 << 19
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ class RunningHistogram:
         self._exponent = np.full(directions, _LEAST - 1, dtype=np.int64)
         self._first = np.zeros(directions, dtype=np.int64)
         self._counts = np.zeros((directions, bins), dtype=np.int64)
+        self._held: list[Tensor] = []
         self._low = np.full(directions, np.inf)
         self._high = np.full(directions, -np.inf)
 
@@ -68,9 +70,12 @@ class RunningHistogram:
         """Count values, all of them finite."""
         if not values.numel():
             return
-        self._cover(*(bound.cpu().double().numpy() for bound in values.aminmax(dim=1)))
-        if self._counts.shape[1]:
-            self._count(values.cpu().double().numpy())
+        if not self._counts.shape[1]:
+            self._cover(*(bound.cpu().double().numpy() for bound in values.aminmax(dim=1)))
+            return
+        self._held.append(values.to("cpu", copy=True))
+        if sum(held.numel() for held in self._held) > _HELD:
+            self._flush()
 
     def merge(self, other: Histogram) -> None:
         """Count what `other` counted too."""
@@ -82,6 +87,7 @@ class RunningHistogram:
 
     def frozen(self) -> Histogram:
         """The histogram so far."""
+        self._flush()
         parts = (np.ldexp(1.0, self._exponent), self._first, self._counts, self._low, self._high)
         return Histogram(*(torch.from_numpy(part.copy()) for part in parts))
 
@@ -105,6 +111,14 @@ class RunningHistogram:
             exponent = exponent + short
         self._counts = _poured(self._counts, self._exponent, self._first, exponent, first)
         self._exponent, self._first = exponent, first
+
+    def _flush(self) -> None:
+        """Count the values that were held back: many at a time cost less."""
+        if self._held:
+            values = torch.cat(self._held, 1).double().numpy()
+            self._held = []
+            self._cover(values.min(1), values.max(1))
+            self._count(values)
 
     def _count(self, values: np.ndarray) -> None:
         directions, bins = self._counts.shape
@@ -140,5 +154,6 @@ def _exponent(values: np.ndarray) -> np.ndarray:
 
 
 def _bin(values: np.ndarray, exponent: np.ndarray) -> np.ndarray:
-    found: np.ndarray = np.floor(np.ldexp(values, -exponent)).astype(np.int64)
+    scaled = values * np.ldexp(1.0, -exponent)  # a power of two: exact
+    found: np.ndarray = np.floor(scaled, out=scaled).astype(np.int64)
     return found
