@@ -15,7 +15,9 @@ VERBS = {
     "attack": "find the nearest adversarial example of every image, for any network",
     "compare": "several methods on the same images: which is shortest, and at what cost",
     "transfer": "do examples made for one network fool the others?",
-    "train": "train a network of the paper to convergence",
+    "spectrum": "how far can each layer, and the whole, carry a small change?",
+    "certify": "how far is every image safe, proved, beside the nearest example found",
+    "train": "train a network of the paper",
     "report": "draw the report of a results folder again",
     "doctor": "what this machine has: torch, devices, data, disk",
 }

@@ -81,8 +81,8 @@ def _certified(contents: Contents, cells: dict[str, Cell], root: float, refuted:
         return f"{start} What is certified of them is refuted."
     if median.ours == 0:
         return (
-            f"{start} Nothing is certified for half of them or more: the bound is too large or "
-            f"infinite ({formula}); `intriguing spectrum` says where."
+            f"{start} Nothing is certified: no finite bound of the network is known; `intriguing "
+            "spectrum` names the operation that has none, and what can be done."
         )
     proof = "This is proved" if guaranteed else "This is not proved: a bound it uses is not"
     return (
@@ -93,13 +93,15 @@ def _certified(contents: Contents, cells: dict[str, Cell], root: float, refuted:
 
 def _found(cells: dict[str, Cell], root: float) -> list[str]:
     found, ratio = cells.get("Median found"), cells.get("Certified/found")
+    if "Median certified" not in cells:
+        return []
     if found is None:
         return ["For half of the images or more no adversarial example was found."]
     said = (
         f"The closest adversarial example found lies at {number(found.ours, 'l2')} "
         f"({_distortion(found, root)}) for the median image"
     )
-    if ratio is None or ratio.ours > 1:
+    if ratio is None or not 0 < ratio.ours <= 1:
         return [f"{said}."]
     return [
         f"{said}; of the distance found, {number(100 * ratio.ours, '%')} is certified (median over "

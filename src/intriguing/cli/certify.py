@@ -1,0 +1,114 @@
+"""How far every image is safe, proved, and how close the nearest adversarial example found is.
+
+The certified radius of an image is a distance, in L2, within which no adversarial example exists:
+its margin over each other class divided by a bound of how fast that margin can fall. The true
+distance of the nearest adversarial example lies between it and what the search `closest` finds.
+
+MODEL is FILE.safetensors written by `intriguing train`, or FILE.py:FUNCTION, a function that
+returns a torch network which gives logits. DATA is mnist, mnist-5k or digits. Should an example
+ever be found closer than certified, a bound is wrong: it is said in red, and the exit code is 1.
+
+examples:
+  intriguing train fc100-100-10 mnist-5k --out fc.safetensors
+  intriguing certify fc.safetensors mnist-5k --limit 200
+  intriguing certify fc.safetensors mnist-5k --no-attack        certificates only: all images, fast
+  intriguing certify fc.safetensors mnist-5k --limit 200 --epsilon 0.1 0.5 1    accuracies there
+  intriguing certify my_network.py:build mnist --limit 500 --budget 100    a quicker search
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import Positional, arg
+
+
+def certify(
+    model: Annotated[
+        Positional[str], arg(metavar="MODEL", help="FILE.safetensors or FILE.py:FUNCTION.")
+    ],
+    data: Annotated[Positional[str], arg(metavar="DATA", help="mnist, mnist-5k or digits.")],
+    part: Literal["test", "train"] = "test",
+    limit: int | None = None,
+    attack: bool = True,
+    budget: int | None = None,
+    semidefinite: bool = True,
+    epsilon: tuple[float, ...] = (),
+    seed: int = 0,
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+    out: Path | None = None,
+    fresh: bool = False,
+) -> None:
+    """Certify, attack, print both side by side, and leave a results folder with a report.
+
+    Args:
+        part: The test or the training images.
+        limit: Only the first so many images.
+        attack: Also search for the nearest adversarial example of every image (any wrong class).
+        budget: Passes an image that the search may cost, a pass being half a forward and a
+            backward one; as many as the search wants when not given.
+        semidefinite: Search for bounds better than products: larger radii, but minutes on wide
+            networks.
+        epsilon: L2 distances at which accuracies are printed; round ones when not given.
+        seed: Of the search.
+        device: auto takes a GPU where there is one.
+        out: The results folder; results/certify-MODEL-DATA when not given.
+        fresh: Delete the results that are in the folder and start again.
+    """
+    from intriguing.cli import attacking, bounding, certifying, pictures, setup
+    from intriguing.cli.command import command
+    from intriguing.cli.progress import shown
+    from intriguing.cli.report import finish
+    from intriguing.cli.summary import image_columns
+    from intriguing.results.opening import open_results
+    from intriguing.results.schema import RunRecord, Stage
+    from intriguing.results.store import write_cells, write_certificates, write_images, write_run
+    from intriguing.scale import provenance
+
+    certifying.check_epsilons(epsilon)
+    search = attacking.Search(budget=budget, seed=seed)
+    attacking.check_options(search, "untargeted")
+    place = setup.choose_device(device)
+    images = setup.choose_images(data, part, limit)
+    network = setup.open_model(model, images, place)
+    plan = attacking.plan(network, images, "untargeted", seed)
+    bounding.check_traceable(model, network, tuple(images.images.shape[1:]))
+    (name,) = setup.names_of([model])
+    record = provenance.record_model(name, network)
+    folder = out or Path("results") / f"certify-{setup.slug(name)}-{data}"
+    config = {
+        "model": model, "model_sha256": record.sha256, "data": data, "part": part, "limit": limit,
+        "attack": attack, "budget": budget, "semidefinite": semidefinite,
+        "epsilon": list(epsilon), "seed": seed,
+    }  # fmt: skip
+    may_differ = ("attack", "epsilon") if attack else ("epsilon",)
+    space = attacking.disk_bytes(images) if attack else 4_000_000
+    with open_results(folder, "certify", config, space, fresh=fresh, may_differ=may_differ):
+        run = RunRecord(
+            "certify", command(), config, seeds=(seed,), versions=provenance.versions(),
+            machine=provenance.machine(place), tables=("certify", "robust"),
+            data=(provenance.record_data(images),), models=(record,),
+            notes=certifying.notes(attack, budget),
+        )  # fmt: skip
+        write_run(folder, run)
+        with shown() as progress:
+            certified = certifying.certify_images(
+                folder, name, network, images, semidefinite=semidefinite, progress=progress
+            )
+            outcome = None
+            if attack:
+                outcome = attacking.attack_network(
+                    f"attacking {name}", network, plan, folder / "shards" / setup.slug(name),
+                    search, shard_size=certifying.shard_size(place), progress=progress,
+                )  # fmt: skip
+        stages = [Stage(f"certify {name}", certified.wall_seconds)]
+        if outcome is not None:
+            write_images(folder, [image_columns(name, outcome, seed)])
+            pictures.write_gallery(folder, name, network, outcome)
+            stages.append(Stage(f"attack {name}", outcome.wall_seconds, *outcome.passes))
+        columns = certifying.columns(name, images, certified, outcome, seed)
+        write_certificates(folder, columns)
+        write_cells(folder, certifying.cells(name, columns, epsilon))
+        write_run(folder, attacking.completed(run, *stages))
+        said = finish(folder)
+    if said.alarms:
+        raise SystemExit(1)

@@ -1,0 +1,198 @@
+"""What `intriguing certify` makes of certificates and an attack: rows, tables, a cache."""
+
+import json
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from intriguing import __version__
+from intriguing.cli.attacking import Outcome
+from intriguing.cli.summary import Row
+from intriguing.data.dataset import ImageSet
+from intriguing.distortion.result import Status
+from intriguing.errors import InputError
+from intriguing.measures import ProgressCallback
+from intriguing.models.weights import model_sha256
+from intriguing.results.schema import Cell
+from intriguing.results.store import list_tensors, read_tensors, write_tensors
+from intriguing.spectral.certificate import certify
+
+FILE = "certificate"
+EPSILONS = 7
+"""Rows of the table of accuracies at most, when no ε is asked for."""
+
+
+@dataclass(frozen=True)
+class Certified:
+    """Certificates of an image set as numbers, with what they rest on.
+
+    Attributes:
+        columns: radius, margin, against and predicted, one entry an image.
+        formula, guaranteed: Of the bound, as in `Certificates`.
+        wall_seconds: What they took, whichever process computed them.
+    """
+
+    columns: dict[str, np.ndarray]
+    formula: str
+    guaranteed: bool
+    wall_seconds: float
+
+
+def check_epsilons(epsilons: Sequence[float]) -> None:
+    """Refuse what is no distance."""
+    if not all(0 < value < math.inf for value in epsilons):
+        raise InputError(f"--epsilon {' '.join(map(str, epsilons))}: give L2 distances above 0")
+
+
+def shard_size(device: torch.device) -> int:
+    """Images between two saves of the attack."""
+    return 256 if device.type == "cpu" else 4096
+
+
+def notes(attack: bool, budget: int | None) -> tuple[str, ...]:
+    """What a reader of the numbers should know."""
+    said = [
+        "Distances are L2 in pixel units; the paper's distortion is L2 divided by the square root "
+        "of the number of pixels.",
+        "Certificates hold for every change of the image, also one that leaves [0, 1] (except of "
+        "networks with gates or attention); examples were looked for inside it only, so a part of "
+        "what lies between the two may be the box.",
+    ]
+    if attack:
+        within = "" if budget is None else f" within {budget:,} passes an image"
+        said.append(
+            f"The search was `closest`{within}, for any wrong class; what it finds is an upper "
+            "bound of the true distance."
+        )
+    return tuple(said)
+
+
+def certify_images(
+    folder: Path,
+    name: str,
+    model: nn.Module,
+    images: ImageSet,
+    *,
+    semidefinite: bool,
+    progress: ProgressCallback | None = None,
+) -> Certified:
+    """Certificates of every image, from the folder where they were computed before."""
+    identity = json.dumps(
+        {"model": model_sha256(model), "data": images.sha256, "semidefinite": semidefinite,
+         "version": __version__, "torch": torch.__version__}
+    )  # fmt: skip
+    if FILE in list_tensors(folder):
+        tensors, words = read_tensors(folder, FILE)
+        if words.get("identity") == identity:
+            return _certified(tensors, words)
+    start = time.perf_counter()
+    try:
+        made = certify(
+            model, images.images, images.labels, semidefinite=semidefinite, progress=progress
+        )
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from error
+    given = {
+        "radius": made.radius, "margin": made.margin, "against": made.against,
+        "predicted": made.predicted, "pair_bounds": made.pair_bounds,
+    }  # fmt: skip
+    arrays = {key: tensor.detach().cpu().numpy() for key, tensor in given.items()}
+    words = {
+        "kind": "certificate", "title": f"{name}: certificates", "identity": identity,
+        "formula": made.formula, "guaranteed": "yes" if made.guaranteed else "no",
+        "wall_seconds": repr(time.perf_counter() - start),
+    }  # fmt: skip
+    write_tensors(folder, FILE, arrays, words)
+    return _certified(arrays, words)
+
+
+def _certified(tensors: Mapping[str, np.ndarray], words: Mapping[str, str]) -> Certified:
+    columns = {name: tensors[name] for name in ("radius", "margin", "against", "predicted")}
+    guaranteed = words["guaranteed"] == "yes"
+    return Certified(columns, words["formula"], guaranteed, float(words["wall_seconds"]))
+
+
+def columns(
+    name: str, images: ImageSet, certified: Certified, outcome: Outcome | None, seed: int
+) -> dict[str, Any]:
+    """Columns of certificates.parquet."""
+    count = len(images)
+    found = np.full(count, np.nan) if outcome is None else outcome.columns["l2"].double().numpy()
+    status: list[str] | str = "NOT_SEARCHED"
+    if outcome is not None:
+        status = [Status(code).name for code in outcome.columns["status"].tolist()]
+    return {
+        "network": name,
+        "seed": seed,
+        "image_id": list(images.ids),
+        "label": images.labels.cpu().numpy(),
+        "predicted": certified.columns["predicted"],
+        "margin": certified.columns["margin"].astype(np.float64),
+        "against": certified.columns["against"],
+        "certified": certified.columns["radius"].astype(np.float64),
+        "found": found,
+        "status": status,
+        "pixels": images.images[0].numel(),
+    }
+
+
+def cells(name: str, columns: Mapping[str, Any], epsilons: Sequence[float]) -> list[Cell]:
+    """Tables "certify" and "robust"; medians are over the correctly classified images."""
+    certified, found = columns["certified"], columns["found"]
+    correct = columns["predicted"] == columns["label"]
+    searched = not bool(np.isnan(found).any())
+    total, right = len(certified), int(correct.sum())
+    row = Row("certify", name, 0)
+    row.share("Clean accuracy", 0, right, total)
+    row.median("Median certified", 1, "l2", _tensor(certified[correct]), total)
+    if searched:
+        row.median("Median found", 2, "l2", _tensor(found[correct]), total)
+        known = correct & np.isfinite(found) & (found > 0)
+        ratio = certified[known] / found[known]
+        row.median("Certified/found", 3, "ratio", _tensor(ratio), total)
+        bad = int((certified > found).sum())
+        row.add("Violations", 4, "images", float(bad), (None, None), bad, total)
+    chosen = tuple(sorted(set(epsilons))) or round_epsilons(certified[correct], found[correct])
+    return row.cells + _robust(columns, chosen, searched)
+
+
+def _robust(columns: Mapping[str, Any], epsilons: Sequence[float], searched: bool) -> list[Cell]:
+    """The share of all images that no change of at most ε, and none found, makes misclassified."""
+    made = []
+    total, root = len(columns["certified"]), math.sqrt(columns["pixels"])
+    for order, epsilon in enumerate(epsilons):
+        row = Row("robust", f"{epsilon:g} ({epsilon / root:.4f})", order)
+        row.share("Certified", 0, int((columns["certified"] > epsilon).sum()), total)
+        if searched:
+            row.share("Under the attack", 1, int((columns["found"] > epsilon).sum()), total)
+        made += row.cells
+    return made
+
+
+def round_epsilons(certified: np.ndarray, found: np.ndarray) -> tuple[float, ...]:
+    """1, 2, 5, 10, … from where few certificates end to where most searches have succeeded.
+
+    >>> round_epsilons(np.array([0.08, 0.2, 0.3]), np.array([0.9, 1.4, 2.2]))
+    (0.1, 0.2, 0.5, 1.0, 2.0)
+    """
+    sure = certified[np.isfinite(certified) & (certified > 0)]
+    near = found[np.isfinite(found) & (found > 0)]
+    if not len(sure) and not len(near):
+        return ()
+    low = float(np.quantile(sure if len(sure) else near, 0.05))
+    high = float(np.quantile(near if len(near) else sure, 0.95))
+    decades = range(math.floor(math.log10(low)), math.floor(math.log10(high)) + 1)
+    steps = [float(f"{digit}e{decade}") for decade in decades for digit in (1, 2, 5)]
+    within = [step for step in steps if low <= step <= high]
+    return tuple(within[-EPSILONS:]) or (float(f"{math.sqrt(low * high):.1g}"),)
+
+
+def _tensor(values: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(values))
