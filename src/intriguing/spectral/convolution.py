@@ -8,7 +8,7 @@ from torch import Tensor
 
 from intriguing.errors import InputError
 from intriguing.spectral.bound import outward
-from intriguing.spectral.convolution_layer import Convolution, read_convolution
+from intriguing.spectral.convolution_layer import Convolution, each_axis, read_convolution
 from intriguing.spectral.eigenvalue import UNIT, exact_eigenvalue, largest_eigenvalue
 from intriguing.spectral.frequency import GramSymbol, gram_symbol
 from intriguing.spectral.grids import Grid, choose_grid, given_grid
@@ -106,12 +106,11 @@ def circular_norm(
     2.0
     """
     scaled, scale = rescaled(weight)
-    axes = weight.ndim - 2
-    size = (size,) * axes if isinstance(size, int) else tuple(size)
-    layer = read_convolution(weight, stride, 0, dilation, groups, "circular", size, False, 0)
+    layer = read_convolution(weight, stride, 0, dilation, groups, "circular", None, False, 0)
+    size = each_axis("size", size, layer.axes, 1)
+    layer = layer.around(size)
     if scale == 0.0:
         return 0.0
-    layer = layer.around()
     if any(n % s for n, s in zip(size, layer.stride, strict=True)):
         if not affordable(layer, generous=True):
             raise InputError(

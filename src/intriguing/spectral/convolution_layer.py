@@ -52,11 +52,10 @@ class Convolution:
         size = self.size and tuple(n + sum(p) for n, p in zip(self.size, self.padding, strict=True))
         return replace(self, mode="zeros", size=size, padding=((0, 0),) * self.axes)
 
-    def around(self) -> "Convolution":
-        """On the image's own circle: as many outputs as multiples of the stride below its size."""
-        assert self.size is not None
+    def around(self, size: tuple[int, ...]) -> "Convolution":
+        """On a circle of `size` pixels: as many outputs as multiples of the stride below it."""
         spans = [d * (k - 1) for k, d in zip(self.kernel, self.dilation, strict=True)]
-        return replace(self, mode="circular", padding=tuple((0, span) for span in spans))
+        return replace(self, size=size, padding=tuple((0, span) for span in spans))
 
 
 def read_convolution(
@@ -82,19 +81,19 @@ def read_convolution(
         )
     axes = weight.ndim - 2
     kernel = tuple(weight.shape[2:])
-    strides = _each("stride", stride, axes, 1)
-    dilations = _each("dilation", dilation, axes, 1)
+    strides = each_axis("stride", stride, axes, 1)
+    dilations = each_axis("dilation", dilation, axes, 1)
     if groups < 1 or weight.shape[0] % groups:
         raise InputError(f"{weight.shape[0]} channels do not split into {groups} groups")
     if mode not in MODES:
         raise InputError(f"padding mode {mode!r} is unknown; give one of {', '.join(MODES)}")
     pads = _pads(padding, kernel, strides, dilations)
-    sizes = None if size is None else _each("input_size", size, axes, 1)
+    sizes = None if size is None else each_axis("input_size", size, axes, 1)
     outputs = None
     if transposed:
         if mode != "zeros":
             raise InputError("a transposed convolution pads with zeros only, in torch too")
-        extra = _each("output_padding", output_padding, axes, 0)
+        extra = each_axis("output_padding", output_padding, axes, 0)
         if sizes is not None:
             outputs = sizes
             sizes = tuple(
@@ -120,7 +119,7 @@ def _pads(
 ) -> tuple[tuple[int, int], ...]:
     """Padding before and after, as torch shares out "same"."""
     if not isinstance(padding, str):
-        return tuple((p, p) for p in _each("padding", padding, len(kernel), 0))
+        return tuple((p, p) for p in each_axis("padding", padding, len(kernel), 0))
     if padding == "valid":
         return ((0, 0),) * len(kernel)
     if padding != "same":
@@ -131,8 +130,8 @@ def _pads(
     return tuple((total // 2, total - total // 2) for total in totals)
 
 
-def _each(name: str, value: int | Sequence[int], axes: int, least: int) -> tuple[int, ...]:
-    """One number an axis, from one for all or one each."""
+def each_axis(name: str, value: int | Sequence[int], axes: int, least: int) -> tuple[int, ...]:
+    """One number an axis, from one for all or one each; InputError where they do not fit."""
     numbers = (value,) * axes if isinstance(value, int) else tuple(value)
     if len(numbers) == 1:
         numbers *= axes

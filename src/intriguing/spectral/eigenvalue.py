@@ -104,9 +104,13 @@ def top_eigenvalue(matrices: Shaped[Tensor, "batch n n"], steps: int = 160) -> f
         for _ in range(2):
             image = image - span @ (span.mH @ image)
         length = torch.linalg.vector_norm(image, dim=(1, 2))
-        if index + 1 < basis.shape[2]:
-            projected[:, index, index + 1] = projected[:, index + 1, index] = length
-        vector = image / length.clamp_min(torch.finfo(torch.float64).tiny)[:, None, None]
+        # Where the space is exhausted what is left is rounding, and no direction.
+        length = torch.where(length > 1e-10 * projected[:, 0, 0], length, 0.0)
+        if index + 1 == basis.shape[2] or not bool(length.any()):
+            break
+        projected[:, index, index + 1] = projected[:, index + 1, index] = length
+        inverse = torch.where(length > 0.0, 1.0 / length, 0.0)
+        vector = image * inverse[:, None, None]
     return float(torch.linalg.eigvalsh(projected).max())
 
 
@@ -120,7 +124,7 @@ def _bounded(matrices: Shaped[Tensor, "batch n n"], bound: float) -> Bool[Tensor
     shifted = -matrices
     shifted.diagonal(dim1=-2, dim2=-1).add_(bound)
     factors, failed = torch.linalg.cholesky_ex(shifted)
-    finite: Tensor = factors.diagonal(dim1=-2, dim2=-1).real.isfinite().all(-1)
+    finite = factors.diagonal(dim1=-2, dim2=-1).real.isfinite().all(-1)
     return torch.logical_and(finite, failed == 0)
 
 
@@ -128,4 +132,5 @@ def _start(matrices: Shaped[Tensor, "batch n n"]) -> Float[Tensor, "batch n 1"]:
     """One random unit vector for all, the same in every run."""
     draw = torch.Generator().manual_seed(0)
     vector = torch.randn(matrices.shape[-1], 1, generator=draw, dtype=torch.float64)
-    return (vector / vector.norm()).to(matrices).expand(len(matrices), -1, -1)
+    unit: Tensor = vector / vector.norm()
+    return unit.to(matrices).expand(len(matrices), -1, -1)

@@ -56,17 +56,17 @@ def paper_norm(
     axes = layer.axes
     if as_printed:
         factor, circle = float(stride) ** -axes, [k / stride for k in layer.kernel]
-        points = [torch.arange(math.ceil(one)) / one for one in circle]
+        points = [torch.arange(math.ceil(one)).double() / one for one in circle]
     else:
         assert grid is not None
-        factor, points = float(stride) ** (-axes / 2), [torch.arange(grid) / grid] * axes
+        factor, points = float(stride) ** (-axes / 2), [torch.arange(grid).double() / grid] * axes
     # Turns a pixel: ξ/N of the equation, and its aliases (ξ + l·N/Δ)/N.
-    base = torch.cartesian_prod(*(one.double() / stride for one in points)).reshape(-1, axes)
+    base = torch.cartesian_prod(*(one / stride for one in points)).reshape(-1, axes)
     largest = 0.0
     parts = scaled.reshape(groups, -1, *scaled.shape[1:])
     for turns in base:
         aliases = [
-            _transform(parts, turns + torch.tensor(shift) / stride)
+            _transform(parts, turns + torch.tensor(shift).double() / stride)
             for shift in itertools.product(range(stride), repeat=axes)
         ]
         norms = torch.linalg.matrix_norm(torch.cat(aliases, 2), 2)

@@ -97,17 +97,18 @@ def interpolate_norm(
             options["align_corners"] = align_corners
         units = torch.eye(pixels, dtype=torch.float64)[:, None]
         if line == "bicubic" or antialias:
-            # These exist in the plane only: a second axis of one pixel is left as it is.
+            # These exist in the plane only: a second axis keeps its two pixels. (Of one pixel it
+            # makes torch confuse the axes.)
             options["mode"] = "bicubic" if line == "bicubic" else "bilinear"
             options["antialias"] = antialias
-            units = units[..., None]
-            out = None if out is None else (out, 1)
+            units = units[..., None].repeat(1, 1, 1, 2)
+            out = None if out is None else (out, 2)
             factor = None if factor is None else (factor, 1.0)
         try:
             images = functional.interpolate(units, size=out, scale_factor=factor, **options)
         except (RuntimeError, NotImplementedError, ValueError) as error:
             raise InputError(f"interpolation of {tuple(input_size)}: {error}") from error
-        norms.append(axis_norm(images.flatten(1)))
+        norms.append(axis_norm((images[..., 0] if images.ndim == 4 else images)[:, 0]))
     return math.prod(norms)
 
 

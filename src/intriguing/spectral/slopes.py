@@ -25,6 +25,8 @@ SILU = (-0.0998393201288670, 1.0998393201288670)
 """Slopes of x·sigmoid(x), extreme where x·tanh(x/2) = 2."""
 MISH = (-0.1125261223894626, 1.0884981612517280)
 """Slopes of x·tanh(softplus(x))."""
+HARDSIGMOID = outward(1 / 6, 1e-7)
+"""torch divides by 6 as float32 does, whatever the precision."""
 SELU_SCALE = 1.0507009873554805
 SELU_ALPHA = 1.6732632423543772
 
@@ -143,7 +145,7 @@ FUNCTIONS: dict[Any, Callable[..., Range | None]] = {
     functional.silu: fixed(*_hull(*SILU)),
     functional.mish: fixed(*_hull(*MISH)),
     functional.hardswish: fixed(-0.5, 1.5),
-    functional.hardsigmoid: fixed(0.0, outward(1 / 6)),
+    functional.hardsigmoid: fixed(0.0, HARDSIGMOID),
     **dict.fromkeys((functional.threshold, torch.threshold_), _threshold),
 }
 """Of each function, its slopes from its keyword arguments."""
