@@ -33,6 +33,15 @@ def test_what_goes_into_a_module_is_a_layer_where_no_module_gives_it():
     torch.testing.assert_close(phi["layers.1:input"], expected)
 
 
+def test_a_module_called_twice_is_read_at_its_last_call():
+    pool = nn.MaxPool2d(2)
+    model = nn.Sequential(pool, nn.Conv2d(1, 3, 3), pool).eval()
+    layers = list_layers(model, (1, 16, 16))
+    assert [(x.name, x.shape) for x in layers] == [("1", (3, 6, 6)), ("0", (3, 3, 3))]
+    x = torch.rand(2, 1, 16, 16)
+    torch.testing.assert_close(next(activations(model, "0", x))["0"], model(x).detach())
+
+
 def test_activations_are_what_the_layers_give_also_where_they_are_overwritten():
     model = nn.Sequential(nn.Conv2d(1, 3, 3), nn.ReLU(inplace=True), nn.Flatten()).eval()
     x = torch.randn(37, 1, 6, 6)

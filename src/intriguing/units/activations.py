@@ -68,7 +68,7 @@ def list_layers(model: nn.Module, input_shape: Sequence[int]) -> tuple[Layer, ..
     >>> list_layers(nn.Sequential(nn.Flatten(), nn.Linear(4, 3)).eval(), (1, 2, 2))[1]
     Layer(name='1', kind='Linear', shape=(3,))
     """
-    found: list[Layer] = []
+    found: dict[str, Layer] = {}
     seen: list[tuple[Tensor, int]] = []  # kept alive, so that identity means identity
 
     def known(value: Tensor) -> bool:
@@ -77,7 +77,8 @@ def list_layers(model: nn.Module, input_shape: Sequence[int]) -> tuple[Layer, ..
     def note(name: str, module: nn.Module, value: object) -> None:
         if isinstance(value, Tensor) and value.ndim >= 2 and not known(value):
             seen.append((value, value._version))
-            found.append(Layer(name, type(module).__name__, tuple(value.shape[1:])))
+            found.pop(name, None)  # of a module called again, the last call is the one read
+            found[name] = Layer(name, type(module).__name__, tuple(value.shape[1:]))
 
     like = next(model.parameters(), torch.empty(0))
     image = torch.zeros((1, *input_shape), dtype=like.dtype, device=like.device)
@@ -92,7 +93,7 @@ def list_layers(model: nn.Module, input_shape: Sequence[int]) -> tuple[Layer, ..
     finally:
         for handle in handles:
             handle.remove()
-    return tuple(found)
+    return tuple(found.values())
 
 
 def activations(
