@@ -41,6 +41,6 @@ def test_it_is_trained_once_and_read_again(tmp_path: Path, monkeypatch: pytest.M
 
 def test_its_plan_counts_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("intriguing.cli.estimate.jobs", lambda asked: [JOB])
-    (planned,) = plan(ReproduceConfig(scale="quick"))
+    (planned,) = plan(ReproduceConfig(items=("filters",), scale="quick"))
     assert (planned.title, planned.trained_on, planned.attacked_on) == ("CONV", 4000, 0)
     assert 0 < planned.seconds < 60
