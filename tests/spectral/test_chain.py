@@ -126,7 +126,7 @@ def test_scaling_a_layer_scales_the_bound() -> None:
 def test_a_smaller_budget_gives_fewer_refined_pairs_and_in_the_end_the_product() -> None:
     stages, pairs = network(weights((6, 16, 16, 5), 10)), all_pairs(5)
     full = chain_bound(stages, pairs)
-    some = chain_bound(stages, pairs, config=SemidefiniteConfig(operations=2.5e7))
+    some = chain_bound(stages, pairs, config=SemidefiniteConfig(operations=1.5e7))
     none = chain_bound(stages, pairs, config=SemidefiniteConfig(operations=0.0))
     assert full.pairs is not None
     assert some.pairs is not None

@@ -29,7 +29,7 @@ def optimised(steps: tuple[Step, ...], width: int, **options: object) -> Tensor:
     rest, state = leading(steps, Axes(torch.ones(1, width, dtype=torch.float64)))
     start = product_start(rest, state)
     found = list(minimise(rest, state, start, None, **options))  # type: ignore[arg-type]
-    return found[-1]
+    return found[-1][0]
 
 
 @pytest.mark.parametrize("slope", SLOPES)

@@ -163,7 +163,7 @@ class _Search:
     ) -> None:
         self.chain, self.config, self.progress = chain, config, progress
         self.steps, self.state = leading(chain.steps, Axes(chain.start[None]))
-        self.cost = EVALUATIONS * work(self.steps, self.state)
+        self.cost = work(self.steps, self.state)
         self.left = config.operations
 
     def whole(self) -> tuple[float, Float[Tensor, "1 parameters"] | None]:
@@ -174,16 +174,17 @@ class _Search:
         if iterations < FEWEST:
             return math.inf, None
         tried = [product_start(self.steps, self.state)]
-        for multipliers in minimise(
+        better = minimise(
             self.steps,
             self.state,
             tried[0],
             None,
             barriers=self.config.barriers,
             iterations=iterations,
-        ):
+        )
+        for multipliers, evaluations in better:
             tried.append(multipliers)
-            self.left -= iterations * self.cost
+            self.left -= evaluations * self.cost
             self._report("semidefinite bound", len(tried) - 1, len(self.config.barriers))
         for multipliers in reversed(tried):
             upper = float(proved_largest(self._replay(multipliers)))
@@ -197,33 +198,36 @@ class _Search:
         """Each direction's bound, and how many were refined with multipliers of their own."""
         bounds = proved_along(self._replay(multipliers), directions)
         barriers = self.config.barriers[1:] or self.config.barriers
-        iterations = self._affordable(len(barriers) * len(directions), at_least=FEWEST)
-        each = self.cost * len(barriers) * iterations
-        affordable = min(len(directions), int(max(self.left, 0.0) / max(1.0, each)))
-        order = bounds.argsort(descending=True)[:affordable]
-        held, done = sum(numbers(step) for step in self.steps), 0
-        for part in torch.split(order, max(1, self.config.numbers // max(1, held))):
-            own = multipliers.expand(len(part), -1)
-            for better in minimise(
+        iterations = max(FEWEST, self._affordable(len(barriers) * len(directions)))
+        each = EVALUATIONS * self.cost * len(barriers) * iterations
+        together = max(1, self.config.numbers // max(1, sum(numbers(step) for step in self.steps)))
+        order, done = bounds.argsort(descending=True), 0
+        while done < len(order) and each <= self.left:
+            rows = min(together, int(self.left / max(1.0, each)))
+            part = order[done : done + rows]
+            better = minimise(
                 self.steps,
                 self.state,
-                own,
+                multipliers.expand(len(part), -1),
                 directions[part],
                 barriers=barriers,
                 iterations=iterations,
-            ):
-                proved = proved_along(self._replay(better), directions[part])
+            )
+            for own, evaluations in better:
+                proved = proved_along(self._replay(own), directions[part])
                 bounds[part] = torch.minimum(bounds[part], proved)
+                self.left -= evaluations * self.cost
             done += len(part)
-            self._report("semidefinite bound of pairs", done, affordable)
-        return bounds, affordable
+            self._report("semidefinite bound of pairs", done, len(order))
+        return bounds, done
 
     def _replay(self, multipliers: Tensor) -> Enclosure:
         return replay(self.chain.steps, self.chain.start, multipliers)
 
-    def _affordable(self, levels: int, at_least: int = 0) -> int:
-        most = int(max(self.left, 0.0) / max(1.0, self.cost * levels))
-        return min(self.config.iterations, max(at_least, most))
+    def _affordable(self, runs: int) -> int:
+        """Iterations for each of so many runs."""
+        most = self.left / max(1.0, EVALUATIONS * self.cost * runs)
+        return min(self.config.iterations, int(most))
 
     def _report(self, stage: str, done: int, total: int) -> None:
         if self.progress is not None:

@@ -19,7 +19,7 @@ ARMIJO = 1e-4
 
 
 def descend(
-    objective: Objective, start: Float[Tensor, "rows n"], *, steps: int, tolerance: float = 1e-5
+    objective: Objective, start: Float[Tensor, "rows n"], *, steps: int, tolerance: float = 5e-5
 ) -> Float[Tensor, "rows n"]:
     """Minimise each row's objective from a start where it is finite (Nocedal & Wright, 7.4).
 

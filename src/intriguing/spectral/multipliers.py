@@ -76,13 +76,19 @@ def minimise(
     *,
     barriers: Sequence[float],
     iterations: int,
-) -> Iterator[Float[Tensor, "rows parameters"]]:
-    """Better multipliers after each μ: for the whole map, or for each direction of its output."""
+) -> Iterator[tuple[Float[Tensor, "rows parameters"], int]]:
+    """Better multipliers after each μ: for the whole map, or for each direction of its output.
+
+    With them comes how many times an objective was evaluated, over all rows.
+    """
     for barrier in barriers:
+        evaluations = 0
 
         def objective(
             point: Tensor, rows: Tensor, barrier: float = barrier
         ) -> tuple[Tensor, Tensor]:
+            nonlocal evaluations
+            evaluations += len(rows)
             point = point.detach().requires_grad_()
             passage = carry(steps, start, point)
             inside = passage.feasible
@@ -102,7 +108,7 @@ def minimise(
             )
 
         parameters = descend(objective, parameters, steps=iterations)
-        yield parameters
+        yield parameters, evaluations
 
 
 def _smooth_largest(end: Ellipsoid, inside: Tensor, power: float) -> Tensor:
