@@ -146,9 +146,10 @@ def layer_rows(name: str, report: LipschitzReport, seed: int) -> list[LayerRow]:
         for order, layer in enumerate(report.layers)
     ]  # fmt: skip
     end = len(rows)
+    said = "" if any(row.note for row in rows) else " ".join(report.notes)
     rows.append(
         LayerRow(name, seed, end, name, "network", "–", "–", report.upper, report.lower,
-                 report.formula, report.guaranteed, " ".join(report.notes))
+                 report.formula, report.guaranteed, said)
     )  # fmt: skip
     rows.append(
         LayerRow(name, seed, end + 1, name, "product", "–", "–", report.product, math.nan,
