@@ -15,6 +15,7 @@ from intriguing.spectral.chain import (
     SemidefiniteConfig,
     Slope,
     Stage,
+    _Search,
     chain_bound,
     chain_product,
 )
@@ -137,10 +138,21 @@ def test_a_smaller_budget_gives_fewer_refined_pairs_and_in_the_end_the_product()
     assert bool((some.pairs <= none.pairs).all())
 
 
+def test_a_chain_that_holds_too_much_gets_its_product_before_anything_is_made() -> None:
+    stages = network(weights((6, 16, 16, 5), 10))
+    bound = chain_bound(stages, torch.eye(5), config=SemidefiniteConfig(numbers=100))
+    assert bound.upper == bound.product
+    assert bound.refined == 0
+    # Matrices of 10^10 numbers are refused from their shapes: nothing here could hold them.
+    wide = torch.ones(1, 1).expand(100_000, 3)
+    vast = [Dense(wide), Slope(*RELU), Dense(torch.ones(1, 1).expand(3, 100_000))]
+    assert not _Search(vast, SemidefiniteConfig(), None).affordable
+
+
 def test_pairs_in_parts_are_the_pairs_at_once() -> None:
     stages, pairs = network(weights((6, 10, 10, 4), 11)), all_pairs(4)
     at_once = chain_bound(stages, pairs).pairs
-    in_parts = chain_bound(stages, pairs, config=SemidefiniteConfig(numbers=1)).pairs
+    in_parts = chain_bound(stages, pairs, config=SemidefiniteConfig(numbers=700)).pairs
     torch.testing.assert_close(at_once, in_parts, rtol=1e-3, atol=0)
 
 

@@ -7,7 +7,7 @@ A chain is a list of stages (`stages.py`), first to last. How it is bounded is d
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -20,7 +20,7 @@ from intriguing.spectral.convolution import convolution_norm
 from intriguing.spectral.ellipsoid import Axes
 from intriguing.spectral.matrix import matrix_norm
 from intriguing.spectral.multipliers import leading, minimise, numbers, product_start, work
-from intriguing.spectral.program import Program, program
+from intriguing.spectral.program import program
 from intriguing.spectral.proof import Enclosure, proved_along, proved_largest, replay
 from intriguing.spectral.stages import Convolution, Dense, Flatten, Pool, Slope, Stage, shapes
 
@@ -52,14 +52,15 @@ class SemidefiniteConfig:
             on one core. Large chains get fewer iterations; what the whole map leaves refines pairs,
             and if it is not enough for all, those with the largest bounds. A chain for which not
             even a few iterations are affordable gets its product.
-        numbers: Numbers that the largest batch of matrices may hold: pairs are refined in parts.
+        numbers: Numbers that the matrices of a batch may hold at most (memory is some ten times
+            theirs): pairs are refined in parts, and a chain that holds more gets its product.
     """
 
     barriers: tuple[float, ...] = (1e-2, 1e-3, 1e-4)
     iterations: int = 40
     dense_units: int = 512
     operations: float = 1e12
-    numbers: int = 2**25
+    numbers: int = 2**24
 
     def __post_init__(self) -> None:
         falling = all(b < a for a, b in zip(self.barriers, self.barriers[1:], strict=False))
@@ -136,7 +137,7 @@ def chain_bound(
     simple = None if directions is None else _simple_pairs(stages, norms, directions)
     if product == 0.0:
         return ChainBound(0.0, None if simple is None else torch.zeros_like(simple), 0.0, 0)
-    search = _Search(program(stages, config.dense_units), config, progress)
+    search = _Search(stages, config, progress)
     upper, multipliers = search.whole()
     upper = min(upper, product)
     if directions is None or simple is None:
@@ -159,20 +160,32 @@ class _Search:
     """One chain's multipliers: for the whole map, and from there for single directions."""
 
     def __init__(
-        self, chain: Program, config: SemidefiniteConfig, progress: ProgressCallback | None
+        self,
+        stages: Sequence[Stage],
+        config: SemidefiniteConfig,
+        progress: ProgressCallback | None,
     ) -> None:
-        self.chain, self.config, self.progress = chain, config, progress
-        self.steps, self.state = leading(chain.steps, Axes(chain.start[None]))
-        self.cost = work(self.steps, self.state)
+        self.config, self.progress = config, progress
         self.left = config.operations
+        # What it takes is known from shapes alone, before anything large is made.
+        outline = program(_outline(stages), config.dense_units)
+        steps, state = leading(outline.steps, Axes(outline.start[None]))
+        self.cost = work(steps, state)
+        self.held = sum(numbers(step) for step in outline.steps)
+        self.affordable = self.held <= config.numbers and (
+            not outline.parameters or self._iterations(len(config.barriers)) >= FEWEST
+        )
+        if self.affordable:
+            self.chain = program(stages, config.dense_units)
+            self.steps, self.state = leading(self.chain.steps, Axes(self.chain.start[None]))
 
     def whole(self) -> tuple[float, Float[Tensor, "1 parameters"] | None]:
         """The bound of the whole map, and its multipliers if they were affordable and proved."""
+        if not self.affordable:
+            return math.inf, None
         if not self.chain.parameters:
             return float(proved_largest(self._replay(self.chain.start.new_zeros(1, 0)))), None
-        iterations = self._affordable(len(self.config.barriers))
-        if iterations < FEWEST:
-            return math.inf, None
+        iterations = self._iterations(len(self.config.barriers))
         tried = [product_start(self.steps, self.state)]
         better = minimise(
             self.steps,
@@ -198,9 +211,9 @@ class _Search:
         """Each direction's bound, and how many were refined with multipliers of their own."""
         bounds = proved_along(self._replay(multipliers), directions)
         barriers = self.config.barriers[1:] or self.config.barriers
-        iterations = max(FEWEST, self._affordable(len(barriers) * len(directions)))
+        iterations = max(FEWEST, self._iterations(len(barriers) * len(directions)))
         each = EVALUATIONS * self.cost * len(barriers) * iterations
-        together = max(1, self.config.numbers // max(1, sum(numbers(step) for step in self.steps)))
+        together = max(1, self.config.numbers // max(1, self.held))
         order, done = bounds.argsort(descending=True), 0
         while done < len(order) and each <= self.left:
             rows = min(together, int(self.left / max(1.0, each)))
@@ -224,8 +237,8 @@ class _Search:
     def _replay(self, multipliers: Tensor) -> Enclosure:
         return replay(self.chain.steps, self.chain.start, multipliers)
 
-    def _affordable(self, runs: int) -> int:
-        """Iterations for each of so many runs."""
+    def _iterations(self, runs: int) -> int:
+        """How many are affordable for each of so many runs."""
         most = self.left / max(1.0, EVALUATIONS * self.cost * runs)
         return min(self.config.iterations, int(most))
 
@@ -242,6 +255,16 @@ def _closed(stages: list[Stage]) -> list[Stage]:
         return stages
     identity = torch.eye(math.prod(out), dtype=torch.float64, device=_device(stages))
     return [*stages, Flatten(), Dense(identity)]
+
+
+def _outline(stages: Sequence[Stage]) -> list[Stage]:
+    """The same stages with shapes for weights."""
+    return [
+        replace(stage, weight=stage.weight.to("meta"))
+        if isinstance(stage, Dense | Convolution)
+        else stage
+        for stage in stages
+    ]
 
 
 def _directions(differences: Tensor, out: tuple[int, ...] | None) -> Float[Tensor, "pairs out"]:

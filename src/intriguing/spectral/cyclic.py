@@ -88,8 +88,7 @@ def symbol(convolution: Convolution, entering: PerAxis, leaving: PerAxis) -> Lin
     taps = torch.cartesian_prod(*(torch.arange(size) for size in kernel)).reshape(-1, len(kernel))
     dilation = torch.tensor(convolution.dilation)
     before = torch.tensor([pair[0] for pair in convolution.padding])
-    phase = _phases(fine.flatten(0, 1), taps * dilation - before, entering)
-    phase = phase.reshape(*fine.shape[:2], -1).to(device)
+    phase = _phases(fine.flatten(0, 1).to(device), (taps * dilation - before).to(device), entering)
     weight = _ungrouped(convolution).flatten(2) / math.prod(convolution.stride) ** 0.5
     shape = (*fine.shape[:2], *weight.shape[:2])
     flat = weight.flatten(0, 1).to(phase.dtype)
@@ -99,7 +98,7 @@ def symbol(convolution: Convolution, entering: PerAxis, leaving: PerAxis) -> Lin
     }
     source = torch.tensor([position[int(flat)] for flat in canonical.flatten()])
     return Linear(
-        weight=(phase.flatten(0, 1) @ flat.T).reshape(shape),
+        weight=(phase @ flat.T).reshape(shape),
         magnitude=weight.abs().sum(-1).expand(shape),
         source=source.reshape(canonical.shape).to(device),
         flipped=flipped.to(device),
@@ -112,7 +111,8 @@ def rows(weight: Float[Tensor, "out in"], channels: int, size: PerAxis, lattice:
     """A matrix that reads the positions of a layer, as one for each frequency of its lattice."""
     kept, copies = _kept(lattice)
     positions = torch.cartesian_prod(*(torch.arange(length) for length in size))
-    phase = _phases(kept, positions.reshape(-1, len(size)), lattice).to(weight.device)
+    places = positions.reshape(-1, len(size))
+    phase = _phases(kept.to(weight.device), places.to(weight.device), lattice)
     share = (copies.double() / math.prod(lattice)).sqrt().to(weight.device)
     image = weight.reshape(len(weight), channels, -1)
     transform = (image.to(phase.dtype) @ phase.T) * share
@@ -169,7 +169,8 @@ def _phases(
     lattice: PerAxis,
 ) -> Complex[Tensor, "frequencies places"]:
     """exp(2πi Σ ω·n/N), each axis's angle reduced in integers first."""
-    total = torch.ones(len(frequencies), len(places), dtype=torch.complex128)
+    shape = len(frequencies), len(places)
+    total = torch.ones(shape, dtype=torch.complex128, device=places.device)
     for axis, size in enumerate(lattice):
         turns = (frequencies[:, None, axis] * places[None, :, axis]) % size
         angle = turns.double() * (2.0 * math.pi / size)

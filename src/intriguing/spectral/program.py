@@ -146,7 +146,8 @@ def _symbols(run: Sequence[Stage], following: Stage | None, matrix: Stage | None
         steps.append(Windows(following.factor, channels))
     if isinstance(matrix, Dense):
         weight, size = matrix.weight.detach().double(), chain[-1].output_size
-        if len(weight) * channels * kept_frequencies(sizes[-1]) <= ROW_ENTRIES:
+        kept = kept_frequencies(sizes[-1])
+        if kept * max(len(weight) * channels, math.prod(size)) <= ROW_ENTRIES:
             steps.append(rows(weight, channels, size, sizes[-1]))
         else:
             steps += [Windows(1.0, channels), Spread(math.prod(size)), _matrix(weight)]
