@@ -117,7 +117,8 @@ def test_foreign_weights_find_their_places(ending: str, spelling: str, tmp_path:
     if ending == "safetensors":
         write_tensors(path, weights, {})
     else:
-        torch.save({"state_dict": weights, "epoch": 3} if ending == "pth.tar" else weights, path)
+        content = {"state_dict": weights, "epoch": 3} if ending == "pth.tar" else weights
+        torch.save(content, path, _use_new_zipfile_serialization=ending != "pth")  # as before 1.6
     loaded = load_model(f"fc5-3:{path}")
     assert not loaded.training
     assert model_sha256(loaded) == model_sha256(model)
