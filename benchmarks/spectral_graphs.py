@@ -37,12 +37,17 @@ def main() -> None:
         points = torch.rand(
             (options.points, *network.input_shape), generator=generator, dtype=torch.float64
         )
-        seen = max(dense_norm(network, network.input_shape, point) for point in points)
+        network.double()
+        seen = max(
+            dense_norm(lambda x, network=network: network(1.0 * x), network.input_shape, point)
+            for point in points
+        )
         violations += seen > report.upper
         unbounded += report.upper == float("inf")
         layers += len(report.layers)
         wrong += sum(layer.lower > layer.upper for layer in report.layers)
-        ratios.append(report.upper / seen)
+        if seen > 0:
+            ratios.append(report.upper / seen)
     print(
         f"{options.graphs} graphs, {options.points} Jacobians each: {violations} above the bound, "
         f"{unbounded} bounds infinite; {layers} layers: {wrong} with lower > upper; bound/largest "

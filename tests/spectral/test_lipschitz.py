@@ -24,7 +24,9 @@ def test_no_jacobian_of_a_random_graph_exceeds_its_bound(seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     for _ in range(3):
         point = torch.rand(network.input_shape, generator=generator, dtype=torch.float64)
-        assert dense_norm(network, network.input_shape, point) <= report.upper
+        network.double()  # activations in place need a tensor that is no leaf
+        norm = dense_norm(lambda x: network(1.0 * x), network.input_shape, point)
+        assert norm <= report.upper
     assert report.lower <= report.upper <= report.product
     for layer in report.layers:
         assert not layer.lower > layer.upper, layer
@@ -190,6 +192,49 @@ def test_gates_and_attention_ask_for_a_domain() -> None:
     inside = lipschitz_report(attention, (5, 4), domain=Box(0.0, 1.0))
     point = torch.rand(5, 4, generator=torch.Generator().manual_seed(0))
     assert dense_norm(attention, (5, 4), point) <= inside.upper < math.inf
+
+
+def test_multihead_attention_is_bounded_on_a_domain() -> None:
+    torch.manual_seed(0)
+
+    class Encoder(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.attention = nn.MultiheadAttention(4, 2, batch_first=True)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x + self.attention(x, x, x, need_weights=False)[0]
+
+    encoder = Encoder().eval()
+    assert lipschitz_report(encoder, (5, 4)).upper == math.inf
+    inside = lipschitz_report(encoder, (5, 4), domain=Box(0.0, 1.0))
+    assert inside.lower <= inside.upper < math.inf
+
+
+def test_what_only_export_follows_keeps_its_arguments_in_order() -> None:
+    """Batch and instance norm take their statistics elsewhere in torch than in functional."""
+    torch.manual_seed(0)
+
+    class Sized(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.convolution, self.norm = nn.Conv2d(2, 3, 3, padding=1), nn.BatchNorm2d(3)
+            self.instance = nn.InstanceNorm2d(3, eps=0.5, affine=True)
+            self.norm.running_var.uniform_(0.1, 0.4)
+            self.norm.bias.data.fill_(30.0)
+            self.instance.weight.data.fill_(2.0)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.convolution(x) if x.shape[2] > 3 else x[:, :1]
+            return self.instance(self.norm(x))
+
+    network = Sized().eval()
+    report = lipschitz_report(network, (2, 6, 6))
+    assert report.lower <= report.upper < math.inf
+    assert [f"{layer.upper:.4f}" for layer in report.layers][-1] == f"{2 / 0.5**0.5:.4f}"
+    statistics = network.norm.running_var, network.norm.eps
+    scale = (statistics[0] + statistics[1]).rsqrt().max()
+    assert any(layer.upper == pytest.approx(float(scale), rel=1e-5) for layer in report.layers)
 
 
 def test_control_flow_on_shapes_is_followed_and_on_values_refused() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch.nn import functional
 from torch.utils import _pytree as pytree
 
 from intriguing.spectral.operation import Operation
@@ -17,6 +18,9 @@ _SIZES = {
     "zeros_like", "ones_like", "full_like", "new_zeros", "new_ones", "new_full", "sym_size",
 }  # fmt: skip
 """What takes of a tensor its shape and kind only, so that the answer does not follow the input."""
+
+_REORDERED = {"batch_norm": (0, 3, 4, 1, 2, 5, 6, 7), "instance_norm": (0, 3, 4, 1, 2, 5, 6, 7)}
+"""Where `torch.nn.functional` has the arguments that `torch` itself orders otherwise."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,8 @@ def _run(
         filled[place] = kept_value
     args, kwargs = pytree.tree_unflatten(filled, shape)
     name = operation_name(node, module)
+    if name in _REORDERED and node.target is not getattr(functional, name):
+        args = tuple(args[place] for place in _REORDERED[name] if place < len(args))
     operation = Operation(name, module, tuple(args), dict(kwargs), inputs, value, again)
     return Executed(node, operation, sources, value, changed)
 

@@ -8,9 +8,10 @@ which only a bounded domain tells.
 import math
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from intriguing.spectral.bound import Bound, outward
+from intriguing.spectral.matrix import matrix_norm
 from intriguing.spectral.operation import Operation, Reach
 from intriguing.spectral.rules.registry import join
 
@@ -18,6 +19,7 @@ _DOMAIN = (
     "a product of two tensors that both depend on the input has no bound on an unbounded domain; "
     "give one: domain=Box(0, 1)"
 )
+_LARGE = "true but of little use: it grows with the square of the domain's size"
 
 
 @join("add", "sub", "subtract", "rsub")
@@ -105,9 +107,35 @@ def attention(operation: Operation, bounds: tuple[float, ...]) -> Bound | None:
     scores = abs(scale) * (q.length * grow_k + k.length * grow_q)
     rows = math.sqrt(query.shape[-2])  # a head's weights: each row is a distribution
     return Bound(
-        outward(rows * grow_v + v.length * 0.5 * scores), "attention on the domain",
-        note="true but of little use: it grows with the square of the domain's size",
-    )  # fmt: skip
+        outward(rows * grow_v + v.length * 0.5 * scores), "attention on the domain", note=_LARGE
+    )
+
+
+@join(nn.MultiheadAttention)
+def multihead_attention(operation: Operation, bounds: tuple[float, ...]) -> Bound | None:
+    """The projections, attention over all heads at once, and the projection of the result."""
+    layer: Any = operation.module
+    inputs = [operation.given(i, n) for i, n in enumerate(("query", "key", "value"))]
+    plain = layer._qkv_same_embed_dim and layer.bias_k is None and not layer.add_zero_attn
+    if not plain or not all(_is_moving(operation, tensor) for tensor in inputs):
+        return None
+    if not operation.reaches:
+        return Bound(math.inf, "dot-product attention", note=_DOMAIN)
+    reach = dict(zip(map(id, operation.moving), operation.reaches, strict=True))
+    grows = dict(zip(map(id, operation.moving), bounds, strict=True))
+    offsets = layer.in_proj_bias.chunk(3) if layer.in_proj_bias is not None else (None,) * 3
+    lengths, rates = [], []
+    for tensor, weight, offset in zip(inputs, layer.in_proj_weight.chunk(3), offsets, strict=True):
+        norm, tokens = matrix_norm(weight), math.prod(tensor.shape[:-1])
+        shift = 0.0 if offset is None else float(offset.norm()) * math.sqrt(tokens)
+        lengths.append(norm * reach[id(tensor)].length + shift)
+        rates.append(norm * grows[id(tensor)])
+    scores = (lengths[0] * rates[1] + lengths[1] * rates[0]) / math.sqrt(layer.head_dim)
+    queries = inputs[0].shape[-2 if layer.batch_first or inputs[0].ndim == 2 else 0]
+    mixed = math.sqrt(queries) * rates[2] + lengths[2] * 0.5 * scores
+    answer = matrix_norm(layer.out_proj.weight) * mixed
+    whole = math.hypot(answer, 0.5 * scores)  # the weights are given back beside the answer
+    return Bound(outward(whole), "attention on the domain", note=_LARGE)
 
 
 def _copies(output: Any, tensor: Any) -> float:
