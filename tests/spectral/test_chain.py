@@ -15,10 +15,10 @@ from intriguing.spectral.chain import (
     SemidefiniteConfig,
     Slope,
     Stage,
-    _Search,
     chain_bound,
     chain_product,
 )
+from intriguing.spectral.search import Search
 from tests.oracles.lipsdp import best_bound, patterns_bound
 
 RELU = (0.0, 1.0)
@@ -86,9 +86,14 @@ def test_reaches_the_optimum_of_the_semidefinite_program(
 
 def test_linear_chains_are_exact() -> None:
     first, second, third = weights((6, 7, 5, 4), 6)
-    exact = float(torch.linalg.matrix_norm(0.5 * third @ second @ first, 2))
+    whole = 0.5 * third @ second @ first
+    exact = float(torch.linalg.matrix_norm(whole, 2))
     stages = [Dense(first), Dense(second), Slope(0.5, 0.5), Dense(third)]
-    assert exact <= chain_bound(stages).upper <= exact * (1 + 1e-8)
+    bound = chain_bound(stages, all_pairs(4))
+    assert exact <= bound.upper <= exact * (1 + 1e-8)
+    lengths = (all_pairs(4) @ whole).norm(dim=1)
+    assert bound.pairs is not None
+    torch.testing.assert_close(bound.pairs, lengths, rtol=1e-8, atol=0)
 
 
 def test_a_pair_of_one_hidden_unit_is_exact() -> None:
@@ -146,7 +151,7 @@ def test_a_chain_that_holds_too_much_gets_its_product_before_anything_is_made() 
     # Matrices of 10^10 numbers are refused from their shapes: nothing here could hold them.
     wide = torch.ones(1, 1).expand(100_000, 3)
     vast = [Dense(wide), Slope(*RELU), Dense(torch.ones(1, 1).expand(3, 100_000))]
-    assert not _Search(vast, SemidefiniteConfig(), None).affordable
+    assert not Search(vast, SemidefiniteConfig(), None).affordable
 
 
 def test_pairs_in_parts_are_the_pairs_at_once() -> None:
@@ -208,6 +213,18 @@ def test_refuses_differences_that_do_not_fit_and_impossible_settings() -> None:
         SemidefiniteConfig(iterations=0)
     with pytest.raises(InputError, match="at least 0"):
         SemidefiniteConfig(operations=-1.0)
+
+
+def test_a_large_flattened_image_has_its_pairs_bounded_by_lengths() -> None:
+    draw = torch.Generator().manual_seed(14)
+    weight = torch.randn(2, 1, 3, 3, generator=draw, dtype=torch.float64)
+    size = {"padding": ((1, 1), (1, 1)), "input_size": (32, 32)}
+    stages = [plane(weight, **size), Slope(*RELU), Flatten()]
+    differences = torch.zeros(1, 2048)
+    differences[0, 100], differences[0, 1300] = 1.0, -1.0
+    bound = chain_bound(stages, differences)
+    assert bound.pairs is not None
+    assert bound.pairs.tolist() == pytest.approx([2**0.5 * bound.upper], rel=1e-6)
 
 
 def test_flatten_may_come_before_the_slopes() -> None:
