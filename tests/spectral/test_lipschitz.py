@@ -150,6 +150,30 @@ def test_linear_parts_are_bounded_together() -> None:
     assert report.upper == pytest.approx(dense_norm(averaged, (2, 5, 5)), rel=1e-6)
 
 
+def test_branches_side_by_side_are_one_convolution() -> None:
+    torch.manual_seed(0)
+
+    class Fire(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.one, self.three = nn.Conv2d(3, 4, 1), nn.Conv2d(3, 4, 3, padding=1)
+            self.wide = nn.Conv2d(3, 2, 3, padding=2, dilation=2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.cat((self.one(x), self.three(x), self.wide(x)), 1).relu()
+
+    fire = Fire().eval()
+    report = lipschitz_report(fire, (3, 9, 9))
+    linear = nn.Module.__call__  # the norm of all branches at once, without the rectifier
+
+    def branches(x: Tensor) -> Tensor:
+        return torch.cat([linear(layer, x) for layer in fire.double().children()], 1)
+
+    true = dense_norm(branches, (3, 9, 9))
+    apart = math.hypot(*(dense_norm(layer, (3, 9, 9)) for layer in fire.children()))
+    assert true <= report.upper <= 1.1 * true < apart
+
+
 def test_normalisation_of_the_input_counts() -> None:
     class Normalising(nn.Module):
         def __init__(self) -> None:

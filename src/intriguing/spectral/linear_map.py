@@ -4,6 +4,7 @@ Their composition has a norm of at most, and mostly below, the product of their 
 of these forms is still known to be linear, but is bounded on its own.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -247,26 +248,47 @@ def _pointwise(diagonal: Diagonal, like: Convolution, size: torch.Size) -> Convo
     return Convolution(weight, ones, (0,) * axes, ones, 1, "zeros", like.input_size)
 
 
+def stacked(maps: Sequence[LinearMap]) -> LinearMap | None:
+    """Maps of one input side by side, as channels or entries; None if that has no short form."""
+    matrices = [map for map in maps if isinstance(map, Matrix)]
+    if len(matrices) == len(maps):
+        return Matrix(torch.cat([matrix.weight for matrix in matrices]))
+    layers = [map for map in maps if isinstance(map, Convolution)]
+    laid = _laid_over(layers) if len(layers) == len(maps) else None
+    return None if laid is None else replace(laid[0], weight=torch.cat([c.weight for c in laid]))
+
+
 def _kernels_summed(first: Convolution, second: Convolution) -> Convolution | None:
-    """Kernels laid over each other by where their taps look, spread out to dilation 1."""
-    plain = all(c.padding_mode == "zeros" and not c.transposed for c in (first, second))
-    if not plain or first.stride != second.stride or len(first.weight) != len(second.weight):
+    laid = _laid_over((first, second)) if len(first.weight) == len(second.weight) else None
+    return None if laid is None else replace(laid[0], weight=laid[0].weight + laid[1].weight)
+
+
+def _laid_over(layers: Sequence[Convolution]) -> list[Convolution] | None:
+    """The same convolutions, some with more outputs, as kernels of one size over each other."""
+    plain = all(layer.padding_mode == "zeros" and not layer.transposed for layer in layers)
+    if not plain or len({layer.stride for layer in layers}) > 1:
         return None
-    kernels = [_dense_kernel(layer) for layer in (first, second)]
-    before = [[side[0] for side in layer.pads] for layer in (first, second)]
-    reach = [
-        [k - b for k, b in zip(kernel.shape[2:], pads, strict=True)]
-        for kernel, pads in zip(kernels, before, strict=True)
-    ]
-    start, stop = ([max(pair) for pair in zip(*both, strict=True)] for both in (before, reach))
-    shape = (*kernels[0].shape[:2], *(a + b for a, b in zip(start, stop, strict=True)))
-    total = kernels[0].new_zeros(shape)
-    for kernel, pads in zip(kernels, before, strict=True):
-        window = tuple(
+    kernels = [_dense_kernel(layer) for layer in layers]
+    spans = [kernel.shape[2:] for kernel in kernels]
+    size, start = [], []
+    for axis in range(len(layers[0].stride)):
+        sides = [(*layer.pads[axis], span[axis]) for layer, span in zip(layers, spans, strict=True)]
+        stop = max(span - before for before, _, span in sides)
+        # As many zeros before as make outputs enough after, on which torch puts the same number.
+        needed = (max(before, before + after - span + stop) for before, after, span in sides)
+        start.append(max(*needed, 0))
+        size.append(start[-1] + max(stop, 1))
+    before = [[pair[0] for pair in layer.pads] for layer in layers]
+    laid = []
+    for layer, kernel, pads in zip(layers, kernels, before, strict=True):
+        whole = kernel.new_zeros(*kernel.shape[:2], *size)
+        window = [
             slice(a - b, a - b + k) for a, b, k in zip(start, pads, kernel.shape[2:], strict=True)
-        )
-        total[(slice(None), slice(None), *window)] += kernel
-    return replace(first, weight=total, padding=tuple(start), dilation=(1,) * len(start), groups=1)
+        ]
+        whole[(slice(None), slice(None), *window)] = kernel
+        ones = (1,) * len(size)
+        laid.append(replace(layer, weight=whole, padding=tuple(start), dilation=ones, groups=1))
+    return laid
 
 
 def _dense_kernel(layer: Convolution) -> Tensor:

@@ -26,6 +26,7 @@ from intriguing.spectral.linear_map import (
     composed,
     linear_map,
     negative,
+    stacked,
     summed,
 )
 from intriguing.spectral.operation import Operation
@@ -253,6 +254,8 @@ class _Walker:
         bound = joining(operation, tuple(self.settled(parent) for parent in parents))
         if bound is None:
             return
+        if math.isinf(bound.upper) and bound.note:
+            bound = replace(bound, note=f"{step.name}: {bound.note}")
         step.kind, step.total = "join", bound.upper
         step.own = replace(bound, upper=_together(joining, operation, len(parents)))
         pieces = [parent.ends for parent in parents]
@@ -260,7 +263,7 @@ class _Walker:
         if operation.name in _LINEAR_JOINS and one_origin:
             origin = pieces[0].origin
             layers = 1 + max(piece.layers for piece in pieces)
-            step.piece = Piece(origin, _sum_of(operation, pieces), layers)
+            step.piece = Piece(origin, _joined(operation, pieces), layers)
             if step.piece.map is not None:
                 step.total = min(step.total, _times(step.piece.map.norm(), origin.total))
 
@@ -327,15 +330,19 @@ def _rearranged(map: LinearMap | None, operation: Operation, x: Tensor) -> Linea
     return Diagonal(operation.again(map.scale.expand(x.shape)))
 
 
-def _sum_of(operation: Operation, pieces: list[Piece]) -> LinearMap | None:
-    if operation.name not in _SUMS or len(pieces) != 2 or operation.kwargs.get("alpha", 1) != 1:
-        return None
+def _joined(operation: Operation, pieces: list[Piece]) -> LinearMap | None:
+    """Linear parts that begin at one place, added up or side by side."""
     x = pieces[0].origin.value
     one = Diagonal(torch.ones(1, dtype=x.dtype, device=x.device))
-    first, second = (piece.map if piece.layers else one for piece in pieces)
-    if first is None or second is None:
+    maps = [piece.map if piece.layers else one for piece in pieces]
+    whole = [map for map in maps if map is not None]
+    if len(whole) < len(maps) or operation.kwargs.get("alpha", 1) != 1:
         return None
-    return summed(first, second if operation.name == "add" else negative(second), x.shape)
+    if operation.name in _SUMS:
+        second = whole[1] if operation.name == "add" else negative(whole[1])
+        return summed(whole[0], second, x.shape)
+    channels = operation.given(1, "dim", 0) in (1, 1 - operation.output.ndim)
+    return stacked(whole) if operation.name.startswith("c") and channels else None
 
 
 def _between(origin: Step, end: Step, value: Any) -> Tensor:
