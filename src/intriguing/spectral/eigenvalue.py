@@ -17,8 +17,10 @@ WORK = 5e7
 """… and the operations, in n³, that this may cost when they are more than one."""
 SAMPLE = 512
 """Matrices at most among which the most promising are looked for at a time."""
-ALL_EIGENVALUES = 1024
-"""Up to this size all eigenvalues are computed; beyond, Lanczos steps estimate the largest."""
+ALL_EIGENVALUES = 384
+"""Up to this size all eigenvalues are computed; beyond, Lanczos steps estimate the largest …"""
+CONVERGED = 1e-8
+"""… until 16 of them add less than this share."""
 
 
 def largest_eigenvalue(
@@ -95,6 +97,7 @@ def top_eigenvalue(matrices: Shaped[Tensor, "batch n n"], steps: int = 160) -> f
         return float(torch.linalg.eigvalsh(matrices).max())
     vector = _start(matrices)
     basis = vector.new_zeros(len(matrices), size, min(steps, size))
+    largest = 0.0
     projected = basis.real.new_zeros(len(matrices), basis.shape[2], basis.shape[2])
     for index in range(basis.shape[2]):
         basis[:, :, index : index + 1] = vector
@@ -111,6 +114,10 @@ def top_eigenvalue(matrices: Shaped[Tensor, "batch n n"], steps: int = 160) -> f
         projected[:, index, index + 1] = projected[:, index + 1, index] = length
         inverse = torch.where(length > 0.0, 1.0 / length, 0.0)
         vector = image * inverse[:, None, None]
+        if index % 16 == 15:
+            largest, before = float(torch.linalg.eigvalsh(projected).max()), largest
+            if largest <= before * (1.0 + CONVERGED):
+                break
     return float(torch.linalg.eigvalsh(projected).max())
 
 

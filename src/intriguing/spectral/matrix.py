@@ -11,6 +11,9 @@ from intriguing.spectral.eigenvalue import UNIT, largest_eigenvalue
 TOLERANCE = 1e-8
 """Relative distance to the squared norm that is aimed at; a thousandfold where Lanczos is slow."""
 
+BLOCK = 512
+"""Rows of a block of a large Gram matrix."""
+
 
 def matrix_norm(weight: Float[Tensor, "rows columns"]) -> float:
     """An upper bound on ‖W‖, the largest singular value, within 1e-6 of it.
@@ -57,7 +60,10 @@ def matrix_norms(weights: Float[Tensor, "batch rows columns"]) -> Float[Tensor, 
 
 def rescaled(weight: Tensor) -> tuple[Tensor, float]:
     """Weights in float64, divided by their largest absolute value, and that value."""
-    weight = weight.detach().double()
+    weight = weight.detach()
+    if weight.device.type == "mps":
+        weight = weight.cpu()  # It has no float64.
+    weight = weight.double()
     scale = float(weight.abs().max()) if weight.numel() else 0.0
     if not scale < float("inf"):
         raise InputError("the weights are not finite; load or train the network again")
@@ -65,9 +71,17 @@ def rescaled(weight: Tensor) -> tuple[Tensor, float]:
 
 
 def smaller_gram(weight: Float[Tensor, "*batch rows columns"]) -> Float[Tensor, "*batch n n"]:
-    """W·Wᵀ or Wᵀ·W, the smaller."""
-    wide = weight.shape[-2] <= weight.shape[-1]
-    return weight @ weight.mT if wide else weight.mT @ weight
+    """W·Wᵀ or Wᵀ·W, the smaller; of large ones blocks on one side of the diagonal only."""
+    rows = weight if weight.shape[-2] <= weight.shape[-1] else weight.mT
+    size = rows.shape[-2]
+    if size <= BLOCK:
+        return rows @ rows.mT
+    gram = rows.new_empty(*rows.shape[:-1], size)
+    for start in range(0, size, BLOCK):
+        stop = min(start + BLOCK, size)
+        gram[..., start:stop, start:] = rows[..., start:stop, :] @ rows[..., start:, :].mT
+        gram[..., start:, start:stop] = gram[..., start:stop, start:].mT.clone()
+    return gram
 
 
 def gram_error(weight: Float[Tensor, "rows columns"]) -> float:

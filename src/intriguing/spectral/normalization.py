@@ -23,10 +23,10 @@ def batch_norm_norm(
     >>> round(batch_norm_norm(None, torch.tensor([0.25, 4.0]), eps=0.0), 6)
     2.0
     """
-    spread = variance.detach().double() + eps
+    spread = variance.detach().cpu().double() + eps
     if not bool((spread > 0.0).all()):
         raise InputError("the variance plus eps is not positive; give the statistics of training")
-    scale = spread.rsqrt() if gamma is None else gamma.detach().double().abs() / spread.sqrt()
+    scale = spread.rsqrt() if gamma is None else gamma.detach().cpu().double().abs() / spread.sqrt()
     return outward(float(scale.max()))
 
 
@@ -43,7 +43,7 @@ def layer_norm_norm(gamma: Tensor | None, eps: float = 1e-5) -> float:
     """
     if eps <= 0.0:
         return math.inf
-    largest = 1.0 if gamma is None else float(gamma.detach().double().abs().max())
+    largest = 1.0 if gamma is None else float(gamma.detach().cpu().double().abs().max())
     return outward(largest / math.sqrt(eps))
 
 

@@ -95,7 +95,7 @@ def _leaky_relu(negative_slope: float = 0.01, **_: Any) -> Range:
 
 
 def _prelu(weight: Any = 0.25, **_: Any) -> Range:
-    slopes = torch.as_tensor(weight).detach().double()
+    slopes = torch.as_tensor(weight).detach().cpu().double()
     return _hull(float(slopes.min()), float(slopes.max()), 1.0)
 
 
