@@ -107,3 +107,57 @@ CERTIFICATES = pa.schema(
         pa.field("pixels", pa.int32(), nullable=False),
     ]
 )
+
+TOPS = pa.schema(
+    [
+        pa.field("network", _TEXT, nullable=False),
+        pa.field("seed", pa.int32(), nullable=False),
+        pa.field("layer", _TEXT, nullable=False),
+        pa.field("basis", _TEXT, nullable=False),
+        pa.field("direction", pa.int32(), nullable=False),
+        pa.field("sign", _TEXT, nullable=False),
+        pa.field("rank", pa.int32(), nullable=False),
+        pa.field("image_id", pa.string(), nullable=False),
+        pa.field("label", pa.int32(), nullable=False),
+        pa.field("value", pa.float64(), nullable=False),
+        pa.field("position", pa.int32(), nullable=False),
+        *(
+            pa.field(side, pa.int32(), nullable=False)
+            for side in ("top", "left", "bottom", "right")
+        ),
+    ]
+)
+
+COHERENCE = pa.schema(
+    [
+        pa.field("network", _TEXT, nullable=False),
+        pa.field("seed", pa.int32(), nullable=False),
+        pa.field("layer", _TEXT, nullable=False),
+        pa.field("basis", _TEXT, nullable=False),
+        pa.field("direction", pa.int32(), nullable=False),
+        pa.field("measure", _TEXT, nullable=False),
+        pa.field("unit", _TEXT, nullable=False),
+        *(pa.field(name, pa.float64(), nullable=False) for name in ("value", "chance")),
+        *(pa.field(name, pa.float64(), nullable=False) for name in ("low", "high")),
+        pa.field("responds", pa.bool_(), nullable=False),
+    ]
+)
+
+CLAIMS = pa.schema(
+    [
+        *(pa.field(name, pa.string(), nullable=False) for name in ("network", "layer", "measure")),
+        *(
+            pa.field(name, pa.int32(), nullable=False)
+            for name in ("k", "images", "networks", "rotations", "untrained_networks", "units")
+        ),
+        *(
+            pa.field(name, pa.float64(), nullable=False)
+            for name in (
+                "delta", "level", "silent", "natural", "random", "difference", "low", "high",
+                "untrained", "p", "p_equivalent",
+            )
+        ),
+        pa.field("verdict", pa.string(), nullable=False),
+        pa.field("sentence", pa.string(), nullable=False),
+    ]
+)  # fmt: skip

@@ -1,6 +1,6 @@
 """What a results folder holds, version 3: a run record, table cells, and rows of one thing each.
 
-Still read: version 2, which had no layers and no certificates, and version 1, which besides had
+Still read: version 2, which had no layers, certificates and units, and version 1, which besides had
 one method, "paper", and no gaps, curves or losses.
 """
 
@@ -11,10 +11,23 @@ SCHEMA_VERSION = 3
 READABLE = (1, 2, 3)
 
 Kind: TypeAlias = Literal[
-    "reproduce", "attack", "transfer", "train", "compare", "spectrum", "certify"
+    "reproduce", "attack", "transfer", "train", "compare", "spectrum", "certify", "units"
 ]
 Unit: TypeAlias = Literal[
-    "%", "distortion", "l2", "passes", "ms", "gap", "l2 more", "% more", "norm", "ratio", "images"
+    "%",
+    "distortion",
+    "l2",
+    "passes",
+    "ms",
+    "gap",
+    "l2 more",
+    "% more",
+    "norm",
+    "ratio",
+    "images",
+    "share",
+    "bits",
+    "cosine",
 ]
 RunStatus: TypeAlias = Literal["running", "complete"]
 
@@ -94,7 +107,8 @@ class Cell:
         row_order, column_order: Place in the table, from 0.
         unit: "%" (ours is in percent), "distortion" (sqrt(mean r²)), "l2" (‖r‖₂), "passes" and "ms"
             (of an image), "gap" (a share); "l2 more" and "% more" are differences with a sign;
-            "norm" (how much longer a change can become, may be infinite), "ratio", "images".
+            "norm" (how much longer a change can become, may be infinite), "ratio", "images";
+            "share", "bits" and "cosine" measure how coherent a row of images is.
         ours, low, high: The value of the first seed with its 95 % interval: Wilson's for a share,
             Student's for a mean, order statistics for a median; None where there is none.
         count, total: Misclassified of all images; or images that the value is about of all.
@@ -241,3 +255,97 @@ class CertificateRow:
     found: float
     status: str
     pixels: int
+
+
+@dataclass(frozen=True)
+class TopRow:
+    """One of the images that excite a direction most; one row of rows/tops.parquet.
+
+    Attributes:
+        direction: Column of the basis, from 0: of the natural basis, the unit.
+        sign: "positive" for ⟨φ(x), v⟩, "negative" for ⟨φ(x), −v⟩, which `value` then is.
+        rank: From 0, the most exciting.
+        position: Where in the layer's grid, row by row; −1 in a layer without positions.
+        top, left, bottom, right: The pixels that this position sees, the last ones excluded.
+    """
+
+    network: str
+    seed: int
+    layer: str
+    basis: str
+    direction: int
+    sign: str
+    rank: int
+    image_id: str
+    label: int
+    value: float
+    position: int
+    top: int
+    left: int
+    bottom: int
+    right: int
+
+
+@dataclass(frozen=True)
+class CoherenceRow:
+    """How much the top images of one direction have in common; one row of rows/coherence.parquet.
+
+    Attributes:
+        measure, unit: "purity" (share of the commonest label), "entropy" (bits; less is more
+            coherent), mean cosine of pairs in "pixels", the layer's "own" or another network's
+            space, by its name.
+        chance, low, high: Mean and central 95 % range of a row of random images.
+        responds: Whether the last image shown excites it more than the least exciting one.
+    """
+
+    network: str
+    seed: int
+    layer: str
+    basis: str
+    direction: int
+    measure: str
+    unit: str
+    value: float
+    chance: float
+    low: float
+    high: float
+    responds: bool
+
+
+@dataclass(frozen=True)
+class ClaimRow:
+    """What the test of §3's claim says of one layer; one row of rows/claims.parquet.
+
+    Attributes:
+        k, images: Top images a direction, of so many.
+        networks, rotations: Trained networks, and random bases of each.
+        delta, level: What counts as no difference, and the probability of a false verdict.
+        silent: Units that respond to nothing, on average.
+        natural, random: Mean coherence; `difference` with its interval `low` to `high`.
+        untrained: The difference in untrained networks of the shape; NaN where not measured.
+        p, p_equivalent: After Holm's correction over layers.
+        sentence: The verdict in words, with numbers.
+    """
+
+    network: str
+    layer: str
+    measure: str
+    k: int
+    images: int
+    networks: int
+    rotations: int
+    untrained_networks: int
+    units: int
+    delta: float
+    level: float
+    silent: float
+    natural: float
+    random: float
+    difference: float
+    low: float
+    high: float
+    untrained: float
+    p: float
+    p_equivalent: float
+    verdict: str
+    sentence: str

@@ -22,14 +22,18 @@ from intriguing.results.columns import (
     ADDED,
     CELLS,
     CERTIFICATES,
+    CLAIMS,
+    COHERENCE,
     CURVES,
     IMAGES,
     LAYERS,
     LOSSES,
+    TOPS,
 )
 from intriguing.results.schema import (
     READABLE,
     Cell,
+    ClaimRow,
     CurvePoint,
     DataRecord,
     ImageRow,
@@ -140,6 +144,37 @@ def read_certificates(folder: Path) -> dict[str, np.ndarray]:
     return _arrays(_read_rows(folder / "rows" / "certificates.parquet", CERTIFICATES))
 
 
+def write_tops(folder: Path, parts: Sequence[Mapping[str, Any]]) -> None:
+    """Write rows/tops.parquet; each part has every field of `TopRow` as a column."""
+    _write_parts(folder / "rows" / "tops.parquet", parts, TOPS)
+
+
+def read_tops(folder: Path) -> dict[str, np.ndarray]:
+    """Read rows/tops.parquet as one array a column; empty without one."""
+    return _arrays(_read_rows(folder / "rows" / "tops.parquet", TOPS))
+
+
+def write_coherence(folder: Path, parts: Sequence[Mapping[str, Any]]) -> None:
+    """Write rows/coherence.parquet; each part has every field of `CoherenceRow` as a column."""
+    _write_parts(folder / "rows" / "coherence.parquet", parts, COHERENCE)
+
+
+def read_coherence(folder: Path) -> dict[str, np.ndarray]:
+    """Read rows/coherence.parquet as one array a column; empty without one."""
+    return _arrays(_read_rows(folder / "rows" / "coherence.parquet", COHERENCE))
+
+
+def write_claims(folder: Path, claims: Sequence[ClaimRow]) -> None:
+    """Write rows/claims.parquet."""
+    _write_rows(folder / "rows" / "claims.parquet", claims, CLAIMS)
+
+
+def read_claims(folder: Path) -> list[ClaimRow]:
+    """Read rows/claims.parquet, as it was written; empty when there is none."""
+    table = _read_rows(folder / "rows" / "claims.parquet", CLAIMS)
+    return [ClaimRow(**row) for row in table.to_pylist()]
+
+
 def write_images(folder: Path, parts: Iterable[Mapping[str, Any]]) -> int:
     """Write rows/images.parquet from parts of columns, one part in memory at a time.
 
@@ -231,6 +266,12 @@ def _arrays(table: pa.Table) -> dict[str, np.ndarray]:
         else table.column(name).to_numpy()
         for name in table.column_names
     }
+
+
+def _write_parts(path: Path, parts: Sequence[Mapping[str, Any]], schema: pa.Schema) -> None:
+    tables = [_columns(part, schema) for part in parts]
+    with whole_file(path) as temporary:
+        pq.write_table(pa.concat_tables(tables) if tables else schema.empty_table(), temporary)
 
 
 def _write_rows(path: Path, rows: Sequence[Any], schema: pa.Schema) -> None:
