@@ -168,6 +168,8 @@ def _before(node: fx.Node, axis: int, span: Span) -> dict[fx.Node, Span]:
             raise _SeesAll(f"{node.name} joins layers of different sizes")
         return dict.fromkeys(sources, span)
     called = operation if isinstance(operation, str) else getattr(operation, "__name__", "?")
+    if called == "flip" and _flattened(node.args[1:]) <= {0, 1, -3, -4}:
+        return dict.fromkeys(sources, span)  # of channels, as from RGB to BGR
     raise _SeesAll(f"{node.name} ({called}) mixes positions, or is not known here")
 
 
@@ -264,6 +266,12 @@ _POINTWISE = {
     *(operator.imul, operator.isub, "relu", "relu_", "sigmoid", "tanh", "add", "add_", "sub"),
     *("mul", "mul_", "div", "clamp", "abs", "contiguous", "float", "double"),
 }
+
+
+def _flattened(values: Any) -> set[Any]:
+    if not isinstance(values, tuple | list):
+        return {values}
+    return {one for value in values for one in _flattened(value)}
 
 
 def _shape(node: fx.Node) -> tuple[int, ...]:
