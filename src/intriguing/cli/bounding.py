@@ -79,7 +79,7 @@ def choose_shape(
             f"--input {_comma(given)}, but the images of {images.name if images else ''} have "
             f"shape {_comma(seen)}; leave --input out, or --data"
         )
-    shape = given or seen or _own_shape(model)
+    shape = given or seen or own_shape(model)
     if shape is None:
         raise InputError(
             f"{spec} does not say what shape its images have; give it: --input 3,224,224 for "
@@ -174,7 +174,7 @@ def _thinned(values: Tensor) -> np.ndarray:
     return kept
 
 
-def _own_shape(model: nn.Module) -> Shape | None:
+def own_shape(model: nn.Module) -> Shape | None:
     """What the network says of itself; None where it says nothing."""
     if isinstance(model, FullyConnected):
         return (model.sizes[0],)

@@ -17,6 +17,8 @@ VERBS = {
     "transfer": "do examples made for one network fool the others?",
     "spectrum": "how far can each layer, and the whole, carry a small change?",
     "certify": "how far is every image safe, proved, beside the nearest example found",
+    "layers": "the layers of a network: names, shapes, units, receptive fields",
+    "units": "what excites each unit, and each random direction: is there a distinction?",
     "train": "train a network of the paper",
     "report": "draw the report of a results folder again",
     "doctor": "what this machine has: torch, devices, data, disk",

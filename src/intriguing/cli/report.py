@@ -28,7 +28,7 @@ def report(
 
 def finish(folder: Path, console: Console | None = None, *, all_layers: bool = False) -> "Findings":
     """Draw the report, print its tables, say where everything is; returns what there is to say."""
-    from intriguing.report import layers
+    from intriguing.report import layers, units
     from intriguing.report.contents import read_contents
     from intriguing.report.findings import findings
     from intriguing.report.html import draw_report
@@ -45,11 +45,16 @@ def finish(folder: Path, console: Console | None = None, *, all_layers: bool = F
             console.print(f"– {note}", highlight=False, markup=False)
     if contents.layers:
         console.print(layers.to_terminal(contents.layers, console.width, all_layers))
+    if contents.claims:
+        console.print(units.to_terminal(contents.claims))
     said = findings(contents)
     for alarm in said.alarms:
         console.print(f"! {alarm}", style="bold red", highlight=False, markup=False)
     for sentence in said.sentences:
         console.print(f"• {sentence}", highlight=False, markup=False)
+    browse = page.with_name("units.html")
+    if len(contents.tops["rank"]) and browse.exists():
+        console.print(f"\nbrowse   {browse}", highlight=False, markup=False, soft_wrap=True)
     console.print(f"\nreport   {page}", highlight=False, markup=False, soft_wrap=True)
     console.print(f"results  {folder}", highlight=False, markup=False, soft_wrap=True)
     return said

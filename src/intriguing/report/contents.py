@@ -8,17 +8,20 @@ import numpy as np
 
 from intriguing.report.figures import Panel, as_pictures
 from intriguing.report.tables import Table, gather
-from intriguing.results.schema import CurvePoint, LayerRow, LossRow, RunRecord
+from intriguing.results.schema import ClaimRow, CurvePoint, LayerRow, LossRow, RunRecord
 from intriguing.results.store import (
     list_tensors,
     read_cells,
     read_certificates,
+    read_claims,
+    read_coherence,
     read_curves,
     read_images,
     read_layers,
     read_losses,
     read_run,
     read_tensors,
+    read_tops,
 )
 
 COLUMNS = (
@@ -49,6 +52,9 @@ class Contents:
     losses: tuple[LossRow, ...] = ()
     layers: tuple[LayerRow, ...] = ()
     certificates: dict[str, np.ndarray] = field(default_factory=dict)
+    tops: dict[str, np.ndarray] = field(default_factory=dict)
+    coherence: dict[str, np.ndarray] = field(default_factory=dict)
+    claims: tuple[ClaimRow, ...] = ()
 
     @property
     def series(self) -> str:
@@ -115,6 +121,9 @@ def read_contents(folder: Path) -> Contents:
         losses=tuple(read_losses(folder)),
         layers=tuple(read_layers(folder)),
         certificates=read_certificates(folder),
+        tops=read_tops(folder),
+        coherence=read_coherence(folder),
+        claims=tuple(read_claims(folder)),
     )
 
 

@@ -12,6 +12,7 @@ from intriguing.report.contents import Contents
 from intriguing.report.numbers import interval, number, paper_number
 from intriguing.report.tables import Table
 from intriguing.report.takeaway import NOTHING, Findings, Tile, joined
+from intriguing.report.units import distinction
 from intriguing.report.verdict import verdict
 from intriguing.results.schema import Cell
 
@@ -19,6 +20,7 @@ WHOLE: dict[str, Callable[[Contents], Findings]] = {
     "compare": verdict,
     "spectrum": amplification,
     "certify": assurance,
+    "units": distinction,
 }
 """Kinds of runs whose findings are made in one place."""
 
@@ -29,7 +31,7 @@ def findings(contents: Contents) -> Findings:
         return WHOLE[contents.run.kind](contents)
     parts = [_fooled(contents), _distortions(contents), _certainty(contents)]
     parts += [_transfer(contents.tables.get(name)) for name in ("table2", "table4", "transfer")]
-    parts.append(table5.slips(contents))
+    parts += [table5.slips(contents), distinction(contents)]
     return joined(parts)
 
 

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from intriguing.files import write_whole
 from intriguing.report import numbers, tables
+from intriguing.report.browser import draw_browser, templates
 from intriguing.report.contents import Contents, read_contents
 from intriguing.report.findings import findings, is_noise, on_diagonal
 from intriguing.report.ink import Drawing, inline_svg, png, svg
@@ -63,8 +63,9 @@ def draw_report(folder: Path) -> Path:
         (section, [_block(block, report) for block in section.blocks])
         for section in sections(contents)
     ]
+    browse = draw_browser(contents, report)
     page = report / "index.html"
-    write_whole(page, _render(contents, drawn))
+    write_whole(page, _render(contents, drawn, browse))
     return page
 
 
@@ -99,14 +100,8 @@ def _figure_block(drawing: Drawing, report: Path) -> FigureBlock:
     return FigureBlock(drawing, Markup(inline_svg(figure, drawing.name, drawing.description)))
 
 
-def _render(contents: Contents, drawn: list[Any]) -> str:
-    environment = Environment(
-        loader=PackageLoader("intriguing.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+def _render(contents: Contents, drawn: list[Any], browse: Path | None) -> str:
+    environment = templates()
     environment.filters |= {
         "interval": numbers.interval,
         "number": numbers.number,
@@ -127,6 +122,7 @@ def _render(contents: Contents, drawn: list[Any]) -> str:
         sections=drawn,
         statuses=contents.statuses(),
         series=contents.series.capitalize(),
+        browse=None if browse is None else browse.name,
         seconds=sum(stage.wall_seconds for stage in run.stages),
         forward=sum(stage.forward_passes for stage in run.stages),
         backward=sum(stage.backward_passes for stage in run.stages),
@@ -177,6 +173,7 @@ def _title(run: RunRecord) -> str:
         "train": f"Training {names or 'a network'}",
         "compare": f"Which method comes closest on {names or 'the network'}?",
         "spectrum": f"How far can {names or 'the network'} carry a small change?",
+        "units": f"Do the units of {names or 'the network'} stand out?",
         "certify": f"How far is every image safe on {names or 'the network'}?",
     }[run.kind]
 

@@ -59,6 +59,8 @@ def _plain(value: float, unit: Unit) -> str:
         shown = f"{mantissa}e{int(exponent)}" if value else "0"
     elif unit in ("norm", "ratio"):
         shown = _significant(value, 4 if unit == "norm" else 3)
+    elif unit in ("share", "cosine", "bits"):
+        shown = f"{value:.3f}"
     elif unit == "images":
         shown = f"{value:,.0f}"
     else:

@@ -10,6 +10,7 @@ from intriguing.report.tables import Table
 
 CELLS, IMAGES = "rows/cells.parquet", "rows/images.parquet"
 LAYERS, CERTIFICATES = "rows/layers.parquet", "rows/certificates.parquet"
+TOPS, COHERENCE, CLAIMS = "rows/tops.parquet", "rows/coherence.parquet", "rows/claims.parquet"
 
 
 @dataclass(frozen=True)

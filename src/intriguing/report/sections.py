@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from intriguing.report import certificates, charts, comparison, spectrum, table5
+from intriguing.report import certificates, charts, comparison, spectrum, table5, units
 from intriguing.report.contents import Contents, TensorFile, panel
 from intriguing.report.figures import as_pictures, figure7, filters, gallery
 from intriguing.report.findings import correlation, transferred
@@ -174,7 +174,7 @@ def _training(contents: Contents) -> Section:
 PARTS: dict[str, tuple[Part, ...]] = {
     "reproduce": (
         _closeness, _figure7, _across_networks, _across_training_sets, _agreement, _filters,
-        table5.section,
+        table5.section, *units.PARTS,
     ),
     "attack": (_attack, _gallery),
     "transfer": (_transfer, _attack, _gallery),
@@ -182,6 +182,7 @@ PARTS: dict[str, tuple[Part, ...]] = {
     "compare": comparison.PARTS,
     "spectrum": spectrum.PARTS,
     "certify": (*certificates.PARTS, _gallery),
+    "units": units.PARTS,
 }  # fmt: skip
 
 

@@ -53,6 +53,7 @@ TITLES = {
     "paired": ("Image by image beside the method that is most often shortest", ""),
     "transfer": ("Transfer. Error each network makes on examples made for another", ""),
     "train": ("Error of the trained network", "Network"),
+    "path": ("Coherence on the way from the units (α = 0) to a random rotation (α = 1)", "Layer"),
     "certify": ("What is certified, and what is found", "Network"),
     "robust": ("Accuracy against every change of at most ε, in L2", "ε (as distortion)"),
 }
@@ -243,6 +244,8 @@ LATEX = {
     "≤": "$\\le$",
     "≥": "$\\ge$",
     "ε": "$\\varepsilon$",
+    "α": "$\\alpha$",
+    "δ": "$\\delta$",
     "Δ": "$\\Delta$",
     "ξ": "$\\xi$",
     "γ": "$\\gamma$",

@@ -1,0 +1,205 @@
+"""What the units of a network respond to, beside random directions; and whether that differs (§3).
+
+For every direction of every basis of a layer, the images of DATA that excite it most, as pictures
+in the paper's layout and as a page to browse. How coherent the rows are is measured beside what
+chance would give, and the paper's sentence, that there is no distinction between individual units
+and random linear combinations, is tested layer by layer. The page has a blind quiz, too.
+
+MODEL is FILE.safetensors written by `intriguing train`, ARCHITECTURE:FILE, such as
+squeezenet:FILE.safetensors, or FILE.py:FUNCTION, a function that returns a torch network.
+DATA is mnist, mnist-5k or digits, or a folder or .zip of pictures, a class a subfolder.
+
+bases:
+  natural    the units themselves
+  random     a random rotation of them      gaussian   independent random directions
+  pca        directions of most variance    kmeans     from the mean to cluster centres
+  FILE.npy, FILE.safetensors                a matrix of yours, a direction a column
+
+examples:
+  intriguing layers conv.safetensors                     which layers are there?
+  intriguing units conv.safetensors mnist --layer relu2 relu3
+  intriguing units conv.safetensors mnist-5k --also conv-seed1.safetensors conv-seed2.safetensors
+  intriguing units squeezenet:squeezenet.safetensors photographs/ --layer fire9 --directions 64
+  intriguing units nets.py:build mnist --layer fc1 --basis natural dictionary.npy --no-claim
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from tyro.conf import Positional, arg
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from intriguing.data.dataset import ImageSet
+
+
+def units(
+    model: Annotated[
+        Positional[str],
+        arg(metavar="MODEL", help="FILE.safetensors, ARCHITECTURE:FILE or FILE.py:FUNCTION."),
+    ],
+    data: Annotated[
+        Positional[str], arg(metavar="DATA", help="mnist, mnist-5k, digits, a folder or a zip.")
+    ],
+    layer: Annotated[tuple[str, ...], arg(metavar="NAME ...")] = (),
+    basis: Annotated[tuple[str, ...], arg(metavar="BASIS ...")] = ("natural", "random"),
+    k: Annotated[int, arg(aliases=["-k"])] = 9,
+    directions: int | None = None,
+    part: Literal["test", "train"] = "test",
+    limit: int | None = None,
+    also: Annotated[tuple[str, ...], arg(metavar="MODEL ...")] = (),
+    other: Annotated[str | None, arg(metavar="MODEL")] = None,
+    claim: bool = True,
+    measure: Literal["auto", "purity", "pixels", "features"] = "auto",
+    delta: float = 0.05,
+    rotations: int | None = None,
+    untrained: int = 8,
+    paths: int = 10,
+    input: Annotated[str | None, arg(metavar="SIZES")] = None,
+    seed: int = 0,
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+    out: Path | None = None,
+    fresh: bool = False,
+) -> None:
+    """Rank images for every direction, measure, test, print, and leave pictures and a page.
+
+    Args:
+        layer: Names, as `intriguing layers` lists them; the last three nonlinearities when none.
+        basis: See above.
+        k: How many images a row.
+        directions: At most so many directions of each basis are shown; the test takes all.
+        part: The test or the training images, of a named data set.
+        limit: Only so many images.
+        also: The same network trained from other seeds: the test is over all of them.
+        other: Another network: rows are measured in its space, too.
+        claim: Test the claim, which takes longest.
+        measure: Of the test: purity of labels, cosine in pixels or in the other network's features;
+            auto takes purity where the labels can tell.
+        delta: Differences within ±delta count as none.
+        rotations: Random bases to compare with, a network; what the test needs when not given.
+        untrained: Untrained networks of the same shape to compare with; 0 for none.
+        paths: Rotations Q along whose path from the natural basis, Q^α, coherence is followed.
+        input: Shape of one image, such as 3,224,224, where pictures are read and the network does
+            not say it.
+        seed: Of random bases, initialisations and resampling.
+        device: auto takes a GPU where there is one.
+        out: The results folder; results/units-MODEL-DATA when not given.
+        fresh: Delete the results that are in the folder and start again.
+    """
+    from intriguing.cli import setup
+    from intriguing.cli.attacking import completed
+    from intriguing.cli.command import command
+    from intriguing.cli.progress import shown
+    from intriguing.cli.report import finish
+    from intriguing.paper import units as study_of
+    from intriguing.results.opening import open_results
+    from intriguing.results.schema import RunRecord
+    from intriguing.results.store import write_cells, write_run
+    from intriguing.scale import provenance
+
+    place = setup.choose_device(device)
+    network = setup.load_network(model, place)
+    images, left_out = choose_images(model, network, data, part, limit, input)
+    models = [network, *(setup.load_network(spec, place) for spec in also)]
+    (name,) = setup.names_of([model])
+    study = study_of.Study(
+        layers=layer, bases=basis, k=k, directions=directions, measure=measure, delta=delta,
+        rotations=rotations, untrained=untrained, paths=paths, claim=claim, seed=seed,
+    )  # fmt: skip
+    features = None if other is None else features_of(other, images, place)
+    asked = study_of.prepare(
+        study, network, images, None if features is None else next(iter(features.values()))
+    )
+    records = tuple(
+        provenance.record_model(spec, one)
+        for spec, one in zip(setup.names_of([model, *also]), models, strict=True)
+    )
+    folder = out or Path("results") / f"units-{setup.slug(name)}-{setup.slug(Path(data).stem)}"
+    config = {
+        "model": model, "models_sha256": [record.sha256 for record in records], "data": data,
+        "part": part, "limit": limit, "images_sha256": images.sha256, "layer": list(asked.names),
+        "basis": list(basis), "k": k, "directions": directions, "other": other, "claim": claim,
+        "measure": asked.measure, "delta": delta, "rotations": rotations, "untrained": untrained,
+        "paths": paths, "seed": seed,
+    }  # fmt: skip
+    versions = provenance.versions()
+    space = 30_000_000 + images.images.numel()
+    with open_results(
+        folder, "units", config, space, fresh=fresh, may_differ=("claim",) if claim else ()
+    ) as before:
+        done = before is not None and before.status == "complete" and before.versions == versions
+        if not (done and before is not None and before.config["claim"] == claim):
+            run = RunRecord(
+                "units", command(), config, seeds=(seed,), versions=versions,
+                machine=provenance.machine(place), models=records,
+                data=(provenance.record_data(images),),
+            )  # fmt: skip
+            write_run(folder, run)
+            with shown() as progress:
+                studied = study_of.analyse(
+                    folder, name, models, images, asked, other=features, progress=progress
+                )
+            write_cells(folder, studied.cells)
+            notes = (*left_out, *studied.notes)
+            write_run(folder, completed(run, *studied.stages, notes=notes))
+        finish(folder)
+
+
+def choose_images(
+    spec: str, network: "nn.Module", data: str, part: Literal["test", "train"],
+    limit: int | None, size: str | None,
+) -> "tuple[ImageSet, tuple[str, ...]]":  # fmt: skip
+    """The images of a name, a folder or a zip; and a remark on files that were left out."""
+    from intriguing.cli import bounding, setup
+    from intriguing.cli.progress import shown
+    from intriguing.data.folder import is_pictures, load_pictures
+    from intriguing.errors import InputError
+
+    if not is_pictures(data):
+        return setup.choose_images(data, part, limit), ()
+    if limit is not None and limit < 1:
+        raise InputError(f"--limit {limit} leaves no images; give 1 or more")
+    shape = input_shape(spec, network, None if size is None else bounding.parse_shape(size))
+    with shown() as progress:
+        images, skipped = load_pictures(data, shape, limit, progress)
+    if not skipped:
+        return images, ()
+    some = ", ".join(f"{file.name} ({file.reason})" for file in skipped[:20])
+    more = f" and {len(skipped) - 20} more" if len(skipped) > 20 else ""
+    return images, (f"{len(skipped)} files could not be read and were left out: {some}{more}.",)
+
+
+def input_shape(spec: str, network: "nn.Module", given: tuple[int, ...] | None) -> tuple[int, ...]:
+    """The shape of one image: as given, or as the network says."""
+    from intriguing.cli.bounding import own_shape
+    from intriguing.errors import InputError
+
+    shape = given or own_shape(network)
+    if shape is None:
+        raise InputError(
+            f"{spec} does not say what shape its images have; give it: --input 3,224,224 for "
+            "photographs, channels first and without the batch"
+        )
+    return shape
+
+
+def features_of(spec: str, images: "ImageSet", place: object) -> "dict[str, Tensor]":
+    """The images in the space of another network: what goes into its last layer of weights."""
+    import torch
+    from torch import nn
+
+    from intriguing.cli import setup
+    from intriguing.errors import InputError
+    from intriguing.units.activations import layer_features
+
+    network = setup.load_network(spec, torch.device(str(place)))
+    weighted = [
+        name for name, module in network.named_modules()
+        if isinstance(module, nn.Linear | nn.Conv2d)
+    ]  # fmt: skip
+    (name,) = setup.names_of([spec])
+    features = layer_features(network, f"{weighted[-1]}:input", images) if weighted else None
+    if features is None:
+        raise InputError(f"--other {spec} has no linear or convolutional layer; give another")
+    return {f"features of {name}": features}

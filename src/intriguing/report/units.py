@@ -1,0 +1,269 @@
+"""The sections of a unit analysis: the verdicts, the pictures, how coherent rows are, the path."""
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, fields
+from functools import partial
+
+import numpy as np
+from rich import box
+from rich.table import Table as TerminalTable
+
+from intriguing.report import grids
+from intriguing.report.contents import Contents
+from intriguing.report.ink import Drawing
+from intriguing.report.rows import Group, Pictures, read_groups, read_pictures
+from intriguing.report.section import CELLS, CLAIMS, COHERENCE, TOPS, Listing, Part, Section
+from intriguing.report.tables import latex_escape
+from intriguing.report.takeaway import Findings, Tile
+from intriguing.results.schema import ClaimRow
+
+FIGURE = {"natural": "natural basis", "random": "random basis"}
+HEAD = (
+    "Layer", "Verdict", "Natural", "Random", "Difference", "95 % interval", "Untrained", "p",
+    "p, equivalence",
+)  # fmt: skip
+SHORT = ("Layer", "Natural", "Random", "Difference", "Untrained", "p", "δ-p")
+
+
+def _claims(contents: Contents) -> Section:
+    claims = contents.claims
+    if not claims:
+        return Section("claim", "", "", ())
+    first = claims[0]
+    return Section(
+        "claim",
+        "Is there a distinction?",
+        "The paper says that there is no distinction between individual units and random linear "
+        f"combinations. Here, for each layer, the mean {_measure(first.measure)} of the "
+        f"{first.k} images that excite a unit most is compared with that of random rotations of "
+        "the units, and the difference with that in untrained networks of the same shape. “No "
+        f"distinction” means within ±{first.delta:g}, by two one-sided tests; p-values are "
+        "corrected over the layers.",
+        (_verdicts(claims),),
+    )
+
+
+def _pictures(contents: Contents) -> Section:
+    pictures = read_pictures(contents)
+    groups = read_groups(contents)
+    if pictures is None:
+        return Section("pictures", "", "", ())
+    drawings = [
+        _drawing(group, pictures, number, crop)
+        for number, group in enumerate(groups)
+        for crop in ((False, True) if group.crops(pictures.size) else (False,))
+    ]
+    return Section(
+        "pictures",
+        "What excites them most",
+        f"Each row shows the images, of {pictures.total:,}, with the greatest activation of one "
+        "direction, the greatest first. The histogram is of its activations on all images, counts "
+        "on a square-root scale; ticks below are the images shown. Every direction, both signs, "
+        "and a blind quiz are on the page units.html beside this one.",
+        tuple(drawings),
+    )
+
+
+def _coherence(contents: Contents) -> Section:
+    groups = read_groups(contents)
+    if not groups:
+        return Section("coherence", "", "", ())
+    measure = contents.claims[0].measure if contents.claims else groups[0].measures[0].name
+    if groups[0].measure(measure) is None:
+        measure = groups[0].measures[-1].name
+    drawing = Drawing(
+        "coherence",
+        f"{measure.capitalize()} of every row, natural beside random",
+        "A dot is a direction that responds, the line their mean; grey is where 95 % of rows of "
+        "random images lie, dashed their mean.",
+        f"Dots of the {measure} of every direction, in one panel a layer",
+        (COHERENCE,),
+        lambda: grids.distributions(groups, measure),
+    )
+    return Section(
+        "coherence",
+        "How much the images of a row have in common",
+        "Means over the directions that respond, each beside what rows of random images give.",
+        (_table(groups), drawing),
+    )
+
+
+def _path(contents: Contents) -> Section:
+    table = contents.tables.get("path")
+    if table is None or not contents.claims:
+        return Section("path", "", "", ())
+    measure = contents.claims[0].measure
+    drawing = Drawing(
+        "path",
+        f"{measure.capitalize()} on the way from the units to a random rotation",
+        "Lines are 95 % intervals over rotations Q (and networks). Network Dissection (Bau et al., "
+        "2017) found the number of detectors fall all along such a path.",
+        f"A line a layer: mean {measure} against α",
+        (CELLS,),
+        lambda: grids.path(table, measure),
+    )
+    return Section(
+        "path",
+        "From the natural basis to a rotated one",
+        "Q turns each of some planes by an angle, and Q^α by α times that angle, so that α = 0 is "
+        "the natural basis and α = 1 a uniformly random rotation of it.",
+        (drawing, table),
+    )
+
+
+PARTS: tuple[Part, ...] = (_claims, _pictures, _coherence, _path)
+
+
+def distinction(contents: Contents) -> Findings:
+    """The verdicts, in a tile and in a sentence a layer."""
+    claims = contents.claims
+    tiles = [
+        Tile(
+            f"{claim.difference:+.3f}".replace("-", "−"),
+            f"{claim.layer}: {claim.verdict}",
+            f"{claim.measure}, natural − random; 95 %: {_interval(claim)}",
+        )
+        for claim in claims[:4]
+    ]
+    return Findings(tuple(tiles), (*(claim.sentence for claim in claims), *_rows(contents)))
+
+
+def to_terminal(claims: Sequence[ClaimRow]) -> TerminalTable:
+    """The verdicts as a table."""
+    table = TerminalTable(
+        title=f"Natural against random directions, {claims[0].measure} of the top {claims[0].k}",
+        title_justify="left", box=box.SIMPLE_HEAD, caption_justify="left",
+        caption=f"{_networks(claims[0])}, {claims[0].rotations} rotations each, "
+        f"{claims[0].untrained_networks} untrained; p: of no difference, δ-p: of one beyond "
+        f"±{claims[0].delta:g}",
+    )  # fmt: skip
+    for place, name in enumerate(SHORT):
+        table.add_column(name, justify="left" if place < 1 else "right", overflow="fold")
+    for claim in claims:
+        layer, _, natural, rotated, difference, interval, *rest = _words(claim)
+        table.add_row(layer, natural, rotated, f"{difference}\n[dim]\\[{interval}][/dim]", *rest)
+    return table
+
+
+def _verdicts(claims: Sequence[ClaimRow]) -> Listing:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [f.name for f in fields(ClaimRow)], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(claim) for claim in claims)
+    lines = [" & ".join(map(latex_escape, row)) + r" \\" for row in map(_words, claims)]
+    latex = "\n".join(
+        (
+            "% \\usepackage{booktabs}",
+            "\\begin{tabular}{ll" + "r" * (len(HEAD) - 2) + "}",
+            "\\toprule",
+            " & ".join(map(latex_escape, HEAD)) + r" \\",
+            "\\midrule",
+            *lines,
+            "\\bottomrule",
+            "\\end{tabular}\n",
+        )
+    )
+    return Listing(
+        "claim",
+        f"Verdicts: {_networks(claims[0])}, {claims[0].rotations} random bases each, "
+        f"{claims[0].untrained_networks} untrained networks",
+        HEAD, tuple(map(_words, claims)), text.getvalue(), (CLAIMS,), opened=True, latex=latex,
+        prose=("Verdict",),
+    )  # fmt: skip
+
+
+def _words(claim: ClaimRow) -> tuple[str, ...]:
+    return (
+        claim.layer,
+        claim.verdict,
+        f"{claim.natural:.3f}",
+        f"{claim.random:.3f}",
+        f"{claim.difference:+.3f}".replace("-", "−"),
+        _interval(claim),
+        "–" if math.isnan(claim.untrained) else f"{claim.untrained:+.3f}".replace("-", "−"),
+        _p(claim.p),
+        _p(claim.p_equivalent),
+    )
+
+
+def _table(groups: Sequence[Group]) -> Listing:
+    names = list(dict.fromkeys(m.name for group in groups for m in group.measures))
+    rows = []
+    for group in groups:
+        alive = group.responds.astype(bool)
+        cells = []
+        for name in names:
+            found = group.measure(name)
+            if found is None or not alive.any():
+                cells.append("–")
+                continue
+            mean, chance = found.values[alive].mean(), found.chance.mean()
+            cells.append(f"{mean:.3f} (chance {chance:.3f})")
+        count = f"{int(alive.sum()):,} of {len(alive):,}"
+        rows.append((f"{group.layer}, {group.basis}", count, *cells))
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("layer", "basis", "direction", "responds", "measure", "value", "chance"))
+    for group in groups:
+        for found in group.measures:
+            for number, alive, value, chance in zip(
+                group.numbers, group.responds, found.values, found.chance, strict=True
+            ):
+                writer.writerow((group.layer, group.basis, int(number), bool(alive), found.name,
+                                 float(value), float(chance)))  # fmt: skip
+    return Listing(
+        "coherence", "Coherence beside chance", ("Layer, basis", "Respond", *names), tuple(rows),
+        text.getvalue(), (COHERENCE,), opened=True,
+    )  # fmt: skip
+
+
+def _drawing(group: Group, pictures: Pictures, number: int, crop: bool) -> Drawing:
+    what = "their most excited position sees" if crop else "excite it most"
+    name = f"{group.layer}-{group.basis}".replace(":", "-").replace(".", "-").replace(" ", "-")
+    title = f"{group.layer}, {FIGURE.get(group.basis, group.basis)}"
+    return Drawing(
+        f"{name}-crops" if crop else name,
+        f"{title}: the pixels they see" if crop else title,
+        f"One row a {group.word}: what of its top images {what}."
+        if crop
+        else f"One row a {group.word}: the images that {what}, and what they share.",
+        f"Rows of images, one row a {group.word} of {group.layer}",
+        (TOPS, "tensors/pictures.safetensors", f"tensors/{group.file.name}.safetensors"),
+        partial(grids.grid, group, pictures, crop),
+    )
+
+
+def _rows(contents: Contents) -> list[str]:
+    groups = read_groups(contents)
+    silent = [
+        f"{int((~g.responds.astype(bool)).sum())} of {len(g.responds)} {g.word}s of {g.layer}"
+        for g in groups
+        if g.basis == "natural" and not np.all(g.responds)
+    ]
+    if not silent:
+        return []
+    return [f"Silent on these images, and left out: {', '.join(silent)}."]
+
+
+def _measure(name: str) -> str:
+    return {
+        "purity": "label purity (the share of the commonest label)",
+        "entropy": "label entropy",
+        "pixels": "cosine between pairs, in pixels,",
+        "features": "cosine between pairs, in another network's space,",
+    }.get(name, name)
+
+
+def _networks(claim: ClaimRow) -> str:
+    return "one network" if claim.networks == 1 else f"{claim.networks} networks"
+
+
+def _interval(claim: ClaimRow) -> str:
+    return f"{claim.low:+.3f} to {claim.high:+.3f}".replace("-", "−")
+
+
+def _p(value: float) -> str:
+    return f"{value:.2g}" if value >= 1e-4 else "< 0.0001"
