@@ -1,0 +1,265 @@
+"""A folder or a zip of pictures as an image set; files that are none are named and left out."""
+
+import os
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import takewhile
+from pathlib import Path, PurePosixPath
+
+import torch
+from PIL import Image, UnidentifiedImageError
+
+from intriguing.data.dataset import ImageSet
+from intriguing.data.labels import Labelled, by_csv, by_place, by_synset, synset_words
+from intriguing.data.preprocessing import Preprocessing, of_shape
+from intriguing.errors import InputError
+from intriguing.measures import Progress, ProgressCallback
+from intriguing.memory import free_memory, readable
+
+ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
+KINDS = ("folder", "zip", "imagenet")
+_UNREADABLE = (
+    OSError, ValueError, SyntaxError, EOFError, RuntimeError, struct.error, zlib.error,
+    zipfile.BadZipFile, Image.DecompressionBombError,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A file that was left out, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """The pictures of a folder or a zip, none of them decoded yet.
+
+    Only names and labels are in memory, about 200 bytes a picture: of a million, `read` decodes
+    as many at a time as fit.
+
+    Attributes:
+        path: The folder or the zip.
+        names: Paths inside it, sorted; they are the images' ids.
+        labels: The number of each one's class.
+        class_names: Of all classes, also of those that a part has no picture of.
+        labelled: Whether the labels mean anything; when not, they are 0.
+        left_out: Files that have no class although others do.
+        inside: The folders of a zip that come before every name.
+    """
+
+    path: Path
+    names: tuple[str, ...]
+    labels: tuple[int, ...]
+    class_names: tuple[str, ...]
+    labelled: bool
+    left_out: tuple[Skipped, ...]
+    inside: str = ""
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def spread(self, limit: int) -> "Pictures":
+        """At most `limit` of them, evenly spaced in the order of their names."""
+        count = min(limit, len(self))
+        places = [i * len(self) // count for i in range(count)]
+        return self._at(places)
+
+    def parts(self, size: int) -> Iterator["Pictures"]:
+        """Consecutive pieces of at most `size` pictures, for sets that do not fit in memory."""
+        for start in range(0, len(self), size):
+            part = self._at(range(start, min(start + size, len(self))))
+            yield replace(part, left_out=()) if start else part
+
+    def read(
+        self, like: Preprocessing | Sequence[int], progress: ProgressCallback | None = None
+    ) -> tuple[ImageSet, tuple[Skipped, ...]]:
+        """Decode all of them.
+
+        Args:
+            like: What the network takes, or the shape (channel, height, width) of one image.
+            progress: Called after each picture.
+
+        Returns:
+            The images in [0, 1], and what was left out.
+
+        Raises:
+            InputError: If they do not fit in memory, or none can be read.
+        """
+        how = like if isinstance(like, Preprocessing) else of_shape(like)
+        _check_memory(self, how)
+        images, skipped = torch.empty(len(self), *how.shape), list(self.left_out)
+        kept: list[int] = []
+        with _opened(self.path) as (_, content):
+            for place, name in enumerate(self.names):
+                try:
+                    images[len(kept)] = how.pixels(content(self.inside + name))
+                    kept.append(place)
+                except _UNREADABLE as error:
+                    skipped.append(Skipped(name, _reason(error)))
+                if progress is not None:
+                    progress(Progress("reading pictures", place + 1, len(self)))
+        if not kept:
+            raise InputError(
+                f"none of the {len(self)} files in {self.path} can be read as a picture, for "
+                f"instance {skipped[-1].name}: {skipped[-1].reason}"
+            )
+        labels = torch.tensor([self.labels[place] for place in kept])
+        ids = tuple(self.names[place] for place in kept)
+        found = ImageSet(self.path.name, images[: len(kept)], labels, ids, self.class_names)
+        return found, tuple(skipped)
+
+    def _at(self, places: Sequence[int]) -> "Pictures":
+        names, labels = (self.names[i] for i in places), (self.labels[i] for i in places)
+        return replace(self, names=tuple(names), labels=tuple(labels))
+
+
+def is_pictures(name: str) -> bool:
+    """Whether this names a folder or a zip of pictures, rather than a data set.
+
+    >>> is_pictures("folder:photos"), is_pictures("photos.zip"), is_pictures("mnist-5k")
+    (True, True, False)
+    """
+    kind, colon, _ = name.partition(":")
+    return (
+        (bool(colon) and kind in KINDS)
+        or name.endswith(".zip") or os.sep in name or "/" in name or Path(name).is_dir()
+    )  # fmt: skip
+
+
+def load_pictures(
+    path: str | Path,
+    shape: Preprocessing | Sequence[int],
+    limit: int | None = None,
+    progress: ProgressCallback | None = None,
+) -> tuple[ImageSet, tuple[Skipped, ...]]:
+    """Pictures of a folder or a zip as a network takes them; see `list_pictures`.
+
+    Args:
+        path: As in `list_pictures`.
+        shape: What the network takes, or (channel, height, width) of one image: then the middle of
+            each, resized, with a margin as ImageNet's networks are tested; 1 channel makes gray.
+        limit: How many pictures at most, evenly spaced in the order of their names.
+        progress: Called after each picture.
+
+    Returns:
+        The images in [0, 1], with the path inside the folder as id; and what was left out.
+
+    Raises:
+        InputError: If there is no such folder, no picture in it, or too many for the memory.
+    """
+    how = shape if isinstance(shape, Preprocessing) else of_shape(shape)
+    pictures = list_pictures(path)
+    return (pictures if limit is None else pictures.spread(limit)).read(how, progress)
+
+
+def list_pictures(source: str | Path) -> Pictures:
+    """The pictures of a folder or a zip with their classes; nothing is decoded.
+
+    The class is the first subfolder (in a zip, of what all files have in common). Without
+    subfolders it is what `labels.csv`, or the only CSV beside the pictures, says in its columns
+    image and label; or the WordNet id that ImageNet's files begin with (`n01440764_tench.JPEG`);
+    else there are no classes. A CSV counts more than subfolders.
+
+    Args:
+        source: `folder:PATH`, `zip:FILE`, or either without its prefix; or `imagenet:PATH`, a
+            folder or zip of which every picture lies in the folder of its synset, and whose labels
+            are ImageNet's 0 … 999 even if some classes are missing.
+
+    Raises:
+        InputError: If there is no such folder or zip, or no picture in it.
+    """
+    kind, colon, rest = str(source).partition(":")
+    kind, path = (kind, Path(rest)) if colon and kind in KINDS else ("", Path(source))
+    if (kind == "folder" and path.is_file()) or (kind == "zip" and path.is_dir()):
+        raise InputError(
+            f"{path} is a {'file' if kind == 'folder' else 'folder'}; leave {kind}: out"
+        )
+    with _opened(path) as (everything, content):
+        inside = "" if path.is_dir() else _shared(_pictures(everything))
+        names = [name.removeprefix(inside) for name in _pictures(everything)]
+        if not names:
+            raise InputError(f"{path} has no pictures ({', '.join(ENDINGS[:3])} …); give another")
+        table = _table(everything, inside, path) if kind != "imagenet" else None
+        if kind == "imagenet":
+            labelled = by_synset([inside + name for name in names], synset_words(path))
+            cut = {name.removeprefix(inside): label for name, label in labelled.labels.items()}
+            labelled = Labelled(cut, labelled.class_names, left_out=labelled.left_out)
+        elif table is not None:
+            labelled = by_csv(names, content(table), PurePosixPath(table).name)
+        else:
+            labelled = by_place(names)
+    kept = tuple(name for name in names if name in labelled.labels)
+    left_out = tuple(Skipped(name, reason) for name, reason in labelled.left_out)
+    if not kept:
+        raise InputError(f"{path}: none of {len(names)} pictures has a class; {left_out[0].reason}")
+    labels = tuple(labelled.labels[name] for name in kept)
+    return Pictures(path, kept, labels, labelled.class_names, labelled.known, left_out, inside)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[list[str], Callable[[str], bytes]]]:
+    """The sorted names of the files inside, and what reads one."""
+    if path.is_dir():
+        files = (file for file in path.rglob("*") if file.is_file())
+        names = sorted(file.relative_to(path).as_posix() for file in files)
+        yield names, lambda name: (path / name).read_bytes()
+        return
+    if not path.is_file():
+        raise InputError(f"there is no folder or zip {path}; give mnist, mnist-5k, digits, or one")
+    try:
+        archive = zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, OSError) as error:
+        raise InputError(f"{path} cannot be opened as a zip ({error}); give a folder") from error
+    with archive:
+        yield sorted(archive.namelist()), archive.read
+
+
+def _pictures(names: Sequence[str]) -> list[str]:
+    return [name for name in names if name.lower().endswith(ENDINGS) and not _hidden(name)]
+
+
+def _hidden(name: str) -> bool:
+    return any(part.startswith((".", "__MACOSX")) for part in PurePosixPath(name).parts)
+
+
+def _shared(names: Sequence[str]) -> str:
+    """The folders that all names begin with, as in "photos/"."""
+    folders = [name.split("/")[:-1] for name in names]
+    pairs = zip(min(folders, default=[]), max(folders, default=[]), strict=False)
+    return "".join(f"{one}/" for one, _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+
+def _table(everything: Sequence[str], inside: str, path: Path) -> str | None:
+    """The CSV beside the pictures, if there is one."""
+    tables = [
+        name for name in everything
+        if name.lower().endswith(".csv") and not _hidden(name)
+        and str(PurePosixPath(name).parent) in (".", inside.rstrip("/"))
+    ]  # fmt: skip
+    named = [name for name in tables if PurePosixPath(name).name == "labels.csv"]
+    if len(named or tables) > 1:
+        raise InputError(f"{path} has {len(tables)} CSV files; call that of the labels labels.csv")
+    return next(iter(named or tables), None)
+
+
+def _check_memory(pictures: Pictures, how: Preprocessing) -> None:
+    one = 4 * torch.Size(how.shape).numel()
+    free = free_memory()
+    if len(pictures) * one > free // 2:
+        raise InputError(
+            f"{len(pictures):,} images of {'×'.join(map(str, how.shape))} take "
+            f"{readable(len(pictures) * one)} and {readable(free)} of memory are free; take at "
+            f"most {free // 2 // one:,}: --limit, or `list_pictures(…).parts(…)` one after another"
+        )
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, UnidentifiedImageError):
+        return "not a picture"
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
