@@ -11,7 +11,7 @@ from intriguing.cli.command import running
 from intriguing.errors import InputError
 
 VERBS = {
-    "reproduce": "train the paper's networks and make its Tables 1 to 4 and Figure 7",
+    "reproduce": "train the paper's networks and make its Tables 1 to 5, Figures 1 to 4 and 7",
     "attack": "find the nearest adversarial example of every image, for any network",
     "compare": "several methods on the same images: which is shortest, and at what cost",
     "transfer": "do examples made for one network fool the others?",

@@ -1,9 +1,12 @@
 """Train the paper's networks, find every minimum distortion, and print its tables beside ours.
 
-Give table1, table2, table3, table4, table5, figure7 or filters to make only those; without any, all
+Give table1 to table5, figure1, figure2, figure7 or filters to make only those; without any, all
 are made. table5 bounds how far each layer of AlexNet can carry a change: it trains nothing, needs
-no data, and takes networks of yours (--network). A run that was stopped goes on when the same
-command is run again, and finished networks are kept when you come back for more items or seeds.
+no data, and takes networks of yours (--network). figure1 and figure2 show what excites the units of
+a convolutional network, and random directions, and test whether that differs; figure3 and figure4
+the same of a network for photographs (--network) and a folder or zip of them (--images). A run that
+was stopped goes on when the same command is run again, and finished networks are kept when you come
+back for more items or seeds.
 
 scales:
   quick    5,000 images of MNIST that come with the installation; minutes
@@ -16,6 +19,8 @@ examples:
   intriguing reproduce --scale paper --seeds 3  the paper's size, with the spread over seeds
   intriguing reproduce --scale paper --dry-run  what would run, and how long it would take
   intriguing reproduce table5                   the spectral analysis of AlexNet, in a minute
+  intriguing reproduce figure1 figure2          what units and random directions respond to
+  intriguing reproduce figure3 figure4 --network squeezenet:squeezenet.safetensors --images photos/
   intriguing reproduce table5 --network squeezenet:squeezenet.safetensors
   intriguing reproduce table5 --network nets.py:build --input 3,224,224
 """
@@ -33,10 +38,23 @@ def reproduce(
     items: Annotated[
         Positional[
             tuple[
-                Literal["table1", "table2", "table3", "table4", "table5", "figure7", "filters"], ...
+                Literal[
+                    "table1",
+                    "table2",
+                    "table3",
+                    "table4",
+                    "table5",
+                    "figure1",
+                    "figure2",
+                    "figure3",
+                    "figure4",
+                    "figure7",
+                    "filters",
+                ],
+                ...,
             ]
         ],
-        arg(metavar="ITEM", help="table1 to table5, figure7 or filters."),
+        arg(metavar="ITEM", help="table1 to table5, figure1 to figure4, figure7, filters."),
     ] = (),
     scale: Literal["quick", "paper", "smoke"] = "quick",
     seeds: int = 1,
@@ -46,8 +64,9 @@ def reproduce(
     dry_run: bool = False,
     network: Annotated[str | None, arg(metavar="MODEL")] = None,
     input: Annotated[str | None, arg(metavar="SIZES")] = None,
+    images: Annotated[str | None, arg(metavar="FOLDER")] = None,
 ) -> None:
-    """Reproduce §4.2 of the paper, and Table 5.
+    """Reproduce §3 and §4.2 of the paper, and Table 5.
 
     Args:
         scale: How much data, see above.
@@ -56,9 +75,10 @@ def reproduce(
         out: The results folder; results/reproduce-SCALE when not given.
         fresh: Delete the results that are in the folder and start again.
         dry_run: Only say what would run, with a time estimate from a short probe.
-        network: For table5: weights of AlexNet (alexnet:FILE), or any network (ARCHITECTURE:FILE,
-            FILE.safetensors, FILE.py:FUNCTION).
+        network: For table5, figure3 and figure4: weights of AlexNet (alexnet:FILE), or any network
+            (ARCHITECTURE:FILE, FILE.safetensors, FILE.py:FUNCTION).
         input: Shape of one of its images, such as 3,224,224, where it does not say that itself.
+        images: For figure3 and figure4: a folder or a .zip of pictures.
     """
     from intriguing.cli import bounding, setup
     from intriguing.cli.command import command
@@ -71,6 +91,7 @@ def reproduce(
     config = ReproduceConfig(
         items=tuple(dict.fromkeys(items)) or ITEMS, scale=scale, seeds=seeds, device=str(place),
         network=network, input=None if input is None else bounding.parse_shape(input),
+        images=images,
     )  # fmt: skip
     folder = out or Path("results") / f"reproduce-{scale}"
     if dry_run:

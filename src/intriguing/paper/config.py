@@ -6,13 +6,16 @@ from typing import Literal, TypeAlias
 
 from intriguing.distortion.penalty import PaperConfig
 from intriguing.errors import InputError
-from intriguing.paper.networks import MNIST_NETWORKS, SPLIT_NETWORKS
+from intriguing.paper.networks import MNIST_NETWORKS, SPLIT_NETWORKS, convolutional
 from intriguing.training.recipe import Recipe
 
 ScaleName: TypeAlias = Literal["smoke", "quick", "paper"]
 TABLES = ("table1", "table2", "table3", "table4", "table5")
-FIGURES = ("figure7", "filters")
+UNITS = ("figure1", "figure2")
+PHOTOGRAPHS = ("figure3", "figure4")
+FIGURES = (*UNITS, "figure7", "filters")
 ITEMS = TABLES + FIGURES
+"""What is made when nothing is chosen; Figures 3 and 4 need a network and photographs of yours."""
 FIGURE7_NETWORKS = ("FC10(1e-4)", "FC200-200-10")
 
 
@@ -20,12 +23,14 @@ FIGURE7_NETWORKS = ("FC10(1e-4)", "FC200-200-10")
 class Scale:
     """How much data: its name, how many training images P1 has, and a limit to the attacked ones.
 
+    training: How many images the data set trains on.
     max_iterations, alexnet_width: shorten the trainings, and narrow Table 5's AlexNet, of a scale
         that only tries the machinery.
     """
 
     data: str
     split: int
+    training: int
     limit: int | None = None
     max_iterations: int | None = None
     remark: str = ""
@@ -34,34 +39,36 @@ class Scale:
 
 SCALES: dict[str, Scale] = {
     "smoke": Scale(
-        "digits", 700, limit=60, max_iterations=20, alexnet_width=6,
+        "digits", 700, 1438, limit=60, max_iterations=20, alexnet_width=6,
         remark="This run only tries the machinery, on 8×8 digits with trainings cut short and a "
         "narrow AlexNet: its numbers are not comparable with the paper's.",
     ),
     "quick": Scale(
-        "mnist-5k", 2000,
+        "mnist-5k", 2000, 4000,
         remark="The networks were trained on 4,000 images (2,000 in P1 and in P2), the paper's on "
         "60,000 (30,000): test errors are larger here for that reason.",
     ),
-    "paper": Scale("mnist", 30_000),
+    "paper": Scale("mnist", 30_000, 60_000),
 }  # fmt: skip
 
 
 @dataclass(frozen=True)
 class ReproduceConfig:
-    """A reproduction of §4.2, and of Table 5.
+    """A reproduction of §3, of §4.2, and of Table 5.
 
     Attributes:
-        items: Which of table1 … table5, figure7 and filters; only what they need is computed.
+        items: Which of table1 … table5, figure1 … figure4, figure7 and filters; only what they need
+            is computed.
         scale: "paper" is all of MNIST, "quick" 5,000 images of it, "smoke" a trial in seconds.
         seeds: Seeds 0 … seeds − 1; each splits, trains and attacks afresh.
         device: A torch device.
         data_root: Folder of the user's own copy of the data.
         attack: The search for the minimum distortion.
         shard_size: Images attacked between two saves; None chooses by the device.
-        network: A network for Table 5, as `load_model` reads it; weights of AlexNet take the place
-            of random ones, any other network gets a table of its own.
+        network: A network for Table 5 and for Figures 3 and 4, as `load_model` reads it. In Table 5
+            weights of AlexNet take the place of random ones, others get a table of their own.
         input: The shape of one of its images, where it does not say that itself.
+        images: A folder or zip of pictures, for Figures 3 and 4.
     """
 
     items: tuple[str, ...] = ITEMS
@@ -73,20 +80,36 @@ class ReproduceConfig:
     shard_size: int | None = None
     network: str | None = None
     input: tuple[int, ...] | None = None
+    images: str | None = None
 
     def __post_init__(self) -> None:
-        unknown = [item for item in self.items if item not in ITEMS]
+        unknown = [item for item in self.items if item not in (*ITEMS, *PHOTOGRAPHS)]
         if unknown or not self.items:
             wrong = f"{', '.join(unknown)} cannot be reproduced" if unknown else "nothing is asked"
-            raise InputError(f"{wrong}; choose from {', '.join(ITEMS)}")
+            raise InputError(f"{wrong}; choose from {', '.join((*ITEMS, *PHOTOGRAPHS))}")
         if self.scale not in SCALES:
             raise InputError(f"unknown scale {self.scale!r}; one of {', '.join(SCALES)}")
         if self.seeds < 1:
             raise InputError(f"{self.seeds} seeds; give 1 or more")
         if self.shard_size is not None and self.shard_size < 1:
             raise InputError(f"shards of {self.shard_size} images; give 1 or more")
-        if self.network is not None and "table5" not in self.items:
-            raise InputError("a network is for table5, which is not asked for; add it")
+        pictured = any(item in PHOTOGRAPHS for item in self.items)
+        if self.network is not None and "table5" not in self.items and not pictured:
+            raise InputError(
+                "a network is for table5, figure3 and figure4, which are not asked for; add one"
+            )
+        if pictured and (self.network is None or self.images is None):
+            raise InputError(
+                "figure3 and figure4 are of a network for photographs and of a folder of them; "
+                "give both: --network squeezenet:FILE.safetensors --images FOLDER"
+            )
+        if self.images is not None and not pictured:
+            raise InputError("images are for figure3 and figure4, which are not asked for; add one")
+        if pictured and any(item in UNITS for item in self.items):
+            raise InputError(
+                "figure1 and figure2 are of MNIST, figure3 and figure4 of photographs; ask for "
+                "them apart, each with an --out of its own"
+            )
         if self.input is not None and self.network is None:
             raise InputError("an input shape is of a network; give the network, too")
 
@@ -98,7 +121,8 @@ class ReproduceConfig:
     @property
     def figures(self) -> tuple[str, ...]:
         """The figures asked for."""
-        return tuple(item for item in FIGURES if item in self.items)
+        every = (*UNITS, *PHOTOGRAPHS, *FIGURES[len(UNITS) :])
+        return tuple(item for item in every if item in self.items)
 
     @property
     def images_per_shard(self) -> int:
@@ -160,6 +184,9 @@ def jobs(config: ReproduceConfig) -> list[Job]:
                 chosen.append(Job(recipe, seed, "train", "train"))
             elif recipe.name in pictured and seed == 0:
                 chosen.append(Job(recipe, seed, "train", None))
+        if set(UNITS) & set(config.items):
+            recipe = convolutional(SCALES[config.scale].training)
+            chosen.append(Job(recipe, seed, "train", None))
         if split:
             chosen += [Job(recipe, seed, part, "test") for recipe, part in SPLIT_NETWORKS]
     return chosen

@@ -1,9 +1,10 @@
-"""The nine MNIST networks of §4.2: six of Tables 1 and 2, three of the split experiment."""
+"""The MNIST networks: six of Tables 1 and 2, three of the split experiment, one convolutional."""
 
 from typing import Literal, TypeAlias
 
 from intriguing.training.lbfgs import LBFGSConfig
 from intriguing.training.recipe import Recipe
+from intriguing.training.schedule import convolutional_schedule
 
 Part: TypeAlias = Literal["P1", "P2"]
 
@@ -26,3 +27,13 @@ SPLIT_NETWORKS: tuple[tuple[Recipe, Part], ...] = (
     (Recipe("FC100-100-10'", "fc100-100-10-p2", "fc100-100-10", decay=_SIGMOID_DECAY), "P2"),
 )
 """The networks of Tables 3 and 4, each with the half of the training set it is trained on."""
+
+CONVOLUTIONAL = "conv32-64-200-10"
+
+
+def convolutional(images: int) -> Recipe:
+    """The convolutional network of Figures 1 and 2, trained on so many images."""
+    return Recipe(
+        CONVOLUTIONAL, CONVOLUTIONAL, CONVOLUTIONAL, decay=(1e-4,) * 4,
+        schedule=convolutional_schedule(images),
+    )  # fmt: skip

@@ -19,7 +19,11 @@ def notes(
     cells: Sequence[Cell],
 ) -> tuple[str, ...]:
     """Remarks on the readings of the paper that were chosen, and on what fell short."""
-    said = [scale.remark] if scale.remark and set(config.items) != {"table5"} else []
+    said = (
+        [scale.remark]
+        if scale.remark and set(config.items) - {"table5", "figure3", "figure4"}
+        else []
+    )
     said += [
         f"Weight decay: the paper's λ Σ w² / k is read as {_DECAY[convention]}."
         for convention in dict.fromkeys(recipe.convention for recipe in recipes)

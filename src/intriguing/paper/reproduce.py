@@ -1,7 +1,7 @@
-"""The whole of §4.2's MNIST experiments, one stage after another, each of them resumable.
+"""The whole of §3's and §4.2's experiments, one stage after another, each of them resumable.
 
-Stages: data; for each network of each seed training and attack; tables; figures; and Table 5, of
-§4.3, which needs none of these.  What finished
+Stages: data; for each network of each seed training and attack; tables; figures; the units of §3;
+and Table 5, of §4.3, which needs none of these.  What finished
 is read from the results folder, and everything random has a seed of its own, so the results do
 not depend on whether and where a run was interrupted.
 """
@@ -18,16 +18,17 @@ from intriguing.data.dataset import ImageSet
 from intriguing.data.named import load_data
 from intriguing.distortion.result import Status
 from intriguing.measures import Progress, ProgressCallback
-from intriguing.paper import figures, table5, tables
+from intriguing.paper import figures, stimuli, table5, tables
 from intriguing.paper.config import FIGURE7_NETWORKS, SCALES, ReproduceConfig, Scale, draw, jobs
 from intriguing.paper.network import Network, Sets, attack_targets, make_network, split_sets
+from intriguing.paper.networks import CONVOLUTIONAL
 from intriguing.paper.notes import notes
 from intriguing.results.opening import open_results
 from intriguing.results.schema import Cell, RunRecord, Stage
 from intriguing.results.store import write_cells, write_images, write_run, write_tensors
 from intriguing.scale.provenance import machine, record_data, versions
 
-MAY_DIFFER = ("items", "seeds", "data_root", "network", "input")
+MAY_DIFFER = ("items", "seeds", "data_root", "network", "input", "images")
 """What may change between two runs in one folder: all that is computed stays of use."""
 
 
@@ -58,6 +59,7 @@ def reproduce(
     start = time.perf_counter()
     scale = SCALES[config.scale]
     subjects = table5.subjects(config)
+    photographs = stimuli.photographs(config, progress)
     sets, images = _sets(config, scale, progress)
     stages = [Stage("data", time.perf_counter() - start)]
     settings = asdict(config)
@@ -70,7 +72,7 @@ def reproduce(
             seeds=tuple(range(config.seeds)),
             versions=versions(),
             machine=machine(torch.device(config.device)),
-            data=tuple(record_data(part) for part in images),
+            data=tuple(record_data(part) for part in (*images, *stimuli.shown(photographs))),
             tables=config.tables,
             figures=config.figures,
         )
@@ -88,15 +90,23 @@ def reproduce(
         measured = [table5.measure(one, folder, progress) for one in subjects]
         stages += [one.stage for one in measured]
         cells += [cell for one in measured for cell in one.cells]
+        studied = stimuli.figures1to4(config, networks, sets, photographs, folder, progress)
+        stages += studied.stages
+        cells += studied.cells
         write_images(folder, _image_rows(networks))
         write_cells(folder, cells)
         record = replace(
             record,
             status="complete",
             stages=tuple(stages),
-            models=(*record.models, *(one.record for one in measured)),
+            models=(
+                *record.models,
+                *stimuli.records(photographs),
+                *(one.record for one in measured),
+            ),
             notes=(
                 *_notes(config, scale, networks, cells),
+                *studied.notes,
                 *(note for one in measured for note in one.notes),
             ),
         )
@@ -107,7 +117,7 @@ def reproduce(
 def _sets(
     config: ReproduceConfig, scale: Scale, progress: ProgressCallback | None
 ) -> tuple[list[Sets], tuple[ImageSet, ...]]:
-    """The images of each seed, and all of them; none where no item needs any."""
+    """The images of each seed, and all of them; none where no item needs any of MNIST's."""
     if not jobs(config):
         return [], ()
     data = load_data(scale.data, config.data_root, progress)
@@ -142,7 +152,11 @@ def tabulate(
         for seed in range(config.seeds):
             split = name in ("table3", "table4")
             chosen = [
-                n for n in networks if n.job.seed == seed and (n.job.trained_on != "train") == split
+                n
+                for n in networks
+                if n.job.seed == seed
+                and (n.job.trained_on != "train") == split
+                and n.job.row != CONVOLUTIONAL
             ]
             measured.append(_measure(name, chosen, sets[seed], seed))
             passes += sum(

@@ -77,7 +77,7 @@ def subjects(config: ReproduceConfig) -> list[Subject]:
     words = RANDOM if scale.alexnet_width == 96 else f"a narrow {RANDOM}"
     chosen = [_subject("table5", "AlexNet", words, ours, None)]
     if given is not None:
-        name = _short(str(spec))
+        name = short_name(str(spec))
         chosen.append(_subject(f"table5-{name}", name, name, given, config))
     return chosen
 
@@ -122,7 +122,7 @@ def _subject(
     return Subject(table, words, model, tuple(shape), record_model(name, model))
 
 
-def _short(spec: str) -> str:
+def short_name(spec: str) -> str:
     """ "squeezenet:a/b.safetensors" is squeezenet, "nets/mine.py:build" mine-build."""
     before, _, after = spec.rpartition(":")
     if before.endswith(".py"):

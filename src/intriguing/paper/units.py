@@ -162,10 +162,11 @@ FILES = (".npy", ".safetensors")
 
 
 def default_layers(layers: Sequence[Layer]) -> tuple[str, ...]:
-    """The last three layers of nonlinearities; else what goes into the last three modules."""
+    """The last three layers of nonlinearities; else blocks of layers, else what modules take in."""
     nonlinear = [layer.name for layer in layers if layer.kind in NONLINEARITIES]
+    blocks = [x.name for x in layers[:-1] if not hasattr(nn, x.kind) and len(x.shape) == 3]
     functional = [x.name for x in layers if x.name.endswith(":input") and len(x.shape) in (1, 3)]
-    found = (nonlinear or functional or [layer.name for layer in layers])[-3:]
+    found = (nonlinear or blocks or functional or [layer.name for layer in layers])[-3:]
     if not found:
         raise InputError("the network has no layers with units; name one: --layer NAME")
     return tuple(found)
@@ -489,48 +490,53 @@ def _follow(
     identity: str,
     progress: ProgressCallback | None,
 ) -> tuple[list[Cell], Stage]:
-    """Mean coherence of Q^α for α from 0 to 1, with Student's interval over Q and networks."""
+    """Mean coherence of Q^α for α from 0 to 1, with Student's interval over the rotations Q."""
     path = folder / "stages" / "path.json"
     kept = _recall(path, identity)
     if kept is not None:
-        return [Cell(**cell) for cell in kept["cells"]], Stage("follow Q^α", kept["seconds"])
+        return _path_cells(asked, kept["values"]), Stage("follow Q^α", kept["seconds"])
     start = time.perf_counter()
     score = scorer(asked.measure, images, features)
-    values: dict[tuple[str, float], list[float]] = {}
+    names, count = asked.names, asked.study.paths
+    # By layer, then α: of each Q the mean over the networks.
+    values = {name: [[0.0] * count for _ in ALPHAS] for name in names}
     for done, model in enumerate(models):
-        for q in range(asked.study.paths):
+        for q in range(count):
             generator = torch.Generator().manual_seed(1000 * (done + 1) + q + asked.study.seed)
-            ways = {
-                layer.name: _way(layer.units, generator, natural=q == 0) for layer in asked.layers
-            }
+            ways = {layer.name: _way(layer.units, generator) for layer in asked.layers}
             found = top_images(
-                model, asked.names, images.images, ways, k=asked.study.k, sign="positive", bins=0
+                model, names, images.images, ways, k=asked.study.k, sign="positive", bins=0
             )
-            for (layer, basis), top in found.items():
-                coherent = score(top.indices).double().masked_fill(~responds(top), torch.nan)
-                alpha = float(basis.removeprefix("rotated "))
-                values.setdefault((layer, alpha), []).append(float(coherent.nanmean()))
+            for name in names:
+                for j, basis in enumerate(ways[name]):
+                    top = found[name, basis.name]
+                    coherent = score(top.indices).double().masked_fill(~responds(top), torch.nan)
+                    values[name][j][q] += float(coherent.nanmean()) / len(models)
             if progress is not None:
-                step = done * asked.study.paths + q + 1
-                progress(Progress("following Q^α", step, len(models) * asked.study.paths))
-    unit: Unit = {"share": "share", "bits": "bits"}.get(UNITS[asked.measure], "cosine")  # type: ignore[assignment]
+                step = done * count + q + 1
+                progress(Progress("following Q^α", step, len(models) * count))
+    seconds = time.perf_counter() - start
+    _remember(path, identity, {"values": values, "seconds": seconds})
+    return _path_cells(asked, values), Stage("follow Q^α", seconds)
+
+
+def _path_cells(asked: Asked, values: Mapping[str, Sequence[Sequence[float]]]) -> list[Cell]:
+    """A row a layer; the natural basis, which is the same for every Q, has no interval."""
+    units: dict[str, Unit] = {"share": "share", "bits": "bits"}
+    unit = units.get(UNITS[asked.measure], "cosine")
     cells = []
     for i, layer in enumerate(asked.names):
         for j, alpha in enumerate(ALPHAS):
-            some = torch.tensor(values[layer, alpha], dtype=torch.float64)
-            low, high = mean_interval(some) if len(some) > 1 else (None, None)
-            mean = float(some.mean())
-            cells.append(Cell("path", layer, f"α = {alpha:g}", i, j, unit, mean, low, high,
-                              len(some), len(some)))  # fmt: skip
-    seconds = time.perf_counter() - start
-    _remember(path, identity, {"cells": [asdict(cell) for cell in cells], "seconds": seconds})
-    return cells, Stage("follow Q^α", seconds)
+            some = torch.tensor(values[layer][j], dtype=torch.float64)
+            low, high = mean_interval(some) if alpha and len(some) > 1 else (None, None)
+            cells.append(Cell("path", layer, f"α = {alpha:g}", i, j, unit, float(some.mean()), low,
+                              high, len(some), len(some)))  # fmt: skip
+    return cells
 
 
-def _way(units: int, generator: torch.Generator, *, natural: bool) -> list[Basis]:
+def _way(units: int, generator: torch.Generator) -> list[Basis]:
     rotation = directions.haar(units, generator).matrix
-    ways = [directions.rotation_path(rotation, alpha) for alpha in ALPHAS]
-    return ways if natural else ways[1:]
+    return [directions.rotation_path(rotation, alpha) for alpha in ALPHAS]
 
 
 def _remember(path: Path, identity: str, content: dict[str, Any]) -> None:

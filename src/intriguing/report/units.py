@@ -52,8 +52,8 @@ def _pictures(contents: Contents) -> Section:
     if pictures is None:
         return Section("pictures", "", "", ())
     drawings = [
-        _drawing(group, pictures, number, crop)
-        for number, group in enumerate(groups)
+        _drawing(contents, group, pictures, crop)
+        for group in groups
         for crop in ((False, True) if group.crops(pictures.size) else (False,))
     ]
     return Section(
@@ -99,7 +99,7 @@ def _path(contents: Contents) -> Section:
     drawing = Drawing(
         "path",
         f"{measure.capitalize()} on the way from the units to a random rotation",
-        "Lines are 95 % intervals over rotations Q (and networks). Network Dissection (Bau et al., "
+        "Lines are 95 % intervals over rotations Q. Network Dissection (Bau et al., "
         "2017) found the number of detectors fall all along such a path.",
         f"A line a layer: mean {measure} against α",
         (CELLS,),
@@ -128,7 +128,8 @@ def distinction(contents: Contents) -> Findings:
         )
         for claim in claims[:4]
     ]
-    return Findings(tuple(tiles), (*(claim.sentence for claim in claims), *_rows(contents)))
+    said = (*(claim.sentence for claim in claims), *_way(contents), *_rows(contents))
+    return Findings(tuple(tiles), said)
 
 
 def to_terminal(claims: Sequence[ClaimRow]) -> TerminalTable:
@@ -220,20 +221,55 @@ def _table(groups: Sequence[Group]) -> Listing:
     )  # fmt: skip
 
 
-def _drawing(group: Group, pictures: Pictures, number: int, crop: bool) -> Drawing:
+def _drawing(contents: Contents, group: Group, pictures: Pictures, crop: bool) -> Drawing:
     what = "their most excited position sees" if crop else "excite it most"
     name = f"{group.layer}-{group.basis}".replace(":", "-").replace(".", "-").replace(" ", "-")
     title = f"{group.layer}, {FIGURE.get(group.basis, group.basis)}"
+    figure = _papers(contents, group.basis)
+    if figure:
+        name, title = f"{figure}-{name}", f"Figure {figure[-1]}. {title}"
+    said = " ".join(claim.sentence for claim in contents.claims if claim.layer == group.layer)
     return Drawing(
         f"{name}-crops" if crop else name,
         f"{title}: the pixels they see" if crop else title,
         f"One row a {group.word}: what of its top images {what}."
         if crop
-        else f"One row a {group.word}: the images that {what}, and what they share.",
+        else f"One row a {group.word}: the images that {what}, and what they share. {said}".strip(),
         f"Rows of images, one row a {group.word} of {group.layer}",
         (TOPS, "tensors/pictures.safetensors", f"tensors/{group.file.name}.safetensors"),
         partial(grids.grid, group, pictures, crop),
     )
+
+
+def _way(contents: Contents) -> list[str]:
+    """Whether coherence falls from the natural basis to a rotated one, as elsewhere."""
+    table = contents.tables.get("path")
+    if table is None or not contents.claims:
+        return []
+    words = []
+    for layer in table.rows:
+        first, last = (table.at(layer, table.columns[i]) for i in (0, -1))
+        if first is None or last is None or last.low is None or last.high is None:
+            continue
+        change = "falls" if last.high < first.ours else "rises"
+        change = "stays" if last.low <= first.ours <= last.high else change
+        words.append(f"{layer} {change} ({first.ours:.3f} to {last.ours:.3f} "
+                     f"[{last.low:.3f}, {last.high:.3f}])")  # fmt: skip
+    if not words:
+        return []
+    return [
+        f"From the natural basis to random rotations of it, the mean {contents.claims[0].measure} "
+        f"of {'; of '.join(words)}: intervals are over rotations of these very networks."
+    ]
+
+
+def _papers(contents: Contents, basis: str) -> str:
+    """Which of the paper's Figures 1 to 4 this is of; none in runs of one's own."""
+    at = {"natural": 0, "random": 1}.get(basis)
+    for both in (("figure1", "figure2"), ("figure3", "figure4")):
+        if at is not None and both[at] in contents.run.figures:
+            return both[at]
+    return ""
 
 
 def _rows(contents: Contents) -> list[str]:
