@@ -42,7 +42,8 @@ class RandomGraph(nn.Module):
     def _draw(self, choices: int) -> int:
         return int(torch.randint(choices, (), generator=self.generator))
 
-    def _activation(self) -> nn.Module:
+    def _activation(self, *, in_place: bool = True) -> nn.Module:
+        # In place only behind what needs its own output for no gradient, or torch refuses one.
         kinds = (
             nn.ReLU(),
             nn.LeakyReLU(0.2),
@@ -57,7 +58,7 @@ class RandomGraph(nn.Module):
             nn.SELU(),
             nn.GELU("tanh"),
             nn.Mish(),
-            nn.ReLU(inplace=True),
+            nn.ReLU(inplace=in_place),
             nn.Hardtanh(-0.3, 0.8),
             nn.Softsign(),
         )
@@ -134,7 +135,7 @@ class RandomGraph(nn.Module):
             return Gate(channels)
         if kind == 7:
             return Arithmetic(self._draw(7))
-        return nn.Sequential(self._activation())
+        return nn.Sequential(self._activation(in_place=False))
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits."""

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 ALLOWANCE = 1e-9
-"""Relative allowance of `outward`: some thousand times the rounding error of what is bounded here."""
+"""Relative allowance of `outward`: some thousand times the rounding error of what it is given."""
 
 
 @dataclass(frozen=True)
