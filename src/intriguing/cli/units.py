@@ -52,7 +52,7 @@ def units(
     other: Annotated[str | None, arg(metavar="MODEL")] = None,
     claim: bool = True,
     measure: Literal["auto", "purity", "pixels", "features"] = "auto",
-    delta: float = 0.05,
+    delta: float | None = None,
     rotations: int | None = None,
     untrained: int = 8,
     paths: int = 10,
@@ -76,7 +76,8 @@ def units(
         claim: Test the claim, which takes longest.
         measure: Of the test: purity of labels, cosine in pixels or in the other network's features;
             auto takes purity where the labels can tell.
-        delta: Differences within ±delta count as none.
+        delta: Differences within ±delta count as none; 0.05 of purity, 0.01 of pixels, 0.02 of
+            features when not given.
         rotations: Random bases to compare with, a network; what the test needs when not given.
         untrained: Untrained networks of the same shape to compare with; 0 for none.
         paths: Rotations Q along whose path from the natural basis, Q^α, coherence is followed.
@@ -88,11 +89,12 @@ def units(
         fresh: Delete the results that are in the folder and start again.
     """
     from intriguing.cli import setup
-    from intriguing.cli.attacking import completed
+    from intriguing.audit.attacking import completed
     from intriguing.cli.command import command
     from intriguing.cli.progress import shown
     from intriguing.cli.report import finish
-    from intriguing.paper import units as study_of
+    from intriguing.paper.study import Study, prepare
+    from intriguing.paper.units import analyse
     from intriguing.results.opening import open_results
     from intriguing.results.schema import RunRecord
     from intriguing.results.store import write_cells, write_run
@@ -103,12 +105,12 @@ def units(
     images, left_out = choose_images(model, network, data, part, limit, input)
     models = [network, *(setup.load_network(spec, place) for spec in also)]
     (name,) = setup.names_of([model])
-    study = study_of.Study(
+    study = Study(
         layers=layer, bases=basis, k=k, directions=directions, measure=measure, delta=delta,
         rotations=rotations, untrained=untrained, paths=paths, claim=claim, seed=seed,
     )  # fmt: skip
     features = None if other is None else features_of(other, images, place)
-    asked = study_of.prepare(
+    asked = prepare(
         study, network, images, None if features is None else next(iter(features.values()))
     )
     records = tuple(
@@ -137,7 +139,7 @@ def units(
             )  # fmt: skip
             write_run(folder, run)
             with shown() as progress:
-                studied = study_of.analyse(
+                studied = analyse(
                     folder, name, models, images, asked, other=features, progress=progress
                 )
             write_cells(folder, studied.cells)

@@ -18,8 +18,9 @@ from intriguing.models.load import load_model
 from intriguing.paper.config import PHOTOGRAPHS, UNITS, ReproduceConfig
 from intriguing.paper.network import Network, Sets
 from intriguing.paper.networks import CONVOLUTIONAL
+from intriguing.paper.study import Asked, Study, prepare
 from intriguing.paper.table5 import short_name
-from intriguing.paper.units import Asked, Studied, Study, analyse, prepare
+from intriguing.paper.units import Studied, analyse
 from intriguing.results.schema import ModelRecord
 from intriguing.scale.provenance import record_model
 

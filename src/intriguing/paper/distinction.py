@@ -1,0 +1,156 @@
+"""The claim of §3 tested, and coherence followed from the natural basis to rotated ones.
+
+Both take long, and are kept in the results folder, so that a run that was stopped does them once.
+"""
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from intriguing import __version__
+from intriguing.data.dataset import ImageSet
+from intriguing.files import write_whole
+from intriguing.measures import Progress, ProgressCallback, mean_interval
+from intriguing.models.weights import model_sha256
+from intriguing.paper.ranked import renamed, responds
+from intriguing.paper.study import Asked
+from intriguing.results.schema import Cell, ClaimRow, Stage, Unit
+from intriguing.units import directions
+from intriguing.units.claim import UNITS, compare_bases
+from intriguing.units.directions import Basis
+from intriguing.units.measured import scorer
+from intriguing.units.topk import top_images
+
+ALPHAS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+
+
+@dataclass(frozen=True)
+class Case:
+    """What both steps need.
+
+    Attributes:
+        folder: An open results folder.
+        name: Of the network, in every row.
+        models: Of one shape, trained from several seeds.
+        images: Held-out images.
+        asked: By `prepare`.
+        features: Vectors of the images, for the measure of that name.
+        progress: Called after each network, or rotation.
+    """
+
+    folder: Path
+    name: str
+    models: Sequence[nn.Module]
+    images: ImageSet
+    asked: Asked
+    features: Tensor | None = None
+    progress: ProgressCallback | None = None
+
+    @property
+    def identity(self) -> str:
+        """What the outcome depends on."""
+        models = map(model_sha256, self.models)
+        asked = (repr(self.asked.study), self.asked.measure, *self.asked.names)
+        return " ".join((*models, self.images.sha256, *asked, __version__))
+
+
+def judge(case: Case) -> tuple[list[ClaimRow], Stage]:
+    """The verdict on every layer."""
+    path = case.folder / "stages" / "claim.json"
+    kept = _recall(path, case.identity)
+    if kept is not None:
+        return [ClaimRow(**row) for row in kept["claims"]], Stage("test the claim", kept["seconds"])
+    start = time.perf_counter()
+    asked, study = case.asked, case.asked.study
+    claim = compare_bases(
+        case.models, asked.names, case.images, measure=asked.measure, features=case.features,
+        k=study.k, delta=study.delta, rotations=study.rotations, untrained=study.untrained,
+        seed=study.seed,
+        progress=renamed(case.progress, "testing the claim"),
+    )  # fmt: skip
+    rows = [
+        ClaimRow(
+            network=case.name, layer=layer.layer, measure=claim.measure, k=claim.k,
+            images=claim.images, networks=claim.networks, rotations=claim.rotations,
+            untrained_networks=claim.untrained,
+            units=layer.units, delta=claim.delta, level=claim.level, silent=layer.silent,
+            natural=layer.natural, random=layer.random, difference=layer.difference,
+            low=layer.interval[0], high=layer.interval[1], untrained=layer.untrained,
+            p=layer.p_holm, p_equivalent=layer.p_equivalent_holm, verdict=layer.verdict,
+            sentence=claim.sentence(layer),
+        )
+        for layer in claim.layers
+    ]  # fmt: skip
+    seconds = time.perf_counter() - start
+    _remember(path, case.identity, {"claims": [asdict(row) for row in rows], "seconds": seconds})
+    return rows, Stage("test the claim", seconds)
+
+
+def follow(case: Case) -> tuple[list[Cell], Stage]:
+    """Mean coherence of Q^α for α from 0 to 1, with Student's interval over the rotations Q."""
+    asked, models = case.asked, case.models
+    path = case.folder / "stages" / "path.json"
+    kept = _recall(path, case.identity)
+    if kept is not None:
+        return _path_cells(asked, kept["values"]), Stage("follow Q^α", kept["seconds"])
+    start = time.perf_counter()
+    score = scorer(asked.measure, case.images, case.features)
+    names, count = asked.names, asked.study.paths
+    # By layer, then α: of each Q the mean over the networks.
+    values = {name: [[0.0] * count for _ in ALPHAS] for name in names}
+    for done, model in enumerate(models):
+        for q in range(count):
+            generator = torch.Generator().manual_seed(1000 * (done + 1) + q + asked.study.seed)
+            ways = {layer.name: _way(layer.units, generator) for layer in asked.layers}
+            found = top_images(
+                model, names, case.images.images, ways, k=asked.study.k, sign="positive", bins=0
+            )
+            for name in names:
+                for j, basis in enumerate(ways[name]):
+                    top = found[name, basis.name]
+                    coherent = score(top.indices).double().masked_fill(~responds(top), torch.nan)
+                    values[name][j][q] += float(coherent.nanmean()) / len(models)
+            if case.progress is not None:
+                step = done * count + q + 1
+                case.progress(Progress("following Q^α", step, len(models) * count))
+    seconds = time.perf_counter() - start
+    _remember(path, case.identity, {"values": values, "seconds": seconds})
+    return _path_cells(asked, values), Stage("follow Q^α", seconds)
+
+
+def _path_cells(asked: Asked, values: Mapping[str, Sequence[Sequence[float]]]) -> list[Cell]:
+    """A row a layer; the natural basis, which is the same for every Q, has no interval."""
+    units: dict[str, Unit] = {"share": "share", "bits": "bits"}
+    unit = units.get(UNITS[asked.measure], "cosine")
+    cells = []
+    for i, layer in enumerate(asked.names):
+        for j, alpha in enumerate(ALPHAS):
+            some = torch.tensor(values[layer][j], dtype=torch.float64)
+            low, high = mean_interval(some) if alpha and len(some) > 1 else (None, None)
+            cells.append(Cell("path", layer, f"α = {alpha:g}", i, j, unit, float(some.mean()), low,
+                              high, len(some), len(some)))  # fmt: skip
+    return cells
+
+
+def _way(units: int, generator: torch.Generator) -> list[Basis]:
+    rotation = directions.haar(units, generator).matrix
+    return [directions.rotation_path(rotation, alpha) for alpha in ALPHAS]
+
+
+def _remember(path: Path, identity: str, content: dict[str, Any]) -> None:
+    path.parent.mkdir(exist_ok=True)
+    write_whole(path, json.dumps({"identity": identity, **content}, ensure_ascii=False))
+
+
+def _recall(path: Path, identity: str) -> dict[str, Any] | None:
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return content if content.get("identity") == identity else None
