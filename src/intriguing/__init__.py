@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from intriguing.data.dataset import ImageSet
     from intriguing.data.named import DataPair, load_data
+    from intriguing.data.preprocessing import Preprocessing
     from intriguing.distortion.closest import ClosestConfig
     from intriguing.distortion.lbfgsb import DescentConfig, minimize_in_box
     from intriguing.distortion.minimum import minimum_distortion
@@ -53,6 +54,7 @@ _HOME = {
     "LipschitzReport": "spectral.lipschitz",
     "Normalized": "models.classifier",
     "PaperConfig": "distortion.penalty",
+    "Preprocessing": "data.preprocessing",
     "Progress": "measures",
     "Recipe": "training.recipe",
     "Sandwich": "spectral.certificate",
@@ -94,6 +96,7 @@ __all__ = [
     "LipschitzReport",
     "Normalized",
     "PaperConfig",
+    "Preprocessing",
     "Progress",
     "Recipe",
     "Sandwich",

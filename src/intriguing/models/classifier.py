@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
+from intriguing.data.preprocessing import Preprocessing, of_shape
 from intriguing.errors import InputError
 
 _PROBES = 16
@@ -42,6 +43,8 @@ class Normalized(nn.Module):
             raise InputError(f"mean {mean} and std {std} need one value a channel, std above 0")
         self.model = model
         self.bgr = bgr
+        self.preprocessing: Preprocessing | None = None
+        self.class_names: tuple[str, ...] | None = None
         self.shape: tuple[int, ...] | None = getattr(model, "shape", None)
         self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(-1, 1, 1), persistent=False)
@@ -52,6 +55,37 @@ class Normalized(nn.Module):
         x = (images - self.mean) / self.std
         logits: Tensor = self.model(x.flip(-3) if self.bgr else x)
         return logits
+
+
+def with_preprocessing(
+    model: nn.Module, preprocessing: Preprocessing, class_names: Sequence[str] | None = None
+) -> Normalized:
+    """A network of pixels in [0, 1], RGB, that normalises them as `preprocessing` says.
+
+    How photographs become such pixels is kept with it (`preprocessing_of`).
+
+    >>> tensorflow = Preprocessing(scale=2, mean=(1, 1, 1))
+    >>> with_preprocessing(nn.Flatten(), tensorflow)(torch.zeros(1, 3, 1, 1))
+    tensor([[-1., -1., -1.]])
+    """
+    order = -1 if preprocessing.channels == "BGR" else 1
+    mean = (preprocessing.mean or (0.0,) * preprocessing.shape[0])[::order]
+    std = (preprocessing.std or (1.0,) * preprocessing.shape[0])[::order]
+    scaled = ([value / preprocessing.scale for value in values] for values in (mean, std))
+    network = Normalized(model, *scaled, bgr=preprocessing.channels == "BGR")
+    network.preprocessing = preprocessing
+    network.class_names = None if class_names is None else tuple(class_names)
+    network.shape = preprocessing.shape
+    return network
+
+
+def preprocessing_of(model: nn.Module) -> Preprocessing | None:
+    """How photographs become what this network takes, if it or its `shape` says."""
+    known = getattr(model, "preprocessing", None)
+    if isinstance(known, Preprocessing):
+        return known
+    shape = getattr(model, "shape", None)
+    return of_shape(shape) if shape is not None and len(shape) == 3 else None
 
 
 def check_classifier(

@@ -9,12 +9,14 @@ from typing import TypeAlias
 
 from torch import Tensor, nn
 
+from intriguing.data.preprocessing import Preprocessing
 from intriguing.errors import InputError
 from intriguing.models.alexnet import AlexNet, TorchvisionAlexNet
 from intriguing.models.autoencoder import AutoencoderClassifier
-from intriguing.models.classifier import Normalized
+from intriguing.models.classifier import Normalized, with_preprocessing
 from intriguing.models.convolutional import Convolutional, shape_of
 from intriguing.models.fully_connected import FullyConnected
+from intriguing.models.hub import HUBS, load_hub
 from intriguing.models.squeezenet import SqueezeNet
 from intriguing.models.weights import fit_names, read_foreign, read_model
 
@@ -25,7 +27,9 @@ ACCEPTED = (
     "caffenet, alexnet-torchvision, squeezenet, FILE.safetensors saved by intriguing, "
     "ARCHITECTURE:FILE (foreign weights, such as squeezenet:FILE.safetensors or "
     "alexnet-torchvision:FILE.pth), "
-    "or FILE.py:FUNCTION (a function without arguments that returns the network)"
+    "torchvision:NAME, timm:NAME, hf:OWNER/NAME, onnx:FILE, "
+    "or FILE.py:FUNCTION (a function without arguments that returns the network, or the network "
+    "and its Preprocessing)"
 )
 
 
@@ -105,13 +109,17 @@ def load_model(spec: str | Path) -> nn.Module:
 
     Args:
         spec: FILE.safetensors written by `save_model`; ARCHITECTURE:FILE, weights from elsewhere
-            (.safetensors, or .pt and .pth as torch saves them) for a name that `build` knows; or
-            FILE.py:FUNCTION, which is run.
+            (.safetensors, or .pt and .pth as torch saves them) for a name that `build` knows;
+            torchvision:NAME, timm:NAME, hf:OWNER/NAME or onnx:FILE, see `models.hub`; or
+            FILE.py:FUNCTION, which is run and returns the network, or (network, Preprocessing).
 
     Raises:
         InputError: If there is no such file or function, or it is not what it should be.
     """
     text = str(spec)
+    hub, _, name = text.partition(":")
+    if hub in HUBS:
+        return load_hub(hub, name)
     if match := re.fullmatch(r"([A-Za-z][\w-]+):(.+\.(?:safetensors|pth?|pth\.tar))", text):
         path = Path(match[2])
         return _from_weights(path, read_foreign(path), match[1])
@@ -153,7 +161,13 @@ def _from_python(path: Path, function: str) -> nn.Module:
     make = getattr(module, function, None)
     if not callable(make):
         raise InputError(f"{path} has no function {function!r} that returns the network")
-    model = make()
+    made = make()
+    model, how = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
+    if how is not None and not isinstance(how, Preprocessing):
+        raise InputError(
+            f"{path}:{function} returns a network and {type(how).__name__}; the second must be an "
+            "intriguing.Preprocessing"
+        )
     if not isinstance(model, nn.Module):
         raise InputError(f"{path}:{function} returns {type(model).__name__}, not a torch.nn.Module")
-    return model.eval()
+    return (model if how is None else with_preprocessing(model, how)).eval()

@@ -1,0 +1,216 @@
+"""Networks of other libraries by name, with the preprocessing that the library itself states.
+
+Each library is an optional extra, imported here only when a name asks for it.
+"""
+
+import importlib
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from intriguing.data.preprocessing import Interpolation, Preprocessing
+from intriguing.errors import InputError
+from intriguing.models.classifier import with_preprocessing
+
+
+def load_hub(hub: str, name: str) -> nn.Module:
+    """A pretrained classifier of a library, from pixels in [0, 1] to logits, in evaluation mode.
+
+    Args:
+        hub: "torchvision" (its DEFAULT weights), "timm", "hf" (image classifiers of transformers,
+            by OWNER/NAME or a folder) or "onnx" (a file; nothing says how it wants its pixels, so
+            they come as they are, in [0, 1]).
+        name: As the library knows it.
+
+    Raises:
+        InputError: If the library is not installed, the text then names the extra; does not know
+            the name; or cannot have the weights.
+    """
+    if not name:
+        raise InputError(f"{hub}: needs a name, such as {EXAMPLES[hub]}")
+    return HUBS[hub](name).eval()
+
+
+def _torchvision(name: str) -> nn.Module:
+    models = _library("torchvision", "torchvision.models")
+    try:
+        weights = models.get_model_weights(name).DEFAULT
+    except (ValueError, AttributeError) as error:
+        raise InputError(f"torchvision has no {name} with weights: {_first(error)}") from error
+    wanted = weights.transforms()
+    sides = (*getattr(wanted, "crop_size", ()), *getattr(wanted, "resize_size", ()))
+    if len(sides) != 2:  # networks for videos have two of each, for segments no crop
+        raise InputError(f"torchvision:{name} is no image classifier; give one, such as resnet50")
+    crop, resize = sides
+    how = Preprocessing(
+        (crop, crop), resize, mean=tuple(wanted.mean), std=tuple(wanted.std),
+        interpolation=wanted.interpolation.value,
+    )  # fmt: skip
+    model = _fetched(name, lambda: models.get_model(name, weights=weights))
+    return with_preprocessing(model, how, weights.meta.get("categories"))
+
+
+def _timm(name: str) -> nn.Module:
+    timm = _library("timm", "timm")
+    data = _library("timm", "timm.data")
+    model = _fetched(name, lambda: timm.create_model(name, pretrained=True))
+    wanted: Mapping[str, Any] = data.resolve_model_data_config(model)
+    channels, height, width = wanted["input_size"]
+    sides = (math.floor(height / wanted["crop_pct"]), math.floor(width / wanted["crop_pct"]))
+    mode = wanted.get("crop_mode") or "center"
+    if channels not in (1, 3) or mode == "border" or (mode == "center" and height != width):
+        raise InputError(
+            f"timm:{name} takes images of {channels}×{height}×{width} with crop_mode {mode!r}, "
+            "which has no place in a Preprocessing; give FILE.py:FUNCTION that builds it"
+        )
+    how = Preprocessing(
+        (height, width), sides if mode == "squash" else sides[0], mean=tuple(wanted["mean"]),
+        std=tuple(wanted["std"]), channels="RGB" if channels == 3 else "L",
+        interpolation=wanted["interpolation"],
+    )  # fmt: skip
+    return with_preprocessing(model, how)
+
+
+def _transformers(name: str) -> nn.Module:
+    transformers = _library("hf", "transformers")
+    classifier, processor = (
+        transformers.AutoModelForImageClassification, transformers.AutoImageProcessor,
+    )  # fmt: skip
+    model = _fetched(name, lambda: classifier.from_pretrained(name))
+    wanted = _fetched(name, lambda: processor.from_pretrained(name)).to_dict()
+    names = getattr(model.config, "id2label", None) or {}
+    ordered = [str(names[number]) for number in sorted(names)]
+    return with_preprocessing(_Logits(model), _of_processor(name, wanted), ordered or None)
+
+
+class _Logits(nn.Module):
+    """The logits among all that a classifier of transformers gives."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.model(pixel_values=images).logits
+        return logits
+
+
+_RESAMPLE: tuple[Interpolation, ...] = (
+    "nearest", "lanczos", "bilinear", "bicubic", "box", "hamming",
+)  # fmt: skip
+"""As Pillow numbers them."""
+
+
+def _of_processor(name: str, wanted: Mapping[str, Any]) -> Preprocessing:
+    """What a processor of transformers does to an image, in our words."""
+    resized = _sides(wanted.get("size")) if wanted.get("do_resize", True) else None
+    cut = _sides(wanted.get("crop_size")) if wanted.get("do_center_crop") else None
+    share = wanted.get("crop_pct")
+    if share and isinstance(resized, int):  # ConvNeXt: small images lose a margin, large do not
+        cut = (resized, resized)
+        resized = int(resized / share) if resized < 384 else cut
+    size = (cut, cut) if isinstance(cut, int) else cut
+    if size is None and isinstance(resized, tuple):
+        size = resized
+    if size is None and isinstance(resized, int):
+        # Proportions are kept and nothing is cut: the middle square stands for the photograph.
+        size = (resized, resized)
+    if size is None:
+        raise InputError(f"the processor of hf:{name} says no size; give FILE.py:FUNCTION")
+    factor = wanted.get("rescale_factor", 1 / 255) if wanted.get("do_rescale", True) else 1.0
+    shift = 1.0 if wanted.get("rescale_offset") else 0.0
+    mean, std = (0.0,) * 3, (1.0,) * 3
+    if wanted.get("do_normalize", True) and wanted.get("image_mean") is not None:
+        mean, std = tuple(wanted["image_mean"]), tuple(wanted["image_std"])
+    if len(mean) != 3:
+        raise InputError(f"hf:{name} normalises {len(mean)} channels, not 3; give FILE.py:FUNCTION")
+    return Preprocessing(
+        size, resized, scale=255 * factor, mean=tuple(value + shift for value in mean), std=std,
+        channels="BGR" if wanted.get("do_flip_channel_order") else "RGB",
+        interpolation=_RESAMPLE[int(wanted.get("resample", 2))],
+    )  # fmt: skip
+
+
+def _sides(said: object) -> int | tuple[int, int] | None:
+    """A processor's size: a short side, or (height, width)."""
+    if isinstance(said, Mapping):
+        if said.get("shortest_edge"):
+            return int(said["shortest_edge"])
+        if said.get("height") and said.get("width"):
+            return int(said["height"]), int(said["width"])
+        return None
+    return int(said) if isinstance(said, int) else None
+
+
+def _onnx(name: str) -> nn.Module:
+    path = Path(name)
+    if not path.is_file():
+        raise InputError(f"there is no file {path}; give onnx:FILE")
+    onnx, onnx2torch = _library("onnx", "onnx"), _library("onnx", "onnx2torch")
+    try:
+        graph = onnx.load(str(path))
+        onnx.checker.check_model(graph)
+    except Exception as error:  # its parser, checker and protobuf raise what they like
+        raise InputError(f"{path} is no ONNX model ({_first(error)}); is it whole?") from error
+    weights = {tensor.name for tensor in graph.graph.initializer}
+    inputs = [value for value in graph.graph.input if value.name not in weights]
+    if len(inputs) != 1 or len(graph.graph.output) != 1:
+        raise InputError(
+            f"{path} has {len(inputs)} inputs and {len(graph.graph.output)} outputs; a classifier "
+            "takes images and gives logits: export only these"
+        )
+    try:
+        model: nn.Module = onnx2torch.convert(graph)
+    except NotImplementedError as error:
+        raise InputError(
+            f"{path} has an operator that onnx2torch does not know: {_first(error)}; export the "
+            "network with other operators, or give FILE.py:FUNCTION that builds it in torch"
+        ) from error
+    sizes = [dim.dim_value for dim in inputs[0].type.tensor_type.shape.dim]
+    if len(sizes) == 4 and all(sizes[1:]):
+        model.shape = tuple(sizes[1:])  # type: ignore[assignment]
+    return model
+
+
+def _library(extra: str, module: str) -> Any:
+    try:
+        return importlib.import_module(module)
+    except (ImportError, RuntimeError) as error:
+        library = module.partition(".")[0]
+        missing = isinstance(error, ModuleNotFoundError) and error.name == library
+        why = "is not installed" if missing else f"cannot be imported ({_first(error)})"
+        raise InputError(f"{library} {why}; pip install 'intriguing[{extra}]'") from error
+
+
+def _fetched(name: str, get: Callable[[], Any]) -> Any:
+    """What a library gives, its own words about a wrong name or no network as ours."""
+    try:
+        return get()
+    except (OSError, RuntimeError, ValueError, KeyError, ImportError) as error:
+        raise InputError(
+            f"{name} cannot be had: {_first(error)}; check the name, and the network if its "
+            "weights are not on this machine yet"
+        ) from error
+
+
+def _first(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+
+
+HUBS: Mapping[str, Callable[[str], nn.Module]] = {
+    "torchvision": _torchvision,
+    "timm": _timm,
+    "hf": _transformers,
+    "onnx": _onnx,
+}
+"""Adding a library is one line here and one function."""
+
+EXAMPLES = {
+    "torchvision": "torchvision:resnet50",
+    "timm": "timm:resnet50.a1_in1k",
+    "hf": "hf:microsoft/resnet-50",
+    "onnx": "onnx:FILE.onnx",
+}

@@ -1,0 +1,214 @@
+"""Small stand-ins for the libraries of the hubs, with the calls that are used of each.
+
+What they do to a photograph is written here with Pillow and numpy alone, as the libraries document
+it, so that it can be held against what the package makes of their descriptions.
+"""
+
+import enum
+import io
+import math
+import sys
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+def photograph(width: int = 61, height: int = 47, seed: int = 0) -> tuple[Image.Image, bytes]:
+    """A smooth picture with colours of its own on each side, and its file."""
+    rows, columns = np.mgrid[0:height, 0:width]
+    waves = [np.sin(rows / (5 + seed)), np.cos(columns / 7), np.sin((rows + columns) / 9)]
+    picture = Image.fromarray(np.stack([127 + 120 * wave for wave in waves], -1).astype(np.uint8))
+    file = io.BytesIO()
+    picture.save(file, "PNG")
+    return picture, file.getvalue()
+
+
+def tiny(channels: int = 3, classes: int = 5) -> nn.Module:
+    """A network whose logits depend on every pixel's place and channel."""
+    torch.manual_seed(1)
+    return nn.Sequential(
+        nn.Conv2d(channels, 4, 5, stride=3), nn.Tanh(), nn.AdaptiveAvgPool2d(2), nn.Flatten(),
+        nn.Linear(16, classes),
+    )  # fmt: skip
+
+
+def prepared(
+    picture: Image.Image, resize: int, crop: int, way: Image.Resampling, mean: Any, std: Any
+) -> Tensor:
+    """Short side, middle, normalised: as torchvision's and timm's evaluation do."""
+    short, long = sorted(picture.size)
+    other = int(resize * long / short)
+    landscape = picture.width >= picture.height
+    resized = picture.resize((other, resize) if landscape else (resize, other), way)
+    left = round((resized.width - crop) / 2.0)
+    top = round((resized.height - crop) / 2.0)
+    pixels = np.asarray(resized, dtype=np.float64)[top : top + crop, left : left + crop] / 255
+    normal = (pixels - np.array(mean)) / np.array(std)
+    return torch.from_numpy(normal).permute(2, 0, 1)[None].float()
+
+
+class _Interpolation(enum.Enum):
+    BILINEAR = "bilinear"
+    BICUBIC = "bicubic"
+
+
+class _Presets(SimpleNamespace):
+    """torchvision.transforms._presets.ImageClassification"""
+
+    def __call__(self, picture: Image.Image) -> Tensor:
+        way = Image.Resampling[self.interpolation.name]
+        (resize,), (crop,) = self.resize_size, self.crop_size
+        return prepared(picture, resize, crop, way, self.mean, self.std)
+
+
+def torchvision() -> dict[str, ModuleType]:
+    """`torchvision.models` with one classifier, one network for videos, and one for segments."""
+    classify = _Presets(
+        crop_size=[32], resize_size=[36], mean=list(MEAN), std=list(STD),
+        interpolation=_Interpolation.BICUBIC,
+    )  # fmt: skip
+    video = SimpleNamespace(crop_size=[32, 32], resize_size=[36, 48], mean=MEAN, std=STD)
+    segments = SimpleNamespace(resize_size=[36], mean=MEAN, std=STD)
+    names = {
+        "tiny": (classify, {"categories": ["a", "b", "c", "d", "e"]}),
+        "tiny_video": (video, {}),
+        "tiny_segments": (segments, {}),
+        "offline": (classify, {}),
+    }
+
+    def get_model_weights(name: str) -> Any:
+        if name not in names:
+            raise ValueError(f"Unknown model {name}")
+        transforms, meta = names[name]
+        return SimpleNamespace(DEFAULT=SimpleNamespace(transforms=lambda: transforms, meta=meta))
+
+    def get_model(name: str, weights: Any) -> nn.Module:
+        if name == "offline":
+            raise OSError("<urlopen error [Errno -3] Temporary failure in name resolution>")
+        return tiny()
+
+    package, models = ModuleType("torchvision"), ModuleType("torchvision.models")
+    models.get_model_weights, models.get_model = get_model_weights, get_model  # type: ignore[attr-defined]
+    package.models = models  # type: ignore[attr-defined]
+    return {"torchvision": package, "torchvision.models": models}
+
+
+TIMM = {
+    "plain": {"crop_pct": 0.875, "crop_mode": "center"},
+    "squashed": {"crop_pct": 1.0, "crop_mode": "squash"},
+    "bordered": {"crop_pct": 0.9, "crop_mode": "border"},
+}
+
+
+def timm() -> dict[str, ModuleType]:
+    """`timm` with networks of 32×32 whose crops differ."""
+
+    def create_model(name: str, pretrained: bool = False) -> nn.Module:
+        if name not in TIMM:
+            raise RuntimeError(f"Unknown model ({name})")
+        model = tiny()
+        model.pretrained_cfg = TIMM[name]  # type: ignore[assignment]
+        return model
+
+    def resolve_model_data_config(model: nn.Module) -> dict[str, Any]:
+        shared = {"input_size": (3, 32, 32), "interpolation": "bicubic", "mean": MEAN, "std": STD}
+        return shared | model.pretrained_cfg  # type: ignore[operator]
+
+    package, data = ModuleType("timm"), ModuleType("timm.data")
+    package.create_model = create_model  # type: ignore[attr-defined]
+    data.resolve_model_data_config = resolve_model_data_config  # type: ignore[attr-defined]
+    package.data = data  # type: ignore[attr-defined]
+    return {"timm": package, "timm.data": data}
+
+
+def timm_prepared(name: str, picture: Image.Image) -> Tensor:
+    """timm.data.transforms_factory.transforms_imagenet_eval, for squares."""
+    side = math.floor(32 / TIMM[name]["crop_pct"])  # type: ignore[operator]
+    if TIMM[name]["crop_mode"] == "squash":
+        picture = picture.resize((side, side), Image.Resampling.BICUBIC)
+    return prepared(picture, side, 32, Image.Resampling.BICUBIC, MEAN, STD)
+
+
+def transformers(processor: dict[str, Any], classes: int = 5) -> dict[str, ModuleType]:
+    """`transformers` with one classifier, owner/tiny, and what its processor says of itself."""
+
+    class Classifier(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = tiny(classes=classes)
+            self.config = SimpleNamespace(id2label={i: f"kind {i}" for i in range(classes)})
+
+        def forward(self, pixel_values: Tensor) -> SimpleNamespace:
+            return SimpleNamespace(loss=None, logits=self.body(pixel_values), hidden_states=None)
+
+        @staticmethod
+        def from_pretrained(name: str) -> "Classifier":
+            if name != "owner/tiny":
+                raise OSError(f"{name} is not a local folder and is not a valid model identifier")
+            return Classifier()
+
+    package = ModuleType("transformers")
+    package.AutoModelForImageClassification = Classifier  # type: ignore[attr-defined]
+    package.AutoImageProcessor = SimpleNamespace(  # type: ignore[attr-defined]
+        from_pretrained=lambda name: SimpleNamespace(to_dict=lambda: processor)
+    )
+    return {"transformers": package}
+
+
+def onnx(value: Any) -> dict[str, ModuleType]:
+    """`onnx` and `onnx2torch` that read any file as a graph, and give `value` or raise it."""
+
+    def dims(*sizes: int) -> SimpleNamespace:
+        shape = SimpleNamespace(dim=[SimpleNamespace(dim_value=size) for size in sizes])
+        return SimpleNamespace(
+            name="x", type=SimpleNamespace(tensor_type=SimpleNamespace(shape=shape))
+        )
+
+    def load(path: str) -> SimpleNamespace:
+        with open(path, "rb") as file:
+            if file.read() != b"graph":
+                raise ValueError("Error parsing message")
+        weight = SimpleNamespace(name="w")
+        graph = SimpleNamespace(
+            initializer=[weight], input=[dims(0, 3, 32, 32), weight], output=[dims(0, 5)]
+        )
+        return SimpleNamespace(graph=graph)
+
+    def convert(graph: Any) -> nn.Module:
+        if isinstance(value, Exception):
+            raise value
+        model: nn.Module = value
+        return model
+
+    package, converter = ModuleType("onnx"), ModuleType("onnx2torch")
+    package.load, converter.convert = load, convert  # type: ignore[attr-defined]
+    package.checker = SimpleNamespace(check_model=lambda graph: None)  # type: ignore[attr-defined]
+    return {"onnx": package, "onnx2torch": converter}
+
+
+def stand_in(patch: pytest.MonkeyPatch, modules: dict[str, ModuleType]) -> None:
+    """These modules in place of the libraries, installed or not."""
+    for name, module in modules.items():
+        patch.setitem(sys.modules, name, module)
+
+
+def take_away(patch: pytest.MonkeyPatch, *libraries: str) -> None:
+    """As if these libraries were not installed."""
+
+    class Missing:
+        @staticmethod
+        def find_spec(name: str, path: Any = None, target: Any = None) -> None:
+            if name.partition(".")[0] in libraries:
+                raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+    for name in list(sys.modules):
+        if name.partition(".")[0] in libraries:
+            patch.delitem(sys.modules, name)
+    patch.setattr(sys, "meta_path", [Missing, *sys.meta_path])
