@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
-from intriguing.cli import certifying
+from intriguing.audit import certifying
 from intriguing.cli.main import main
 from intriguing.data.named import load_data
 from intriguing.distortion.minimum import minimum_distortion

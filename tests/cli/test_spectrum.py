@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from intriguing.audit import bounding as bounds
 from intriguing.cli import bounding
 from intriguing.cli.main import main
 from intriguing.errors import InputError
@@ -112,7 +113,7 @@ def test_the_same_again_computes_nothing_but_prints(room, monkeypatch, capsys):
     def fail(*args, **more):
         raise AssertionError
 
-    monkeypatch.setattr(bounding, "lipschitz_report", fail)
+    monkeypatch.setattr(bounds, "lipschitz_report", fail)
     assert main(["spectrum", "fc10.safetensors", "--out", "one"]) == 0
     assert "64×10" in capsys.readouterr().out
     with pytest.raises(AssertionError):

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from intriguing.cli.attacking import Outcome, Search, check_options
-from intriguing.cli.summary import image_columns, summary
+from intriguing.audit.attacking import Outcome, Search, check_options
+from intriguing.audit.summary import image_columns, summary
 from intriguing.data.dataset import ImageSet
 from intriguing.distortion.result import Status
 from intriguing.errors import InputError

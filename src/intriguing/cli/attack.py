@@ -62,11 +62,12 @@ def attack(
     """
     from rich.console import Console
 
-    from intriguing.cli import attacking, pictures, setup
+    from intriguing.audit import attacking, pictures
+    from intriguing.audit.summary import image_columns, summary
+    from intriguing.cli import setup
     from intriguing.cli.command import command
     from intriguing.cli.progress import shown
     from intriguing.cli.report import finish
-    from intriguing.cli.summary import image_columns, summary
     from intriguing.errors import InputError
     from intriguing.results.opening import open_results
     from intriguing.results.schema import RunRecord, Stage

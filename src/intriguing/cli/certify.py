@@ -54,11 +54,12 @@ def certify(
         out: The results folder; results/certify-MODEL-DATA when not given.
         fresh: Delete the results that are in the folder and start again.
     """
-    from intriguing.cli import attacking, bounding, certifying, pictures, setup
+    from intriguing.audit import attacking, bounding, certifying, pictures
+    from intriguing.audit.summary import image_columns
+    from intriguing.cli import setup
     from intriguing.cli.command import command
     from intriguing.cli.progress import shown
     from intriguing.cli.report import finish
-    from intriguing.cli.summary import image_columns
     from intriguing.results.opening import open_results
     from intriguing.results.schema import RunRecord, Stage
     from intriguing.results.store import write_cells, write_certificates, write_images, write_run

@@ -53,7 +53,8 @@ def compare(
         out: The results folder; results/compare-MODEL-DATA when not given.
         fresh: Delete the results that are in the folder and start again.
     """
-    from intriguing.cli import attacking, comparing, setup
+    from intriguing.audit import attacking
+    from intriguing.cli import comparing, setup
     from intriguing.cli.command import command
     from intriguing.cli.progress import shown
     from intriguing.cli.report import finish

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from intriguing.cli.attacking import Goal, Outcome, Plan, Search
-from intriguing.cli.summary import Row, add_certainty, image_columns
+from intriguing.audit.attacking import Goal, Outcome, Plan, Search
+from intriguing.audit.summary import Row, add_certainty, image_columns
 from intriguing.comparison.curves import curve_points
 from intriguing.comparison.lengths import Lengths
 from intriguing.distortion.incumbent import BUDGETS

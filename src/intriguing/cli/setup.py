@@ -2,17 +2,29 @@
 
 import os
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, TypeAlias
 
 import torch
 from torch import nn
 
+from intriguing.audit.names import names_of, slug
 from intriguing.data.dataset import ImageSet
 from intriguing.errors import InputError
 from intriguing.models.classifier import check_classifier
 from intriguing.models.load import load_model
+
+__all__ = [
+    "Device",
+    "Part",
+    "check_output_file",
+    "choose_device",
+    "choose_images",
+    "load_network",
+    "names_of",
+    "open_model",
+    "slug",
+]
 
 Device: TypeAlias = Literal["auto", "cpu", "cuda"]
 Part: TypeAlias = Literal["test", "train"]
@@ -73,22 +85,3 @@ def check_output_file(path: Path, ending: str) -> None:
     folder = next(parent for parent in path.absolute().parents if parent.exists())
     if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
         raise InputError(f"cannot write {path}; choose another --out")
-
-
-def names_of(specs: Sequence[str]) -> list[str]:
-    """A short name for each network: of its file, or the whole where two would be equal."""
-    stems = [_stem(spec) for spec in specs]
-    return [
-        stem if stems.count(stem) == 1 else spec for stem, spec in zip(stems, specs, strict=True)
-    ]
-
-
-def _stem(spec: str) -> str:
-    """ "runs/fc.safetensors" is fc, "nets/mine.py:build" mine:build, "alexnet:a.pth" a.pth."""
-    path, colon, function = spec.partition(".py:")
-    return Path(path.removesuffix(".safetensors")).name + (f":{function}" if colon else "")
-
-
-def slug(name: str) -> str:
-    """A name that any file system takes."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "network"

@@ -56,8 +56,9 @@ def spectrum(
         out: The results folder; results/spectrum-MODEL when not given.
         fresh: Delete the results that are in the folder and start again.
     """
+    from intriguing.audit.attacking import completed
+    from intriguing.audit.bounding import analyse, write_spectra
     from intriguing.cli import bounding, setup
-    from intriguing.cli.attacking import completed
     from intriguing.cli.command import command
     from intriguing.cli.progress import shown
     from intriguing.cli.report import finish
@@ -94,11 +95,11 @@ def spectrum(
             )  # fmt: skip
             write_run(folder, run)
             with shown() as progress:
-                analysed = bounding.analyse(
+                analysed = analyse(
                     name, network, shape, images=images, domain=box, semidefinite=semidefinite,
                     seed=seed, progress=progress,
                 )  # fmt: skip
             write_layers(folder, analysed.rows)
-            bounding.write_spectra(folder, name, analysed.spectra)
+            write_spectra(folder, name, analysed.spectra)
             write_run(folder, completed(run, analysed.stage, notes=analysed.notes))
         finish(folder, all_layers=all_layers)

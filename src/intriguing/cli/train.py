@@ -49,8 +49,8 @@ def train(
 
     from rich.console import Console
 
+    from intriguing.audit.attacking import completed
     from intriguing.cli import setup
-    from intriguing.cli.attacking import completed
     from intriguing.cli.command import command
     from intriguing.cli.progress import shown
     from intriguing.cli.report import finish

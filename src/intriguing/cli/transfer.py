@@ -46,12 +46,13 @@ def transfer(
         out: The results folder; results/transfer-DATA when not given.
         fresh: Delete the results that are in the folder and start again.
     """
-    from intriguing.cli import attacking, pictures, setup
+    from intriguing.audit import attacking, pictures
+    from intriguing.audit.crossing import NOTES, transfer_cells
+    from intriguing.audit.summary import image_columns, summary
+    from intriguing.cli import setup
     from intriguing.cli.command import command
-    from intriguing.cli.crossing import NOTES, transfer_cells
     from intriguing.cli.progress import shown
     from intriguing.cli.report import finish
-    from intriguing.cli.summary import image_columns, summary
     from intriguing.errors import InputError
     from intriguing.results.opening import open_results
     from intriguing.results.schema import RunRecord, Stage

@@ -88,8 +88,8 @@ def units(
         out: The results folder; results/units-MODEL-DATA when not given.
         fresh: Delete the results that are in the folder and start again.
     """
-    from intriguing.cli import setup
     from intriguing.audit.attacking import completed
+    from intriguing.cli import setup
     from intriguing.cli.command import command
     from intriguing.cli.progress import shown
     from intriguing.cli.report import finish

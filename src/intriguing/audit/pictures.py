@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from intriguing.cli.attacking import Outcome
-from intriguing.cli.setup import slug
+from intriguing.audit.attacking import Outcome
+from intriguing.audit.names import slug
 from intriguing.results.store import write_tensors
 
 GALLERY = 8

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from intriguing.cli.attacking import Outcome
+from intriguing.audit.attacking import Outcome
 from intriguing.data.dataset import ImageSet
 from intriguing.distortion.noise import gaussian_noise
 from intriguing.results.schema import Cell

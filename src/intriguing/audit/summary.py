@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from intriguing.cli.attacking import Outcome
+from intriguing.audit.attacking import Outcome
 from intriguing.distortion.result import Status
 from intriguing.measures import mean_interval, median, median_interval, wilson_interval
 from intriguing.results.schema import Cell, Unit

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from intriguing import __version__
-from intriguing.cli.attacking import Outcome
-from intriguing.cli.summary import Row
+from intriguing.audit.attacking import Outcome
+from intriguing.audit.summary import Row
 from intriguing.data.dataset import ImageSet
 from intriguing.distortion.result import Status
 from intriguing.errors import InputError

@@ -1,0 +1,134 @@
+"""A network's bounds as a results folder keeps them: rows of layers, and singular values."""
+
+import copy
+import io
+import logging
+import math
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, redirect_stderr
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from intriguing.data.dataset import ImageSet
+from intriguing.errors import InputError
+from intriguing.measures import Box, ProgressCallback
+from intriguing.models.autoencoder import AutoencoderClassifier
+from intriguing.models.fully_connected import FullyConnected
+from intriguing.results.schema import LayerRow, Stage
+from intriguing.results.store import write_tensors
+from intriguing.spectral.lipschitz import LipschitzReport, layer_spectra, lipschitz_report
+from intriguing.spectral.tracing import trace
+
+POINTS = 1024
+"""Singular values of one layer that are kept: evenly spaced by rank, the ends among them."""
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Analysed:
+    """A spectral analysis as a results folder keeps it."""
+
+    rows: list[LayerRow]
+    spectra: dict[str, Tensor]
+    notes: tuple[str, ...]
+    stage: Stage
+
+
+def analyse(
+    name: str,
+    model: nn.Module,
+    shape: Shape,
+    *,
+    images: ImageSet | None,
+    domain: Box | None,
+    semidefinite: bool,
+    seed: int,
+    progress: ProgressCallback | None = None,
+) -> Analysed:
+    """Bounds and singular values of a network."""
+    start = time.perf_counter()
+    try:
+        report = lipschitz_report(
+            model, shape, data=None if images is None else images.images, domain=domain,
+            semidefinite=semidefinite, seed=seed, progress=progress,
+        )  # fmt: skip
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from error
+    spectra = layer_spectra(model, shape)
+    stage = Stage(f"bound {name}", time.perf_counter() - start)
+    return Analysed(layer_rows(name, report, seed), spectra, report.notes, stage)
+
+
+def check_traceable(spec: str, model: nn.Module, shape: Shape) -> None:
+    """Refuse a network whose graph cannot be had, before a folder is made and time is spent."""
+    like = next(model.parameters(), torch.zeros(()))
+    precise = copy.deepcopy(model).double().requires_grad_(False)
+    example = torch.full((1, *shape), 0.5, dtype=torch.float64, device=like.device)
+    try:
+        with _quiet():
+            trace(precise, example)
+    except InputError as error:
+        raise InputError(f"{spec}: {error}") from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep what torch.export prints and logs about a network it refuses away from the user."""
+    logging.disable(logging.WARNING)
+    try:
+        with redirect_stderr(io.StringIO()):
+            yield
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+def layer_rows(name: str, report: LipschitzReport, seed: int) -> list[LayerRow]:
+    """The rows of every layer, of the network, and of the product."""
+    rows = [
+        LayerRow(name, seed, order, layer.name, layer.kind, layer.size, layer.stride,
+                 layer.upper, layer.lower, layer.formula, layer.guaranteed, layer.note)
+        for order, layer in enumerate(report.layers)
+    ]  # fmt: skip
+    end = len(rows)
+    said = "" if any(row.note for row in rows) else " ".join(report.notes)
+    rows.append(
+        LayerRow(name, seed, end, name, "network", "–", "–", report.upper, report.lower,
+                 report.formula, report.guaranteed, said)
+    )  # fmt: skip
+    rows.append(
+        LayerRow(name, seed, end + 1, name, "product", "–", "–", report.product, math.nan,
+                 "layer by layer", report.guaranteed)
+    )  # fmt: skip
+    return rows
+
+
+def write_spectra(folder: Path, name: str, spectra: Mapping[str, Tensor]) -> None:
+    """Singular values of each layer, greatest first; of many, evenly spaced ones by rank."""
+    if not spectra:
+        return
+    kept = {layer: _thinned(values) for layer, values in spectra.items()}
+    metadata = {"kind": "spectrum", "title": f"{name}: singular values of each layer"}
+    write_tensors(folder, "spectrum", kept, metadata)
+
+
+def _thinned(values: Tensor) -> np.ndarray:
+    exact = values.detach().cpu().double().numpy()
+    count = min(len(exact), POINTS)
+    kept: np.ndarray = exact[np.linspace(0, len(exact) - 1, count).round().astype(int)]
+    return kept
+
+
+def own_shape(model: nn.Module) -> Shape | None:
+    """What the network says of itself; None where it says nothing."""
+    if isinstance(model, FullyConnected):
+        return (model.sizes[0],)
+    if isinstance(model, AutoencoderClassifier):
+        return (model.encoder.in_features,)
+    shape = getattr(model, "shape", None)
+    return shape if isinstance(shape, tuple) else None
