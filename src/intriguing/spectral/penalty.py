@@ -96,13 +96,19 @@ class SpectralPenalty:
         return {layer.name: self._bound(layer) for layer in self.layers}
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Where the power iterations are, for a checkpoint."""
+        """Where the power iterations are, for a checkpoint: the tensors themselves."""
         return {layer.name: layer.vector for layer in self.layers}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Go on from a checkpoint; bounds are proved afresh."""
         for layer in self.layers:
-            layer.vector, layer.proved = state[layer.name].to(layer.vector), math.inf
+            layer.vector.copy_(state[layer.name])
+        self.forget()
+
+    def forget(self) -> None:
+        """Prove every bound afresh at the next step."""
+        for layer in self.layers:
+            layer.proved = math.inf
 
     def _bound(self, layer: _Layer) -> Tensor:
         if isinstance(layer.module, _SCALES):
@@ -122,7 +128,7 @@ class SpectralPenalty:
         with torch.no_grad():
             for _ in range(self.iterations):
                 pushed = _unit(_apply(layer, layer.vector))
-                layer.vector = _unit(_pulled(layer, pushed))
+                layer.vector.copy_(_unit(_pulled(layer, pushed)))
             pushed = _unit(_apply(layer, layer.vector))
         return (pushed * _apply(layer, layer.vector)).sum()
 
