@@ -28,3 +28,12 @@ def test_pictures_become_gray_or_colour_only() -> None:
         of_shape((2, 8, 8))
     with pytest.raises(InputError, match="3, 224, 224"):
         of_shape((784,))
+
+
+@pytest.mark.parametrize("kind", ["I;16", "I"])
+def test_16_bits_of_gray_keep_their_shades(kind: str) -> None:
+    shades = np.linspace(0, 65535, 64).astype(np.uint16).reshape(8, 8)
+    picture = Image.fromarray(shades)
+    pixels = Preprocessing((8, 8), (8, 8)).of_picture(picture.convert(kind))
+    expected = torch.from_numpy(shades / 65535).float().expand(3, 8, 8)
+    torch.testing.assert_close(pixels, expected, atol=1 / 255, rtol=0)

@@ -136,8 +136,45 @@ def timm_prepared(name: str, picture: Image.Image) -> Tensor:
     return prepared(picture, side, 32, Image.Resampling.BICUBIC, MEAN, STD)
 
 
-def transformers(processor: dict[str, Any], classes: int = 5) -> dict[str, ModuleType]:
-    """`transformers` with one classifier, owner/tiny, and what its processor says of itself."""
+class Processor:
+    """An image processor of transformers: what it says of itself, and what it does."""
+
+    def __init__(self, options: dict[str, Any], does: dict[str, Any] | None = None) -> None:
+        self.options, self.does = options, options | (does or {})
+
+    def to_dict(self) -> dict[str, Any]:
+        return self.options
+
+    def __call__(self, picture: Image.Image, return_tensors: str) -> dict[str, Tensor]:
+        wanted = self.does
+        way = Image.Resampling(wanted["resample"])
+        short = wanted["size"].get("shortest_edge")
+        if short is None:
+            resized = picture.resize((wanted["size"]["width"], wanted["size"]["height"]), way)
+        else:
+            grown = int(short / wanted.get("crop_pct", 1))
+            resized = picture.resize((int(grown * picture.width / picture.height), grown), way)
+        crop = wanted["crop_size"]["height"] if wanted.get("do_center_crop") else None
+        crop = short if "crop_pct" in wanted else crop
+        pixels = np.asarray(resized, dtype=np.float64)
+        if crop is not None:
+            top, left = round((resized.height - crop) / 2), round((resized.width - crop) / 2)
+            pixels = pixels[top : top + crop, left : left + crop]
+        if wanted.get("do_rescale", True):
+            pixels = pixels * wanted.get("rescale_factor", 1 / 255)
+        if wanted.get("rescale_offset"):
+            pixels = pixels - 1
+        for _ in range(wanted.get("times", 1) if wanted.get("do_normalize") else 0):
+            pixels = (pixels - wanted["image_mean"]) / wanted["image_std"]
+        if wanted.get("do_flip_channel_order"):
+            pixels = pixels[..., ::-1]
+        if wanted.get("do_equalise"):
+            pixels = pixels**2
+        return {"pixel_values": torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].float()}
+
+
+def transformers(processor: Processor, classes: int = 5) -> dict[str, ModuleType]:
+    """`transformers` with one classifier, owner/tiny, and its processor."""
 
     class Classifier(nn.Module):
         def __init__(self) -> None:
@@ -157,7 +194,7 @@ def transformers(processor: dict[str, Any], classes: int = 5) -> dict[str, Modul
     package = ModuleType("transformers")
     package.AutoModelForImageClassification = Classifier  # type: ignore[attr-defined]
     package.AutoImageProcessor = SimpleNamespace(  # type: ignore[attr-defined]
-        from_pretrained=lambda name: SimpleNamespace(to_dict=lambda: processor)
+        from_pretrained=lambda name: processor
     )
     return {"transformers": package}
 

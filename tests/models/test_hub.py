@@ -3,10 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from intriguing.errors import InputError
 from intriguing.models.classifier import Normalized, check_classifier, preprocessing_of
@@ -99,42 +97,45 @@ PROCESSORS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-def processed(wanted: dict[str, Any], picture: Image.Image) -> torch.Tensor:
-    """What transformers documents of its processors' options, in numpy."""
-    way = Image.Resampling(wanted["resample"])
-    short = wanted["size"].get("shortest_edge")
-    if short is None:
-        resized = picture.resize((wanted["size"]["width"], wanted["size"]["height"]), way)
-    else:
-        grown = int(short / wanted.get("crop_pct", 1))
-        resized = picture.resize((int(grown * picture.width / picture.height), grown), way)
-    crop = wanted["crop_size"]["height"] if wanted.get("do_center_crop") else short
-    pixels = np.asarray(resized, dtype=np.float64)
-    if crop is not None:
-        top, left = round((resized.height - crop) / 2), round((resized.width - crop) / 2)
-        pixels = pixels[top : top + crop, left : left + crop]
-    if wanted.get("do_rescale", True):
-        pixels = pixels * wanted.get("rescale_factor", 1 / 255)
-    if wanted.get("rescale_offset"):
-        pixels = pixels - 1
-    if wanted.get("do_normalize"):
-        pixels = (pixels - wanted["image_mean"]) / wanted["image_std"]
-    if wanted.get("do_flip_channel_order"):
-        pixels = pixels[..., ::-1]
-    return torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].float()
-
-
 @pytest.mark.parametrize("wanted", PROCESSORS.values(), ids=PROCESSORS)
 def test_processors_of_transformers_become_part_of_the_network(
     monkeypatch: pytest.MonkeyPatch, wanted: dict[str, Any]
 ) -> None:
-    hubs.stand_in(monkeypatch, hubs.transformers(wanted))
+    processor = hubs.Processor(wanted)
+    hubs.stand_in(monkeypatch, hubs.transformers(processor))
     picture, content = hubs.photograph()
     network = load_model("hf:owner/tiny")
-    torch.testing.assert_close(
-        answer(network, content), hubs.tiny()(processed(wanted, picture)), rtol=1e-4, atol=1e-5
-    )
+    expected = hubs.tiny()(processor(picture, return_tensors="pt")["pixel_values"])
+    torch.testing.assert_close(answer(network, content), expected, rtol=1e-4, atol=1e-5)
     assert network.class_names == tuple(f"kind {i}" for i in range(5))
+
+
+def test_a_processor_that_normalises_twice_is_taken_at_what_it_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    processor = hubs.Processor(PROCESSORS["pressed into a square"], {"times": 2})
+    hubs.stand_in(monkeypatch, hubs.transformers(processor))
+    how = preprocessing_of(load_model("hf:owner/tiny"))
+    assert how is not None
+    assert how.mean == pytest.approx((0.75,) * 3)  # ((x − ½) / ½ − ½) / ½
+    assert how.std == pytest.approx((0.25,) * 3)
+
+
+@pytest.mark.parametrize(
+    ("does", "error"),
+    [
+        ({"size": {"shortest_edge": 50}}, "no resizing and cutting"),
+        ({"do_equalise": True}, "more than a mean and a deviation"),
+        ({"image_std": [-0.5] * 3}, "takes no RGB"),
+    ],
+)
+def test_a_processor_that_does_something_else_than_it_says_is_refused(
+    monkeypatch: pytest.MonkeyPatch, does: dict[str, Any], error: str
+) -> None:
+    said = PROCESSORS["short side, then the middle"]
+    hubs.stand_in(monkeypatch, hubs.transformers(hubs.Processor(said, does)))
+    with pytest.raises(InputError, match=error):
+        load_model("hf:owner/tiny")
 
 
 def test_an_onnx_file_takes_its_pixels_as_they_are(
@@ -167,7 +168,7 @@ UNKNOWN = {
     "torchvision:nothing": hubs.torchvision,
     "torchvision:offline": hubs.torchvision,
     "timm:nothing": hubs.timm,
-    "hf:owner/nothing": lambda: hubs.transformers({}),
+    "hf:owner/nothing": lambda: hubs.transformers(hubs.Processor({})),
 }
 
 

@@ -78,7 +78,13 @@ class Preprocessing:
     def pixels(self, content: bytes) -> Float[Tensor, "channel height width"]:
         """The pixels in [0, 1], RGB or gray, of an image file's content."""
         with Image.open(io.BytesIO(content)) as opened:
-            picture = opened.convert("L" if self.channels == "L" else "RGB")
+            return self.of_picture(opened)
+
+    def of_picture(self, picture: Image.Image) -> Float[Tensor, "channel height width"]:
+        """The same of a picture that is open already."""
+        if picture.mode.startswith("I"):  # 16 bits a pixel, which convert would cut off at 255
+            picture = Image.fromarray((np.asarray(picture).clip(0, 65535) // 257).astype(np.uint8))
+        picture = picture.convert("L" if self.channels == "L" else "RGB")
         height, width = self.size
         way = Image.Resampling[self.interpolation.upper()]
         picture = picture.resize(self._resized(picture), way)

@@ -11,9 +11,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from intriguing.data.preprocessing import Interpolation, Preprocessing
+from intriguing.data.preprocessing import Preprocessing
 from intriguing.errors import InputError
 from intriguing.models.classifier import with_preprocessing
+from intriguing.models.processor import of_processor
 
 
 def load_hub(hub: str, name: str) -> nn.Module:
@@ -71,7 +72,7 @@ def _timm(name: str) -> nn.Module:
         std=tuple(wanted["std"]), channels="RGB" if channels == 3 else "L",
         interpolation=wanted["interpolation"],
     )  # fmt: skip
-    return with_preprocessing(model, how)
+    return with_preprocessing(model, how, (model.pretrained_cfg or {}).get("label_names"))
 
 
 def _transformers(name: str) -> nn.Module:
@@ -80,10 +81,10 @@ def _transformers(name: str) -> nn.Module:
         transformers.AutoModelForImageClassification, transformers.AutoImageProcessor,
     )  # fmt: skip
     model = _fetched(name, lambda: classifier.from_pretrained(name))
-    wanted = _fetched(name, lambda: processor.from_pretrained(name)).to_dict()
+    how = of_processor(name, _fetched(name, lambda: processor.from_pretrained(name)))
     names = getattr(model.config, "id2label", None) or {}
     ordered = [str(names[number]) for number in sorted(names)]
-    return with_preprocessing(_Logits(model), _of_processor(name, wanted), ordered or None)
+    return with_preprocessing(_Logits(model), how, ordered or None)
 
 
 class _Logits(nn.Module):
@@ -96,53 +97,6 @@ class _Logits(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         logits: Tensor = self.model(pixel_values=images).logits
         return logits
-
-
-_RESAMPLE: tuple[Interpolation, ...] = (
-    "nearest", "lanczos", "bilinear", "bicubic", "box", "hamming",
-)  # fmt: skip
-"""As Pillow numbers them."""
-
-
-def _of_processor(name: str, wanted: Mapping[str, Any]) -> Preprocessing:
-    """What a processor of transformers does to an image, in our words."""
-    resized = _sides(wanted.get("size")) if wanted.get("do_resize", True) else None
-    cut = _sides(wanted.get("crop_size")) if wanted.get("do_center_crop") else None
-    share = wanted.get("crop_pct")
-    if share and isinstance(resized, int):  # ConvNeXt: small images lose a margin, large do not
-        cut = (resized, resized)
-        resized = int(resized / share) if resized < 384 else cut
-    size = (cut, cut) if isinstance(cut, int) else cut
-    if size is None and isinstance(resized, tuple):
-        size = resized
-    if size is None and isinstance(resized, int):
-        # Proportions are kept and nothing is cut: the middle square stands for the photograph.
-        size = (resized, resized)
-    if size is None:
-        raise InputError(f"the processor of hf:{name} says no size; give FILE.py:FUNCTION")
-    factor = wanted.get("rescale_factor", 1 / 255) if wanted.get("do_rescale", True) else 1.0
-    shift = 1.0 if wanted.get("rescale_offset") else 0.0
-    mean, std = (0.0,) * 3, (1.0,) * 3
-    if wanted.get("do_normalize", True) and wanted.get("image_mean") is not None:
-        mean, std = tuple(wanted["image_mean"]), tuple(wanted["image_std"])
-    if len(mean) != 3:
-        raise InputError(f"hf:{name} normalises {len(mean)} channels, not 3; give FILE.py:FUNCTION")
-    return Preprocessing(
-        size, resized, scale=255 * factor, mean=tuple(value + shift for value in mean), std=std,
-        channels="BGR" if wanted.get("do_flip_channel_order") else "RGB",
-        interpolation=_RESAMPLE[int(wanted.get("resample", 2))],
-    )  # fmt: skip
-
-
-def _sides(said: object) -> int | tuple[int, int] | None:
-    """A processor's size: a short side, or (height, width)."""
-    if isinstance(said, Mapping):
-        if said.get("shortest_edge"):
-            return int(said["shortest_edge"])
-        if said.get("height") and said.get("width"):
-            return int(said["height"]), int(said["width"])
-        return None
-    return int(said) if isinstance(said, int) else None
 
 
 def _onnx(name: str) -> nn.Module:
