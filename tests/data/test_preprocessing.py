@@ -1,4 +1,7 @@
+import numpy as np
 import pytest
+import torch
+from PIL import Image
 
 from intriguing.data.preprocessing import Preprocessing, of_shape
 from intriguing.errors import InputError
