@@ -178,7 +178,7 @@
     draw(card);
     card.classList.add("found");
     card.tabIndex = -1;
-    card.scrollIntoView({ block: "center" });
+    card.scrollIntoView({ block: "center", behavior: "instant" });
     card.focus({ preventScroll: true });
   }
 
