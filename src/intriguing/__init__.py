@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from intriguing.distortion.result import Distortions, Status
     from intriguing.distortion.targets import choose_targets
     from intriguing.errors import InputError
+    from intriguing.hardening.config import PoolConfig
+    from intriguing.hardening.places import Place
+    from intriguing.hardening.train import train_with_pools
     from intriguing.measures import Box, Progress, l2, wilson_interval
     from intriguing.models.classifier import Normalized
     from intriguing.models.load import build, load_model
@@ -54,6 +57,8 @@ _HOME = {
     "LipschitzReport": "spectral.lipschitz",
     "Normalized": "models.classifier",
     "PaperConfig": "distortion.penalty",
+    "Place": "hardening.places",
+    "PoolConfig": "hardening.config",
     "Preprocessing": "data.preprocessing",
     "Progress": "measures",
     "Recipe": "training.recipe",
@@ -80,6 +85,7 @@ _HOME = {
     "sandwich": "spectral.certificate",
     "top_images": "units.topk",
     "train_network": "training.recipe",
+    "train_with_pools": "hardening.train",
     "wilson_interval": "measures",
 }
 
@@ -96,6 +102,8 @@ __all__ = [
     "LipschitzReport",
     "Normalized",
     "PaperConfig",
+    "Place",
+    "PoolConfig",
     "Preprocessing",
     "Progress",
     "Recipe",
@@ -122,6 +130,7 @@ __all__ = [
     "sandwich",
     "top_images",
     "train_network",
+    "train_with_pools",
     "wilson_interval",
 ]
 

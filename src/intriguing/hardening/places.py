@@ -145,6 +145,8 @@ def range_of(node: fx.Node, modules: dict[str, nn.Module]) -> Range:
     while True:
         module = modules.get(str(node.target)) if node.op == "call_module" else None
         what: Any = type(module) if module is not None else node.target
+        if isinstance(module, nn.Hardtanh) and what is not nn.ReLU6:
+            return Range(module.min_val, module.max_val, "hardtanh")
         name = _MODULES.get(what) if module is not None else _FUNCTIONS.get(what)
         if name is not None:
             return Range(*_RANGES[name], source=name)

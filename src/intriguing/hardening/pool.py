@@ -111,9 +111,10 @@ class Pool:
             phi, labels = self._activations(self.images[at]), self.labels[at]
             if radius is None:
                 radius = self.place.radius or self.config.share * typical_distance(phi)
-                if not radius > 0:
+                if radius <= 1e-6 * float(phi.abs().max()):
                     raise InputError(
-                        f"{self.place.layer!r} gives the same for all images; give its radius"
+                        f"{self.place.layer!r} gives the same for all images; if its units have "
+                        "died in training, lower the learning rate, else give its radius"
                     )
             limits = self._limits(phi)
             made = new_examples(

@@ -115,7 +115,8 @@ class SpectralPenalty:
             return _largest_scale(layer.module)
         weight = _weight(layer.module)
         estimate = self._followed(layer)
-        if layer.age >= self.refresh or self._drifted(layer, weight) > self.slack * layer.proved:
+        unproved = math.isinf(layer.proved) or layer.age >= self.refresh
+        if unproved or self._drifted(layer, weight) > self.slack * layer.proved:
             layer.proved, layer.age = _proved(layer), 0
             layer.weight = weight.detach().clone()
         layer.age += 1
