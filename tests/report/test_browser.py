@@ -187,6 +187,19 @@ def test_originals_at_full_size_are_files_beside_the_page(window, large):
     assert not window.complaints
 
 
+@chromium
+def test_a_page_sent_without_its_originals_shows_thumbnails(window, tmp_path):
+    _, page = draw(tmp_path, layers={"conv": 6}, side=96, channels=3, count=30)
+    alone = tmp_path / "alone" / "units.html"
+    alone.parent.mkdir()
+    alone.write_bytes(page.read_bytes())
+    window.open(alone)
+    window.wait("document.querySelector('.card .thumb')")
+    window.click(".card .thumb")
+    window.wait("document.querySelector('#image-full .sprite')")
+    assert "thumbnail" in window.run("document.querySelector('#image-full').innerText")
+
+
 def play(page, answers) -> dict:
     """Start a quiz of 15 rows of each, answer every row, and give what it saved."""
     page.choose("#quiz-rows", "15")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from PIL import Image
 
 from intriguing.report.figures import mosaic
 from intriguing.report.ink import INK, MARKERS, MUTED, SERIES, axes, bare, style
@@ -14,6 +15,8 @@ from intriguing.report.tables import Table
 
 ROWS = 8
 _HISTOGRAM = 0.16
+_PIXELS = 160
+"""Longest side of a photograph in a picture: about what is printed of it."""
 
 
 def chosen(group: Group, rows: int = ROWS) -> np.ndarray:
@@ -42,6 +45,7 @@ def grid(group: Group, pictures: Pictures, crop: bool = False, rows: int = ROWS)
                 pictures.drawn(group.images["positive"][direction]) if tiles is None else tiles[row]
             )
             bare(picture)
+            images = _printed(np.asarray(images))
             gap = max(1, images.shape[2] // 14)
             strip = mosaic(images, k, gap=gap, gap_value=1.0)
             picture.imshow(strip, cmap="gray", vmin=0, vmax=1, interpolation="none", aspect="equal")
@@ -106,6 +110,24 @@ def distributions(groups: Sequence[Group], measure: str) -> Figure:
             axis.grid(axis="x", visible=False)
         panels[0][0].set_ylabel(f"{measure} of the top images")
     return figure
+
+
+def _printed(images: np.ndarray) -> np.ndarray:
+    """(tile height width ...) at most `_PIXELS` high and wide, each pixel a mean of what it was."""
+    height, width = images.shape[1:3]
+    scale = _PIXELS / max(height, width)
+    if scale >= 1:
+        return images
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    small = [
+        np.asarray(
+            Image.fromarray((255 * image).round().astype(np.uint8)).resize(
+                size, Image.Resampling.BOX
+            )
+        )
+        for image in images
+    ]
+    return np.stack(small) / 255.0
 
 
 def _histogram(axis: Axes, group: Group, direction: int) -> None:

@@ -1,5 +1,6 @@
 """How every figure looks, and how it becomes PNG, SVG, or SVG inside the page."""
 
+import base64
 import io
 import re
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from PIL import Image
 
 INK, MUTED, GRID = "#1d2531", "#5d6674", "#d8dbe0"
 SERIES = ("#0b6fae", "#d2571c", "#0a8f68", "#b3569a", "#b98207", "#5a6acf", "#7a8b1f", "#8a5a3c")
@@ -90,15 +92,14 @@ def png(figure: Figure, dpi: int = 180) -> bytes:
 
 def svg(figure: Figure) -> str:
     """The figure as an SVG file on white, the same bytes each time."""
-    return _saved(
-        figure, "svg", facecolor="white", metadata={"Date": None, "Creator": None}
-    ).decode()
+    text = _saved(figure, "svg", facecolor="white", metadata={"Date": None, "Creator": None})
+    return _lighter(text.decode())
 
 
 def inline_svg(figure: Figure, name: str, description: str) -> str:
     """The figure as an <svg> element of a page: the page's text colour and font, ids of its own."""
     text = _saved(figure, "svg", transparent=True, metadata={"Date": None, "Creator": None})
-    drawn = re.sub(r"<metadata>.*?</metadata>", "", text.decode(), flags=re.DOTALL)
+    drawn = re.sub(r"<metadata>.*?</metadata>", "", _lighter(text.decode()), flags=re.DOTALL)
     drawn = drawn[drawn.index("<svg") :]
     head, body = drawn.split(">", 1)
     view = re.search(r'viewBox="([^"]*)"', head)
@@ -113,6 +114,21 @@ def inline_svg(figure: Figure, name: str, description: str) -> str:
         f'{view.group(1) if view else "0 0 600 400"}" style="max-width:{width * 4 / 3:.0f}px">'
         f"{body}"
     )
+
+
+def _lighter(drawn: str) -> str:
+    """Large opaque pictures inside an SVG, which are photographs, as JPEG where that is smaller."""
+    return re.sub(r"data:image/png;base64,([^\"]{400000,})", _as_jpeg, drawn)
+
+
+def _as_jpeg(found: re.Match[str]) -> str:
+    picture = Image.open(io.BytesIO(base64.b64decode(found[1])))
+    if "A" in picture.getbands() and min(picture.getchannel("A").tobytes()) < 255:
+        return found[0]
+    buffer = io.BytesIO()
+    picture.convert("RGB").save(buffer, "JPEG", quality=88)
+    text = base64.b64encode(buffer.getvalue()).decode()
+    return f"data:image/jpeg;base64,{text}" if len(text) < len(found[1]) else found[0]
 
 
 def _saved(figure: Figure, kind: str, **keywords: Any) -> bytes:

@@ -185,16 +185,18 @@
   // ---- an image, and what it excites -------------------------------------------------------
   function open(image) {
     $("image-title").textContent = `${label(image)} · ${images.ids[image]}`;
-    if (images.full) {
-      const full = node("img", { src: images.full[image], alt: `${label(image)}, at the size the network sees`, width: images.width, height: images.height });
-      $("image-full").replaceChildren(full);
-    } else {
+    const thumbnail = () => {
       const sprite = node("div", { className: "sprite" });
       sprite.setAttribute("role", "img");
       sprite.setAttribute("aria-label", label(image));
       place(sprite, image, 280, null);
-      $("image-full").replaceChildren(sprite);
-    }
+      return sprite;
+    };
+    if (images.full) {
+      const full = node("img", { src: images.full[image], alt: `${label(image)}, at the size the network sees`, width: images.width, height: images.height });
+      full.addEventListener("error", () => full.replaceWith(thumbnail(), node("p", { className: "muted", textContent: "The original is not beside this page, in units-images/; this is its thumbnail." })));
+      $("image-full").replaceChildren(full);
+    } else $("image-full").replaceChildren(thumbnail());
     $("image-units").replaceChildren(...groups.map((group) => {
       const row = node("p", { className: "near" }, node("b", { textContent: `${group.layer}, ${group.basis}: ` }));
       group.strongest[image].forEach((number, i) => {
