@@ -46,7 +46,8 @@ def test_every_value_bounds_the_layer_all_through_training() -> None:
     for _ in range(25):
         bounds = penalty.bounds()
         for name in SHAPES:
-            assert true_norm(net, name, SHAPES) <= float(bounds[name].detach())
+            true, value = true_norm(net, name, SHAPES), float(bounds[name].detach())
+            assert true <= value < 2 * true + 0.01
         optimizer.zero_grad()
         (sum(bounds.values()) + net(torch.rand(8, 1, 8, 8)).square().mean()).backward()
         optimizer.step()
@@ -109,6 +110,7 @@ def test_it_goes_on_from_a_checkpoint_and_leaves_the_network_alone() -> None:
     first()
     second = SpectralPenalty(net, (1, 8, 8), seed=4)
     second.load_state_dict(first.state_dict())
+    assert first().isfinite()
     assert torch.equal(first(), second())
     assert net.training
     assert all(torch.equal(states[name], value) for name, value in net.state_dict().items())
