@@ -1,0 +1,154 @@
+"""Whether a network's gradients and logits tell a search where to go."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from intriguing.measures import Box
+from intriguing.models.finding import Finding
+
+_STEPS = (1e-4, 1e-3, 1e-2)
+"""Distortions, as shares of the box's width, over which gradients are held against differences."""
+
+_SMALL = 1e-5
+"""Noise that moves the logits of every network that does not round, as a share of the box."""
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """Logits, and gradients of the margin of the first class and of the cross-entropy."""
+
+    logits: Tensor
+    margin: Tensor
+    loss: Tensor
+
+
+def gradient_findings(model: nn.Module, x: Tensor, box: Box) -> Iterator[Finding]:
+    """What is wrong with gradients or logits; see each flaw's words."""
+    seen = _look(model, x)
+    if seen is None:
+        yield Finding(
+            "no gradients",
+            "the logits have no gradient for the images",
+            'no search by gradients is possible: method="noise" only; remove torch.no_grad, '
+            "detach, argmax and numpy from the forward",
+        )
+        return
+    bad = ~(seen.margin.isfinite().all(1) & seen.loss.isfinite().all(1))
+    if bool(bad.any()):
+        yield Finding(
+            "gradients not finite",
+            f"the gradients of {int(bad.sum())} of {len(x)} images are NaN or infinite",
+            "searches stop there; look for the square root or the norm of zero",
+        )
+        return
+    zero = (seen.margin == 0).all(1)
+    if bool(zero.any()):
+        yield Finding(
+            "zero gradients",
+            f"the margin's gradient is exactly 0 in every pixel for {int(zero.sum())} of {len(x)} "
+            "images",
+            "a search by gradients finds nothing there though adversarial images exist: distances "
+            'are overestimates; compare with method="noise"; look for rounding, thresholds or '
+            "saturated units before the logits",
+        )
+    elif share := _misleading(model, x, seen, box):
+        yield Finding(
+            "misleading gradients",
+            f"for {share:.0%} of the images small steps along the gradient change the margin by "
+            "less than a tenth of what it promises",
+            "the forward pass does something the gradient does not know, such as rounding with a "
+            "straight-through gradient: distances are overestimates; compare with "
+            'method="noise" and with a transfer from another network',
+        )
+    yield from _saturated(seen, zero)
+    yield from _quantised(model, x, seen, box)
+
+
+def _look(model: nn.Module, x: Tensor) -> _Seen | None:
+    with torch.enable_grad():
+        points = x.clone().requires_grad_()
+        logits = model(points)
+        if not logits.requires_grad:
+            return None
+        top = logits.topk(min(2, logits.shape[1]), 1).values
+        margin = _gradient((top[:, 0] - top[:, -1]).sum(), points)
+        loss = functional.cross_entropy(logits, logits.argmax(1), reduction="sum")
+        slope = _gradient(loss, points)
+    return _Seen(logits.detach(), margin.flatten(1), slope.flatten(1))
+
+
+def _gradient(value: Tensor, points: Tensor) -> Tensor:
+    (found,) = torch.autograd.grad(value, points, retain_graph=True, allow_unused=True)
+    return torch.zeros_like(points) if found is None else found
+
+
+def _misleading(model: nn.Module, x: Tensor, seen: _Seen, box: Box) -> float:
+    """Share of images, if most, for which no small step does what the gradient says."""
+    width = box.width
+    first, second = seen.logits.topk(min(2, seen.logits.shape[1]), 1).indices[:, [0, -1]].unbind(1)
+    length = seen.margin.norm(dim=1)
+    unit = seen.margin / length[:, None]
+    rows = torch.arange(len(x), device=x.device)
+    noise = 64 * torch.finfo(x.dtype).eps * seen.logits.abs().amax(1).clamp_min(1e-6)
+
+    def margin(points: Tensor) -> Tensor:
+        with torch.no_grad():
+            logits: Tensor = model(points)
+        return logits[rows, first] - logits[rows, second]
+
+    told = torch.zeros_like(length, dtype=torch.bool)
+    asked = torch.zeros_like(told)
+    for share in _STEPS:
+        size = share * width * x[0].numel() ** 0.5
+        step = (size * unit).view_as(x)
+        change = margin(x + step) - margin(x - step)
+        promised = 2 * size * length
+        asked |= promised > 10 * noise
+        told |= change > 0.1 * promised
+    wrong = float((asked & ~told).float().mean())
+    return wrong if wrong >= 0.5 else 0.0
+
+
+def _saturated(seen: _Seen, zero: Tensor) -> Iterator[Finding]:
+    flat = (seen.loss == 0).all(1) & ~zero
+    if bool(flat.any()):
+        top = seen.logits.topk(2, 1).values
+        gap = float((top[:, 0] - top[:, 1])[flat].median())
+        yield Finding(
+            "saturated logits",
+            f"the cross-entropy's gradient is exactly 0 for {int(flat.sum())} of {len(flat)} "
+            f"images, whose logits lead by {gap:.3g}",
+            "attacks that raise the cross-entropy of the true class (FGSM, PGD) stand still though "
+            'margins have gradients; take method="closest", or divide the logits by a constant',
+        )
+
+
+def _quantised(model: nn.Module, x: Tensor, seen: _Seen, box: Box) -> Iterator[Finding]:
+    generator = torch.Generator().manual_seed(0)
+    size = box.width * max(_SMALL, 100 * torch.finfo(x.dtype).eps)
+    noise = size * torch.randn(x.shape, generator=generator).to(x)
+    with torch.no_grad():
+        moved = model(x + noise)
+    still = (moved == seen.logits).all(1)
+    if float(still.float().mean()) > 0.25:
+        yield Finding(
+            "quantised logits",
+            f"every logit of {int(still.sum())} of {len(x)} images stays the same to the last bit "
+            f"under noise of {size:.1g}",
+            "steps smaller than a level change nothing: gradients are zero or made up, and "
+            "distances too large; take the rounding out of the network",
+        )
+        return
+    for dtype, bits in ((torch.bfloat16, 8), (torch.float16, 11)):
+        if x.dtype != dtype and torch.equal(seen.logits, seen.logits.to(dtype).to(seen.logits)):
+            yield Finding(
+                "quantised logits",
+                f"all logits have {bits} significant bits, as {dtype} keeps",
+                "changes of a margin below one part in a few hundred are lost, so searches end "
+                "early and nearest examples are a little too far; run the network in float32",
+            )
+            return

@@ -1,0 +1,102 @@
+"""What a network does while it runs: its operations in their order, and the memory they take."""
+
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+_Named: TypeAlias = Mapping[str, Any] | None
+
+
+class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Names of the operations, in their order."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.names: list[str] = []
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Any,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        self.names.append(str(func))
+        return func(*args, **(kwargs or {}))
+
+
+class _Memory(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Bytes of the tensors that operations made and that are still alive, and their peak."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.alive = 0
+        self.peak = 0
+        self._known: set[int] = set()
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Any,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        out = func(*args, **(kwargs or {}))
+        given = {_place(leaf) for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)}
+        for leaf in tree_leaves(out):
+            if isinstance(leaf, Tensor) and _place(leaf) not in given:
+                self._add(leaf)
+        return out
+
+    def _add(self, tensor: Tensor) -> None:
+        storage = tensor.untyped_storage()
+        place, size = _place(tensor), storage.nbytes()
+        if not size or place in self._known:
+            return
+        self._known.add(place)
+        self.alive += size
+        self.peak = max(self.peak, self.alive)
+        weakref.finalize(storage, self._free, place, size)
+
+    def _free(self, place: int, size: int) -> None:
+        if place in self._known:
+            self._known.remove(place)
+            self.alive -= size
+
+
+def _place(tensor: Tensor) -> int:
+    return int(tensor.untyped_storage()._cdata)
+
+
+def operations(model: nn.Module, images: Tensor) -> tuple[str, ...]:
+    """The operations of one forward pass; two images that take other branches have others.
+
+    >>> operations(nn.ReLU(), torch.zeros(1))
+    ('aten.relu.default',)
+    """
+    with torch.no_grad(), _Operations() as seen:
+        model(images)
+    return tuple(seen.names)
+
+
+def peak_bytes(run: Callable[[], object], device: torch.device) -> int:
+    """Most bytes that are alive at once of what `run` makes, without what was there before.
+
+    On a GPU as its allocator counts. Elsewhere of the tensors that operations return; what a
+    kernel takes and gives back within one operation is not seen.
+    """
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+        run()
+        torch.cuda.synchronize(device)
+        return int(torch.cuda.max_memory_allocated(device) - before)
+    with _Memory() as seen:
+        run()
+    return int(seen.peak)

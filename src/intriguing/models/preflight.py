@@ -1,0 +1,227 @@
+"""Is a network fit to be judged: what would make attacks look weak or numbers meaningless.
+
+In the spirit of AutoAttack's checks (Croce & Hein, 2020) and of Carlini et al., On Evaluating
+Adversarial Robustness (2019): each flaw is measured on a few images before hours are spent, and
+comes with what follows from it.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from intriguing.measures import UNIT_BOX, Box
+from intriguing.models.finding import Finding
+from intriguing.models.gradients import gradient_findings
+from intriguing.models.observe import operations
+
+__all__ = ["Finding", "preflight"]
+
+_MOST = 16
+_ROUNDING = 1e-4
+"""Of the largest logit: more than other batch sizes or kernels change by rounding."""
+
+
+def preflight(
+    model: nn.Module, images: Float[Tensor, "image ..."], *, box: Box = UNIT_BOX
+) -> tuple[Finding, ...]:
+    """Everything found about a network that its numbers would not say; empty when all is well.
+
+    Checked are: modules in training mode, logits that are not finite, probabilities, outputs that
+    differ from run to run, that depend on the batch, weights that change, gradients taken inside,
+    branches, missing, zero and misleading gradients, saturated and rounded logits.
+
+    Args:
+        model: Any module from images to logits; left as it was found.
+        images: A few of what it is going to be asked about; the first 16 are taken.
+        box: Of the pixels: its corners are tried, too.
+    """
+    like = next(model.parameters(), images)
+    x = images[:_MOST].detach().to(like.device, like.dtype)
+    found = [*training_mode(model), *not_finite(model, x, box)]
+    random = list(randomised(model, x))
+    found += random
+    with torch.no_grad():
+        logits = model(x)
+    if not bool(logits.isfinite().all()):
+        return tuple(found)
+    found += probabilities(logits)
+    found += optimises_inside(model, x)
+    if not random:  # what differs anyhow cannot be compared
+        found += depends_on_batch(model, x)
+        found += changes_itself(model, x)
+        found += branches(model, x)
+        found += gradient_findings(model, x, box)
+    return tuple(found)
+
+
+def training_mode(model: nn.Module) -> Iterator[Finding]:
+    """Dropout or batch statistics left on, anywhere inside."""
+    names = [
+        name or "the network" for name, module in model.named_modules()
+        if module.training and not list(module.children())
+    ]  # fmt: skip
+    if not names:
+        return
+    some = ", ".join(names[:3]) + (" …" if len(names) > 3 else "")
+    active = [
+        module for module in model.modules()
+        if module.training and isinstance(module, _ACTIVE)
+    ]  # fmt: skip
+    kinds = sorted({type(module).__name__ for module in active})
+    yield Finding(
+        "training mode",
+        f"{len(names)} modules are in training mode ({some})"
+        + (f", among them {', '.join(kinds)}" if kinds else ""),
+        "dropout drops and batch norms take the batch's statistics, so that accuracy and "
+        "distortions are not those of the network in use; call model.eval()",
+    )
+
+
+_ACTIVE = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._BatchNorm)
+
+
+def not_finite(model: nn.Module, x: Tensor, box: Box) -> Iterator[Finding]:
+    """NaN or infinity, on the images or in the corners of the box where a search may go."""
+    noise = torch.rand(x.shape, generator=torch.Generator().manual_seed(0)).to(x)
+    low, high = box.lower + 0 * x[:2], box.upper + 0 * x[:2]
+    places = {
+        "the images": x, "the lowest pixels": low, "the highest pixels": high,
+        "noise": low[:1] + noise * (high[:1] - low[:1]),
+    }  # fmt: skip
+    bad = []
+    for name, points in places.items():
+        with torch.no_grad():
+            rows = ~model(points).isfinite().all(1)
+        if bool(rows.any()):
+            bad.append(f"{int(rows.sum())} of {len(rows)} of {name}")
+    if bad:
+        yield Finding(
+            "not finite",
+            f"logits are NaN or infinite for {', '.join(bad)}",
+            "such images count as failures, and a search that comes there ends; look for a "
+            "division by zero, a logarithm of zero, or 16-bit overflow",
+        )
+
+
+def randomised(model: nn.Module, x: Tensor) -> Iterator[Finding]:
+    """Other logits for the same images."""
+    with torch.no_grad():
+        first, *others = (model(x) for _ in range(4))
+    scale = _scale(first)
+    spread = max(float((other - first).abs().nan_to_num().max()) for other in others) / scale
+    if spread <= _ROUNDING:
+        return
+    changed = torch.stack([other.argmax(1) != first.argmax(1) for other in others]).any(0)
+    yield Finding(
+        "randomised outputs",
+        f"the same {len(x)} images run four times give logits that differ by up to "
+        f"{spread:.2g} of the largest, and {int(changed.sum())} change their class",
+        "an example that is adversarial once may not be the next time, gradients are noisy, and "
+        "every distortion is of one draw; make the network deterministic, or average over draws "
+        "in its forward and attack the average",
+    )
+
+
+def probabilities(logits: Tensor) -> Iterator[Finding]:
+    """A softmax at the end."""
+    if len(logits) < 2 or logits.shape[1] < 2:
+        return
+    near = float((logits.sum(1) - 1).abs().max())
+    if near < 1e-4 and float(logits.min()) >= 0 and float(logits.max()) <= 1:
+        yield Finding(
+            "probabilities",
+            f"the outputs of every image lie in [0, 1] and sum to 1 within {near:.1g}",
+            "the cross-entropy of a softmax of a softmax is flat, and margins saturate; take the "
+            "final softmax away, or give the logarithm",
+        )
+
+
+def optimises_inside(model: nn.Module, x: Tensor) -> Iterator[Finding]:
+    """Gradients taken within the forward pass."""
+    calls = 0
+    engine: tuple[Any, Any] = (torch.autograd.grad, torch.autograd.backward)
+
+    def counting(original: Any) -> Any:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            return original(*args, **kwargs)
+
+        return call
+
+    try:
+        torch.autograd.grad, torch.autograd.backward = map(counting, engine)
+        with torch.enable_grad():
+            model(x[:2].clone())
+    finally:
+        torch.autograd.grad, torch.autograd.backward = engine
+    if calls:
+        yield Finding(
+            "optimises inside",
+            f"one forward pass takes gradients {calls} times",
+            "a gradient through it is at best an approximation and dear; distortions found are "
+            "upper bounds that may be far from the least; no layer bounds can be had",
+        )
+
+
+def depends_on_batch(model: nn.Module, x: Tensor) -> Iterator[Finding]:
+    """Other logits for an image in other company."""
+    if len(x) < 2:
+        return
+    with torch.no_grad():
+        together, turned = model(x), model(x.flip(0)).flip(0)
+        try:
+            alone = torch.cat([model(one[None]) for one in x])
+        except (RuntimeError, ValueError):  # a batch norm may refuse a single image
+            alone = turned
+    scale = _scale(together)
+    spread = max(float((other - together).abs().max()) for other in (alone, turned)) / scale
+    if spread > _ROUNDING:
+        yield Finding(
+            "depends on the batch",
+            f"the logits of an image change by up to {spread:.2g} of the largest with the images "
+            "beside it",
+            "an image has no distortion of its own, and results change with the batch size; look "
+            "for batch statistics, or a batch size fixed when the network was exported",
+        )
+
+
+def changes_itself(model: nn.Module, x: Tensor) -> Iterator[Finding]:
+    """Weights or buffers that a forward pass changes."""
+    before = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+    with torch.no_grad():
+        model(x)
+    after = model.state_dict()
+    changed = [name for name, old in before.items() if not torch.equal(old, after[name])]
+    changed = [name for name in changed if not bool(before[name].isnan().all())]
+    if changed:
+        yield Finding(
+            "changes itself",
+            f"a forward pass changes {', '.join(changed[:3])}{' …' if len(changed) > 3 else ''}",
+            "the network that is judged last is not the one that was judged first, and an "
+            "interrupted run cannot be continued; call model.eval(), or switch adaptation off",
+        )
+
+
+def branches(model: nn.Module, x: Tensor) -> Iterator[Finding]:
+    """Operations that depend on what is in the image."""
+    noise = torch.rand(x[:1].shape, generator=torch.Generator().manual_seed(1)).to(x)
+    points = (*x[:8].split(1), 0 * x[:1], 0 * x[:1] + 1, noise)
+    try:
+        runs = {operations(model, point) for point in points}
+    except (RuntimeError, ValueError):  # it takes no image alone, which is said elsewhere
+        return
+    if len(runs) > 1:
+        yield Finding(
+            "control flow",
+            f"{len(points)} single images take {len(runs)} different sequences of operations",
+            "the gradient knows only the branch an image took, and bounds of layers and "
+            "certificates, which need one graph for all images, cannot be had",
+        )
+
+
+def _scale(logits: Tensor) -> float:
+    return max(float(logits.abs().nan_to_num(posinf=0).max()), 1e-12)
