@@ -231,7 +231,7 @@ def _apply(layer: _Layer, x: Tensor, weight: Tensor) -> Tensor:
             x, weight, None, module.stride, module.padding, module.output_padding, module.groups,
             module.dilation,
         )  # fmt: skip
-    result: Tensor = module._conv_forward(x, weight, None)  # type: ignore[operator]
+    result: Tensor = module._conv_forward(x, weight, None)
     return result
 
 

@@ -56,13 +56,14 @@ def train_minibatch(
     extra: Extra | None = None,
     identity: str = "",
     checkpoint: Path | None = None,
+    save_every: int = 1,
     stage: str = "training",
     progress: ProgressCallback | None = None,
 ) -> TrainingReport:
     """Lower mean cross-entropy + Σ λ Σ w² / k (+ `extra`), in place, by steps over minibatches.
 
     The order of the images and every other draw depend on `seed` and the epoch only.  After each
-    epoch weights, optimiser and report go to `checkpoint`; the same call after an interruption
+    `save_every`-th epoch weights, optimiser and report go to `checkpoint`; the same call after an interruption
     continues there and ends with the same bits, on a GPU as far as its kernels allow.
 
     Args:
@@ -76,6 +77,7 @@ def train_minibatch(
         extra: More for the loss.
         identity: Which training this is, beside what is said here.
         checkpoint: The safetensors file to write and continue from; None keeps nothing.
+        save_every: Epochs between two saves; more where the extra's memory is as large as the data.
         stage: How progress calls this training.
         progress: Called about ten times an epoch.
 
@@ -120,7 +122,7 @@ def train_minibatch(
             _after(report, mean, parameters, schedule, batches.per_epoch),
             wall_seconds=report.wall_seconds + time.perf_counter() - start,
         )
-        if checkpoint is not None:
+        if checkpoint is not None and ((epoch + 1) % save_every == 0 or report.reason):
             save_epoch(checkpoint, identity, model, optimizer, memory, report)
         tell(report.iterations, report.reason or f"mean loss {mean:.4g}")
     model.train(was_training)

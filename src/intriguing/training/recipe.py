@@ -1,11 +1,13 @@
 """From a recipe and images to a trained network: the one way the paper's networks are made."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from intriguing.data.dataset import ImageSet
 from intriguing.errors import InputError
@@ -18,12 +20,16 @@ from intriguing.training.autoencoder import PEN_STROKES, Sparsity, train_autoenc
 from intriguing.training.classifier import train_classifier
 from intriguing.training.decay import Convention, weight_layers
 from intriguing.training.lbfgs import UNTIL_CONVERGED, LBFGSConfig
-from intriguing.training.minibatch import train_minibatch
+from intriguing.training.minibatch import Extra, train_minibatch
 from intriguing.training.report import TrainingReport
 from intriguing.training.schedule import Schedule
 
 # An autoencoder has so many weights that a hundred pairs of them would fill half a gigabyte.
 AUTOENCODER_STOP = LBFGSConfig(history=20)
+_SAVE_EVERY = 5
+
+Hardening: TypeAlias = Callable[[nn.Module, Tensor, Tensor], Extra | None]
+"""What is added to the loss of a network, once it, its images and their labels are at hand."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +79,7 @@ def train_network(
     *,
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
+    harden: Hardening | None = None,
     checkpoint: Path | None = None,
     progress: ProgressCallback | None = None,
 ) -> tuple[nn.Module, TrainingReport]:
@@ -85,6 +92,8 @@ def train_network(
             that is drawn for minibatches.
         device: Where to train; the model stays there.
         dtype: Of the weights.
+        harden: Makes what the loss has besides (`intriguing.hardening`); of recipes with a
+            schedule only.
         checkpoint: A .safetensors file to keep the state in and to continue from; an autoencoder
             has a second one beside it.
         progress: Called after each chunk of iterations, or some ten times an epoch.
@@ -94,7 +103,7 @@ def train_network(
     """
     shape = data.images.shape[1:]
     model = build_small(recipe.architecture, (shape[0], shape[1], shape[2]))
-    _check(recipe, data)
+    _check(recipe, data, harden)
     model = model.to(device=device, dtype=dtype)
     # Cloned, as BLAS sums in another order where memory is not aligned as torch aligns it.
     images = data.images.to(device, dtype).clone(memory_format=torch.contiguous_format)
@@ -112,11 +121,14 @@ def train_network(
         initialise_rectifiers(weight_layers(model), generator)
     else:
         initialise(_linear_layers(trained), generator, recipe.gain)
-    train = (
-        partial(train_classifier, config=recipe.stop)
-        if recipe.schedule is None
-        else partial(train_minibatch, schedule=recipe.schedule, seed=seed)
-    )
+    if recipe.schedule is None:
+        train = partial(train_classifier, config=recipe.stop)
+    else:
+        extra = None if harden is None else harden(trained, images, labels)
+        train = partial(
+            train_minibatch, schedule=recipe.schedule, seed=seed, extra=extra,
+            save_every=1 if extra is None else _SAVE_EVERY,
+        )  # fmt: skip
     report = train(
         trained,
         images,
@@ -158,7 +170,12 @@ def _pretrain(
     return report
 
 
-def _check(recipe: Recipe, data: ImageSet) -> None:
+def _check(recipe: Recipe, data: ImageSet, harden: Hardening | None) -> None:
+    if harden is not None and recipe.schedule is None:
+        raise InputError(
+            f"{recipe.name} is trained by L-BFGS on the whole set, which no pool fits in; give the "
+            "recipe a schedule"
+        )
     classes = int(recipe.architecture.rpartition("-")[2].removeprefix("fc"))
     if classes < data.classes:
         raise InputError(
