@@ -58,6 +58,7 @@ def write_units(
             box = [3, 2, 8, 9] if layer == "conv" else [0, 0, side, side]
             for sign, images in shown.items():
                 signed = values if sign == "positive" else -values
+                signed[20:21] = 0 if sign == "negative" else signed[20:21]
                 top_parts.append({
                     "network": "made", "seed": 0, "layer": layer, "basis": basis,
                     "direction": np.repeat(np.arange(units), K), "sign": sign,

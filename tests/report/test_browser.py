@@ -134,6 +134,14 @@ def test_a_card_shows_both_signs_neighbours_and_the_images_themselves(page, smal
 
 
 @chromium
+def test_images_that_tie_at_the_least_are_not_shown_as_if_chosen(page, small):
+    view(page, "fc", "natural", find="20")
+    page.wait("document.querySelector('.card .thumb')")
+    assert strip(page, "2/20", 2) == []
+    assert "5 or more tie at the least, 0" in page.run("document.querySelector('.card').innerText")
+
+
+@chromium
 def test_from_an_image_back_to_the_units_that_it_excites(page, small):
     known, _ = small
     view(page, "conv", "natural", find="3")

@@ -62,6 +62,9 @@ def analyse(
     )  # fmt: skip
     shown = ranked.shown(list(found.values()))
     ranked.write_pictures(folder, images, shown)
+    # Labels that no two images share say nothing of any row.
+    alone = int(images.labels.bincount().max()) == 1
+    constant = ("purity", "entropy") if alone else ()
     tops, rows = [], []
     for layer, field in zip(asked.layers, asked.fields, strict=True):
         own = layer_features(model, layer.name, images)
@@ -72,6 +75,7 @@ def analyse(
             rows += [
                 ranked.coherence_columns(name, top, numbers, value, ranked.responds(top))
                 for value in measured.values()
+                if value.name not in constant
             ]
     write_tops(folder, tops)
     write_coherence(folder, rows)

@@ -113,8 +113,12 @@
     const crop = $("crop").checked && group.boxes;
     const strip = (sign, mark, word) => {
       const row = node("div", { className: "strip" }, node("span", { className: "sign", textContent: mark, title: word }));
-      (group.images[sign]?.[d] ?? []).forEach((image, rank) =>
-        row.append(thumb(image, 38, crop ? group.boxes[sign][d][rank] : null, group.values[sign][d][rank])));
+      const values = group.values[sign]?.[d] ?? [];
+      // After a ReLU most images tie at 0: which of them come first says nothing of the unit.
+      if (sign === "negative" && values.length > 1 && values.every((value) => value === values[0]))
+        row.append(node("span", { className: "tie", textContent: `no image stands out: ${values.length} or more tie at the least, ${signed(values[0])}` }));
+      else (group.images[sign]?.[d] ?? []).forEach((image, rank) =>
+        row.append(thumb(image, 38, crop ? group.boxes[sign][d][rank] : null, values[rank])));
       return row;
     };
     const near = node("p", { className: "near" }, "nearest: ");
