@@ -172,13 +172,14 @@ def depends_on_batch(model: nn.Module, x: Tensor) -> Iterator[Finding]:
     if len(x) < 2:
         return
     with torch.no_grad():
-        together, turned = model(x), model(x.flip(0)).flip(0)
+        together = model(x)
+        halves = torch.cat([model(half) for half in x.tensor_split(2)])
         try:
             alone = torch.cat([model(one[None]) for one in x])
         except (RuntimeError, ValueError):  # a batch norm may refuse a single image
-            alone = turned
+            alone = halves
     scale = _scale(together)
-    spread = max(float((other - together).abs().max()) for other in (alone, turned)) / scale
+    spread = max(float((other - together).abs().max()) for other in (alone, halves)) / scale
     if spread > _ROUNDING:
         yield Finding(
             "depends on the batch",
@@ -209,7 +210,7 @@ def changes_itself(model: nn.Module, x: Tensor) -> Iterator[Finding]:
 def branches(model: nn.Module, x: Tensor) -> Iterator[Finding]:
     """Operations that depend on what is in the image."""
     noise = torch.rand(x[:1].shape, generator=torch.Generator().manual_seed(1)).to(x)
-    points = (*x[:8].split(1), 0 * x[:1], 0 * x[:1] + 1, noise)
+    points = (*torch.split(x[:8], 1), 0 * x[:1], 0 * x[:1] + 1, noise)
     try:
         runs = {operations(model, point) for point in points}
     except (RuntimeError, ValueError):  # it takes no image alone, which is said elsewhere
