@@ -11,7 +11,8 @@ SCHEMA_VERSION = 3
 READABLE = (1, 2, 3)
 
 Kind: TypeAlias = Literal[
-    "reproduce", "attack", "transfer", "train", "compare", "spectrum", "certify", "units"
+    "reproduce", "attack", "transfer", "train", "compare", "spectrum", "certify", "units",
+    "hardening"
 ]
 Unit: TypeAlias = Literal[
     "%",
