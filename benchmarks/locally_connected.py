@@ -3,7 +3,8 @@
     python benchmarks/locally_connected.py [--threads 1] [--rounds 5] [--work 32]
 
 Layers with QuocNet's 18×18 fields and 8 maps, and quocnet-tiny's, each a forward pass and one
-forward and backward pass to inputs and weights, float32, the ways taking turns.  The recipe is timed in two layouts: as it
+forward and backward pass to inputs and weights, float32, the ways taking turns.  The recipe is
+timed in two layouts: as it
 is mostly written (fields as `unfold` gives them), and with places first, so that `einsum` is one
 batched product without a transposition; ratios are theirs over ours.  Peak memory is how far the
 resident set of a process of its own (Linux) rises over what it was with inputs, weights and their
