@@ -162,6 +162,15 @@ def outer(
     return weight
 
 
+def dense(
+    weight: Float[Tensor, "p q m i j c"], stride: tuple[int, int]
+) -> Float[Tensor, "output entry"]:
+    """The layer's matrix, a row for every output, a column for every entry of what they see."""
+    layout = Layout.of(weight, stride)
+    whole = Chunk(0, 0, 1, 1, *layout.outputs)
+    return _Work(layout, weight).matrices(weight, whole)[0]
+
+
 class _Work:
     """The arrays of one chunk at a time, and how they lie in the layer's own."""
 

@@ -11,7 +11,7 @@ from torch import Tensor, fx, nn
 from torch.nn.utils import parametrize
 
 from intriguing.errors import InputError
-from intriguing.spectral.rules.registry import is_registered, registered_functions
+from intriguing.spectral.rules.registry import is_known, registered_functions
 
 _HOW = (
     "rewrite the part that depends on values, or register a bound for the module it is in: "
@@ -50,7 +50,7 @@ def trace(model: nn.Module, example: Tensor) -> fx.GraphModule:
 
 class _Tracer(fx.Tracer):
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return is_registered(m) or super().is_leaf_module(m, module_qualified_name)
+        return is_known(m) or super().is_leaf_module(m, module_qualified_name)
 
 
 def _exported(model: nn.Module, example: Tensor, reason: Exception) -> fx.GraphModule:

@@ -76,9 +76,9 @@ def is_affine(rule: Rule) -> bool:
     return rule in _AFFINE
 
 
-def is_registered(module: nn.Module) -> bool:
-    """Whether a user has registered a bound for this module's type or one that it inherits."""
-    return any(kind in _USERS for kind in type(module).__mro__)
+def is_known(module: nn.Module) -> bool:
+    """Whether this module's type has a rule, or a user registered a bound for it or a parent."""
+    return type(module) in _RULES or any(kind in _USERS for kind in type(module).__mro__)
 
 
 def registered_functions() -> tuple[Callable[..., Any], ...]:
