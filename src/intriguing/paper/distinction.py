@@ -109,7 +109,7 @@ def follow(case: Case) -> tuple[list[Cell], Stage]:
             generator = torch.Generator().manual_seed(1000 * (done + 1) + q + asked.study.seed)
             ways = {layer.name: _way(layer.units, generator) for layer in asked.layers}
             found = top_images(
-                model, names, case.images.images, ways, k=asked.study.k, sign="positive", bins=0
+                model, names, case.images, ways, k=asked.study.k, sign="positive", bins=0
             )
             for name in names:
                 for j, basis in enumerate(ways[name]):

@@ -91,6 +91,15 @@ def prepare(
         raise InputError(f"k={study.k} of {len(images)} images; give 2 … {len(images)}")
     if study.directions is not None and study.directions < 1:
         raise InputError(f"{study.directions} directions; give 1 or more")
+    if study.delta is not None and not study.delta > 0:
+        raise InputError(f"delta={study.delta:g}; give the largest difference that counts as none")
+    if study.rotations is not None and study.rotations < 2:
+        raise InputError(f"{study.rotations} rotations; give 2 or more, or leave it out")
+    if study.untrained < 0 or study.untrained == 1 or study.paths < 0:
+        raise InputError(
+            f"untrained={study.untrained}, paths={study.paths}; give 0 for none of them, and 2 or "
+            "more untrained networks, whose spread the test needs"
+        )
     unknown = [b for b in study.bases if b not in BASES and Path(b).suffix not in FILES]
     if unknown or not study.bases or len(set(study.bases)) < len(study.bases):
         raise InputError(
@@ -112,7 +121,10 @@ def prepare(
     layers = tuple(known[name] for name in dict.fromkeys(names))
     for file in (b for b in study.bases if b not in BASES):
         for layer in layers:
-            directions.load_directions(file, layer.units)
+            try:
+                directions.load_directions(file, layer.units)
+            except InputError as error:
+                raise InputError(f"{file} for {layer.name}: {error}") from error
     measure: Measure
     if study.measure == "auto":
         measure = "purity" if _labels_tell(images, study.k) else "pixels"

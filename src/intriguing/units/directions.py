@@ -93,6 +93,8 @@ def rotation_path(rotation: Float[Tensor, "unit unit"], alpha: float) -> Basis:
         raise InputError("the matrix is not orthogonal; give a rotation, such as haar(...).matrix")
     if torch.linalg.det(q) < 0:
         raise InputError("the matrix mirrors (determinant −1); negate one column of it")
+    if alpha == 0:  # to the last digit: a silent unit beside a trace of another is not silent
+        return Basis(f"rotated {alpha:g}", torch.eye(len(q), dtype=q.dtype))
     form, z = schur(q.numpy(), output="real")
     power = torch.from_numpy(z @ _power(form, alpha) @ z.T)
     return Basis(f"rotated {alpha:g}", power)
@@ -228,7 +230,8 @@ def check_units(basis: Basis, units: int | None) -> None:
     if units is not None and basis.units != units:
         advice = "; transpose it" if len(basis) == units else ""
         raise InputError(
-            f"basis {basis.name!r} has {basis.units} rows but the layer has {units} units{advice}"
+            f"basis {basis.name!r} has {basis.units} rows but the layer has {units} units{advice}; "
+            "a basis has a row a unit and a direction a column"
         )
 
 

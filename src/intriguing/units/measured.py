@@ -54,7 +54,7 @@ def measure_bases(
             Basis("random", torch.cat(rotations, 1)),
         ]
     found = top_images(
-        model, layers, images.images, asked, k=k, sign="positive", bins=0, batch_size=batch_size
+        model, layers, images, asked, k=k, sign="positive", bins=0, batch_size=batch_size
     )
     return {
         layer: Measured(
