@@ -13,9 +13,15 @@ Array = NDArray[np.float64]
 
 
 def smallest_bound(
-    hidden: Sequence[Array], last: Array, multipliers: Array, low: float, high: float
+    hidden: Sequence[Array],
+    last: Array,
+    multipliers: Array,
+    low: float | Array,
+    high: float | Array,
 ) -> float:
     """The smallest L for which multipliers prove LipSDP's inequality; infinite if for none.
+
+    Slopes are of all units, or of each in the order of the multipliers.
 
     Sum over hidden units of T (y − αz)(βz − y), doubled, is taken from ρ‖x‖² − ‖last·y‖²; the form
     is nonnegative for ρ ≥ λ_max of what eliminating all hidden units leaves of the input's block.
@@ -25,12 +31,13 @@ def smallest_bound(
     total = int(ends[-1])
     form = np.zeros((total, total))
     used = 0
+    lows, highs = (np.broadcast_to(slope, multipliers.shape) for slope in (low, high))
     for number, weight in enumerate(hidden):
         before = slice(int(ends[number]) - widths[number], int(ends[number]))
         for unit, row in enumerate(weight):
             z, y = np.zeros(total), np.zeros(total)
             z[before], y[int(ends[number]) + unit] = row, 1.0
-            product = np.outer(y - low * z, high * z - y)
+            product = np.outer(y - lows[used] * z, highs[used] * z - y)
             form -= multipliers[used] * (product + product.T)
             used += 1
     form[total - widths[-1] :, total - widths[-1] :] -= last.T @ last

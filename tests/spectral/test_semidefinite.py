@@ -49,6 +49,26 @@ def test_multipliers_prove_the_bound_in_the_undivided_inequality(
         assert undivided >= bound * (1 - 1e-6)
 
 
+def test_every_unit_can_have_slopes_of_its_own() -> None:
+    matrices = weights((5, 7, 6, 3), 20)
+    draw = torch.Generator().manual_seed(2)
+    low = torch.rand(13, generator=draw, dtype=torch.float64)
+    high = low + 0.05 + torch.rand(13, generator=draw, dtype=torch.float64)
+    steps = list(steps_of(matrices, 0.0, 1.0))
+    steps[1] = Relax(low[None, :7], high[None, :7], 7)
+    steps[3] = Relax(low[None, 7:], high[None, 7:], 6)
+    multipliers = optimised(tuple(steps), 5, barriers=(1e-2, 1e-3), iterations=40)
+    end = replay(tuple(steps), torch.ones(5, dtype=torch.float64), multipliers)
+    bound = float(proved_largest(end))
+    scaled = multipliers.exp()[0].numpy() * bound**2
+    arrays = [matrix.numpy() for matrix in matrices]
+    undivided = smallest_bound(arrays[:-1], arrays[-1], scaled, low.numpy(), high.numpy())
+    assert bound * (1 - 1e-6) <= undivided <= bound * (1 + 1e-9)
+    equal = steps_of(matrices, float(low.min()), float(high.max()))
+    wider = optimised(equal, 5, barriers=(1e-2, 1e-3), iterations=40)
+    assert bound < float(proved_largest(replay(equal, torch.ones(5).double(), wider)))
+
+
 def exactly(weight: Tensor) -> list[list[Fraction]]:
     return [[Fraction(value) for value in row] for row in weight.tolist()]
 

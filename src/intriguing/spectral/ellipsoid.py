@@ -4,13 +4,16 @@ For all changes of the input with ‖Δx₀‖ ≤ 1, what a layer's output can 
 ellipsoid {Δ : Δᵀ G⁻¹ Δ ≤ 1}. Three rules carry G on:
 
     linear map W      G → Z = W G Wᵀ                                                   exact
-    slopes in [α, β]  Z → X⁻¹,   X = 2T − (α+β)² T (Z⁻¹ + 2αβ T)⁻¹ T,    any diagonal T ≥ 0
+    slopes in [α, β]  Z → αZα + B X⁻¹ Bᵀ,  X = 2T − THZHT,  B = I + αZHT,
+                      with H = diag(β − α) and any diagonal T ≥ 0
     windows (pools)   Z → f² diag(e),                                    any diagonal e with Z ⪯ e
 
-*Why the second.* A change y = Dz with α ≤ D ≤ β obeys (y − αz)ᵀ T (βz − y) ≥ 0. With zᵀZ⁻¹z ≤ 1,
-the sum zᵀ Z⁻¹ z − 2(y − αz)ᵀ T (βz − y) is at most 1 and is a quadratic form in (z, y); minimising
-over z (a Schur complement) leaves yᵀ X y ≤ 1. *Why the third.* Z ⪯ diag(e) gives Σ ‖Δx_c‖²/e_c ≤ 1,
-and each channel's length grows by at most f.
+*Why the second.* Of a change y = Dz with α ≤ D ≤ β, the part w = y − αz obeys wᵀ T (Hz − w) ≥ 0.
+With zᵀZ⁻¹z ≤ 1, the sum zᵀ Z⁻¹ z − 2wᵀ T (Hz − w) is at most 1. It is a quadratic form in (z, w);
+the block of its inverse that belongs to y = αz + w is the matrix above (a Schur complement), and
+with α = 0 it is X⁻¹ alone. α and β may differ from unit to unit. Where α < 0 < β its two terms
+would cancel; the same in terms of (z, y) is X⁻¹ with X = 2T − (α+β)² T (Z⁻¹ + 2αβ T)⁻¹ T. *Why the
+third.* Z ⪯ diag(e) gives Σ ‖Δx_c‖²/e_c ≤ 1, and each channel's length grows by at most f.
 
 At the end L² = λ_max(G), and wᵀ G w for one direction w of the output. Eliminating the layers one
 by one this way is a Cholesky factorisation of the linear matrix inequality of LipSDP (Fazlyab et
@@ -21,13 +24,15 @@ The same rules hold for every frequency of a convolution (`cyclic.py`): a leadin
 matrices below. Another one is over output directions, each with a T of its own.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, TypeAlias
 
 import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
+
+_UNIT = torch.finfo(torch.float64).eps / 2
 
 
 @dataclass(frozen=True)
@@ -80,11 +85,35 @@ class Linear:
 
 @dataclass(frozen=True)
 class Relax:
-    """Slopes in [low, high], one multiplier a unit (a channel, where there are frequencies)."""
+    """Slopes in [low, high], one multiplier a unit (a channel, where there are frequencies).
 
-    low: float
-    high: float
+    Attributes:
+        low, high: For all units, or for each unit of each row.
+        units: How many multipliers.
+        place: Which of the chain's slopes this is, where a unit here is a unit there; else −1.
+    """
+
+    low: float | Float[Tensor, "rows units"]
+    high: float | Float[Tensor, "rows units"]
     units: int
+    place: int = -1
+
+    def at(self, rows: Int[Tensor, " some"]) -> "Relax":
+        """The same for some of the rows."""
+        if isinstance(self.low, Tensor) and isinstance(self.high, Tensor):
+            return replace(self, low=self.low[rows], high=self.high[rows])
+        return self
+
+    @property
+    def steepest(self) -> float:
+        """The largest slope in absolute value, of any unit."""
+        ends = (torch.as_tensor(self.low), torch.as_tensor(self.high))
+        return max(float(end.abs().max()) for end in ends)
+
+    @property
+    def width(self) -> float | Float[Tensor, "rows units"]:
+        """high − low, rounded up."""
+        return (self.high - self.low) * (1.0 + 4.0 * _UNIT)
 
 
 @dataclass(frozen=True)
@@ -199,18 +228,29 @@ def _real(step: Linear, matrix: Tensor) -> Tensor:
 
 
 def _relaxed(step: Relax, before: Tensor, logs: Tensor) -> tuple[Covariance, Tensor, Tensor]:
-    """X = T^½ [2I − (α+β)² (I + aẐ)⁻¹Ẑ] T^½ with Ẑ = T^½ Z T^½ and a = 2αβ."""
+    """αZα + C X̂⁻¹ Cᴴ with X̂ = 2I − T^½ HZH T^½ and C = T^−½ + αZH T^½."""
+    if not isinstance(step.low, Tensor) and step.low < 0.0:
+        return _bent(step, before, logs)
+    scale = (0.5 * logs).exp()
+    spread = scale * step.width
+    identity = torch.eye(before.shape[-1], dtype=before.dtype, device=before.device)
+    inverse, log_det, positive = _inverse(2.0 * identity - _times(before, spread))
+    if not isinstance(step.low, Tensor) and step.low == 0.0:
+        return Covariance(_times(inverse, 1.0 / scale)), log_det, positive
+    low = torch.as_tensor(step.low, dtype=logs.dtype, device=logs.device).expand_as(logs)
+    both = low[:, None, :, None] * before * spread[:, None, None, :]
+    both = both + torch.diag_embed(1.0 / scale)[:, None]
+    return Covariance(_times(before, low) + both @ inverse @ both.mH), log_det, positive
+
+
+def _bent(step: Relax, before: Tensor, logs: Tensor) -> tuple[Covariance, Tensor, Tensor]:
+    """T^½ X̂ T^½ with X̂ = 2I − (α+β)² (I − aẐ)⁻¹Ẑ, Ẑ = T^½ Z T^½ and a = 2|αβ|."""
     scale = (0.5 * logs).exp()
     inner = _times(before, scale)
     identity = torch.eye(inner.shape[-1], dtype=inner.dtype, device=inner.device)
-    bend, barrier = 2.0 * step.low * step.high, torch.zeros_like(logs[:, 0])
-    positive = torch.ones_like(barrier, dtype=torch.bool)
-    if bend != 0.0:
-        inverse, log_det, positive = _inverse(identity + bend * inner)
-        inner = inverse @ inner
-        inner = 0.5 * (inner + inner.mH)
-        if bend < 0.0:
-            barrier = log_det
+    inverse, barrier, positive = _inverse(identity + 2.0 * step.low * step.high * inner)
+    inner = inverse @ inner
+    inner = 0.5 * (inner + inner.mH)
     inverse, log_det, definite = _inverse(2.0 * identity - (step.low + step.high) ** 2 * inner)
     return Covariance(_times(inverse, 1.0 / scale)), barrier + log_det, positive & definite
 

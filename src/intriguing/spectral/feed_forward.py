@@ -4,8 +4,10 @@ import itertools
 import math
 
 import torch
-from torch import Tensor
+from jaxtyping import Float
+from torch import Tensor, fx
 
+from intriguing.spectral.execution import execute
 from intriguing.spectral.linear_map import (
     Convolution,
     Diagonal,
@@ -36,6 +38,32 @@ def chain_of(walk: Walk) -> tuple[Stage, ...] | None:
     writer = _Writer()
     taken = all(writer.take(step) for step in steps[1:])
     return tuple(writer.stages) if taken and writer.flush() and writer.stages else None
+
+
+def activations_of(walk: Walk) -> tuple[Operation, ...]:
+    """The operation of each slope of `chain_of`, in its order."""
+    return tuple(step.operation for step in walk.steps if _bends(step) and step.operation)
+
+
+def preactivations(
+    graph: fx.GraphModule, walk: Walk, images: Float[Tensor, "n ..."]
+) -> tuple[Float[Tensor, "n units"], ...] | None:
+    """What enters each activation of a chain, in float64; None if the graph does more than that."""
+    rows: list[list[Tensor]] = []
+    for image in images:
+        steps = [e.operation for e in execute(graph, image[None].double()) if e.operation]
+        if len(steps) != len(walk.steps) - 1:
+            return None
+        pairs = zip(walk.steps[1:], steps, strict=True)
+        rows.append([operation.x.flatten(1) for step, operation in pairs if _bends(step)])
+    return tuple(torch.cat(column) for column in zip(*rows, strict=True))
+
+
+def _bends(step: Step) -> bool:
+    """Whether `chain_of` makes a slope of it."""
+    if step.kind != "activation" or step.operation is None:
+        return False
+    return linear_map(step.operation) is None and slopes_of(step.operation) is not None
 
 
 class _Writer:

@@ -14,7 +14,7 @@ so that the result is never worse than that.
 from collections.abc import Iterator, Sequence
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from intriguing.spectral.descent import descend
@@ -58,11 +58,10 @@ def product_start(steps: Sequence[Step], start: Ellipsoid) -> Float[Tensor, "1 p
             continue
         largest = torch.linalg.eigvalsh(covariance(state))[..., -1].max().clamp_min(TINY)
         if isinstance(step, Relax):
-            steepest = max(abs(step.low), abs(step.high))
-            level = SHRINK / (steepest * largest * (step.high - step.low))
+            level = SHRINK / (step.steepest * largest * step.width)
         else:
             level = largest / SHRINK
-        own = level.log().expand(1, step.units)
+        own = torch.as_tensor(level).log().expand(1, step.units)
         state = carry((step,), state, own).end
         logs.append(own)
     return torch.cat(logs, 1)
@@ -90,7 +89,7 @@ def minimise(
             nonlocal evaluations
             evaluations += len(rows)
             point = point.detach().requires_grad_()
-            passage = carry(steps, start, point)
+            passage = carry(at(steps, rows), start, point)
             inside = passage.feasible
             if directions is None:
                 growth = _smooth_largest(passage.end, inside, power=0.8 / barrier**0.5)
@@ -109,6 +108,11 @@ def minimise(
 
         parameters = descend(objective, parameters, steps=iterations)
         yield parameters, evaluations
+
+
+def at(steps: Sequence[Step], rows: Int[Tensor, " some"]) -> tuple[Step, ...]:
+    """The steps of some of the rows, where slopes are of each row."""
+    return tuple(step.at(rows) if isinstance(step, Relax) else step for step in steps)
 
 
 def _smooth_largest(end: Ellipsoid, inside: Tensor, power: float) -> Tensor:

@@ -12,17 +12,23 @@ from intriguing.spectral.bound import outward
 from intriguing.spectral.chain import chain_bound
 from intriguing.spectral.feed_forward import chain_of
 from intriguing.spectral.linear_map import Matrix, linear_map
-from intriguing.spectral.lipschitz import analyse
+from intriguing.spectral.lipschitz import Analysed, analyse
+from intriguing.spectral.stages import Stage
 from intriguing.spectral.walk import Walk
 
 
 @dataclass(frozen=True)
 class PairBounds:
-    """pairs[c, j] bounds the Lipschitz constant of f_c − f_j; symmetric, 0 on the diagonal."""
+    """pairs[c, j] bounds the Lipschitz constant of f_c − f_j; symmetric, 0 on the diagonal.
+
+    With them, the network they are of: its graph, and its stages if it is a chain.
+    """
 
     pairs: Float[Tensor, "k k"]
     formula: str
     guaranteed: bool
+    analysed: Analysed
+    stages: tuple[Stage, ...] | None = None
 
 
 def pair_bounds(
@@ -41,10 +47,11 @@ def pair_bounds(
     Raises:
         InputError: As `analyse`.
     """
-    walked = analyse(model, input_shape, domain).walk
+    analysed = analyse(model, input_shape, domain)
+    walked = analysed.walk
     classes = int(walked.steps[-1].value.shape[-1]) if walked.steps else 0
     if not walked.steps:
-        return PairBounds(torch.zeros(classes, classes), "constant", True)
+        return PairBounds(torch.zeros(classes, classes), "constant", True, analysed)
     pairs = torch.full((classes, classes), outward(math.sqrt(2) * walked.upper)).double()
     formula = "√2 times the network's bound, layer by layer"
     rows = _by_rows(walked)
@@ -70,7 +77,7 @@ def pair_bounds(
             )
     pairs.fill_diagonal_(0.0)
     proved = walked.guaranteed and math.isfinite(walked.upper)
-    return PairBounds(pairs, formula, proved)
+    return PairBounds(pairs, formula, proved, analysed, stages)
 
 
 def _by_rows(walked: Walk) -> Tensor | None:

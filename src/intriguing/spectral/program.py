@@ -60,7 +60,7 @@ def program(stages: Sequence[Stage], dense_units: int) -> Program:
             largest = max(math.prod(shape or ()) for shape in known[number + 1 : end + 1])
             following = stages[end] if end < len(stages) else None
             if largest <= dense_units:
-                steps += _matrices(run, known[number] or (1,))
+                steps += _matrices(run, known[number] or (1,), _slopes(stages[:number]))
                 steps += _pooled(following, known[end])
                 number = end + isinstance(following, Pool | Flatten)
                 written_out = not isinstance(following, Pool)
@@ -76,7 +76,7 @@ def program(stages: Sequence[Stage], dense_units: int) -> Program:
             steps.append(_matrix(weight))
             written_out = True
         elif isinstance(stage, Slope) and written_out and stage.low < stage.high:
-            steps.append(Relax(stage.low, stage.high, math.prod(shape or (1,))))
+            steps.append(_relax(stage, math.prod(shape or (1,)), _slopes(stages[:number])))
         elif isinstance(stage, Slope):
             steps.append(Scale(max(abs(stage.low), abs(stage.high))))
         elif isinstance(stage, Pool):
@@ -85,6 +85,18 @@ def program(stages: Sequence[Stage], dense_units: int) -> Program:
             steps.append(Spread(math.prod(shape[1:])))
         number += 1
     return Program(tuple(steps), torch.ones(first[0], dtype=torch.float64, device=device))
+
+
+def _slopes(stages: Sequence[Stage]) -> int:
+    """How many slopes there are."""
+    return sum(isinstance(stage, Slope) for stage in stages)
+
+
+def _relax(stage: Slope, units: int, place: int) -> Relax:
+    """A slope with one multiplier a unit; −y in the place of y where it mostly falls."""
+    falling = stage.low + stage.high < 0.0
+    low, high = (-stage.high, -stage.low) if falling else (stage.low, stage.high)
+    return Relax(low, high, units, -1 if falling else place)
 
 
 def _flattened_late(stages: Sequence[Stage]) -> list[Stage]:
@@ -109,7 +121,7 @@ def _end_of_run(stages: Sequence[Stage], start: int) -> int:
     return number
 
 
-def _matrices(run: Sequence[Stage], shape: tuple[int, ...]) -> list[Step]:
+def _matrices(run: Sequence[Stage], shape: tuple[int, ...], place: int) -> list[Step]:
     """A run of convolutions as matrices, with multipliers for every unit."""
     steps: list[Step] = [Spread(math.prod(shape[1:]))]
     units = 0
@@ -119,9 +131,9 @@ def _matrices(run: Sequence[Stage], shape: tuple[int, ...]) -> list[Step]:
             units = len(weight)
             steps.append(_matrix(weight))
         elif isinstance(stage, Slope):
-            steps.append(
-                Relax(stage.low, stage.high, units) if stage.low < stage.high else Scale(stage.low)
-            )
+            wide = stage.low < stage.high
+            steps.append(_relax(stage, units, place) if wide else Scale(stage.low))
+            place += 1
     return steps
 
 

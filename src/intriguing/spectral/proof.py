@@ -60,21 +60,25 @@ def replay(
     parameters: Float[Tensor, "rows parameters"],
 ) -> Enclosure:
     """Carry diag(start) through the steps, outwards."""
-    axes = Axes(start.expand(len(parameters), -1))
-    state = Enclosure(axes, axes, torch.ones_like(axes.squares[:, 0], dtype=torch.bool))
-    used = 0
+    state, used = opening(start, parameters), 0
     for step in steps:
-        if isinstance(step, Relax | Windows):
-            own = parameters[:, used : used + step.units]
-            used += step.units
-            state = (
-                _relaxed(step, state, own)
-                if isinstance(step, Relax)
-                else _windowed(step, state, own)
-            )
-        else:
-            state = _moved(step, state)
+        count = step.units if isinstance(step, Relax | Windows) else 0
+        state = advanced(step, state, parameters[:, used : used + count])
+        used += count
     return state
+
+
+def opening(start: Float[Tensor, " n"], parameters: Float[Tensor, "rows _"]) -> Enclosure:
+    """diag(start) in each row."""
+    axes = Axes(start.expand(len(parameters), -1))
+    return Enclosure(axes, axes, torch.ones_like(axes.squares[:, 0], dtype=torch.bool))
+
+
+def advanced(step: Step, state: Enclosure, own: Float[Tensor, "rows own"]) -> Enclosure:
+    """After one more step, with its own logarithms of T or e."""
+    if isinstance(step, Relax):
+        return _relaxed(step, state, own)
+    return _windowed(step, state, own) if isinstance(step, Windows) else _moved(step, state)
 
 
 def proved_largest(end: Enclosure) -> Float[Tensor, " rows"]:
@@ -130,29 +134,59 @@ def _moved(step: Step, state: Enclosure) -> Enclosure:
 
 
 def _relaxed(step: Relax, state: Enclosure, logs: Tensor) -> Enclosure:
-    """X̂ = 2I − (α+β)² (Ẑ − aẐ(I + aẐ)⁻¹Ẑ) from below, and Z = (S X̂ S)⁻¹ from above, S = T^½."""
+    """X̂ from below and Y with X̂⁻¹ ⪯ YᴴY, so that αZα + (YCᴴ)ᴴ(YCᴴ) is from above."""
+    if not isinstance(step.low, Tensor) and step.low < 0.0:
+        return _bent(step, state, logs)
+    assert isinstance(state.ellipsoid, Covariance)
+    assert isinstance(state.magnitude, Covariance)
+    before, large = state.ellipsoid.matrix, state.magnitude.matrix
+    scale = (0.5 * logs).exp()
+    spread = scale * step.width
+    n = before.shape[-1]
+    identity = torch.eye(n, dtype=before.dtype, device=before.device)
+    both = spread[:, None, :, None] * spread[:, None, None, :]
+    inner = before * both
+    size = 2.0 * identity.real + large * both
+    below = _grown(2.0 * identity - 0.5 * (inner + inner.mH), size, 16, -1.0)
+    half, error = _inverse_factor(below, size)
+    proved = state.proved & (error < 0.5).all(1)
+    half = half / (1.0 - error).clamp_min(0.5).sqrt()[..., None, None]
+    if not isinstance(step.low, Tensor) and step.low == 0.0:
+        half = half / scale[:, None, None, :]
+        size = half.abs().mT @ half.abs()
+        return Enclosure(Covariance(_grown(half.mH @ half, size, 2 * n)), _twice(size), proved)
+    low = torch.as_tensor(step.low, dtype=logs.dtype, device=logs.device).expand_as(logs)
+    ones = torch.diag_embed(1.0 / scale)[:, None]
+    side = half @ (low[:, None, :, None] * before * spread[:, None, None, :] + ones).mH
+    sure = low.abs()[:, None, :, None] * large * spread[:, None, None, :] + ones
+    around = half.abs() @ sure.mT
+    outer = low[:, None, :, None] * low[:, None, None, :]
+    size = outer.abs() * large + around.mT @ around
+    after = outer * before + side.mH @ side
+    return Enclosure(Covariance(_grown(after, size, 4 * n)), _twice(size), proved)
+
+
+def _bent(step: Relax, state: Enclosure, logs: Tensor) -> Enclosure:
+    """X̂ = 2I − (α+β)² (Ẑ + aẐ(I − aẐ)⁻¹Ẑ) from below, and Z = (S X̂ S)⁻¹ from above, S = T^½."""
     scale = (0.5 * logs).exp()
     inner, size = _scaled(state, scale)
-    n, proved = inner.shape[-1], state.proved
+    n = inner.shape[-1]
     identity = torch.eye(n, dtype=inner.dtype, device=inner.device)
-    bend = 2.0 * step.low * step.high
-    if bend != 0.0:
-        half, error = _inverse_factor(identity + bend * inner, identity.real + abs(bend) * size)
-        proved = proved & (error < 0.5).all(1)
-        side = (1.0 + error if bend > 0 else 1.0 - error)[:, :, None, None]
-        inverse, absolute = half.mH @ half / side, half.abs().mT @ half.abs() / side
-        inner = inner - bend * (inner @ inverse @ inner)
-        size = size + abs(bend) * (size @ absolute @ size)
-        inner = _grown(0.5 * (inner + inner.mH), size, 6 * n)
+    bend = -2.0 * step.low * step.high
+    half, error = _inverse_factor(identity - bend * inner, identity.real + bend * size)
+    proved = state.proved & (error < 0.5).all(1)
+    side = (1.0 - error)[:, :, None, None]
+    inverse, absolute = half.mH @ half / side, half.abs().mT @ half.abs() / side
+    inner = inner + bend * (inner @ inverse @ inner)
+    size = size + bend * (size @ absolute @ size)
+    inner = _grown(0.5 * (inner + inner.mH), size, 6 * n)
     square = (step.low + step.high) ** 2
     size = 2.0 * identity.real + square * size
     half, error = _inverse_factor(_grown(2.0 * identity - square * inner, size, 16, -1.0), size)
-    proved = proved & (error < 0.5).all(1)
     half = half / scale[:, None, None, :] / (1.0 - error).clamp_min(0.5).sqrt()[..., None, None]
     size = half.abs().mT @ half.abs()
-    return Enclosure(
-        Covariance(_grown(half.mH @ half, size, 2 * n)), Covariance(2.0 * size), proved
-    )
+    proved = proved & (error < 0.5).all(1)
+    return Enclosure(Covariance(_grown(half.mH @ half, size, 2 * n)), _twice(size), proved)
 
 
 def _windowed(step: Windows, state: Enclosure, logs: Tensor) -> Enclosure:

@@ -32,7 +32,7 @@ class SemidefiniteConfig:
         iterations: At most so many L-BFGS iterations for each μ.
         dense_units: Convolutions with at most so many outputs are treated as matrices, with one
             multiplier a unit instead of one a channel: tighter, and cubic in the number of units.
-        operations: Floating-point operations to spend at most, roughly: 1e12 take 2 to 5 minutes
+        operations: Floating-point operations to spend at most, roughly: 3e11 take a minute or two
             on one core. Large chains get fewer iterations; what the whole map leaves refines pairs,
             and if it is not enough for all, those with the largest bounds. A chain for which not
             even a few iterations are affordable gets its product.
@@ -42,8 +42,8 @@ class SemidefiniteConfig:
 
     barriers: tuple[float, ...] = (1e-2, 1e-3, 1e-4)
     iterations: int = 40
-    dense_units: int = 512
-    operations: float = 1e12
+    dense_units: int = 256
+    operations: float = 3e11
     numbers: int = 2**24
 
     def __post_init__(self) -> None:
