@@ -63,8 +63,8 @@ def train_minibatch(
     """Lower mean cross-entropy + Σ λ Σ w² / k (+ `extra`), in place, by steps over minibatches.
 
     The order of the images and every other draw depend on `seed` and the epoch only.  After each
-    `save_every`-th epoch weights, optimiser and report go to `checkpoint`; the same call after an interruption
-    continues there and ends with the same bits, on a GPU as far as its kernels allow.
+    `save_every`-th epoch weights, optimiser and report go to `checkpoint`; the same call after an
+    interruption continues there and ends with the same bits, on a GPU as far as its kernels allow.
 
     Args:
         model: From inputs to logits, with its initial weights; trained where it lies.

@@ -1,0 +1,157 @@
+"""The trainings that are compared, each with its settings, and what a search tries instead."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from torch import Tensor, nn
+
+from intriguing.errors import InputError
+from intriguing.hardening.config import PoolConfig
+from intriguing.hardening.places import Place
+from intriguing.hardening.train import hardening
+from intriguing.training.minibatch import Extra
+from intriguing.training.recipe import Recipe
+from intriguing.training.schedule import Schedule
+
+ARCHITECTURE = "fc100-100-10"
+PLAIN = "weight-decay"
+"""The family that all others are held against."""
+
+
+@dataclass(frozen=True)
+class Family:
+    """One way to train the 100-100-10 network.
+
+    Attributes:
+        name: In tables.
+        slug: In file names.
+        schedule: Rate, dropout; its epochs are the scale's.
+        decay: λ of the three layers, of λ Σ w².
+        places: Where pools are; none for no pools.
+        pools: How they are made and mixed.
+        penalty: Weight of the spectral penalty; 0 for none.
+        paper: The paper's test error in percent, where it gives one.
+        curve: Whether it is a point of the curve over the penalty's weight only.
+    """
+
+    name: str
+    slug: str
+    schedule: Schedule
+    decay: tuple[float, ...]
+    places: tuple[Place, ...] = ()
+    pools: PoolConfig = field(default_factory=PoolConfig)
+    penalty: float = 0.0
+    paper: float | None = None
+    curve: bool = False
+
+    @property
+    def recipe(self) -> Recipe:
+        """As `train_network` takes it: Glorot's weights, zero biases, λ undivided."""
+        return Recipe(
+            self.name, self.slug, ARCHITECTURE, self.decay, "sum", gain=1.0, schedule=self.schedule
+        )
+
+    @property
+    def essence(self) -> str:
+        """All that decides the weights."""
+        pools = f" {self.places} {self.pools}" if self.places else ""
+        return f"{self.recipe.essence}{pools} penalty={self.penalty}"
+
+    @property
+    def in_words(self) -> str:
+        """What a reader of the results has to know."""
+        said = f"{self.schedule.in_words}, λ = {', '.join(f'{value:g}' for value in self.decay)}"
+        for place in self.places:
+            said += f", pool at {place.layer}: radius {place.radius:g}, weight {place.weight:g}"
+        said += f" ({self.pools.in_words})" if self.places else ""
+        return said + (f", spectral penalty {self.penalty:g}" if self.penalty else "")
+
+    def harden(self, model: nn.Module, images: Tensor, labels: Tensor, seed: int) -> Extra | None:
+        """What its loss has besides."""
+        extra, _ = hardening(
+            model, images, labels, self.places, config=self.pools, penalty=self.penalty, seed=seed
+        )
+        return extra
+
+    def scaled(self, epochs: int, start: int) -> "Family":
+        """The same with so many epochs, pools beginning after `start`."""
+        schedule = replace(self.schedule, epochs=epochs, warmup=min(1.0, epochs))
+        return replace(self, schedule=schedule, pools=replace(self.pools, start=start))
+
+
+def decays(first: float) -> tuple[float, float, float]:
+    """λ of the three layers, the last a tenth, as the paper has them."""
+    return first, first, first / 10
+
+
+_FAST, _SLOW = Schedule(30, rate=1.5), Schedule(30, rate=0.5)
+_INPUT, _FIRST, _SECOND = Place("input", 1.0), Place("1", 0.2), Place("2", 0.2)
+_ALL = (_INPUT, replace(_FIRST, weight=0.5), replace(_SECOND, weight=0.5))
+_JOINT = PoolConfig(scheme="joint")
+_PENALTY = 3e-3
+
+FAMILIES: tuple[Family, ...] = (
+    Family("Weight decay", PLAIN, _FAST, decays(5e-5), paper=1.6),
+    Family("Dropout", "dropout", replace(_FAST, input_dropout=0.1), decays(3e-5), paper=1.3),
+    Family("Input pool", "pool-input", _SLOW, decays(3e-5), (_INPUT,)),
+    Family("All pools, alternating", "pools-alternating", _SLOW, decays(3e-5),
+           (_INPUT, _FIRST, _SECOND), paper=1.2),
+    Family("All pools, joint", "pools-joint", _SLOW, decays(3e-5), _ALL, _JOINT, paper=1.2),
+    Family("Gaussian noise", "noise", _SLOW, decays(3e-5), (_INPUT,),
+           PoolConfig(search="gaussian")),
+    Family("First layer's pool", "pool-1", _SLOW, decays(3e-5), (_FIRST,)),
+    Family("Second layer's pool", "pool-2", _SLOW, decays(3e-5), (_SECOND,)),
+    Family("Spectral penalty", "penalty", _SLOW, decays(5e-5), penalty=_PENALTY),
+    Family("Input pool + penalty", "pool-penalty", _SLOW, decays(3e-5), (_INPUT,),
+           penalty=_PENALTY / 3),
+)  # fmt: skip
+"""In the order in which they are trained: what the paper gives numbers for comes first."""
+
+CURVE = (3e-4, 1e-3, 1e-2, 3e-2)
+"""Further weights of the penalty, for its curve."""
+
+
+def curve() -> Iterator[Family]:
+    """The spectral penalty at the weights of the curve."""
+    base = family("penalty")
+    for weight in CURVE:
+        yield replace(
+            base, name=f"Penalty {weight:g}", slug=f"penalty-{weight:g}", penalty=weight, curve=True
+        )
+
+
+def family(slug: str) -> Family:
+    """A family by its slug.
+
+    Raises:
+        InputError: If there is none.
+    """
+    for one in FAMILIES:
+        if one.slug == slug:
+            return one
+    raise InputError(f"no family {slug!r}; one of {', '.join(one.slug for one in FAMILIES)}")
+
+
+def candidates() -> Iterator[tuple[str, Family]]:
+    """What the search tries: the slug of a family, and it with other settings."""
+    for one in FAMILIES:
+        tried = [one]
+        tried += [replace(one, decay=decays(lam)) for lam in (1e-5, 3e-5, 5e-5)]
+        if not one.places and not one.penalty:
+            tried += [replace(one, schedule=replace(one.schedule, rate=rate)) for rate in (0.5, 1)]
+        if one.schedule.input_dropout:
+            noisier = [replace(one.schedule, input_dropout=share) for share in (0.05, 0.2)]
+            tried += [replace(one, schedule=schedule) for schedule in noisier]
+        for factor in (0.5, 1.5):
+            places = tuple(
+                replace(place, radius=factor * (place.radius or 1.0)) for place in one.places
+            )
+            tried += [replace(one, places=places)] if places else []
+        if one.places:
+            tried += [replace(one, pools=replace(one.pools, refresh=r)) for r in (0.1, 1.0)]
+        if len(one.places) > 1:
+            nearest = replace(one.pools, search="closest", budget=30)
+            tried.append(replace(one, pools=nearest))
+        if one.penalty:
+            tried += [replace(one, penalty=one.penalty * factor) for factor in (1 / 3, 3.0)]
+        yield from ((one.slug, other) for other in dict.fromkeys(tried))

@@ -1,0 +1,65 @@
+"""What each family costs beside plain training, measured side by side in one run."""
+
+import time
+from collections.abc import Mapping, Sequence
+from functools import partial
+from itertools import pairwise
+
+from intriguing.data.dataset import ImageSet
+from intriguing.measures import Progress, ProgressCallback
+from intriguing.paper.hardening.families import PLAIN, Family
+from intriguing.training.recipe import train_network
+
+IMAGES, ROUNDS = 5000, 3
+
+
+def relative_times(
+    families: Sequence[Family],
+    data: ImageSet,
+    device: str,
+    *,
+    rounds: int = ROUNDS,
+    progress: ProgressCallback | None = None,
+) -> Mapping[str, float]:
+    """How many times as long as plain training each family's takes, by its slug.
+
+    Each is trained for three epochs on a few thousand images: one without pools, one before which
+    the whole pools are made, one before which a part of them is replaced. The shortest of several
+    rounds of each is multiplied by how often the family has it. Families take turns, so that
+    whatever else the machine does befalls all alike.
+    """
+    some = data.first(min(IMAGES, len(data)))
+    least: dict[str, list[float]] = {}
+    for done in range(rounds):
+        for one in families:
+            seconds = _epochs(one, some, device)
+            before = least.get(one.slug, seconds)
+            least[one.slug] = [min(pair) for pair in zip(before, seconds, strict=True)]
+        if progress is not None:
+            progress(Progress("measure what each training costs", done + 1, rounds))
+    whole = {one.slug: _whole(one, least[one.slug]) for one in families}
+    plain = next(one for one in families if one.slug == PLAIN)
+    return {slug: seconds / whole[plain.slug] for slug, seconds in whole.items()}
+
+
+def _epochs(family: Family, data: ImageSet, device: str) -> list[float]:
+    """Seconds of each of three epochs: clean, filling, replacing."""
+    ends = [time.perf_counter()]
+
+    def note(step: Progress) -> None:
+        if step.done % (step.total // 3) == 0:
+            ends.append(time.perf_counter())
+
+    short = family.scaled(3, 1)
+    harden = partial(short.harden, seed=0) if short.places or short.penalty else None
+    train_network(short.recipe, data, device=device, harden=harden, progress=note)
+    return [later - earlier for earlier, later in pairwise(ends)]
+
+
+def _whole(family: Family, seconds: Sequence[float]) -> float:
+    """Of all its epochs, at the size of the sample."""
+    epochs, start = family.schedule.epochs, family.pools.start
+    if not family.places:
+        return epochs * min(seconds)
+    clean, filling, replacing = seconds
+    return start * clean + filling + (epochs - start - 1) * replacing
