@@ -13,9 +13,7 @@ from intriguing.paper.hardening.families import PLAIN, Family
 from intriguing.paper.hardening.network import Masking, Trained
 from intriguing.results.schema import Cell, Unit
 
-ERRORS, CURVE, MASKING, SEARCH = (
-    "hardening", "hardening-penalty", "hardening-masking", "hardening-search",
-)  # fmt: skip
+ERRORS, CURVE, MASKING, SEARCH = "hardening", "penalty", "masking", "settings"
 Interval = tuple[float | None, float | None]
 
 
@@ -137,7 +135,7 @@ def _mean(
     table: str, row: str, column: str, order: int, place: int, unit: Unit, values: Sequence[float],
     which: int = 0, paper: float | None = None,
 ) -> Cell:  # fmt: skip
-    low, high = mean_interval(values) if len(values) > 1 else (None, None)
+    low, high = _interval(values)
     column = f"{column} ({_COLUMNS[which - 1][0].lower()})" if which else column
     many = len(values)
     return Cell(
@@ -146,16 +144,31 @@ def _mean(
     )  # fmt: skip
 
 
+def _interval(values: Sequence[float]) -> Interval:
+    """Student's, of things that are never negative; none of values that are all the same."""
+    if len(set(values)) < 2:
+        return None, None
+    low, high = mean_interval(values)
+    return max(low, 0.0), high
+
+
 def _masking(family: Family, members: Sequence[Judged], order: int) -> list[Cell]:
-    """Shares in percent, as means over the seeds."""
+    """Shares in percent, as means over the seeds, and how many flaws `preflight` found."""
     tried = [one.masking for one in members if one.masking is not None]
     columns = {
         "Attack finds": [100 * one.found for one in tried],
         "Transfer shorter": [100 * one.transferred for one in tried],
         "Fooled by noise": [100 * one.noise for one in tried],
     }
-    return [
+    shares = [
         _mean(MASKING, family.name, column, order, place, "%", values)
         for place, (column, values) in enumerate(columns.items())
         if values
     ]
+    flaws = sum(len(one.findings) for one in tried)
+    many = len(tried)
+    return [
+        *shares,
+        Cell(MASKING, family.name, "Flaws found", order, 3, "images", flaws, None, None, flaws,
+             many),
+    ]  # fmt: skip

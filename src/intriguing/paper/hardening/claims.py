@@ -7,7 +7,7 @@ from intriguing.measures import mean_interval
 from intriguing.paper.hardening.families import PLAIN
 from intriguing.results.schema import Cell
 
-TABLE = "hardening-claims"
+TABLE = "claims"
 
 
 @dataclass(frozen=True)

@@ -114,15 +114,16 @@ def certified_radii(
     `intriguing certify` proves more, in a minute a network, which fifty of them do not get here.
     """
     stage = f"certify {trained.trial.title}"
-    model, everything = trained.model, slice(0, len(images))
+    model = trained.model
+    identity = {"model": model_sha256(model), "data": images.sha256, "bound": "by layers"}
 
     def compute(items: slice, report: Callable[[int], None]) -> dict[str, Tensor]:
         made = certify(model, images.images[items], images.labels[items], semidefinite=False)
         return {"radius": made.radius.cpu()}
 
     shards = run_in_shards(
-        compute, len(images), everything.stop, folder / "shards" / f"{trained.trial.key}-certified",
-        {"model": model_sha256(model), "data": images.sha256, "bound": "by layers"}, stage=stage, progress=progress,
+        compute, len(images), len(images), folder / "shards" / f"{trained.trial.key}-certified",
+        identity, stage=stage, progress=progress,
     )  # fmt: skip
     return shards.column("radius")
 
