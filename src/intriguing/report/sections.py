@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from intriguing.report import certificates, charts, comparison, spectrum, table5, units
+from intriguing.report import certificates, charts, comparison, hardening, spectrum, table5, units
 from intriguing.report.contents import Contents, TensorFile, panel
 from intriguing.report.figures import as_pictures, figure7, filters, gallery
 from intriguing.report.findings import correlation, transferred
