@@ -21,6 +21,7 @@ WHOLE: dict[str, Callable[[Contents], Findings]] = {
     "spectrum": amplification,
     "certify": assurance,
     "units": distinction,
+    "hardening": hardening.outcome,
 }
 """Kinds of runs whose findings are made in one place."""
 

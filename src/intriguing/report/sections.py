@@ -183,6 +183,7 @@ PARTS: dict[str, tuple[Part, ...]] = {
     "spectrum": spectrum.PARTS,
     "certify": (*certificates.PARTS, _gallery),
     "units": units.PARTS,
+    "hardening": hardening.PARTS,
 }  # fmt: skip
 
 
