@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy import stats
 
-from intriguing.report import table5
+from intriguing.report import hardening, table5
 from intriguing.report.amplification import amplification
 from intriguing.report.assurance import assurance
 from intriguing.report.contents import Contents

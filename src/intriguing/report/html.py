@@ -173,6 +173,7 @@ def _title(run: RunRecord) -> str:
         "train": f"Training {names or 'a network'}",
         "compare": f"Which method comes closest on {names or 'the network'}?",
         "spectrum": f"How far can {names or 'the network'} carry a small change?",
+        "hardening": "What hardens a network, and what it costs",
         "units": f"Do the units of {names or 'the network'} stand out?",
         "certify": f"How far is every image safe on {names or 'the network'}?",
     }[run.kind]

@@ -55,6 +55,11 @@ TITLES = {
     "train": ("Error of the trained network", "Network"),
     "path": ("Coherence on the way from the units (α = 0) to a random rotation (α = 1)", "Layer"),
     "certify": ("What is certified, and what is found", "Network"),
+    "hardening": ("One network, trained in each way", "Training"),
+    "penalty": ("The spectral penalty by its weight", "Weight"),
+    "masking": ("What fools the networks without their gradients", "Training"),
+    "claims": ("The paper's sentences as differences of test errors", "Claim"),
+    "settings": ("Settings by validation error", "Training: settings"),
     "robust": ("Accuracy against every change of at most ε, in L2", "ε (as distortion)"),
 }
 
