@@ -81,12 +81,13 @@ def certify_images(
     images: ImageSet,
     *,
     semidefinite: bool,
+    local: bool = True,
     progress: ProgressCallback | None = None,
 ) -> Certified:
     """Certificates of every image, from the folder where they were computed before."""
     identity = json.dumps(
         {"model": model_sha256(model), "data": images.sha256, "semidefinite": semidefinite,
-         "version": __version__, "torch": torch.__version__}
+         "local": local, "version": __version__, "torch": torch.__version__}
     )  # fmt: skip
     if FILE in list_tensors(folder):
         tensors, words = read_tensors(folder, FILE)
@@ -95,7 +96,8 @@ def certify_images(
     start = time.perf_counter()
     try:
         made = certify(
-            model, images.images, images.labels, semidefinite=semidefinite, progress=progress
+            model, images.images, images.labels, semidefinite=semidefinite, local=local,
+            progress=progress,
         )
     except InputError as error:
         raise InputError(f"{name}: {error}") from error
