@@ -23,6 +23,8 @@ examples:
   intriguing reproduce figure3 figure4 --network squeezenet:squeezenet.safetensors --images photos/
   intriguing reproduce table5 --network squeezenet:squeezenet.safetensors
   intriguing reproduce table5 --network nets.py:build --input 3,224,224
+  intriguing reproduce hardening --scale paper --seeds 5      what hardens a network, and its price
+  intriguing reproduce hardening --scale paper --search       the settings of that, by validation
 """
 
 from pathlib import Path
