@@ -90,7 +90,7 @@ def search_with(
     budget: int | None,
     config: Config | None,
     seed: int,
-    batch_size: int | None,
+    batch_size: int,
     report: Report,
 ) -> Found:
     """Search by the method of that name, `batch_size` images at a time."""
@@ -100,12 +100,22 @@ def search_with(
     if method == "closest":
         chosen = config if isinstance(config, ClosestConfig) else ClosestConfig()
         chosen = replace(chosen, budget=budget or chosen.budget)
-        width = batch_size or rows_at_once(images, 4 * chosen.cuts)
-        return search_closest(network, images, goal, box, chosen, seed, width, report)
+        return search_closest(network, images, goal, box, chosen, seed, batch_size, report)
     attack, usual = _ATTACKS[method]
     return _in_batches(
-        attack, network, images, goal, box, budget or usual, seed, batch_size or 256, report
+        attack, network, images, goal, box, budget or usual, seed, batch_size, report
     )
+
+
+def usual_batch(method: str, images: Tensor, config: Config | None) -> int:
+    """How many images are searched at once, by what the method keeps for each."""
+    if method == "paper":
+        settings = config if isinstance(config, PaperConfig) else PaperConfig()
+        return rows_at_once(images, 4 * settings.descent.memory + 24)
+    if method == "closest":
+        chosen = config if isinstance(config, ClosestConfig) else ClosestConfig()
+        return rows_at_once(images, 4 * chosen.cuts)
+    return 256
 
 
 def _paper(
@@ -114,12 +124,11 @@ def _paper(
     goal: Goal,
     box: Box,
     config: PaperConfig,
-    batch_size: int | None,
+    batch_size: int,
     report: Report,
 ) -> Found:
     objective = TargetedLoss(network.model, network.image_shape)
-    width = batch_size or rows_at_once(images, 4 * config.descent.memory + 24)
-    found = search_c(objective, images, goal.classes, box, config, width, report)
+    found = search_c(objective, images, goal.classes, box, config, batch_size, report)
     return Found(
         points=found.points,
         claimed=found.margin > 0,

@@ -10,13 +10,20 @@ from torch import Tensor, nn
 
 from intriguing.distortion.incumbent import BUDGETS
 from intriguing.distortion.inputs import as_box, check_images, check_labels, check_numbers
-from intriguing.distortion.methods import METHODS, Config, check_method, search_with
+from intriguing.distortion.methods import (
+    METHODS,
+    Config,
+    check_method,
+    search_with,
+    usual_batch,
+)
 from intriguing.distortion.problem import Goal, Network
-from intriguing.distortion.result import Distortions, Status
+from intriguing.distortion.result import Distortions, Found, Status
 from intriguing.distortion.targets import Targets, check_targets, choose_targets
-from intriguing.distortion.verify import verify
+from intriguing.distortion.verify import Verified, verify
 from intriguing.errors import InputError
 from intriguing.measures import UNIT_BOX, Box, Progress, ProgressCallback, distortion, l2
+from intriguing.models.batching import halving, plan_batch
 from intriguing.models.classifier import check_classifier, check_gradients
 
 __all__ = ["METHODS", "minimum_distortion"]
@@ -60,7 +67,9 @@ def minimum_distortion(
             the method's own. With "closest" a larger budget never gives a larger distortion.
         config: more settings of the method: `PaperConfig` or `ClosestConfig`.
         seed: draws the random targets, and the noise of "noise".
-        batch_size: images under way at once; the result does not depend on it.
+        batch_size: images under way at once; the result does not depend on it. None takes as many
+            as a probe of the model says will fit. Where memory runs out all the same, half as many
+            are tried, and so on.
         progress: called with the number of finished images.
 
     Returns:
@@ -121,11 +130,17 @@ class _Run:
         goal = Goal(goal.classes.to(like.device), goal.targeted)
         network = Network(self.model, tuple(images.shape[1:]))
         box = self.box.flat(x)
-        found = search_with(
-            self.method, network, x, goal, box, budget=self.budget, config=self.config,
-            seed=self.seed, batch_size=self.batch_size, report=self._reporter(len(x)),
-        )  # fmt: skip
-        checked = verify(network, x, goal, found, box, self.levels)
+        wanted = self.batch_size or usual_batch(self.method, x, self.config)
+        most = wanted if self.batch_size else min(wanted, self.fitting(images, wanted))
+
+        def run(width: int) -> tuple[Found, Verified]:
+            found = search_with(
+                self.method, network, x, goal, box, budget=self.budget, config=self.config,
+                seed=self.seed, batch_size=width, report=self._reporter(len(x)),
+            )  # fmt: skip
+            return found, verify(network, x, goal, found, box, self.levels, batch_size=width)
+
+        (found, checked), _ = halving(run, most)
         success = torch.zeros_like(found.claimed)
         for status in (Status.FOUND, Status.OPTIMAL, Status.ALREADY):
             success |= checked.status == int(status)
@@ -149,6 +164,13 @@ class _Run:
             curve=found.curve.cpu(),
             **extra,
         )
+
+    def fitting(self, images: Tensor, wanted: int) -> int:
+        """How many images fit in memory, where that is in question."""
+        small = images[0].numel() < _SMALL and next(self.model.parameters(), images).is_cpu
+        if small or min(len(images), wanted) <= 16:
+            return wanted
+        return plan_batch(self.model, images.shape[1:], limit=wanted).size
 
     def every_class(self, images: Tensor, labels: Tensor, classes: int) -> Distortions:
         """The closest adversarial image over all wrong classes."""
@@ -204,6 +226,9 @@ class _Run:
 
         return report
 
+
+_SMALL = 3 * 32 * 32
+"""Images of which a batch fits into any memory, and that are not worth a probe."""
 
 _PER_IMAGE = (
     "adversarial", "distortion", "l2", "success", "targets", "local_gap", "c", "trace",

@@ -32,13 +32,15 @@ def verify(
     found: Found,
     box: Box,
     levels: int | None,
+    *,
+    batch_size: int = _BATCH,
 ) -> Verified:
     """Adversarial, in the box to the last bit, and with `levels` on the lattice: or not found."""
     points, forward, backward = found.points.clone(), found.forward.clone(), found.backward.clone()
     status = torch.full_like(goal.classes, int(Status.NOT_FOUND))
     given = goal.classes.clone()
     optimal = found.extra.get("optimal", torch.zeros_like(found.claimed))
-    for rows in torch.split(found.claimed.nonzero()[:, 0], _BATCH):
+    for rows in torch.split(found.claimed.nonzero()[:, 0], min(batch_size, _BATCH)):
         lost = torch.zeros_like(rows, dtype=torch.bool)
         if levels is not None:
             lattice = to_lattice(network, images[rows], points[rows], goal[rows], box, levels)
