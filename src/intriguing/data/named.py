@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
+from intriguing.data.cifar import load_cifar10
 from intriguing.data.dataset import ImageSet
 from intriguing.data.embedded import load_digits, load_mnist_5k
 from intriguing.data.mnist import load_mnist
@@ -18,6 +19,7 @@ DATA_SETS: Mapping[str, Loader] = {
     "mnist": load_mnist,
     "mnist-5k": lambda root, progress: load_mnist_5k(),
     "digits": lambda root, progress: load_digits(),
+    "cifar10": load_cifar10,
 }
 
 
@@ -37,8 +39,8 @@ def load_data(
 
     Args:
         name: "mnist" (60,000 + 10,000; downloaded when it is not on this machine), "mnist-5k"
-            (4,000 + 1,000 of its images) or "digits" (1,438 + 359 of 8×8 pixels); the last two
-            come with installed packages.
+            (4,000 + 1,000 of its images) or "digits" (1,438 + 359 of 8×8 pixels), which both come
+            with installed packages, or "cifar10" (50,000 + 10,000, found under `root`).
         root: folder with the user's own copies of data sets, in place of $INTRIGUING_DATA.
         progress: called while downloading.
 
