@@ -21,7 +21,20 @@ def relative_times(
     rounds: int = ROUNDS,
     progress: ProgressCallback | None = None,
 ) -> Mapping[str, float]:
-    """How many times as long as plain training each family's takes, by its slug.
+    """How many times as long as plain training each family's takes, by its slug."""
+    whole = training_seconds(families, data, device, rounds=rounds, progress=progress)
+    return {slug: seconds / whole[PLAIN] for slug, seconds in whole.items()}
+
+
+def training_seconds(
+    families: Sequence[Family],
+    data: ImageSet,
+    device: str,
+    *,
+    rounds: int = ROUNDS,
+    progress: ProgressCallback | None = None,
+) -> Mapping[str, float]:
+    """About how long each family's training takes, by its slug.
 
     Each is trained for three epochs on a few thousand images: one without pools, one before which
     the whole pools are made, one before which a part of them is replaced. The shortest of several
@@ -37,9 +50,8 @@ def relative_times(
             least[one.slug] = [min(pair) for pair in zip(before, seconds, strict=True)]
         if progress is not None:
             progress(Progress("measure what each training costs", done + 1, rounds))
-    whole = {one.slug: _whole(one, least[one.slug]) for one in families}
-    plain = next(one for one in families if one.slug == PLAIN)
-    return {slug: seconds / whole[plain.slug] for slug, seconds in whole.items()}
+    share = len(data) / len(some)
+    return {one.slug: share * _whole(one, least[one.slug]) for one in families}
 
 
 def _epochs(family: Family, data: ImageSet, device: str) -> list[float]:
