@@ -259,7 +259,8 @@ def _way(contents: Contents) -> list[str]:
         return []
     return [
         f"From the natural basis to random rotations of it, the mean {contents.claims[0].measure} "
-        f"of {'; of '.join(words)}: intervals are over rotations of these very networks."
+        f"of {'; of '.join(words)}. These intervals are of the mean over rotations of these very "
+        "networks; whether any one rotation could stand out as far is what the verdicts say."
     ]
 
 
