@@ -108,13 +108,15 @@ def layer_rows(name: str, report: LipschitzReport, seed: int) -> list[LayerRow]:
     return rows
 
 
-def write_spectra(folder: Path, name: str, spectra: Mapping[str, Tensor]) -> None:
+def write_spectra(
+    folder: Path, name: str, spectra: Mapping[str, Tensor], file: str = "spectrum"
+) -> None:
     """Singular values of each layer, greatest first; of many, evenly spaced ones by rank."""
     if not spectra:
         return
     kept = {layer: _thinned(values) for layer, values in spectra.items()}
     metadata = {"kind": "spectrum", "title": f"{name}: singular values of each layer"}
-    write_tensors(folder, "spectrum", kept, metadata)
+    write_tensors(folder, file, kept, metadata)
 
 
 def _thinned(values: Tensor) -> np.ndarray:

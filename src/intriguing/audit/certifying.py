@@ -82,21 +82,26 @@ def certify_images(
     *,
     semidefinite: bool,
     local: bool = True,
+    file: str = FILE,
     progress: ProgressCallback | None = None,
 ) -> Certified:
-    """Certificates of every image, from the folder where they were computed before."""
+    """Certificates of every image, from the folder's `file` where they were computed before."""
     identity = json.dumps(
         {"model": model_sha256(model), "data": images.sha256, "semidefinite": semidefinite,
          "local": local, "version": __version__, "torch": torch.__version__}
     )  # fmt: skip
-    if FILE in list_tensors(folder):
-        tensors, words = read_tensors(folder, FILE)
+    if file in list_tensors(folder):
+        tensors, words = read_tensors(folder, file)
         if words.get("identity") == identity:
             return _certified(tensors, words)
     start = time.perf_counter()
     try:
         made = certify(
-            model, images.images, images.labels, semidefinite=semidefinite, local=local,
+            model,
+            images.images,
+            images.labels,
+            semidefinite=semidefinite,
+            local=local,
             progress=progress,
         )
     except InputError as error:
@@ -111,7 +116,7 @@ def certify_images(
         "formula": made.formula, "guaranteed": "yes" if made.guaranteed else "no",
         "wall_seconds": repr(time.perf_counter() - start),
     }  # fmt: skip
-    write_tensors(folder, FILE, arrays, words)
+    write_tensors(folder, file, arrays, words)
     return _certified(arrays, words)
 
 
@@ -198,3 +203,14 @@ def round_epsilons(certified: np.ndarray, found: np.ndarray) -> tuple[float, ...
 
 def _tensor(values: np.ndarray) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(values))
+
+
+def together(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Columns of several networks, one after the other."""
+    joined: dict[str, list[Any]] = {name: [] for name in parts[0]}
+    for part in parts:
+        rows = len(part["image_id"])
+        for name, column in part.items():
+            single = isinstance(column, str) or np.ndim(column) == 0
+            joined[name] += [column] * rows if single else list(column)
+    return joined

@@ -19,6 +19,8 @@ VERBS = {
     "certify": "how far is every image safe, proved, beside the nearest example found",
     "layers": "the layers of a network: names, shapes, units, receptive fields",
     "units": "what excites each unit, and each random direction: is there a distinction?",
+    "audit": "all of these on networks of yours, and one report that says what it means",
+    "explain": "one image of an audit: its whole story",
     "train": "train a network of the paper",
     "report": "draw the report of a results folder again",
     "doctor": "what this machine has: torch, devices, data, disk",

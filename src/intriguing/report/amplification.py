@@ -19,14 +19,14 @@ def amplification(contents: Contents) -> Findings:
     network = whole(layers)
     if network is None:
         return NOTHING
-    strongest = _strongest(layers)
+    most = strongest(layers)
     return Findings(
-        tuple(_tiles(network, strongest)),
+        tuple(_tiles(network, most)),
         (
             *(_bounded(network) if math.isfinite(network.upper) else _unbounded(network, layers)),
             *_loose(network, "Near a real image" if contents.run.data else "Near a random image"),
             *_product(network, whole(layers, "product")),
-            *_amplifying(strongest),
+            *_amplifying(most),
             *_unproved(layers),
         ),
     )
@@ -110,7 +110,7 @@ def _product(network: LayerRow, product: LayerRow | None) -> list[str]:
     ]
 
 
-def _strongest(layers: Sequence[LayerRow]) -> list[LayerRow]:
+def strongest(layers: Sequence[LayerRow]) -> list[LayerRow]:
     """Of one input each: a join amplifies by no weight of its own."""
     apart = [layer for layer in telling(layers) if layer.kind != "join"]
     known = [layer for layer in apart if 1.0 + 1e-6 < layer.upper < math.inf]

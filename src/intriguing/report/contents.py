@@ -8,6 +8,7 @@ import numpy as np
 
 from intriguing.report.figures import Panel, as_pictures
 from intriguing.report.tables import Table, gather
+from intriguing.results.audit import StageRecord, read_audit
 from intriguing.results.schema import ClaimRow, CurvePoint, LayerRow, LossRow, RunRecord
 from intriguing.results.store import (
     list_tensors,
@@ -55,6 +56,7 @@ class Contents:
     tops: dict[str, np.ndarray] = field(default_factory=dict)
     coherence: dict[str, np.ndarray] = field(default_factory=dict)
     claims: tuple[ClaimRow, ...] = ()
+    audit: tuple[StageRecord, ...] = ()
 
     @property
     def series(self) -> str:
@@ -124,6 +126,7 @@ def read_contents(folder: Path) -> Contents:
         tops=read_tops(folder),
         coherence=read_coherence(folder),
         claims=tuple(read_claims(folder)),
+        audit=read_audit(folder),
     )
 
 

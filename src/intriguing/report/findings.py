@@ -8,6 +8,7 @@ from scipy import stats
 from intriguing.report import hardening, table5
 from intriguing.report.amplification import amplification
 from intriguing.report.assurance import assurance
+from intriguing.report.audited import audited
 from intriguing.report.contents import Contents
 from intriguing.report.numbers import interval, number, paper_number
 from intriguing.report.tables import Table
@@ -22,6 +23,7 @@ WHOLE: dict[str, Callable[[Contents], Findings]] = {
     "certify": assurance,
     "units": distinction,
     "hardening": hardening.outcome,
+    "audit": audited,
 }
 """Kinds of runs whose findings are made in one place."""
 

@@ -16,6 +16,7 @@ from intriguing.report.ink import Drawing, inline_svg, png, svg
 from intriguing.report.section import Block, Listing
 from intriguing.report.sections import sections
 from intriguing.report.tables import Table
+from intriguing.report.viewer import Viewer
 from intriguing.results.schema import Cell, RunRecord
 
 
@@ -69,7 +70,9 @@ def draw_report(folder: Path) -> Path:
     return page
 
 
-def _block(block: Block, report: Path) -> TableBlock | FigureBlock | ListingBlock:
+def _block(block: Block, report: Path) -> TableBlock | FigureBlock | ListingBlock | Viewer:
+    if isinstance(block, Viewer):
+        return block
     if isinstance(block, Table):
         return _table_block(block, report)
     if isinstance(block, Drawing):
@@ -123,6 +126,7 @@ def _render(contents: Contents, drawn: list[Any], browse: Path | None) -> str:
         statuses=contents.statuses(),
         series=contents.series.capitalize(),
         browse=None if browse is None else browse.name,
+        viewers=run.kind == "audit" or any(isinstance(b, Viewer) for _, bs in drawn for b in bs),
         seconds=sum(stage.wall_seconds for stage in run.stages),
         forward=sum(stage.forward_passes for stage in run.stages),
         backward=sum(stage.backward_passes for stage in run.stages),
@@ -175,6 +179,7 @@ def _title(run: RunRecord) -> str:
         "spectrum": f"How far can {names or 'the network'} carry a small change?",
         "hardening": "What hardens a network, and what it costs",
         "units": f"Do the units of {names or 'the network'} stand out?",
+        "audit": f"An audit of {names or 'the network'}",
         "certify": f"How far is every image safe on {names or 'the network'}?",
     }[run.kind]
 

@@ -7,6 +7,7 @@ from typing import TypeAlias
 from intriguing.report.contents import Contents
 from intriguing.report.ink import Drawing
 from intriguing.report.tables import Table
+from intriguing.report.viewer import Viewer
 
 CELLS, IMAGES = "rows/cells.parquet", "rows/images.parquet"
 LAYERS, CERTIFICATES = "rows/layers.parquet", "rows/certificates.parquet"
@@ -41,7 +42,7 @@ class Listing:
     prose: tuple[str, ...] = ()
 
 
-Block: TypeAlias = Table | Drawing | Listing
+Block: TypeAlias = Table | Drawing | Listing | Viewer
 
 
 @dataclass(frozen=True)

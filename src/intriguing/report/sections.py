@@ -4,7 +4,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from intriguing.report import certificates, charts, comparison, hardening, spectrum, table5, units
+from intriguing.report import (
+    audit,
+    certificates,
+    charts,
+    comparison,
+    hardening,
+    spectrum,
+    table5,
+    units,
+)
 from intriguing.report.contents import Contents, TensorFile, panel
 from intriguing.report.figures import as_pictures, figure7, filters, gallery
 from intriguing.report.findings import correlation, transferred
@@ -184,6 +193,7 @@ PARTS: dict[str, tuple[Part, ...]] = {
     "certify": (*certificates.PARTS, _gallery),
     "units": units.PARTS,
     "hardening": hardening.PARTS,
+    "audit": audit.PARTS,
 }  # fmt: skip
 
 

@@ -14,12 +14,27 @@ class Tile:
 
 
 @dataclass(frozen=True)
+class Answer:
+    """A question of the reader's, the answer in words, and what kind of knowledge that is.
+
+    kind: "measured", "found" (an upper bound of a distance), "proved" (a lower bound, or an upper
+    one of a norm), "failed" or "not run".
+    """
+
+    question: str
+    words: str
+    kind: str
+
+
+@dataclass(frozen=True)
 class Findings:
     """What the reader should take away; alarms say that something is wrong with the results."""
 
     tiles: tuple[Tile, ...]
     sentences: tuple[str, ...]
     alarms: tuple[str, ...] = ()
+    answers: tuple[Answer, ...] = ()
+    advice: tuple[str, ...] = ()
 
 
 NOTHING = Findings((), ())

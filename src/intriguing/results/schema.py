@@ -11,8 +11,16 @@ SCHEMA_VERSION = 3
 READABLE = (1, 2, 3)
 
 Kind: TypeAlias = Literal[
-    "reproduce", "attack", "transfer", "train", "compare", "spectrum", "certify", "units",
-    "hardening"
+    "reproduce",
+    "attack",
+    "transfer",
+    "train",
+    "compare",
+    "spectrum",
+    "certify",
+    "units",
+    "hardening",
+    "audit",
 ]
 Unit: TypeAlias = Literal[
     "%",

@@ -1,0 +1,86 @@
+"""What an audit is asked for."""
+
+from dataclasses import dataclass
+
+from intriguing.distortion.closest import ClosestConfig
+from intriguing.distortion.methods import Config
+from intriguing.errors import InputError
+from intriguing.scale.attack import check_search
+
+STAGES = {
+    "preflight": "Is the network fit to be judged?",
+    "accuracy": "How often is it right?",
+    "attack": "How close is the nearest adversarial example?",
+    "target": "Can every image become one chosen class?",
+    "noise": "What does noise of the same size do?",
+    "transfer": "Do examples made for one network fool the others?",
+    "spectrum": "Which layers can carry a change how far?",
+    "certify": "How far is every image safe, proved?",
+    "units": "Do single units stand out from random directions?",
+}
+"""The stages in their order: what is cheap and can end an audit early comes first."""
+
+_FEW = 300
+"""Passes below which the search aims at one class rather than trying several."""
+
+
+@dataclass(frozen=True)
+class AuditConfig:
+    """How much an audit does.
+
+    Attributes:
+        attacked: Images that are attacked, the first ones that every network classifies correctly
+            in an order drawn by `seed`; None for all of them.
+        passes: Of each search, a pass being half a forward and a backward one.
+        method: Of the search for the nearest example of any wrong class.
+        target_passes: Of each search for `target`.
+        target: A class that every image is to become as well, as an 8-bit image; None for none.
+        amplified: Sizes to which examples are amplified for the transfer, as multiples of the
+            largest mean distortion.
+        semidefinite: Whether certificates may take minutes for tighter bounds.
+        units_on: Images that the units are studied on, at most.
+        rotations, untrained: Of the test of the units; as in `Study`.
+        skip: Stages that are not run.
+        seed: Of the draw of images, targets, noise and rotations.
+        batch_size: Images under way at once; None chooses by the memory there is.
+    """
+
+    attacked: int | None = 64
+    passes: int = 200
+    method: str = "closest"
+    target: int | None = None
+    target_passes: int = 200
+    amplified: tuple[float, ...] = (1.0, 4.0)
+    semidefinite: bool = True
+    units_on: int = 1000
+    rotations: int | None = None
+    untrained: int = 4
+    skip: tuple[str, ...] = ()
+    seed: int = 0
+    batch_size: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.attacked is not None and self.attacked < 1:
+            raise InputError(f"{self.attacked} images to attack; give 1 or more")
+        if unknown := [name for name in self.skip if name not in STAGES]:
+            raise InputError(f"no stage {', '.join(unknown)}; one of {', '.join(STAGES)}")
+        if not all(value > 0 for value in self.amplified):
+            raise InputError(f"amplified {self.amplified}; give multiples above 0")
+        if self.target is not None and self.target < 0:
+            raise InputError(f"target {self.target}; give the number of a class, from 0")
+        if self.method == "paper":
+            raise InputError(
+                'method "paper" aims at one class and has no limit of passes; take "closest", and '
+                "`intriguing attack --method paper` for the paper's search"
+            )
+        check_search(self.method, "untargeted", budget=self.passes)
+        check_search("closest", "all", budget=self.target_passes)
+
+    def search(self, *, targeted: bool) -> Config | None:
+        """Settings of the search: with few passes there is no time to try several classes."""
+        if self.method != "closest" and not targeted:
+            return None
+        passes = self.target_passes if targeted else self.passes
+        if passes >= _FEW:
+            return ClosestConfig(budget=passes)
+        return ClosestConfig(budget=passes, classes=1, rivals=3)

@@ -1,0 +1,177 @@
+"""One image of an audit: its whole story, from what the audit kept."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from intriguing.audit.names import slug
+from intriguing.audit.subject import fitted
+from intriguing.distortion.minimum import minimum_distortion
+from intriguing.distortion.penalty import PaperConfig
+from intriguing.errors import InputError
+from intriguing.measures import ProgressCallback
+from intriguing.models.weights import model_sha256
+from intriguing.results.explained import Made, Said, Solve, Story
+from intriguing.results.schema import RunRecord
+from intriguing.results.store import (
+    list_tensors,
+    read_certificates,
+    read_images,
+    read_run,
+    read_tensors,
+)
+
+SOLVES = 12
+"""Minimisations of the path of c at most: enough to see it close in."""
+
+
+def explain(
+    folder: Path,
+    image_id: str,
+    networks: Mapping[str, nn.Module] | None = None,
+    *,
+    path: bool = True,
+    progress: ProgressCallback | None = None,
+) -> Story:
+    """What an audit found out about one image.
+
+    Args:
+        folder: Of an audit.
+        image_id: The image's id, or the end of it, or a part that only it has.
+        networks: The audited networks by name, for the path of c; without them the story has none.
+        path: Whether to follow the path of c, which takes a search by the paper's method.
+        progress: Called within that search.
+
+    Raises:
+        InputError: If `folder` is of no audit, or there is no such image among the attacked ones.
+    """
+    run = read_run(folder)
+    if run.kind != "audit":
+        raise InputError(f"{folder} is of `intriguing {run.kind}`; give the --out of an audit")
+    attacked = attacked_ids(folder)
+    image = _find(image_id, attacked, folder)
+    rows, proofs = read_images(folder), read_certificates(folder)
+    made = []
+    for name in dict.fromkeys(rows["network"].tolist()):
+        row = int(((rows["network"] == name) & (rows["image_id"] == image)).nonzero()[0][0])
+        where = (proofs["network"] == name) & (proofs["image_id"] == image)
+        certified = float(proofs["certified"][where][0]) if where.any() else None
+        solves: tuple[Solve, ...] = ()
+        if path and networks and name in networks:
+            goal = int(rows["target"][row])
+            solves = _path_of_c(folder, run, name, networks[name], image, goal, progress)
+        said = _said(folder, name, attacked.index(image))
+        made.append(
+            Made(
+                name, int(rows["target"][row]), str(rows["status"][row]),
+                float(rows["distortion"][row]), float(rows["l2"][row]), certified, said, solves,
+            )
+        )  # fmt: skip
+    label = int(rows["label"][(rows["image_id"] == image).nonzero()[0][0]])
+    names = _class_names(folder)
+    return Story(image, label, tuple(made), names)
+
+
+def attacked_ids(folder: Path) -> list[str]:
+    """Ids of the images that an audit attacked.
+
+    Raises:
+        InputError: If it has attacked none yet.
+    """
+    names = [name for name in list_tensors(folder) if name.startswith("judged-")]
+    if not names:
+        raise InputError(
+            f"the audit in {folder} has attacked no image yet; run its command again: see run.json"
+        )
+    ids: list[str] = json.loads(read_tensors(folder, names[0])[1]["ids"])
+    return ids
+
+
+def _class_names(folder: Path) -> tuple[str, ...]:
+    names = [name for name in list_tensors(folder) if name.startswith("judged-")]
+    return tuple(json.loads(read_tensors(folder, names[0])[1].get("classes", "[]")))
+
+
+def _find(wanted: str, ids: Sequence[str], folder: Path) -> str:
+    """The one id that is meant."""
+    for fits in (
+        [one for one in ids if one == wanted],
+        [one for one in ids if one.endswith(wanted)],
+        [one for one in ids if wanted in one],
+    ):
+        if len(fits) == 1:
+            return fits[0]
+        if len(fits) > 1:
+            raise InputError(f"{wanted} may be {', '.join(fits[:4])}; give more of the id")
+    raise InputError(
+        f"{folder} has no attacked image {wanted}; it has {len(ids):,}, such as "
+        f"{', '.join(ids[:4])}"
+    )
+
+
+def _said(folder: Path, name: str, place: int) -> tuple[Said, ...]:
+    """What every network says of the image and of the example made for `name`."""
+    tensors, words = read_tensors(folder, f"judged-{slug(name)}")
+    return tuple(
+        Said(
+            judge,
+            _pairs(tensors, "before", number, place), _pairs(tensors, "after", number, place),
+            float(tensors[f"before_label_{number}"][place]),
+            float(tensors[f"after_label_{number}"][place]),
+        )
+        for number, judge in enumerate(json.loads(words["networks"]))
+    )  # fmt: skip
+
+
+def _pairs(
+    tensors: Mapping[str, np.ndarray], when: str, number: int, place: int
+) -> tuple[tuple[int, float], ...]:
+    classes = tensors[f"{when}_classes_{number}"][place].tolist()
+    logits = tensors[f"{when}_logits_{number}"][place].tolist()
+    return tuple((int(one), float(logit)) for one, logit in zip(classes, logits, strict=True))
+
+
+def _path_of_c(
+    folder: Path, run: RunRecord, name: str, model: nn.Module, image: str, goal: int,
+    progress: ProgressCallback | None,
+) -> tuple[Solve, ...]:  # fmt: skip
+    """The paper's search from the image to the nearest example's class, one c after another."""
+    original = original_of(folder, name, image)
+    if original is None or goal < 0:
+        return ()
+    x = torch.from_numpy(original.astype(np.float32) / 255)[None]
+    ready = fitted(model, tuple(x.shape[1:]))
+    known = {record.name: record.sha256 for record in run.models}
+    if model_sha256(ready) != known.get(name):
+        raise InputError(
+            f"{name} is not the network that was audited: its weights have changed; give the old "
+            "ones, or --no-path to leave out the path of c"
+        )
+    like = next(ready.parameters(), x)
+    with torch.no_grad():
+        said = int(ready(x.to(like.device, like.dtype)).argmax(1))
+    if said == goal:
+        return ()
+    found = minimum_distortion(
+        ready, x, torch.tensor([said]), torch.tensor([goal]), "paper",
+        config=PaperConfig(max_solves=SOLVES), progress=progress,
+    )  # fmt: skip
+    trace = found.trace[0]
+    return tuple(
+        Solve(float(c), float(l2), bool(margin > 0))
+        for c, l2, margin in trace[~trace.isnan().any(1)].tolist()
+    )
+
+
+def original_of(folder: Path, name: str, image: str) -> np.ndarray | None:
+    """The image in 8 bits, from the pairs that the audit kept; None where it did not."""
+    file = f"pairs-{slug(name)}"
+    if file not in list_tensors(folder):
+        return None
+    tensors, words = read_tensors(folder, file)
+    ids = [one["id"] for one in json.loads(words["words"])]
+    return tensors["original"][ids.index(image)] if image in ids else None

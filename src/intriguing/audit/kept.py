@@ -1,0 +1,125 @@
+"""A stage of an audit done once: what it made is kept, and failing is one of its outcomes."""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from intriguing import __version__
+from intriguing.audit.names import slug
+from intriguing.errors import InputError
+from intriguing.files import write_whole
+from intriguing.results.audit import StageRecord
+from intriguing.results.schema import Cell, LayerRow
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a stage made for one network, or for all together.
+
+    Attributes:
+        words: Sentences for the report.
+        facts: Numbers for its first screen.
+        cells: Of its tables.
+        layers: Rows of layers.
+        passes: Images forward and backward, where they were counted.
+        seconds: Of work done by earlier processes, where that is known.
+    """
+
+    words: tuple[str, ...] = ()
+    facts: dict[str, Any] = field(default_factory=dict)
+    cells: tuple[Cell, ...] = ()
+    layers: tuple[LayerRow, ...] = ()
+    passes: tuple[int, int] = (0, 0)
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A stage that ended, well or not."""
+
+    record: StageRecord
+    made: Made
+
+
+def finish_stage(
+    folder: Path, stage: str, network: str, basis: object, make: Callable[[], Made]
+) -> Finished:
+    """Make a stage, or read what an earlier call made of the same things.
+
+    Whatever a network does to an analysis becomes a record that says so; only an interruption and
+    a disk that cannot be written end the audit.
+
+    Args:
+        folder: The results folder.
+        stage, network: Which one; the network is empty for a stage about all.
+        basis: Everything the stage depends on, as a value with a stable repr.
+        make: Does the work.
+    """
+    path = (
+        folder
+        / "stages"
+        / f"{stage}{'-' if network else ''}{slug(network) if network else ''}.json"
+    )
+    identity = hashlib.sha256(repr((stage, network, basis, __version__)).encode()).hexdigest()
+    if (known := _recall(path, identity)) is not None:
+        made, seconds = known
+        return Finished(_record(stage, network, made, seconds), made)
+    start = time.perf_counter()
+    try:
+        made = make()
+    except Exception as error:
+        if _of_the_disk(error):
+            raise
+        seconds = time.perf_counter() - start
+        words = (_said(error),)
+        return Finished(StageRecord(stage, network, "failed", words, {}, seconds), Made(words))
+    seconds = time.perf_counter() - start if made.seconds is None else made.seconds
+    content = {"identity": identity, "seconds": seconds, "made": asdict(made)}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, json.dumps(content, ensure_ascii=False))
+    return Finished(_record(stage, network, made, seconds), made)
+
+
+def left_out(stage: str, network: str, why: str) -> Finished:
+    """A stage that is not run."""
+    return Finished(StageRecord(stage, network, "not run", (why,)), Made((why,)))
+
+
+def _record(stage: str, network: str, made: Made, seconds: float) -> StageRecord:
+    return StageRecord(stage, network, "done", made.words, made.facts, seconds)
+
+
+def _said(error: Exception) -> str:
+    """An error as one sentence; what is not an InputError keeps its type's name."""
+    lines = str(error).strip().splitlines()
+    text = lines[0] if lines else ""
+    if isinstance(error, InputError):
+        return text
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _of_the_disk(error: BaseException) -> bool:
+    return isinstance(error, OSError) or isinstance(error.__cause__, OSError)
+
+
+def _recall(path: Path, identity: str) -> tuple[Made, float] | None:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["identity"] != identity:
+            return None
+        made = content["made"]
+        kept = Made(
+            words=tuple(made["words"]),
+            facts=made["facts"],
+            cells=tuple(Cell(**cell) for cell in made["cells"]),
+            layers=tuple(LayerRow(**row) for row in made["layers"]),
+            passes=(made["passes"][0], made["passes"][1]),
+            seconds=made["seconds"],
+        )
+        return kept, float(content["seconds"])
+    except (OSError, ValueError, TypeError, KeyError, IndexError):
+        return None

@@ -1,0 +1,234 @@
+"""The stages of an audit that show images to networks: accuracy, attack, target, noise."""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from intriguing.audit.attacking import Outcome
+from intriguing.audit.kept import Made
+from intriguing.audit.names import slug
+from intriguing.audit.subject import Subject
+from intriguing.audit.summary import Row, add_certainty
+from intriguing.distortion.result import Status
+from intriguing.measures import Progress, median, median_interval, wilson_interval
+from intriguing.paper.figure5 import PAPER, TARGET, ostriches, predict, write_figure
+from intriguing.paper.pairs import Words, write_pairs
+from intriguing.results.schema import Cell
+from intriguing.scale.attack import attack_in_shards
+from intriguing.scale.shards import run_in_shards
+
+PICTURES = 500
+"""Pairs of the nearest examples that are kept; the report shows the first of them."""
+DRAWS = 4
+"""Noises of the same size that every image is given."""
+MULTIPLES = (1.0, 3.0, 10.0, 30.0, 100.0)
+"""Sizes of noise, in medians of the distortion, at which accuracy is measured."""
+MARGINS, TOP = 1000, 5
+
+
+def accuracy(subject: Subject, name: str, order: int) -> Made:
+    """How often the network is right, over all images."""
+    model, images = subject.networks[name], subject.images
+
+    def compute(items: slice, report: Callable[[int], None]) -> dict[str, Tensor]:
+        said, logits = predict(model, images.images[items], subject.config.batch_size or 64)
+        report(items.stop - items.start)
+        return {"predicted": said, "confidence": logits.softmax(1).amax(1)}
+
+    identity = {"model": subject.digests[name], "data": images.sha256}
+    shards = run_in_shards(
+        compute, len(images), MARGINS, subject.folder / "shards" / f"accuracy-{slug(name)}",
+        identity, stage=f"accuracy of {name}", progress=subject.progress,
+    )  # fmt: skip
+    right = int((shards.column("predicted") == images.labels).sum())
+    row = Row("accuracy", name, order)
+    row.share("Clean accuracy" if subject.labelled else "Agreement", 0, right, len(images))
+    confidence = float(shards.column("confidence").double().mean())
+    facts = {
+        "correct": right, "total": len(images), "labelled": subject.labelled,
+        "interval": wilson_interval(right, len(images)), "confidence": confidence,
+        "classes": subject.classes[name],
+    }  # fmt: skip
+    return Made((), facts, tuple(row.cells), passes=(len(images), 0))
+
+
+def nearest(subject: Subject, name: str, shard_size: int) -> Outcome:
+    """The nearest example of any wrong class of every chosen image, from disk where it is there."""
+    config, images = subject.config, subject.chosen()
+    attacked = attack_in_shards(
+        subject.networks[name], images, "untargeted", subject.folder / "shards" / slug(name),
+        shard_size=shard_size, method=config.method,
+        budget=config.passes, config=config.search(targeted=False), seed=config.seed,
+        batch_size=config.batch_size, stage=f"attacking {name}", progress=subject.progress,
+    )  # fmt: skip
+    columns = {column: attacked.shards.column(column) for column in _COLUMNS}
+    return Outcome(images, config.method, columns, attacked.shards.wall_seconds)
+
+
+_COLUMNS = (
+    "adversarial", "distortion", "l2", "success", "status", "targets", "c", "gap", "local_gap",
+    "forward_passes", "backward_passes",
+)  # fmt: skip
+
+
+def attack(subject: Subject, name: str, order: int, outcome: Outcome) -> Made:
+    """How near the nearest examples are."""
+    model, total = subject.networks[name], len(outcome)
+    found = outcome.columns["success"]
+    sizes = torch.where(found, outcome.columns["distortion"], torch.inf)
+    row = Row("attack", name, order)
+    row.share("Fooled", 1, int(found.sum()), total)
+    row.mean("Mean distortion", 2, "distortion", outcome.found, total)
+    row.median("Median distortion", 3, "distortion", sizes, total)
+    row.median("Median L2", 4, "l2", torch.where(found, outcome.columns["l2"], torch.inf), total)
+    row.mean("Passes an image", 5, "passes", outcome.cost, total)
+    add_certainty(row, 6, outcome)
+    proved = int((outcome.columns["status"] == int(Status.OPTIMAL)).sum())
+    middle = median(sizes) if total else math.nan
+    facts: dict[str, Any] = {
+        "found": int(found.sum()), "total": total, "proved": proved, "method": outcome.method,
+        "passes": subject.config.passes, "pixels": outcome.images.images[0].numel(),
+        "median": middle if math.isfinite(middle) else None,
+        "interval": [end if math.isfinite(end) else None for end in median_interval(sizes)],
+        "mean": float(outcome.found.double().mean()) if len(outcome.found) else None,
+        "statuses": {key: int(count) for key, count in outcome.statuses().items()},
+    }  # fmt: skip
+    _show(subject, name, model, outcome)
+    return Made((), facts, tuple(row.cells), passes=outcome.passes, seconds=outcome.wall_seconds)
+
+
+def _show(subject: Subject, name: str, model: nn.Module, outcome: Outcome) -> None:
+    """Keep the first pairs for the report's viewer."""
+    rows = outcome.columns["success"].nonzero()[:PICTURES, 0]
+    if not len(rows) or outcome.images.images.ndim != 4:
+        return
+    images, adversarial = outcome.images, outcome.columns["adversarial"][rows]
+    says = predict(model, adversarial)[0].tolist()
+    words = [
+        Words(
+            images.ids[row],
+            class_name(subject, int(images.labels[row])),
+            class_name(subject, said),
+            float(outcome.columns["distortion"][row]),
+        )
+        for row, said in zip(rows.tolist(), says, strict=True)
+    ]
+    title = f"The nearest examples found for {name}"
+    write_pairs(subject.folder, f"pairs-{slug(name)}", title, images.images[rows], adversarial,
+                words)  # fmt: skip
+
+
+def class_name(subject: Subject, number: int) -> str:
+    """A class in words, its number where it has none."""
+    names = subject.images.class_names
+    return names[number] if 0 <= number < len(names) else str(number)
+
+
+def target(subject: Subject, name: str, order: int, shard_size: int) -> Made:
+    """Every chosen image as `config.target`, in 8 bits, saved and classified afresh."""
+    config, goal = subject.config, subject.config.target
+    assert goal is not None
+    chosen = subject.chosen()
+    chosen = chosen.subset((chosen.labels != goal).nonzero()[:, 0])
+    made = ostriches(
+        subject.networks[name], chosen, subject.folder, name=f"target-{slug(name)}", target=goal,
+        budget=config.target_passes, config=config.search(targeted=True), seed=config.seed,
+        batch_size=config.batch_size, shard_size=shard_size, progress=subject.progress,
+    )  # fmt: skip
+    called = class_name(subject, goal)
+    write_figure(
+        subject.folder, f"Made {called} for {name}", made, name=f"figure5-{slug(name)}",
+        count=config.attacked or len(chosen),
+    )  # fmt: skip
+    sizes = made.attacked.distortion[made.attacked.success]
+    row = Row("target", name, order)
+    row.share(f"Became {called}", 0, int(made.attacked.success.sum()), len(chosen))
+    row.share("Still so as PNG files", 1, int(made.again.sum()), len(chosen))
+    row.mean("Mean distortion", 2, "distortion", sizes, len(chosen))
+    row.median("Median distortion", 3, "distortion", sizes, len(chosen))
+    photographs = goal == TARGET and len(subject.images.class_names) == 1000
+    cells = [
+        _beside(cell, PAPER) if photographs and cell.column == "Mean distortion" else cell
+        for cell in row.cells
+    ]
+    forward, backward = made.attacked.forward_passes, made.attacked.backward_passes
+    facts = {
+        "target": goal, "called": called, "found": int(made.attacked.success.sum()),
+        "again": int(made.again.sum()), "total": len(chosen),
+        "mean": made.attacked.mean if len(sizes) else None, "paper": PAPER if photographs else None,
+        "median": median(sizes) if len(sizes) else None,
+    }  # fmt: skip
+    return Made(
+        (), facts, tuple(cells), passes=(int(forward.sum()), int(backward.sum())),
+        seconds=made.attacked.shards.wall_seconds,
+    )  # fmt: skip
+
+
+def _beside(cell: Cell, paper: float) -> Cell:
+    return replace(cell, paper=paper)
+
+
+def noise(subject: Subject, name: str, order: int, outcome: Outcome) -> Made:
+    """What Gaussian noise exactly as long as each change does, and how much longer it must be."""
+    kept = outcome.columns["success"] & (outcome.columns["distortion"] > 0)
+    if not bool(kept.any()):
+        return Made(("No example was found whose size noise could have.",), {"total": 0})
+    images, labels = outcome.images.images[kept], outcome.images.labels[kept]
+    sizes = outcome.columns["distortion"][kept]
+    generator = torch.Generator().manual_seed(subject.config.seed)
+    middle = float(sizes.double().median())
+    row = Row("noise", name, order)
+    fooled, total = _fooled(subject, name, images, labels, sizes, DRAWS, generator, 0)
+    row.share("By the changes found", 0, int(kept.sum()), int(kept.sum()))
+    row.share("By noise of each one's size", 1, fooled, total)
+    curve = []
+    for place, multiple in enumerate(MULTIPLES):
+        size = multiple * middle
+        if size > 1:
+            break
+        several = torch.full_like(sizes, size)
+        count, of = _fooled(subject, name, images, labels, several, 1, generator, place + 1)
+        row.share(f"By noise of {multiple:g} × the median", place + 2, count, of)
+        curve.append((size, count, of))
+    facts = {
+        "fooled": fooled, "total": total, "median": middle, "curve": curve,
+        "half_at": _half_at(curve),
+    }  # fmt: skip
+    passes = total + sum(of for _, _, of in curve)
+    return Made((), facts, tuple(row.cells), passes=(passes, 0))
+
+
+def _fooled(
+    subject: Subject, name: str, images: Tensor, labels: Tensor, sizes: Tensor, draws: int,
+    generator: torch.Generator, done: int,
+) -> tuple[int, int]:  # fmt: skip
+    """How many images noise of exactly these sizes makes misclassified, over `draws` noises."""
+    fooled = 0
+    for _ in range(draws):
+        for part in torch.split(torch.arange(len(images)), 256):
+            r = torch.randn(images[part].shape, generator=generator)
+            scale = sizes[part] / r.flatten(1).square().mean(1).sqrt()
+            noisy = images[part] + scale.view(-1, *[1] * (images.ndim - 1)) * r
+            said, _ = predict(subject.networks[name], noisy, subject.config.batch_size or 64)
+            fooled += int((said != labels[part]).sum())
+    if subject.progress is not None:
+        subject.progress(Progress(f"noise for {name}", done + 1, len(MULTIPLES) + 1))
+    return fooled, draws * len(images)
+
+
+def _half_at(curve: list[tuple[float, int, int]]) -> float | None:
+    """The size at which noise fools half, by a line through logarithms; None beyond the curve."""
+    before: tuple[float, float] | None = None
+    for size, count, total in curve:
+        share = count / total
+        if share >= 0.5:
+            if before is None or share == before[1]:
+                return size
+            weight = (0.5 - before[1]) / (share - before[1])
+            return math.exp((1 - weight) * math.log(before[0]) + weight * math.log(size))
+        before = (size, share)
+    return None

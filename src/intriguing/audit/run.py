@@ -1,0 +1,362 @@
+"""An audit of anybody's networks: every analysis in a sensible order, each kept once it is done."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from intriguing.audit import certifying, composing, cost, measuring
+from intriguing.audit.attacking import Outcome, disk_bytes
+from intriguing.audit.checks import preflight
+from intriguing.audit.config import STAGES, AuditConfig
+from intriguing.audit.crossing import NOTES
+from intriguing.audit.kept import Finished, Made, finish_stage, left_out
+from intriguing.audit.subject import Subject, device_of, fitted, relabelled
+from intriguing.audit.summary import image_columns
+from intriguing.data.dataset import ImageSet
+from intriguing.errors import InputError
+from intriguing.measures import ProgressCallback
+from intriguing.models.classifier import check_classifier
+from intriguing.paper.figure5 import first_correct, predict
+from intriguing.report.contents import read_contents
+from intriguing.report.findings import findings
+from intriguing.report.html import draw_report
+from intriguing.results.audit import StageRecord, write_audit
+from intriguing.results.opening import open_results
+from intriguing.results.schema import RunRecord, Stage
+from intriguing.results.store import (
+    write_cells,
+    write_certificates,
+    write_images,
+    write_layers,
+    write_run,
+)
+from intriguing.scale import provenance
+
+KEPT = ("models_sha256", "images_sha256", "labelled")
+"""What a folder serves: these networks on these images; all else may change from call to call."""
+
+
+@dataclass(frozen=True)
+class Audit:
+    """An audit that is finished.
+
+    Attributes:
+        folder: The results folder.
+        page: Its report.
+        records: What became of every stage.
+        sentences: The findings in plain words.
+    """
+
+    folder: Path
+    page: Path
+    records: tuple[StageRecord, ...]
+    sentences: tuple[str, ...]
+
+
+def run_audit(
+    networks: Mapping[str, nn.Module] | nn.Module,
+    images: ImageSet,
+    folder: Path | str,
+    config: AuditConfig | None = None,
+    *,
+    labelled: bool = True,
+    settings: Mapping[str, Any] | None = None,
+    words: Sequence[str] = (),
+    command: str = "",
+    fresh: bool = False,
+    progress: ProgressCallback | None = None,
+) -> Audit:
+    """Run every analysis on a classifier, or on several, and draw one report.
+
+    The stages are those of `STAGES`. Each is kept in `folder` when it is done, so the same call
+    after an interruption goes on where it was; one that fails says why in the report.
+
+    Args:
+        networks: A classifier in evaluation mode, from images in [0, 1] to logits; or several by
+            name. What wants images of another size gets them resized.
+        images: What they are judged on, held out from their training.
+        folder: New, or of an audit of the same networks on the same images.
+        config: How much to do.
+        labelled: Whether the images' labels are true classes; if not, what the first network says
+            of an image takes the place of its class, and the report says so.
+        settings: More entries for the record, such as where networks and images came from.
+        words: Remarks for the report, such as files that could not be read.
+        command: The shell command, for the record.
+        fresh: Delete the results in `folder` first.
+        progress: Called within every stage.
+
+    Raises:
+        InputError: Before any work, if the networks do not take the images, or the folder is
+            another audit's or cannot be written.
+
+    Example:
+        >>> from intriguing import load_data, load_model, run_audit
+        >>> model = load_model("fc.safetensors")                       # doctest: +SKIP
+        >>> images = load_data("mnist-5k").test                        # doctest: +SKIP
+        >>> print(*run_audit(model, images, "results/audit").sentences)  # doctest: +SKIP
+    """
+    config, folder = config or AuditConfig(), Path(folder)
+    given = {"the network": networks} if isinstance(networks, nn.Module) else dict(networks)
+    subject = prepare(given, images, folder, config, labelled, words, progress)
+    kept: dict[str, Any] = {
+        "models": list(given), "models_sha256": list(subject.digests.values()),
+        "images_sha256": images.sha256, "labelled": labelled, **asdict(config), **(settings or {}),
+    }  # fmt: skip
+    space = len(given) * disk_bytes(images.first(config.attacked or len(images)))
+    may_differ = tuple(key for key in kept if key not in KEPT)
+    with open_results(folder, "audit", kept, space, fresh=fresh, may_differ=may_differ):
+        run = RunRecord(
+            "audit", command, kept, seeds=(config.seed,), versions=provenance.versions(),
+            machine=provenance.machine(device_of(next(iter(given.values())))),
+            data=(provenance.record_data(subject.images),),
+            models=tuple(provenance.record_model(n, m) for n, m in subject.networks.items()),
+            tables=("accuracy", "attack", "target", "noise", "transfer", "certify"),
+            notes=(*_notes(subject), *NOTES),
+        )  # fmt: skip
+        write_run(folder, run)
+        finished = _Stages(subject, run).all()
+        page = draw_report(folder)
+    said = findings(read_contents(folder))
+    return Audit(folder, page, tuple(one.record for one in finished), said.sentences)
+
+
+def prepare(
+    networks: Mapping[str, nn.Module],
+    images: ImageSet,
+    folder: Path,
+    config: AuditConfig,
+    labelled: bool = True,
+    words: Sequence[str] = (),
+    progress: ProgressCallback | None = None,
+) -> Subject:
+    """Fit networks and images to each other.
+
+    Raises:
+        InputError: If there is nothing to audit, or they do not fit.
+    """
+    if not networks or not len(images):
+        raise InputError("there is nothing to audit; give a network and at least one image")
+    shape = tuple(images.images.shape[1:])
+    ready = {name: fitted(model, shape) for name, model in networks.items()}
+    if not labelled:
+        first = next(iter(ready.values()))
+        like = next(first.parameters(), images.images)
+        classes = check_classifier(first, images.images[:16].to(like.device, like.dtype))
+        images = relabelled(images, predict(first, images.images)[0], classes)
+    subject = Subject(ready, images, labelled, folder, config, progress, tuple(words))
+    counts = subject.classes
+    if config.target is not None and config.target >= min(counts.values()):
+        raise InputError(
+            f"target {config.target}, but a network has classes 0 … {min(counts.values()) - 1}"
+        )
+    return subject
+
+
+class _Stages:
+    """The stages one after another; what is finished is written after each."""
+
+    def __init__(self, subject: Subject, run: RunRecord) -> None:
+        self.subject, self.run, self.config = subject, run, subject.config
+        self.finished: list[Finished] = []
+        self.outcomes: dict[str, Outcome] = {}
+        self.certified: list[str] = []
+
+    def all(self) -> list[Finished]:
+        """Every stage in its order."""
+        subject, names = self.subject, list(self.subject.networks)
+        for name in names:
+            self.make("preflight", name, (), partial(preflight, subject, name))
+        for order, name in enumerate(names):
+            self.make(
+                "accuracy", name, subject.labelled,
+                partial(measuring.accuracy, subject, name, order),
+            )  # fmt: skip
+        if self.choose():
+            self.examples(names)
+        for name in names:
+            basis = (self.config.semidefinite, self.config.seed)
+            self.make("spectrum", name, basis, partial(composing.spectrum, subject, name))
+        if len(subject.kept["attacked"]):
+            self.proofs(names)
+        first, *others = names
+        study = (self.config.units_on, self.config.rotations, self.config.untrained)
+        self.make("units", first, study, partial(composing.units, subject, first))
+        for name in others:
+            why = f"The units were studied of {first} only, the first network."
+            self.add(left_out("units", name, why))
+        self.save("complete")
+        return self.finished
+
+    def choose(self) -> bool:
+        """Draw the images to attack; False, and why, where there are none."""
+        subject, count = self.subject, self.config.attacked or len(self.subject.images)
+        networks = list(subject.networks.values())
+        chosen = first_correct(networks, subject.images, count, self.config.seed)
+        subject.keep("attacked", chosen)
+        if len(chosen):
+            return True
+        both = "the network classifies" if len(networks) == 1 else "all networks classify"
+        why = (
+            f"There is no image that {both} correctly, so there is none to attack. Most likely the "
+            "normalisation is wrong, or the labels are in another order than the outputs."
+        )
+        for stage in ("attack", "target", "noise", "transfer", "certify"):
+            self.add(left_out(stage, "", why))
+        return False
+
+    def examples(self, names: Sequence[str]) -> None:
+        """Attack, noise, the target, and what the other networks say."""
+        subject, config = self.subject, self.config
+        plan = cost.shard_sizes(subject)
+        searched = (
+            config.method, config.passes, config.attacked, config.seed, config.batch_size,
+            plan, tuple(subject.digests.values()),
+        )  # fmt: skip
+        for order, name in enumerate(names):
+            self.make(
+                "attack", name, searched,
+                partial(self.attack, name, order, plan[name]),
+            )  # fmt: skip
+            if self.finished[-1].record.status == "done" and name not in self.outcomes:
+                self.outcomes[name] = measuring.nearest(subject, name, plan[name])
+        for order, name in enumerate(names):
+            if name not in self.outcomes:
+                self.add(left_out("noise", name, "There are no examples to compare noise with."))
+                continue
+            self.make(
+                "noise", name, searched,
+                partial(measuring.noise, subject, name, order, self.outcomes[name]),
+            )  # fmt: skip
+        for order, name in enumerate(names):
+            if config.target is None:
+                self.add(left_out("target", name, "No class was asked for (--target)."))
+                continue
+            self.make(
+                "target", name, (config.target, config.target_passes, searched),
+                partial(measuring.target, subject, name, order, plan[name]),
+            )  # fmt: skip
+        if len(names) < 2:
+            why = "Transfer needs two networks or more; give another one to compare with."
+            self.add(left_out("transfer", "", why))
+        elif self.outcomes:
+            basis = (config.amplified, searched, tuple(self.outcomes))
+            self.make("transfer", "", basis, partial(composing.transfer, subject, self.outcomes))
+        if self.outcomes:
+            finish_stage(
+                subject.folder, "judge", "", (searched, tuple(self.outcomes)),
+                partial(composing.judge, subject, self.outcomes),
+            )  # fmt: skip
+
+    def attack(self, name: str, order: int, shard_size: int) -> Made:
+        """The nearest examples of a network."""
+        self.outcomes[name] = measuring.nearest(self.subject, name, shard_size)
+        return measuring.attack(self.subject, name, order, self.outcomes[name])
+
+    def proofs(self, names: Sequence[str]) -> None:
+        """Certificates of the attacked images."""
+        for order, name in enumerate(names):
+            outcome = self.outcomes.get(name)
+            basis = (
+                self.config.semidefinite, self.config.seed, self.config.attacked,
+                self.config.passes, self.config.method, outcome is None,
+            )  # fmt: skip
+            self.make(
+                "certify", name, basis,
+                partial(composing.certify, self.subject, name, order, outcome),
+            )  # fmt: skip
+            if self.finished[-1].record.status == "done":
+                self.certified.append(name)
+
+    def make(self, stage: str, name: str, basis: object, work: Callable[[], Made]) -> None:
+        """One stage, unless it is to be skipped."""
+        if stage in self.config.skip:
+            self.add(left_out(stage, name, "It was left out on request (--skip)."))
+            return
+        digests = self.subject.digests
+        whole = (digests[name] if name else tuple(digests.values()), self.subject.images.sha256)
+        self.add(finish_stage(self.subject.folder, stage, name, (*whole, basis), work))
+
+    def add(self, done: Finished) -> None:
+        """Note what became of a stage, and write what there is."""
+        self.finished.append(done)
+        self.save("running")
+
+    def save(self, status: str) -> None:
+        """Write the rows and the record as they are now."""
+        folder = self.subject.folder
+        write_audit(folder, [one.record for one in self.finished])
+        write_cells(folder, [cell for one in self.finished for cell in one.made.cells])
+        write_layers(folder, [row for one in self.finished for row in one.made.layers])
+        if status == "complete":
+            self.rows()
+        stages = tuple(
+            Stage(
+                f"{one.record.stage} {one.record.network}".strip(), one.record.wall_seconds,
+                *one.made.passes,
+            )
+            for one in self.finished
+            if one.record.status == "done"
+        )  # fmt: skip
+        done = "complete" if status == "complete" else "running"
+        write_run(folder, replace(self.run, status=done, stages=stages))  # type: ignore[arg-type]
+
+    def rows(self) -> None:
+        """One row an image: of the attack, and of the certificates."""
+        subject, seed = self.subject, self.config.seed
+        write_images(
+            subject.folder,
+            (image_columns(name, one, seed) for name, one in self.outcomes.items()),
+        )
+        parts = [
+            certifying.columns(
+                name, subject.chosen(), composing.certificates(subject, name),
+                self.outcomes.get(name), seed,
+            )
+            for name in self.certified
+        ]  # fmt: skip
+        if parts:
+            write_certificates(subject.folder, certifying.together(parts))
+
+
+def _notes(subject: Subject) -> tuple[str, ...]:
+    """What a reader of the numbers should know."""
+    config = subject.config
+    names = list(subject.networks)
+    every = "the network classifies" if len(names) == 1 else "every network classifies"
+    count = "all images" if config.attacked is None else f"the first {config.attacked:,} images"
+    said = [
+        *subject.words,
+        f"Attacked were {count} that {every} correctly, in an order drawn by seed {config.seed}; "
+        "none was left out for what became of it.",
+        f"The search was `{config.method}` with at most {config.passes:,} passes an image, for any "
+        "wrong class. What it finds is an upper bound of the true distance.",
+        "Distortion is the root mean square change of a pixel, on a scale where pixels run from 0 "
+        "to 1; L2 is that times the square root of the number of pixels.",
+    ]
+    if not subject.labelled:
+        said.insert(
+            0,
+            f"The images came without classes: what {names[0]} says of an image takes the place of "
+            "its class. So the accuracies are agreements with that network, and nothing here says "
+            "whether it is right.",
+        )
+    resized = [n for n, m in subject.networks.items() if type(m).__name__ == "Resized"]
+    if resized:
+        said.append(
+            f"{', '.join(resized)} got the images resized inside the network, so that all networks "
+            "judge the same pixels."
+        )
+    return tuple(said)
+
+
+def estimate(subject: Subject) -> float:
+    """About how many seconds an audit takes at most, by a moment's probe."""
+    return math.fsum(cost.quick(subject).values())
+
+
+__all__ = ["STAGES", "Audit", "AuditConfig", "estimate", "prepare", "run_audit"]

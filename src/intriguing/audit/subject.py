@@ -1,0 +1,108 @@
+"""The networks and images of an audit, made to fit each other."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from intriguing.audit.config import AuditConfig
+from intriguing.data.dataset import ImageSet
+from intriguing.errors import InputError
+from intriguing.measures import ProgressCallback
+from intriguing.models.classifier import check_classifier
+from intriguing.models.weights import model_sha256
+
+
+class Resized(nn.Module):
+    """A network whose images are resized for it, so that several judge the same pixels."""
+
+    def __init__(self, model: nn.Module, size: tuple[int, int]) -> None:
+        super().__init__()
+        self.model, self.size = model, size
+        self.train(model.training)
+
+    def forward(self, images: Float[Tensor, "batch channel height width"]) -> Tensor:
+        """Logits of the images, resized bilinearly."""
+        resized = nn.functional.interpolate(images, self.size, mode="bilinear", align_corners=False)
+        logits: Tensor = self.model(resized)
+        return logits
+
+
+def fitted(model: nn.Module, shape: Sequence[int]) -> nn.Module:
+    """The network, resizing images of `shape` where it says that it wants others."""
+    own = getattr(model, "shape", None)
+    if own is None or len(own) != 3 or len(shape) != 3 or tuple(own) == tuple(shape):
+        return model
+    if own[0] != shape[0]:
+        raise InputError(
+            f"the network takes images of {own[0]} channels and these have {shape[0]}; give "
+            "pictures in a folder or zip, which are read as the network wants them"
+        )
+    return Resized(model, (int(own[1]), int(own[2])))
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Everything the stages of an audit work on.
+
+    Attributes:
+        networks: By name, in evaluation mode.
+        images: All images, with their true classes, or the first network's where there are none.
+        labelled: Whether the classes are true ones.
+        folder: The results folder.
+        config: What is asked.
+        progress: Called within every stage.
+        words: What loading the images has to say, such as files left out.
+    """
+
+    networks: Mapping[str, nn.Module]
+    images: ImageSet
+    labelled: bool
+    folder: Path
+    config: AuditConfig
+    progress: ProgressCallback | None = None
+    words: tuple[str, ...] = ()
+    kept: dict[str, Tensor] = field(default_factory=dict)
+
+    @cached_property
+    def digests(self) -> dict[str, str]:
+        """Fingerprints of the networks."""
+        return {name: model_sha256(model) for name, model in self.networks.items()}
+
+    @cached_property
+    def classes(self) -> dict[str, int]:
+        """Number of logits of each network."""
+        return {name: _classes(name, model, self.images) for name, model in self.networks.items()}
+
+    def keep(self, name: str, rows: Int64[Tensor, " chosen"]) -> None:
+        """Remember which images were chosen for the stages after."""
+        self.kept[name] = rows
+
+    def chosen(self) -> ImageSet:
+        """The images that are attacked."""
+        return self.images.subset(self.kept["attacked"])
+
+
+def _classes(name: str, model: nn.Module, images: ImageSet) -> int:
+    like = next(model.parameters(), images.images)
+    probes = images.images[:16].to(like.device, like.dtype)
+    try:
+        return check_classifier(model, probes, images.labels)
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from error
+
+
+def relabelled(images: ImageSet, said: Int64[Tensor, " image"], classes: int) -> ImageSet:
+    """Images without classes under the classes a network gives them."""
+    names = tuple(map(str, range(classes)))
+    return ImageSet(images.name, images.images, said, images.ids, names)
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Where the network is."""
+    like = next(model.parameters(), None)
+    return torch.device("cpu") if like is None else like.device

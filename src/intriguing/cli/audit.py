@@ -1,0 +1,179 @@
+"""Audit a classifier: every analysis in a sensible order, and one report that says what they mean.
+
+First checks whether the network is fit to be judged, and how often it is right. Then the nearest
+adversarial example of a sample of images, beside noise of the same size; whether they fool other
+networks; how far each layer can carry a change; how far every image is certified to be safe; and
+whether single units stand out. Each part is kept when it is done: stop at any time, and run the
+same command again to go on. What cannot be done for a network is said in the report.
+
+MODEL is as for `intriguing attack`: FILE.safetensors, ARCHITECTURE:FILE, FILE.py:FUNCTION,
+torchvision:NAME, timm:NAME, hf:OWNER/NAME or onnx:FILE. With several, each is attacked on the same
+images. DATA is a folder or zip of pictures with a class a subfolder (folder:PATH, zip:FILE,
+imagenet:PATH), or mnist, mnist-5k or digits.
+
+examples:
+  intriguing audit net.py:build --data photos/ --out results/audit
+  intriguing audit squeezenet:squeezenet.safetensors --data zip:photos.zip --budget 64 --target 9
+  intriguing audit net.py:small net.py:large --data zip:test.zip --budget 20min
+  intriguing audit net.py:build --data mnist --dry-run --images 1000000    how long would it take?
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from tyro.conf import Positional, arg
+
+if TYPE_CHECKING:
+    from intriguing.audit.subject import Subject
+
+Stage = Literal[
+    "preflight", "accuracy", "attack", "target", "noise", "transfer", "spectrum", "certify", "units"
+]
+
+
+def audit(
+    models: Annotated[Positional[tuple[str, ...]], arg(metavar="MODEL ...")],
+    data: Annotated[str, arg(metavar="DATA")],
+    out: Path | None = None,
+    budget: Annotated[str, arg(metavar="N|TIME|all")] = "64",
+    passes: int = 200,
+    method: Literal["closest", "ddn", "pdgd", "fmn", "deepfool"] = "closest",
+    target: Annotated[int | None, arg(metavar="CLASS")] = None,
+    target_passes: int = 200,
+    part: Literal["test", "train"] = "test",
+    limit: int | None = None,
+    input: Annotated[str | None, arg(metavar="SIZES")] = None,
+    semidefinite: bool = True,
+    units_on: int = 1000,
+    rotations: int | None = None,
+    untrained: int = 4,
+    skip: tuple[Stage, ...] = (),
+    seed: int = 0,
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+    fresh: bool = False,
+    dry_run: bool = False,
+    images: Annotated[int | None, arg(metavar="N")] = None,
+) -> None:
+    """Run every analysis and leave a results folder with one report.
+
+    Args:
+        models: One network, or several to compare.
+        data: What they are judged on; labels are optional.
+        out: The results folder; results/audit-MODEL when not given.
+        budget: Images that are attacked: a number, all, or as many as a time allows, such as 90s,
+            20min or 2h, which the whole audit is then planned to take.
+        passes: Of each search for the nearest example, a pass being half a forward and a backward
+            one; more may find nearer ones.
+        method: How that is searched; deepfool is rough and takes tens of passes.
+        target: Also make every attacked image this class, as an 8-bit PNG file.
+        target_passes: Of each of those searches.
+        part: The test or the training images, of a named data set.
+        limit: Only so many images, evenly spaced in a folder.
+        input: Shape of one image, such as 3,224,224, where the network does not say it.
+        semidefinite: Search for certificates better than products; minutes on wide networks.
+        units_on: Images that the units are studied on, at most.
+        rotations: Random bases to compare the units with; what the test needs when not given.
+        untrained: Untrained networks to compare the units with; 0 for none.
+        skip: Stages to leave out.
+        seed: Draws the images, the noise, and the rotations.
+        device: auto takes a GPU where there is one.
+        fresh: Delete the results that are in the folder and start again.
+        dry_run: Only measure on a few images how long it would take, stage by stage.
+        images: With --dry-run: for so many images, instead of those of DATA.
+    """
+    from rich.console import Console
+
+    from intriguing.audit.budget import parse_budget
+    from intriguing.audit.config import AuditConfig
+    from intriguing.audit.run import estimate, prepare, run_audit
+    from intriguing.cli import setup
+    from intriguing.cli.command import command
+    from intriguing.cli.progress import shown
+    from intriguing.errors import InputError
+    from intriguing.report.html import duration
+
+    if not models or len(set(models)) < len(models):
+        raise InputError("give one network, or several different ones")
+    if images is not None and not dry_run:
+        raise InputError("--images is for --dry-run; --limit takes fewer images of DATA")
+    if images is not None and images < 1:
+        raise InputError(f"--images {images}; give 1 or more")
+    asked = parse_budget(budget)
+    config = AuditConfig(
+        attacked=asked.images, passes=passes, method=method, target=target,
+        target_passes=target_passes, semidefinite=semidefinite, units_on=units_on,
+        rotations=rotations, untrained=untrained, skip=skip, seed=seed,
+    )  # fmt: skip
+    place = setup.choose_device(device)
+    names = setup.names_of(models)
+    networks = {n: setup.load_network(m, place) for n, m in zip(names, models, strict=True)}
+    first = networks[names[0]]
+    found, labelled, words = setup.choose_any_images(models[0], first, data, part, limit, input)
+    folder = out or Path("results") / f"audit-{setup.slug(names[0])}"
+    console = Console(stderr=True)
+    with shown() as progress:
+        subject = prepare(networks, found, folder, config, labelled, words, progress)
+        if dry_run:
+            _describe(subject, images or len(found), folder)
+            return
+        if asked.seconds is not None:
+            config = asked.planned(subject)
+            subject = prepare(networks, found, folder, config, labelled, words, progress)
+            console.print(f"{config.attacked:,} images will be attacked", highlight=False)
+        console.print(
+            f"at most about {duration(estimate(subject))}, besides bounds and certificates; "
+            "stop at any time, the same command goes on",
+            highlight=False, soft_wrap=True,
+        )  # fmt: skip
+        settings = {"specs": list(models), "data": data, "part": part, "limit": limit}
+        done = run_audit(
+            networks, found, folder, config, labelled=labelled, words=words, settings=settings,
+            command=command(), fresh=fresh, progress=progress,
+        )  # fmt: skip
+    _say(done.folder)
+
+
+def _describe(subject: "Subject", count: int, folder: Path) -> None:
+    """Print the plan and its time; nothing is written."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from intriguing.audit.cost import measure
+    from intriguing.report.html import duration
+
+    costs = measure(subject, count)
+    table = Table("Stage", "Network", "Images", "fixed", "an image", "about", box=None)
+    for cost in costs:
+        table.add_row(
+            cost.stage, cost.network, f"{cost.images:,}" if cost.images else "–",
+            duration(cost.fixed) if cost.fixed else "–",
+            f"{1000 * cost.each:,.3g} ms" if cost.each else "–", duration(cost.seconds),
+        )  # fmt: skip
+    console = Console()
+    console.print(table)
+    total = sum(cost.seconds for cost in costs)
+    console.print(
+        f"\nfor      {count:,} images\nin       {folder}\n"
+        f"takes    about {duration(total)} ({total:,.0f} s), by a probe of this machine now",
+        highlight=False, soft_wrap=True,
+    )  # fmt: skip
+
+
+def _say(folder: Path) -> None:
+    """Print what the report says first, and where it is."""
+    from rich.console import Console
+
+    from intriguing.report.contents import read_contents
+    from intriguing.report.findings import findings
+
+    console = Console()
+    said = findings(read_contents(folder))
+    for answer in said.answers:
+        console.print(f"\n{answer.question}  [{answer.kind}]", style="bold", markup=False)
+        console.print(answer.words, highlight=False, markup=False)
+    for alarm in said.alarms:
+        console.print(f"! {alarm}", style="bold red", highlight=False, markup=False)
+    for place, sentence in enumerate(said.advice, 1):
+        console.print(f"\n{place}. {sentence}", highlight=False, markup=False)
+    console.print(f"\nreport   {folder / 'report' / 'index.html'}", highlight=False, soft_wrap=True)
+    console.print(f"results  {folder}", highlight=False, markup=False, soft_wrap=True)

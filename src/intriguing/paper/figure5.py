@@ -1,0 +1,164 @@
+"""Figure 5: photographs of anything, changed by next to nothing, that all become ostriches.
+
+The images are the first ones that the network classifies correctly, in an order drawn by a seed:
+none is left out for what becomes of it.  Every answer is an 8-bit image, saved as a PNG, read back
+and classified afresh.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import Bool, Int64
+from torch import Tensor, nn
+
+from intriguing.data.dataset import ImageSet
+from intriguing.data.png import read_png, write_png
+from intriguing.distortion.methods import Config
+from intriguing.errors import InputError
+from intriguing.measures import ProgressCallback
+from intriguing.paper.pairs import Words, write_pairs
+from intriguing.scale.attack import Attacked, attack_in_shards
+
+TARGET = 9
+"""Of ImageNet's classes: "ostrich, Struthio camelus"."""
+COUNT, LEVELS = 64, 256
+PAPER = 0.006508
+"""Average distortion over the paper's 64 images (§4.1, caption of Figure 5)."""
+SHARD = 8
+
+
+@dataclass(frozen=True)
+class Ostriches:
+    """Images with the answers of the search, and what became of the files.
+
+    Attributes:
+        attacked: The images and their minimum distortions.
+        again: Whether the saved file, read back and classified afresh, is the target.
+        says: The class that the network gives the file; −1 where there is none.
+    """
+
+    attacked: Attacked
+    target: int
+    again: Bool[Tensor, " image"]
+    says: Int64[Tensor, " image"]
+
+
+@torch.no_grad()
+def predict(
+    model: nn.Module, images: Tensor, batch_size: int = 64
+) -> tuple[Int64[Tensor, " image"], Tensor]:
+    """Predicted classes and logits, on the CPU."""
+    like = next(model.parameters(), images)
+    parts = [
+        model(part.to(like.device, like.dtype)).cpu() for part in torch.split(images, batch_size)
+    ]
+    logits = torch.cat(parts)
+    return logits.argmax(1), logits
+
+
+def first_correct(
+    models: Sequence[nn.Module], images: ImageSet, count: int, seed: int, without: int | None = None
+) -> Int64[Tensor, " chosen"]:
+    """The first images, in an order drawn by `seed`, that every network classifies correctly.
+
+    Args:
+        models: Classifiers in evaluation mode.
+        images: With their true classes.
+        count: How many at most.
+        seed: Draws the order of all images.
+        without: Leave out the images of this class, which is what the others are to become.
+
+    Returns:
+        Their indices, in the drawn order; fewer than `count` where there are no more.
+    """
+    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))
+    labels, kept = images.labels.cpu(), []
+    for part in torch.split(order, 2 * count):
+        right = torch.ones(len(part), dtype=torch.bool)
+        for model in models:
+            right &= predict(model, images.images[part])[0] == labels[part]
+        if without is not None:
+            right &= labels[part] != without
+        kept += part[right].tolist()
+        if len(kept) >= count:
+            break
+    return torch.tensor(kept[:count], dtype=torch.long)
+
+
+def ostriches(
+    model: nn.Module,
+    chosen: ImageSet,
+    folder: Path,
+    *,
+    name: str = "figure5",
+    target: int = TARGET,
+    method: str = "closest",
+    budget: int | None = None,
+    config: Config | None = None,
+    seed: int = 0,
+    shard_size: int = SHARD,
+    batch_size: int | None = None,
+    progress: ProgressCallback | None = None,
+) -> Ostriches:
+    """Turn every image into `target`, save the answers, and classify the files.
+
+    The same call again continues; files are in folder/pictures/NAME/.
+
+    Raises:
+        InputError: As `minimum_distortion`, or if there are no images.
+    """
+    if not len(chosen):
+        raise InputError(
+            "no image is classified correctly, so there is none to change; check the network's "
+            "preprocessing and the labels"
+        )
+    goals = torch.full((len(chosen),), target)
+    attacked = attack_in_shards(
+        model, chosen, goals, folder / "shards" / name, shard_size=shard_size, method=method,
+        budget=budget, config=config, levels=LEVELS, seed=seed, batch_size=batch_size,
+        stage=f"making every image class {target}", progress=progress,
+    )  # fmt: skip
+    says = _classify_files(model, attacked, folder / "pictures" / name, target)
+    return Ostriches(attacked, target, says == target, says)
+
+
+def _classify_files(model: nn.Module, attacked: Attacked, folder: Path, target: int) -> Tensor:
+    """Save every adversarial image, and say what the network says of the file."""
+    says = []
+    for images, columns in attacked.parts():
+        for row, found in enumerate(columns["success"].tolist()):
+            if not found:
+                says.append(-1)
+                continue
+            path = folder / f"{file_name(images.ids[row])}-as-{target}.png"
+            write_png(path, columns["adversarial"][row])
+            says.append(int(predict(model, read_png(path)[None])[0]))
+    return torch.tensor(says)
+
+
+def file_name(image_id: str) -> str:
+    """An image's id as part of a file's name: "n01/a b.jpg" is n01-a-b.jpg."""
+    return "".join(c if c.isalnum() or c in "._-" else "-" for c in image_id).strip("-.") or "image"
+
+
+def write_figure(
+    folder: Path, title: str, made: Ostriches, *, name: str = "figure5", count: int = COUNT
+) -> None:
+    """Keep the pairs for the report: original, difference, adversarial."""
+    images, names = made.attacked.images, made.attacked.images.class_names
+    rows = made.attacked.success.nonzero()[:count, 0]
+    if not len(rows):
+        return
+    adversarial = made.attacked.shards.column("adversarial")[rows]
+    sizes, labels = made.attacked.distortion.tolist(), images.labels.tolist()
+
+    def called(number: int) -> str:
+        return names[number] if 0 <= number < len(names) else str(number)
+
+    words = [
+        Words(images.ids[row], called(labels[row]), called(int(made.says[row])), sizes[row])
+        for row in rows.tolist()
+    ]
+    write_pairs(folder, name, title, images.images[rows], adversarial, words)

@@ -1,0 +1,219 @@
+"""The sections of an audit's report: closeness, pictures, transfer, bounds, certificates, units."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+
+from intriguing.report import curves, norms, sandwich, units
+from intriguing.report.contents import Contents
+from intriguing.report.ink import Drawing
+from intriguing.report.layers import HEAD, single, telling, to_csv, to_latex, words
+from intriguing.report.section import (
+    CERTIFICATES,
+    IMAGES,
+    LAYERS,
+    Block,
+    Listing,
+    Part,
+    Section,
+    present,
+)
+from intriguing.report.viewer import Viewer, viewer
+from intriguing.results.schema import LayerRow
+
+STAGES = "stages/audit.json"
+
+
+def _closeness(contents: Contents) -> Section:
+    tables = [contents.tables.get(name) for name in ("accuracy", "attack", "noise")]
+    return Section(
+        "distortion",
+        "How close the images are to being misread",
+        "Each image is moved by as little as the search can find until the network calls it "
+        "anything but its class. Beside it, Gaussian noise of exactly the same size.",
+        (*_curve(contents), *(block for table in tables for block in present(table))),
+    )
+
+
+def _curve(contents: Contents) -> Sequence[Drawing]:
+    distortions = contents.distortions()
+    accuracy = {r.network: r.facts for r in contents.audit if r.stage == "accuracy" and r.facts}
+    noise = {r.network: r.facts for r in contents.audit if r.stage == "noise" and r.facts}
+    lines = [
+        curves.Line(
+            name, np.nan_to_num(values, nan=np.inf),
+            accuracy[name]["correct"] / accuracy[name]["total"],
+            tuple((s, 1 - count / of) for s, count, of in noise.get(name, {}).get("curve", ())),
+        )
+        for name, values in distortions.items()
+        if name in accuracy and len(values)
+    ]  # fmt: skip
+    if not any(np.isfinite(line.distortions).any() for line in lines):
+        return ()
+    drawing = Drawing(
+        "accuracy-curve",
+        "Accuracy against the size of the change",
+        "Solid: what is left of the clean accuracy when every image is changed by the nearest "
+        "example found, if that lies within the distortion; the truth lies on it or below. Dots "
+        "and dashed lines: Gaussian noise of that distortion.",
+        "Falling curves of accuracy against distortion, one for the attack and one for noise",
+        (IMAGES, STAGES),
+        lambda: curves.accuracy(lines),
+    )
+    return (drawing,)
+
+
+def _target(contents: Contents) -> Section:
+    blocks: list[Block] = list(present(contents.tables.get("target")))
+    for file in contents.of_kind("pairs"):
+        if file.name.startswith("figure5"):
+            caption = (
+                "As the paper's Figure 5: left the original, in the centre the difference × 10, "
+                "shifted by 128 and clamped, right the adversarial image. None was left out."
+            )
+            blocks += _shown(viewer(file, caption, shown=64))
+    return Section(
+        "target",
+        "Every image made one class",
+        "Every answer is an 8-bit image, saved as a PNG file, read back and classified afresh.",
+        tuple(blocks),
+    )
+
+
+def _pictures(contents: Contents) -> Section:
+    blocks: list[Block] = []
+    for file in contents.of_kind("pairs"):
+        if file.name.startswith("pairs-"):
+            caption = (
+                "Not chosen: the first images attacked. Under the pictures drag the line between "
+                "the original and the adversarial image, and magnify the change."
+            )
+            blocks += _shown(viewer(file, caption))
+    return Section("nearest", "What the nearest examples look like", "", tuple(blocks))
+
+
+def _shown(block: Viewer | None) -> list[Block]:
+    return [] if block is None else [block]
+
+
+def _transfer(contents: Contents) -> Section:
+    return Section(
+        "transfer",
+        "Do other networks fall for it?",
+        "Examples made for the network of the row are shown to the network of the column. A cell "
+        "is the share it misclassifies. Amplified examples, and noise, are all of one size.",
+        tuple(present(contents.tables.get("transfer"))),
+    )
+
+
+def _bounds(contents: Contents) -> Section:
+    blocks: list[Block] = []
+    for place, name in enumerate(dict.fromkeys(row.network for row in contents.layers)):
+        rows = [row for row in contents.layers if row.network == name]
+        blocks.append(_listing(rows, name, place))
+        blocks += _bars(rows, name, place)
+    return Section(
+        "layers",
+        "How far each layer can carry a change",
+        "An upper bound says how many times longer, in L2, any change can be after the layer than "
+        "before; a lower bound what some change does reach. The truth lies between.",
+        tuple(blocks),
+    )
+
+
+def _listing(rows: Sequence[LayerRow], name: str, place: int) -> Listing:
+    noted = any(row.note for row in rows)
+    return Listing(
+        f"layers-{place + 1}", f"All {len(single(rows))} layers of {name}",
+        (*HEAD, "Note") if noted else HEAD,
+        tuple((*words(row), *((row.note,) if noted else ())) for row in rows),
+        to_csv(rows), (LAYERS,), latex=to_latex(rows), prose=("Formula", "Note"),
+    )  # fmt: skip
+
+
+def _bars(rows: Sequence[LayerRow], name: str, place: int) -> Sequence[Drawing]:
+    shown = telling(rows)[:60]
+    if not shown:
+        return ()
+    drawing = Drawing(
+        f"bounds-{place + 1}",
+        f"Upper and lower bounds of {name}",
+        "A bar to the right of 1 says that the layer can make a change longer; layers that only "
+        "pass changes on are left out.",
+        f"Bars of every layer's upper bound, lower bounds as marks: {name}",
+        (LAYERS,),
+        lambda: norms.bounds(shown),
+    )
+    return (drawing,)
+
+
+def _certificates(contents: Contents) -> Section:
+    blocks: list[Block] = list(present(contents.tables.get("certify")))
+    columns = contents.certificates
+    for place, name in enumerate(dict.fromkeys(columns["network"].tolist())):
+        rows = columns["network"] == name
+        certified, found = columns["certified"][rows], columns["found"][rows]
+        pixels = int(columns["pixels"][0])
+        if not (certified > 0).any():
+            continue
+        blocks.append(
+            Drawing(
+                f"accuracies-{place + 1}",
+                f"Of the attacked images of {name}, how many withstand how much",
+                "Below: certified, whoever looks. Above: what this attack left. The truth lies "
+                "in the grey between.",
+                f"Two falling curves over ε for {name}",
+                (CERTIFICATES,),
+                partial(sandwich.accuracies, certified, found, pixels),
+            )
+        )
+    return Section(
+        "certified",
+        "How far images are safe, proved",
+        "A certificate is a distance within which no example exists. It is a lower bound of what "
+        "the search approaches from above.",
+        tuple(blocks),
+    )
+
+
+def _stages(contents: Contents) -> Section:
+    if not contents.audit:
+        return Section("stages", "", "", ())
+    rows = tuple(
+        (
+            f"{record.stage}{', ' if record.network else ''}{record.network}", record.status,
+            " ".join(record.words) or "–", _time(record.wall_seconds),
+        )
+        for record in contents.audit
+    )  # fmt: skip
+    csv = "stage,network,status,seconds\n" + "".join(
+        f"{r.stage},{r.network},{r.status},{r.wall_seconds:.1f}\n" for r in contents.audit
+    )
+    listing = Listing(
+        "stages", "What was done, what failed, and what was not run",
+        ("Stage", "Status", "Remarks", "Time"), rows, csv, (STAGES,), opened=True,
+        prose=("Remarks",),
+    )  # fmt: skip
+    return Section("stages", "What was run", "", (listing,))
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:,.0f} s" if seconds >= 1 else "–" if not seconds else "< 1 s"
+
+
+def _unit(part: Part) -> Part:
+    """A section of units, its anchor kept apart from the audit's own."""
+
+    def drawn(contents: Contents) -> Section:
+        section = part(contents)
+        return replace(section, anchor=f"units-{section.anchor}")
+
+    return drawn
+
+
+PARTS: tuple[Part, ...] = (
+    _closeness, _target, _pictures, _transfer, _bounds, _certificates,
+    *(_unit(part) for part in units.PARTS), _stages,
+)  # fmt: skip
