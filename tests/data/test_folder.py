@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from intriguing.data import folder as pictures_of
+from intriguing.data import decoding
 from intriguing.data.folder import list_pictures, load_pictures
 from intriguing.data.labels import synsets
 from intriguing.data.preprocessing import Preprocessing
@@ -146,7 +146,7 @@ def test_more_than_fits_in_memory_is_refused_with_what_does(
 ) -> None:
     lay(tmp_path, {f"{i}.png": png(i) for i in range(5)})
     one = 4 * 3 * 4 * 4
-    monkeypatch.setattr(pictures_of, "free_memory", lambda: 2 * 3 * one)
+    monkeypatch.setattr(decoding, "free_memory", lambda: 2 * 3 * one)
     with pytest.raises(InputError, match=r"5 images of 3×4×4 .* at most 3: --limit"):
         load_pictures(tmp_path, TINY)
     assert len(load_pictures(tmp_path, TINY, limit=3)[0]) == 3

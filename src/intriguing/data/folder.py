@@ -1,39 +1,22 @@
 """A folder or a zip of pictures as an image set; files that are none are named and left out."""
 
 import os
-import struct
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import takewhile
 from pathlib import Path, PurePosixPath
 
-import torch
-from PIL import Image, UnidentifiedImageError
-
 from intriguing.data.dataset import ImageSet
+from intriguing.data.decoding import Skipped, decode
 from intriguing.data.labels import Labelled, by_csv, by_place, by_synset, synset_words
 from intriguing.data.preprocessing import Preprocessing, of_shape
 from intriguing.errors import InputError
-from intriguing.measures import Progress, ProgressCallback
-from intriguing.memory import free_memory, readable
+from intriguing.measures import ProgressCallback
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
 KINDS = ("folder", "zip", "imagenet")
-_UNREADABLE = (
-    OSError, ValueError, SyntaxError, EOFError, RuntimeError, struct.error, zlib.error,
-    zipfile.BadZipFile, Image.DecompressionBombError,
-)  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Skipped:
-    """A file that was left out, and why."""
-
-    name: str
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -92,31 +75,19 @@ class Pictures:
             InputError: If they do not fit in memory, or none can be read.
         """
         how = like if isinstance(like, Preprocessing) else of_shape(like)
-        _check_memory(self, how)
-        images, skipped = torch.empty(len(self), *how.shape), list(self.left_out)
-        kept: list[int] = []
         with _opened(self.path) as (_, content):
-            for place, name in enumerate(self.names):
-                try:
-                    images[len(kept)] = how.pixels(content(self.inside + name))
-                    kept.append(place)
-                except _UNREADABLE as error:
-                    skipped.append(Skipped(name, _reason(error)))
-                if progress is not None:
-                    progress(Progress("reading pictures", place + 1, len(self)))
-        if not kept:
-            raise InputError(
-                f"none of the {len(self)} files in {self.path} can be read as a picture, for "
-                f"instance {skipped[-1].name}: {skipped[-1].reason}"
-            )
-        labels = torch.tensor([self.labels[place] for place in kept])
-        ids = tuple(self.names[place] for place in kept)
-        found = ImageSet(self.path.name, images[: len(kept)], labels, ids, self.class_names)
-        return found, tuple(skipped)
+            found, skipped = decode(
+                self.path.name, self.names, self.labels, self.class_names,
+                lambda place: content(self.inside + self.names[place]), how, progress,
+            )  # fmt: skip
+        return found, (*self.left_out, *skipped)
 
     def _at(self, places: Sequence[int]) -> "Pictures":
         names, labels = (self.names[i] for i in places), (self.labels[i] for i in places)
         return replace(self, names=tuple(names), labels=tuple(labels))
+
+
+__all__ = ["Pictures", "Skipped", "is_pictures", "list_pictures", "load_pictures"]
 
 
 def is_pictures(name: str) -> bool:
@@ -246,20 +217,3 @@ def _table(everything: Sequence[str], inside: str, path: Path) -> str | None:
     if len(named or tables) > 1:
         raise InputError(f"{path} has {len(tables)} CSV files; call that of the labels labels.csv")
     return next(iter(named or tables), None)
-
-
-def _check_memory(pictures: Pictures, how: Preprocessing) -> None:
-    one = 4 * torch.Size(how.shape).numel()
-    free = free_memory()
-    if len(pictures) * one > free // 2:
-        raise InputError(
-            f"{len(pictures):,} images of {'×'.join(map(str, how.shape))} take "
-            f"{readable(len(pictures) * one)} and {readable(free)} of memory are free; take at "
-            f"most {free // 2 // one:,}: --limit, or `list_pictures(…).parts(…)` one after another"
-        )
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, UnidentifiedImageError):
-        return "not a picture"
-    return str(error).splitlines()[0] if str(error) else type(error).__name__

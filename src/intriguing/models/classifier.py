@@ -1,11 +1,13 @@
 """What this package asks of a classifier, checked before any work starts."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
+from intriguing.data.dataset import ImageSet
 from intriguing.data.preprocessing import Preprocessing, of_shape
 from intriguing.errors import InputError
 
@@ -86,6 +88,21 @@ def preprocessing_of(model: nn.Module) -> Preprocessing | None:
         return known
     shape = getattr(model, "shape", None)
     return of_shape(shape) if shape is not None and len(shape) == 3 else None
+
+
+def own_labels(model: nn.Module, images: ImageSet, batch_size: int = 64) -> ImageSet:
+    """The same images with the classes that the network gives them, where there are no true ones.
+
+    A distortion is then that at which the network changes its mind.
+    """
+    like = next(model.parameters(), images.images)
+    with torch.no_grad():
+        logits = [model(b.images.to(like.device, like.dtype)) for b in images.batches(batch_size)]
+    given = torch.cat(logits).cpu()
+    known = getattr(model, "class_names", None)
+    names = known if known is not None and len(known) == given.shape[1] else None
+    names = names or tuple(map(str, range(given.shape[1])))
+    return replace(images, labels=given.argmax(1), class_names=tuple(names))
 
 
 def check_classifier(

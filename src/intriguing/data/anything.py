@@ -1,0 +1,84 @@
+"""Images by whatever names them: a data set, a folder, a zip, ImageNet's layout, the hub."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from intriguing.data.dataset import ImageSet
+from intriguing.data.decoding import Skipped
+from intriguing.data.folder import is_pictures, list_pictures
+from intriguing.data.hub import list_hub
+from intriguing.data.named import load_data
+from intriguing.data.preprocessing import Preprocessing
+from intriguing.errors import InputError
+from intriguing.measures import ProgressCallback
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """Images, and what is to be said about them.
+
+    Attributes:
+        images: In [0, 1].
+        labelled: Whether their labels are true classes; when not, they are all 0, and what a
+            network says of the unchanged image is to be taken (`models.classifier.own_labels`).
+        left_out: Files that could not be read or have no class.
+    """
+
+    images: ImageSet
+    labelled: bool
+    left_out: tuple[Skipped, ...]
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """The files that were left out, in a sentence."""
+        if not self.left_out:
+            return ()
+        some = ", ".join(f"{file.name} ({file.reason})" for file in self.left_out[:20])
+        more = f" and {len(self.left_out) - 20} more" if len(self.left_out) > 20 else ""
+        number = "1 file was" if len(self.left_out) == 1 else f"{len(self.left_out)} files were"
+        return (f"{number} left out: {some}{more}.",)
+
+
+def load_images(
+    source: str,
+    like: Preprocessing | Sequence[int] | None = None,
+    *,
+    part: Literal["test", "train"] = "test",
+    limit: int | None = None,
+    root: str | Path | None = None,
+    progress: ProgressCallback | None = None,
+) -> Loaded:
+    """Images of any source.
+
+    Args:
+        source: A name of `load_data`; folder:PATH, zip:FILE, imagenet:PATH or a path; or
+            hf:OWNER/NAME.
+        like: What the network takes, or the shape of one image; pictures are made so. Named data
+            sets keep their own size.
+        part: Of a named data set or the hub's.
+        limit: At most so many: the first ones of a named data set, evenly spaced ones of pictures.
+        root: Of named data sets, see `load_data`.
+        progress: Called while reading.
+
+    Raises:
+        InputError: If there is no such source, or no image in it; or pictures are asked for
+            without saying of what size.
+    """
+    if limit is not None and limit < 1:
+        raise InputError(f"--limit {limit} leaves no images; give 1 or more")
+    hub = source.startswith("hf:")
+    if not hub and not is_pictures(source):
+        pair = load_data(source, root, progress)
+        images = pair.test if part == "test" else pair.train
+        return Loaded(images if limit is None else images.first(limit), True, ())
+    if like is None:
+        raise InputError(
+            f"{source} holds pictures, and nothing says of what size the network takes them; give "
+            "it: --input 3,224,224, channels first and without the batch"
+        )
+    pictures = list_hub(source[3:], part) if hub else list_pictures(source)
+    chosen = pictures if limit is None else pictures.spread(limit)
+    images, left_out = chosen.read(like, progress)
+    return Loaded(images, pictures.labelled, left_out)
