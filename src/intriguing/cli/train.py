@@ -6,11 +6,18 @@ of A, B, ... channels, H hidden units). The first two are trained to convergence
 L-BFGS, convolutional networks by minibatches for a fixed number of epochs. DATA is mnist, mnist-5k
 or digits.
 
+With --pools a network learns from images and adversarial examples of itself, which are made at the
+input and at the outputs of layers (§4.2); with --penalty the layers' Lipschitz bounds are penalised
+(§4.3). Both are trained by minibatches. A place is input, the number of a hidden layer (1 is the
+first), or a name that `intriguing layers` lists.
+
 examples:
   intriguing train fc10 mnist-5k --decay 1e-4
   intriguing train fc100-100-10 mnist-5k --decay 1e-5 1e-5 1e-6 --out fc.safetensors
   intriguing train ae400-10 mnist --seed 1
   intriguing train conv32-64-200-10 mnist
+  intriguing train fc100-100-10 mnist-5k --pools input 1 2 --radius 1 0.2 0.2 --refresh 0.1
+  intriguing train fc100-100-10 mnist-5k --penalty 0.003
 """
 
 from pathlib import Path
@@ -26,6 +33,15 @@ def train(
     data: Annotated[Positional[str], arg(metavar="DATA", help="mnist, mnist-5k or digits.")],
     decay: tuple[float, ...] = (),
     convention: Literal["sum", "half", "units"] = "half",
+    pools: tuple[str, ...] = (),
+    radius: tuple[float, ...] = (),
+    weight: tuple[float, ...] = (),
+    refresh: float = 0.3,
+    scheme: Literal["alternating", "joint"] = "alternating",
+    pool_search: str = "steps",
+    penalty: float = 0.0,
+    epochs: int | None = None,
+    rate: float | None = None,
     seed: int = 0,
     device: Literal["auto", "cpu", "cuda"] = "auto",
     out: Path | None = None,
@@ -39,6 +55,17 @@ def train(
             else 1e-5 and 1e-6 for the last layer; a convolutional network's are 1e-4.
         convention: How the paper's λ Σ w² / k is read: k = 1 (sum), 2 (half), or the layer's
             output units or channels (units).
+        pools: Places that get a pool of adversarial examples.
+        radius: The largest L2 distance of an example from its image, for each pool or for all; a
+            tenth of the typical distance between two images there when not given.
+        weight: Of each pool in the loss, or of all; that of the images is 1.
+        refresh: The share of a pool that is made anew before each epoch.
+        scheme: Pools take turns from step to step, as in the paper, or each step takes all.
+        pool_search: steps (a few gradient steps), gaussian (noise, the control), or a method of
+            `intriguing attack` for the nearest examples, such as closest or ddn.
+        penalty: Weight of the sum of the layers' upper Lipschitz bounds.
+        epochs: Of a training by minibatches; the network's usual ones when not given.
+        rate: The highest learning rate of a training by minibatches.
         seed: Of the initial weights, and of the order of the images.
         device: auto takes a GPU where there is one.
         out: The file of weights; NAME.safetensors when not given.
@@ -50,7 +77,7 @@ def train(
     from rich.console import Console
 
     from intriguing.audit.attacking import completed
-    from intriguing.cli import setup
+    from intriguing.cli import pooling, setup
     from intriguing.cli.command import command
     from intriguing.cli.progress import shown
     from intriguing.cli.report import finish
@@ -62,6 +89,7 @@ def train(
         write_filters,
     )
     from intriguing.data.named import load_data
+    from intriguing.hardening.config import PoolConfig
     from intriguing.models.load import build_small
     from intriguing.models.weights import save_model
     from intriguing.results.opening import open_results
@@ -75,13 +103,23 @@ def train(
     place = setup.choose_device(device)
     model = build_small(name)
     lambdas = spread(decay, model) if decay else default_decay(model)
+    start = min(3, (epochs or 30) // 2)  # epochs before the pools are made
+    mixing = PoolConfig(scheme, refresh, start, pool_search)
+    asked = pooling.wanted(model, pools, radius, weight, mixing, penalty)
     with shown() as progress:
         pair = load_data(data, progress=progress)
-    schedule = default_schedule(model, len(pair.train))
-    recipe = Recipe(name, setup.slug(name), name, lambdas, convention, schedule=schedule)
+    schedule = pooling.scheduled(
+        default_schedule(model, len(pair.train)), bool(asked), epochs, rate
+    )
+    recipe = Recipe(
+        name, setup.slug(name), name, lambdas, convention, gain=1.0 if asked else 2.0,
+        schedule=schedule,
+    )  # fmt: skip
     folder = results or Path("results") / f"train-{setup.slug(name)}-{data}-seed{seed}"
     config = {
         "name": name, "data": data, "decay": list(lambdas), "convention": convention, "seed": seed,
+        **asked.settings,
+        **({"schedule": schedule.in_words} if schedule and (epochs or rate) else {}),
     }  # fmt: skip
     with open_results(folder, "train", config, 20_000_000, fresh=fresh) as before:
         if before is not None and before.status == "complete" and weights.exists():
@@ -93,14 +131,16 @@ def train(
             data=(provenance.record_data(pair.train), provenance.record_data(pair.test)),
             notes=(f"Weight decay is λ Σ w² / k with λ = {', '.join(map(str, lambdas))} and the "
                    f"convention “{convention}”; biases do not decay.",
-                   *((f"Trained by minibatches: {schedule.in_words}.",) if schedule else ())),
+                   *((f"Trained by minibatches: {schedule.in_words}.",) if schedule else ()),
+                   *asked.notes),
         )  # fmt: skip
         write_run(folder, run)
         checkpoint = folder / "models" / f"{recipe.slug}.checkpoint.safetensors"
         with shown() as progress:
             trained, report = train_network(
-                recipe, pair.train, seed, device=place, checkpoint=checkpoint, progress=progress
-            )
+                recipe, pair.train, seed, device=place, harden=asked.harden(seed),
+                checkpoint=checkpoint, progress=progress,
+            )  # fmt: skip
         cells = error_cells(name, trained, pair)
         save_model(weights, trained, name, {"data": data, "seed": seed, "decay": list(lambdas)})
         write_cells(folder, cells)
