@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from intriguing.errors import InputError
 from intriguing.models.l2_pooling import L2Pool2d
 from intriguing.models.local_contrast import LocalContrast2d
-from intriguing.models.locally_connected import LocallyConnected2d
+from intriguing.models.locally_connected import LocallyConnected2d, locally_connected_transpose2d
 from intriguing.models.whitening import Whitening
 
 
@@ -161,6 +161,16 @@ class Stage(nn.Module):
     def decoding(self) -> Tensor:
         """The weights that reconstruct."""
         return self.filter.weight if self.decoder is None else self.decoder
+
+    def objective(self, x: Float[Tensor, "b channel h w"], sparsity: float) -> Float[Tensor, ""]:
+        """Σ over images of ‖W₂ᵀ·W₁·x − x‖² + λ Σ pooled, by the entries of one x (Eq. 1).
+
+        Pooled are sqrt(ε + Σ h²) over each window of the responses h = W₁·x.
+        """
+        h = self.filter(x)
+        back = locally_connected_transpose2d(h, self.decoding, x.shape[2:], self.config.stride)
+        total: Tensor = (back - x).square().sum() + sparsity * self.pool(h).sum()
+        return total / x[0].numel()
 
 
 class QuocNet(nn.Module):
