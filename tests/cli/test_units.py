@@ -106,6 +106,11 @@ def test_a_folder_holds_verdicts_path_and_both_pages(studied, capsys):
     assert set(read_coherence(studied)["measure"]) == {"purity", "entropy", "pixels", "own"}
 
 
+def test_rotations_too_few_to_find_anything_are_told(studied):
+    # Of one network and 4 rotations, p is at least 2/5; of two layers, Holm's first step doubles it.
+    assert any("p-value that they allow is 0.8" in note for note in read_run(studied).notes)
+
+
 def test_the_path_starts_where_the_natural_basis_is(studied):
     rows, cells = read_coherence(studied), read_cells(studied)
     for layer in ("1", "4"):

@@ -22,12 +22,15 @@ from intriguing.paper.ranked import renamed, responds
 from intriguing.paper.study import Asked
 from intriguing.results.schema import Cell, ClaimRow, Stage, Unit
 from intriguing.units import directions
+from intriguing.units.activations import Layer
 from intriguing.units.claim import UNITS, compare_bases
 from intriguing.units.directions import Basis
 from intriguing.units.measured import scorer
 from intriguing.units.topk import top_images
 
 ALPHAS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+WIDEST = 1024
+"""Units of a layer whose path is followed: finding a rotation's planes takes their cube."""
 
 
 @dataclass(frozen=True)
@@ -101,13 +104,14 @@ def follow(case: Case) -> tuple[list[Cell], Stage]:
         return _path_cells(asked, kept["values"]), Stage("follow Q^α", kept["seconds"])
     start = time.perf_counter()
     score = scorer(asked.measure, case.images, case.features)
-    names, count = asked.names, asked.study.paths
+    layers, count = followed(asked), asked.study.paths
+    names = [layer.name for layer in layers]
     # By layer, then α: of each Q the mean over the networks.
     values = {name: [[0.0] * count for _ in ALPHAS] for name in names}
     for done, model in enumerate(models):
         for q in range(count):
             generator = torch.Generator().manual_seed(1000 * (done + 1) + q + asked.study.seed)
-            ways = {layer.name: _way(layer.units, generator) for layer in asked.layers}
+            ways = {layer.name: _way(layer.units, generator) for layer in layers}
             found = top_images(
                 model, names, case.images, ways, k=asked.study.k, sign="positive", bins=0
             )
@@ -124,12 +128,17 @@ def follow(case: Case) -> tuple[list[Cell], Stage]:
     return _path_cells(asked, values), Stage("follow Q^α", seconds)
 
 
+def followed(asked: Asked) -> list[Layer]:
+    """The layers whose path Q^α is followed."""
+    return [layer for layer in asked.layers if layer.units <= WIDEST]
+
+
 def _path_cells(asked: Asked, values: Mapping[str, Sequence[Sequence[float]]]) -> list[Cell]:
     """A row a layer; the natural basis, which is the same for every Q, has no interval."""
     units: dict[str, Unit] = {"share": "share", "bits": "bits"}
     unit = units.get(UNITS[asked.measure], "cosine")
     cells = []
-    for i, layer in enumerate(asked.names):
+    for i, layer in enumerate(layer.name for layer in followed(asked)):
         for j, alpha in enumerate(ALPHAS):
             some = torch.tensor(values[layer][j], dtype=torch.float64)
             low, high = mean_interval(some) if alpha and len(some) > 1 else (None, None)
@@ -138,9 +147,8 @@ def _path_cells(asked: Asked, values: Mapping[str, Sequence[Sequence[float]]]) -
     return cells
 
 
-def _way(units: int, generator: torch.Generator) -> list[Basis]:
-    rotation = directions.haar(units, generator).matrix
-    return [directions.rotation_path(rotation, alpha) for alpha in ALPHAS]
+def _way(units: int, generator: torch.Generator) -> tuple[Basis, ...]:
+    return directions.rotation_powers(directions.haar(units, generator).matrix, ALPHAS)
 
 
 def _remember(path: Path, identity: str, content: dict[str, Any]) -> None:

@@ -92,7 +92,7 @@ def analyse(
     write_claims(folder, claims)
     stages.append(stage)
     cells: list[Cell] = []
-    if study.paths:
+    if study.paths and distinction.followed(asked):
         cells, stage = distinction.follow(case)
         stages.append(stage)
     return Studied(tuple(cells), tuple(stages), notes(asked, images, len(models)))
@@ -116,6 +116,18 @@ def notes(asked: Asked, images: ImageSet, networks: int) -> tuple[str, ...]:
             "The labels of these images cannot tell coherent rows from others, so the claim is "
             "tested by the mean cosine of pairs of images in pixels, which sees colour and layout "
             "and no meaning."
+        )
+    wide = [layer.name for layer in asked.layers if layer not in distinction.followed(asked)]
+    if study.claim and study.paths and wide:
+        said.append(
+            "The path from the natural basis to rotated ones is not followed in "
+            f"{', '.join(wide)}, of more than {distinction.WIDEST:,} units."
+        )
+    least = 2 * len(asked.layers) / ((study.rotations or 1_000_000) + 1) ** networks
+    if study.claim and least > 0.05:
+        said.append(
+            f"{study.rotations} rotations are too few to find any difference: the smallest p-value "
+            f"that they allow is {min(least, 1):.2g}. Leave --rotations out for enough."
         )
     if networks == 1 and study.claim:
         said.append("The test knows one trained network: its interval says nothing of other seeds.")

@@ -84,8 +84,16 @@ def rotation_path(rotation: Float[Tensor, "unit unit"], alpha: float) -> Basis:
         InputError: If Q is not orthogonal, has determinant −1 (no real power leads there) or α is
             outside [0, 1].
     """
-    if not 0 <= alpha <= 1:
-        raise InputError(f"alpha={alpha} is not on the path; give a number from 0 to 1")
+    return rotation_powers(rotation, (alpha,))[0]
+
+
+def rotation_powers(
+    rotation: Float[Tensor, "unit unit"], alphas: Sequence[float]
+) -> tuple[Basis, ...]:
+    """Several points of `rotation_path`: the planes of Q are found once."""
+    for alpha in alphas:
+        if not 0 <= alpha <= 1:
+            raise InputError(f"alpha={alpha} is not on the path; give a number from 0 to 1")
     q = rotation.to("cpu", torch.float64)
     if q.ndim != 2 or q.shape[0] != q.shape[1]:
         raise InputError(f"a rotation of shape {tuple(q.shape)}; give a square matrix")
@@ -93,11 +101,17 @@ def rotation_path(rotation: Float[Tensor, "unit unit"], alpha: float) -> Basis:
         raise InputError("the matrix is not orthogonal; give a rotation, such as haar(...).matrix")
     if torch.linalg.det(q) < 0:
         raise InputError("the matrix mirrors (determinant −1); negate one column of it")
-    if alpha == 0:  # to the last digit: a silent unit beside a trace of another is not silent
-        return Basis(f"rotated {alpha:g}", torch.eye(len(q), dtype=q.dtype))
     form, z = schur(q.numpy(), output="real")
-    power = torch.from_numpy(z @ _power(form, alpha) @ z.T)
-    return Basis(f"rotated {alpha:g}", power)
+    powers = (
+        # The identity to the last digit: a silent unit beside a trace of another is not silent.
+        torch.eye(len(q), dtype=q.dtype)
+        if alpha == 0
+        else torch.from_numpy(z @ _power(form, alpha) @ z.T)
+        for alpha in alphas
+    )
+    return tuple(
+        Basis(f"rotated {alpha:g}", power) for alpha, power in zip(alphas, powers, strict=True)
+    )
 
 
 def _power(form: np.ndarray, alpha: float) -> np.ndarray:
