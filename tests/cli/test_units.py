@@ -107,7 +107,7 @@ def test_a_folder_holds_verdicts_path_and_both_pages(studied, capsys):
 
 
 def test_rotations_too_few_to_find_anything_are_told(studied):
-    # Of one network and 4 rotations, p is at least 2/5; of two layers, Holm's first step doubles it.
+    # Of 4 rotations p is at least 2/5; of two layers Holm's first step doubles it.
     assert any("p-value that they allow is 0.8" in note for note in read_run(studied).notes)
 
 
