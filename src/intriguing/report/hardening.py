@@ -30,7 +30,7 @@ def outcome(contents: Contents) -> Findings:
     distances = [cell for row in table.rows if (cell := table.at(row, DISTANCE))]
     farthest = max(distances, key=lambda cell: cell.ours)
     tiles.append(_tile(farthest, "the longest median distortion, of"))
-    sentences = [f"{cell.row}: {verdict(cell)}" for cell in _claims(contents)]
+    sentences = [*_ahead(table), *_judged(contents)]
     alarms = [
         f"{cell.row}: an example on the way to another network's was shorter than the attack's "
         f"own for {number(cell.ours, '%')} of the images; its distortions are too long."
@@ -40,9 +40,37 @@ def outcome(contents: Contents) -> Findings:
     return Findings(tuple(tiles), tuple(sentences), tuple(alarms))
 
 
+def _ahead(table: Table) -> list[str]:
+    """Each training with its error, distance and radius beside plain training's."""
+    said = []
+    for row in table.rows:
+        error = table.at(row, ERROR)
+        farther = table.at(row, "… over plain (median distortion)")
+        safer = table.at(row, "… over plain (certified radius)")
+        if error is not None and farther is not None and row != table.rows[0]:
+            words = f"{row}: {number(error.ours, '%')} test error"
+            words += f", the nearest example {number(farther.ours, 'ratio')} times as far"
+            if safer is not None:
+                words += f" and the certified radius {number(safer.ours, 'ratio')} times as long"
+            said.append(f"{words} as with {table.rows[0].lower()} alone.")
+    return said
+
+
+def _judged(contents: Contents) -> list[str]:
+    """How many of the paper's sentences hold."""
+    cells = _claims(contents)
+    if not cells:
+        return []
+    verdicts = [verdict(cell).partition(":")[0] for cell in cells]
+    if not any(cell.low is not None for cell in cells):
+        return ["One seed decides none of the paper's sentences; run it with --seeds 5."]
+    counts = (verdicts.count(word) for word in ("holds", "does not hold", "open"))
+    return ["Of {} sentences {} hold, {} do not, {} stay open.".format(len(cells), *counts)]
+
+
 def verdict(cell: Cell) -> str:
     """What the interval of a difference says; a negative difference is the paper's side."""
-    difference = f"{number(cell.ours, '% more')}"
+    difference = number(cell.ours, "% more").removesuffix(" %")
     if cell.low is None or cell.high is None:
         return f"{difference} points of test error with one seed, which decides nothing."
     span = f"{difference} points [{interval(cell.low, cell.high, '% more')}], {cell.total} seeds"
@@ -119,8 +147,15 @@ def trade_off(table: Table) -> Figure:
         axis.set_xlabel("test error, %")
         axis.set_ylabel("median minimum distortion")
         axis.set_ylim(bottom=0)
+        axis.set_xlim(*_around([cell.ours for cell in _column(table, ERROR)]))
         axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
+
+
+def _around(values: list[float]) -> tuple[float, float]:
+    """The values with some room on both sides, whatever their intervals."""
+    room = 0.3 * (max(values) - min(values)) or 1.0
+    return max(min(values) - room, 0.0), max(values) + room
 
 
 def _arms(cell: Cell) -> np.ndarray:

@@ -76,7 +76,8 @@ def _rows(
     for order, (family, members) in enumerate(families.items()):
         row = names[family] if names else family.name
         trained = [one.trained for one in members]
-        cells.append(_error(table, row, "Test error", order, trained, family.paper))
+        paper = family.paper if table == ERRORS else None
+        cells.append(_error(table, row, "Test error", order, trained, paper))
         for place, (column, values, unit) in enumerate(_COLUMNS, 1):
             measured = [values(one) for one in members]
             cells.append(_medians(table, row, column, order, 2 * place - 1, unit, measured))

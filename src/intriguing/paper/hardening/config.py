@@ -33,8 +33,8 @@ class HardeningScale:
 
 SCALES: dict[str, HardeningScale] = {
     "smoke": HardeningScale(
-        "digits", 3, 1, 300, 20,
-        remark="This run only tries the machinery, on 8×8 digits with trainings of three epochs.",
+        "digits", 10, 2, 300, 20,
+        remark="This run only tries the machinery, on 8×8 digits with trainings of ten epochs.",
     ),
     "quick": HardeningScale(
         "mnist-5k", 60, 6, 1000, 100,
