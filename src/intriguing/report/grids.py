@@ -15,7 +15,7 @@ from intriguing.report.tables import Table
 
 ROWS = 8
 _HISTOGRAM = 0.16
-_PIXELS = 160
+_PIXELS = 144
 """Longest side of a photograph in a picture: about what is printed of it."""
 
 

@@ -126,7 +126,7 @@ def _as_jpeg(found: re.Match[str]) -> str:
     if "A" in picture.getbands() and min(picture.getchannel("A").tobytes()) < 255:
         return found[0]
     buffer = io.BytesIO()
-    picture.convert("RGB").save(buffer, "JPEG", quality=88)
+    picture.convert("RGB").save(buffer, "JPEG", quality=80)
     text = base64.b64encode(buffer.getvalue()).decode()
     return f"data:image/jpeg;base64,{text}" if len(text) < len(found[1]) else found[0]
 
