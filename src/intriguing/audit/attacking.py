@@ -172,14 +172,16 @@ def attack_network(
     folder: Path,
     search: Search,
     *,
-    shard_size: int = SHARD_SIZE,
+    shard_size: int | None = None,
     columns: Sequence[str] = COLUMNS,
     progress: ProgressCallback | None = None,
 ) -> Outcome:
     """Attack every image in shards in `folder`; the same call again continues.
 
-    `columns` are read into memory, the others stay on disk.
+    `columns` are read into memory, the others stay on disk. A shard of photographs has fewer
+    images, so that an interruption does not cost hours.
     """
+    shard_size = shard_size or _shard_size(plan.images)
     searches = plan.classes - 1 if isinstance(plan.targets, str) else 1
     attacked = attack_in_shards(
         model, plan.images, plan.targets, folder,
@@ -188,6 +190,11 @@ def attack_network(
     )  # fmt: skip
     read = {name: attacked.shards.column(name) for name in columns}
     return Outcome(plan.images, search.method, read, attacked.shards.wall_seconds)
+
+
+def _shard_size(images: ImageSet) -> int:
+    """As many images as are as much work as 2,000 of MNIST, and enough for a batch."""
+    return min(SHARD_SIZE, max(64, SHARD_SIZE * 28**2 // images.images[0].numel()))
 
 
 def completed(run: RunRecord, *stages: Stage, **more: Any) -> RunRecord:

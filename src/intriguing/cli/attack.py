@@ -1,7 +1,7 @@
 """Find the nearest adversarial example of every image, for any network on any named data.
 
-MODEL is FILE.safetensors written by `intriguing train`, or FILE.py:FUNCTION, a function that
-returns a torch network which gives logits. DATA is mnist, mnist-5k or digits.
+MODEL is any network and DATA any pictures; see below what each may be. Pictures are cut as the
+network expects them, and without labels its own classes are taken for the true ones.
 
 methods:
   closest    the one to take: the shortest change that is known how to find, and per image how good
@@ -26,14 +26,12 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from intriguing.cli.methods import METHOD, TARGETS, Method
+from intriguing.cli.methods import DATA, METHOD, MODEL, SIZES, TARGETS, Method
 
 
 def attack(
-    model: Annotated[
-        Positional[str], arg(metavar="MODEL", help="FILE.safetensors or FILE.py:FUNCTION.")
-    ],
-    data: Annotated[Positional[str], arg(metavar="DATA", help="mnist, mnist-5k or digits.")],
+    model: Annotated[Positional[str], arg(metavar="MODEL", help=MODEL)],
+    data: Annotated[Positional[str], arg(metavar="DATA", help=DATA)],
     targets: Annotated[str, arg(help=TARGETS)] = "random",
     part: Literal["test", "train"] = "test",
     limit: int | None = None,
@@ -41,6 +39,7 @@ def attack(
     budget: int | None = None,
     levels: int | None = None,
     save_images: bool = False,
+    input: Annotated[str | None, arg(metavar="SIZES", help=SIZES)] = None,
     seed: int = 0,
     device: Literal["auto", "cpu", "cuda"] = "auto",
     out: Path | None = None,
@@ -66,6 +65,7 @@ def attack(
     from intriguing.audit.summary import image_columns, summary
     from intriguing.cli import setup
     from intriguing.cli.command import command
+    from intriguing.cli.opening import open_all
     from intriguing.cli.progress import shown
     from intriguing.cli.report import finish
     from intriguing.errors import InputError
@@ -80,12 +80,11 @@ def attack(
     search = attacking.Search(method, budget, levels, seed)
     attacking.check_options(search, goal)
     place = setup.choose_device(device)
-    images = setup.choose_images(data, part, limit)
-    network = setup.open_model(model, images, place)
+    opened = open_all([model], data, part, limit, input, place)
+    images, (name, network) = opened.images, opened.only
     plan = attacking.plan(network, images, goal, seed)
-    (name,) = setup.names_of([model])
     record = provenance.record_model(name, network)
-    folder = out or Path("results") / f"attack-{setup.slug(name)}-{data}"
+    folder = out or Path("results") / f"attack-{setup.slug(name)}-{setup.slug(Path(data).stem)}"
     config = {
         "model": model, "model_sha256": record.sha256, "data": data, "part": part, "limit": limit,
         "targets": targets, "method": method, "budget": budget, "levels": levels, "seed": seed,
@@ -95,7 +94,7 @@ def attack(
             "attack", command(), config, seeds=(seed,), versions=provenance.versions(),
             machine=provenance.machine(place), tables=("attack",),
             data=(provenance.record_data(plan.images),), models=(record,),
-            notes=attacking.notes(goal, levels),
+            notes=(*attacking.notes(goal, levels), *opened.notes),
         )  # fmt: skip
         write_run(folder, run)
         with shown() as progress:

@@ -4,8 +4,10 @@ The certified radius of an image is a distance, in L2, within which no adversari
 its margin over each other class divided by a bound of how fast that margin can fall. The true
 distance of the nearest adversarial example lies between it and what the search `closest` finds.
 
-MODEL is FILE.safetensors written by `intriguing train`, or FILE.py:FUNCTION, a function that
-returns a torch network which gives logits. DATA is mnist, mnist-5k or digits. Should an example
+MODEL is any network and DATA any pictures; see below what each may be. Pictures are cut as the
+network expects them, and without labels its own classes are taken for the true ones.
+
+Should an example
 ever be found closer than certified, a bound is wrong: it is said in red, and the exit code is 1.
 
 examples:
@@ -22,12 +24,12 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
+from intriguing.cli.methods import DATA, MODEL, SIZES
+
 
 def certify(
-    model: Annotated[
-        Positional[str], arg(metavar="MODEL", help="FILE.safetensors or FILE.py:FUNCTION.")
-    ],
-    data: Annotated[Positional[str], arg(metavar="DATA", help="mnist, mnist-5k or digits.")],
+    model: Annotated[Positional[str], arg(metavar="MODEL", help=MODEL)],
+    data: Annotated[Positional[str], arg(metavar="DATA", help=DATA)],
     part: Literal["test", "train"] = "test",
     limit: int | None = None,
     attack: bool = True,
@@ -35,6 +37,7 @@ def certify(
     semidefinite: bool = True,
     local: bool = True,
     epsilon: tuple[float, ...] = (),
+    input: Annotated[str | None, arg(metavar="SIZES", help=SIZES)] = None,
     seed: int = 0,
     device: Literal["auto", "cpu", "cuda"] = "auto",
     out: Path | None = None,
@@ -62,6 +65,7 @@ def certify(
     from intriguing.audit.summary import image_columns
     from intriguing.cli import setup
     from intriguing.cli.command import command
+    from intriguing.cli.opening import open_all
     from intriguing.cli.progress import shown
     from intriguing.cli.report import finish
     from intriguing.results.opening import open_results
@@ -73,13 +77,12 @@ def certify(
     search = attacking.Search(budget=budget, seed=seed)
     attacking.check_options(search, "untargeted")
     place = setup.choose_device(device)
-    images = setup.choose_images(data, part, limit)
-    network = setup.open_model(model, images, place)
+    opened = open_all([model], data, part, limit, input, place)
+    images, (name, network) = opened.images, opened.only
     plan = attacking.plan(network, images, "untargeted", seed)
     bounding.check_traceable(model, network, tuple(images.images.shape[1:]))
-    (name,) = setup.names_of([model])
     record = provenance.record_model(name, network)
-    folder = out or Path("results") / f"certify-{setup.slug(name)}-{data}"
+    folder = out or Path("results") / f"certify-{setup.slug(name)}-{setup.slug(Path(data).stem)}"
     config = {
         "model": model, "model_sha256": record.sha256, "data": data, "part": part, "limit": limit,
         "attack": attack, "budget": budget, "semidefinite": semidefinite,
@@ -92,12 +95,17 @@ def certify(
             "certify", command(), config, seeds=(seed,), versions=provenance.versions(),
             machine=provenance.machine(place), tables=("certify", "robust"),
             data=(provenance.record_data(images),), models=(record,),
-            notes=certifying.notes(attack, budget),
+            notes=(*certifying.notes(attack, budget), *opened.notes),
         )  # fmt: skip
         write_run(folder, run)
         with shown() as progress:
             certified = certifying.certify_images(
-                folder, name, network, images, semidefinite=semidefinite, local=local,
+                folder,
+                name,
+                network,
+                images,
+                semidefinite=semidefinite,
+                local=local,
                 progress=progress,
             )
             outcome = None

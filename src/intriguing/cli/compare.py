@@ -1,7 +1,9 @@
 """Compare methods of finding the closest adversarial example, on the same images and targets.
 
-MODEL is FILE.safetensors written by `intriguing train`, or FILE.py:FUNCTION, a function that
-returns a torch network which gives logits. DATA is mnist, mnist-5k or digits. The report has, for
+MODEL is any network and DATA any pictures; see below what each may be. Pictures are cut as the
+network expects them, and without labels its own classes are taken for the true ones.
+
+The report has, for
 every method, how many images it fools, how far it goes and what that costs; differences image by
 image beside the best; distortion against passes; and every image that a method loses to another.
 
@@ -20,20 +22,19 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from intriguing.cli.methods import TARGETS, Method
+from intriguing.cli.methods import DATA, MODEL, SIZES, TARGETS, Method
 
 
 def compare(
-    model: Annotated[
-        Positional[str], arg(metavar="MODEL", help="FILE.safetensors or FILE.py:FUNCTION.")
-    ],
-    data: Annotated[Positional[str], arg(metavar="DATA", help="mnist, mnist-5k or digits.")],
+    model: Annotated[Positional[str], arg(metavar="MODEL", help=MODEL)],
+    data: Annotated[Positional[str], arg(metavar="DATA", help=DATA)],
     methods: tuple[Method, ...] = ("closest", "paper", "ddn", "pdgd", "fmn"),
     targets: Annotated[str, arg(help=TARGETS)] = "random",
     part: Literal["test", "train"] = "test",
     limit: int | None = None,
     budget: int | None = None,
     levels: int | None = None,
+    input: Annotated[str | None, arg(metavar="SIZES", help=SIZES)] = None,
     seed: int = 0,
     device: Literal["auto", "cpu", "cuda"] = "auto",
     out: Path | None = None,
@@ -56,6 +57,7 @@ def compare(
     from intriguing.audit import attacking
     from intriguing.cli import comparing, setup
     from intriguing.cli.command import command
+    from intriguing.cli.opening import open_all
     from intriguing.cli.progress import shown
     from intriguing.cli.report import finish
     from intriguing.results.opening import open_results
@@ -71,12 +73,11 @@ def compare(
     for search in searches:
         attacking.check_options(search, comparing.goal_of(search.method, goal))
     place = setup.choose_device(device)
-    images = setup.choose_images(data, part, limit)
-    network = setup.open_model(model, images, place)
+    opened = open_all([model], data, part, limit, input, place)
+    images, (name, network) = opened.images, opened.only
     plan = attacking.plan(network, images, goal, seed)
-    (name,) = setup.names_of([model])
     record = provenance.record_model(name, network)
-    folder = out or Path("results") / f"compare-{setup.slug(name)}-{data}"
+    folder = out or Path("results") / f"compare-{setup.slug(name)}-{setup.slug(Path(data).stem)}"
     config = {
         "model": model, "model_sha256": record.sha256, "data": data, "part": part, "limit": limit,
         "targets": targets, "methods": list(methods), "budget": budget, "levels": levels,
@@ -88,7 +89,8 @@ def compare(
             "compare", command(), config, seeds=(seed,), versions=provenance.versions(),
             machine=provenance.machine(place), tables=("compare", "paired"),
             data=(provenance.record_data(plan.images),), models=(record,),
-            notes=(*attacking.notes(goal, levels), *comparing.notes(methods, goal, budget, levels)),
+            notes=(*attacking.notes(goal, levels),
+                   *comparing.notes(methods, goal, budget, levels), *opened.notes),
         )  # fmt: skip
         write_run(folder, run)
         with shown() as progress:

@@ -18,6 +18,7 @@ __all__ = [
     "Device",
     "Part",
     "check_output_file",
+    "choose_any_images",
     "choose_device",
     "choose_images",
     "load_network",
@@ -90,35 +91,20 @@ def check_output_file(path: Path, ending: str) -> None:
 def choose_any_images(
     spec: str, network: nn.Module, data: str, part: Part, limit: int | None, size: str | None
 ) -> tuple[ImageSet, bool, tuple[str, ...]]:
-    """Images of a name, a folder or a zip, as the network takes them.
+    """Images of a name, a folder, a zip or the hub, as the network takes them.
 
     Returns:
         The images, whether they have true classes, and remarks on files that were left out.
     """
     from intriguing.cli import bounding
     from intriguing.cli.progress import shown
-    from intriguing.data.folder import is_pictures, list_pictures
-    from intriguing.data.preprocessing import of_shape
+    from intriguing.data.anything import load_images
     from intriguing.models.classifier import preprocessing_of
 
-    if not is_pictures(data):
-        return choose_images(data, part, limit), True, ()
-    if limit is not None and limit < 1:
-        raise InputError(f"--limit {limit} leaves no images; give 1 or more")
-    how = preprocessing_of(network) if size is None else of_shape(bounding.parse_shape(size))
-    if how is None:
-        raise InputError(
-            f"{spec} does not say what shape its images have; give it: --input 3,224,224 for "
-            "photographs, channels first and without the batch"
-        )
-    pictures = list_pictures(data)
-    with shown() as progress:
-        images, skipped = (pictures if limit is None else pictures.spread(limit)).read(
-            how, progress
-        )
-    if not skipped:
-        return images, pictures.labelled, ()
-    some = ", ".join(f"{file.name} ({file.reason})" for file in skipped[:20])
-    more = f" and {len(skipped) - 20} more" if len(skipped) > 20 else ""
-    files = "1 file" if len(skipped) == 1 else f"{len(skipped)} files"
-    return images, pictures.labelled, (f"{files} could not be read and left out: {some}{more}.",)
+    like = preprocessing_of(network) if size is None else bounding.parse_shape(size)
+    try:
+        with shown() as progress:
+            loaded = load_images(data, like, part=part, limit=limit, progress=progress)
+    except InputError as error:
+        raise InputError(f"{spec}: {error}" if "--input" in str(error) else str(error)) from error
+    return loaded.images, loaded.labelled, loaded.remarks

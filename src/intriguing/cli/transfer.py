@@ -14,20 +14,21 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from intriguing.cli.methods import TARGETS, Method
+from intriguing.cli.methods import DATA, MODEL, SIZES, TARGETS, Method
 
 
 def transfer(
     models: Annotated[
         Positional[tuple[str, ...]],
-        arg(metavar="MODEL", help="Two or more: FILE.safetensors or FILE.py:FUNCTION."),
+        arg(metavar="MODEL", help=f"Two or more: {MODEL}"),
     ],
-    data: Annotated[str, arg(metavar="DATA")],
+    data: Annotated[str, arg(metavar="DATA", help=DATA)],
     targets: Annotated[str, arg(help=TARGETS)] = "random",
     part: Literal["test", "train"] = "test",
     limit: int | None = None,
     method: Method = "paper",
     amplify: tuple[float, ...] = (0.1,),
+    input: Annotated[str | None, arg(metavar="SIZES", help=SIZES)] = None,
     seed: int = 0,
     device: Literal["auto", "cpu", "cuda"] = "auto",
     out: Path | None = None,
@@ -51,6 +52,7 @@ def transfer(
     from intriguing.audit.summary import image_columns, summary
     from intriguing.cli import setup
     from intriguing.cli.command import command
+    from intriguing.cli.opening import open_all
     from intriguing.cli.progress import shown
     from intriguing.cli.report import finish
     from intriguing.errors import InputError
@@ -67,17 +69,13 @@ def transfer(
     search = attacking.Search(method, seed=seed)
     attacking.check_options(search, goal)
     place = setup.choose_device(device)
-    images = setup.choose_images(data, part, limit)
-    names = setup.names_of(models)
-    networks = {
-        name: setup.open_model(spec, images, place)
-        for name, spec in zip(names, models, strict=True)
-    }
+    opened = open_all(models, data, part, limit, input, place)
+    images, networks = opened.images, opened.networks
     plans = {
         name: attacking.plan(network, images, goal, seed) for name, network in networks.items()
     }
     records = tuple(provenance.record_model(name, network) for name, network in networks.items())
-    folder = out or Path("results") / f"transfer-{data}"
+    folder = out or Path("results") / f"transfer-{setup.slug(Path(data).stem)}"
     config = {
         "models": list(models), "sha256": [record.sha256 for record in records], "data": data,
         "part": part, "limit": limit, "targets": targets, "method": method,
@@ -89,7 +87,7 @@ def transfer(
             "transfer", command(), config, seeds=(seed,), versions=provenance.versions(),
             machine=provenance.machine(place), tables=("attack", "transfer"),
             data=(provenance.record_data(images),), models=records,
-            notes=(*attacking.notes(goal, None), *NOTES),
+            notes=(*attacking.notes(goal, None), *NOTES, *opened.notes),
         )  # fmt: skip
         write_run(folder, run)
         with shown() as progress:

@@ -102,7 +102,7 @@ def units(
 
     place = setup.choose_device(device)
     network = setup.load_network(model, place)
-    images, left_out = choose_images(model, network, data, part, limit, input)
+    images, _, remarks = setup.choose_any_images(model, network, data, part, limit, input)
     models = [network, *(setup.load_network(spec, place) for spec in also)]
     (name,) = setup.names_of([model])
     study = Study(
@@ -143,33 +143,9 @@ def units(
                     folder, name, models, images, asked, other=features, progress=progress
                 )
             write_cells(folder, studied.cells)
-            notes = (*left_out, *studied.notes)
+            notes = (*remarks, *studied.notes)
             write_run(folder, completed(run, *studied.stages, notes=notes))
         finish(folder)
-
-
-def choose_images(
-    spec: str, network: "nn.Module", data: str, part: Literal["test", "train"],
-    limit: int | None, size: str | None,
-) -> "tuple[ImageSet, tuple[str, ...]]":  # fmt: skip
-    """The images of a name, a folder or a zip; and a remark on files that were left out."""
-    from intriguing.cli import bounding, setup
-    from intriguing.cli.progress import shown
-    from intriguing.data.folder import is_pictures, load_pictures
-    from intriguing.errors import InputError
-
-    if not is_pictures(data):
-        return setup.choose_images(data, part, limit), ()
-    if limit is not None and limit < 1:
-        raise InputError(f"--limit {limit} leaves no images; give 1 or more")
-    shape = input_shape(spec, network, None if size is None else bounding.parse_shape(size))
-    with shown() as progress:
-        images, skipped = load_pictures(data, shape, limit, progress)
-    if not skipped:
-        return images, ()
-    some = ", ".join(f"{file.name} ({file.reason})" for file in skipped[:20])
-    more = f" and {len(skipped) - 20} more" if len(skipped) > 20 else ""
-    return images, (f"{len(skipped)} files could not be read and were left out: {some}{more}.",)
 
 
 def input_shape(spec: str, network: "nn.Module", given: tuple[int, ...] | None) -> tuple[int, ...]:

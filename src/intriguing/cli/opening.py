@@ -1,0 +1,105 @@
+"""The networks and images of a verb, made to fit each other and looked at before the work."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from intriguing.cli.setup import Part, choose_any_images, load_network, names_of
+from intriguing.data.dataset import ImageSet
+from intriguing.errors import InputError
+from intriguing.models.classifier import check_classifier, own_labels
+
+_SMALL = 3 * 64 * 64
+"""Images of which a few hundred take no time that is worth a progress bar."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What a verb works on.
+
+    Attributes:
+        networks: By their short names, in evaluation mode, all for the same images.
+        images: With true classes, or those that the first network gives.
+        notes: What a reader of the results should know: files that were left out, classes that are
+            the network's own, and what looks wrong.
+    """
+
+    networks: Mapping[str, nn.Module]
+    images: ImageSet
+    notes: tuple[str, ...]
+
+    @property
+    def only(self) -> tuple[str, nn.Module]:
+        """The name of the only network, and itself."""
+        ((name, network),) = self.networks.items()
+        return name, network
+
+
+def open_all(
+    specs: Sequence[str],
+    data: str,
+    part: Part,
+    limit: int | None,
+    size: str | None,
+    place: torch.device,
+) -> Opened:
+    """Load networks and images, refuse what does not fit, and warn of what looks wrong.
+
+    Pictures are cut as the first network expects; the others resize them where they want another
+    size.
+
+    Raises:
+        InputError: If a network or the data cannot be had, or do not fit.
+    """
+    from rich.console import Console
+
+    from intriguing.audit.subject import fitted
+
+    loaded = {
+        name: load_network(spec, place) for name, spec in zip(names_of(specs), specs, strict=True)
+    }
+    first = next(iter(loaded.values()))
+    images, labelled, remarks = choose_any_images(specs[0], first, data, part, limit, size)
+    networks = {}
+    for spec, (name, network) in zip(specs, loaded.items(), strict=True):
+        like = next(network.parameters(), images.images)
+        try:
+            networks[name] = fitted(network, images.images.shape[1:])
+            probes = images.images[:16].to(like.device, like.dtype)
+            check_classifier(networks[name], probes, images.labels if labelled else None)
+        except InputError as error:
+            raise InputError(f"{spec}: {error}") from error
+    if not labelled:
+        images = own_labels(first, images)
+        (name, *_) = networks
+        remarks += (
+            f"The images have no labels: the class that {name} gives the unchanged image is taken "
+            "for the true one, so nothing is said about how often it is right.",
+        )
+    warnings = tuple(
+        warning for name, network in networks.items()
+        for warning in _warnings(name, network, images, labelled=labelled)
+    )  # fmt: skip
+    console = Console(stderr=True)
+    for remark in (*remarks, *warnings):
+        console.print(remark, style="yellow", highlight=False, soft_wrap=True, markup=False)
+    return Opened(networks, images, (*remarks, *warnings))
+
+
+def _warnings(name: str, network: nn.Module, images: ImageSet, *, labelled: bool) -> Iterator[str]:
+    """What looks wrong, in a sentence each."""
+    from intriguing.cli.progress import shown
+    from intriguing.models.guard import clean_accuracy
+    from intriguing.models.preflight import randomised, training_mode
+
+    like = next(network.parameters(), images.images)
+    found = list(training_mode(network))
+    found += randomised(network, images.images[:16].to(like.device, like.dtype))
+    if labelled:
+        with shown() as progress:
+            told = progress if images.images[0].numel() > _SMALL else None
+            found += clean_accuracy(network, images, progress=told).findings
+    for finding in found:
+        yield f"Warning: {name}: {finding}"
