@@ -134,6 +134,17 @@ def test_a_card_shows_both_signs_neighbours_and_the_images_themselves(page, smal
 
 
 @chromium
+def test_a_row_of_images_is_one_line(window, tmp_path, monkeypatch):
+    monkeypatch.setattr(browsed, "K", 9)
+    _, page = draw(tmp_path, layers={"conv": 12})
+    window.open(page)
+    window.wait("document.querySelector('.card .thumb')")
+    line = "document.querySelectorAll('.card:first-child .strip:nth-of-type(1) .thumb')"
+    assert window.run(f"{line}.length") == 9
+    assert window.run(f"new Set([...{line}].map(t => t.getBoundingClientRect().top)).size") == 1
+
+
+@chromium
 def test_images_that_tie_at_the_least_are_not_shown_as_if_chosen(page, small):
     view(page, "fc", "natural", find="20")
     page.wait("document.querySelector('.card .thumb')")

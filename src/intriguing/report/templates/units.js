@@ -111,6 +111,8 @@
     const { g, d } = card.entry, group = groups[g], number = group.numbers[d];
     const head = node("h3", {}, node("span", { textContent: `${group.layer} · ${group.word} ${number}` }), node("small", { textContent: group.basis }));
     const crop = $("crop").checked && group.boxes;
+    // One line a sign where that leaves images of 26 pixels or more.
+    const side = Math.max(26, Math.min(38, Math.floor((card.clientWidth - 52) / group.images.positive[d].length) - 3));
     const strip = (sign, mark, word) => {
       const row = node("div", { className: "strip" }, node("span", { className: "sign", textContent: mark, title: word }));
       const values = group.values[sign]?.[d] ?? [];
@@ -118,7 +120,7 @@
       if (sign === "negative" && values.length > 1 && values.every((value) => value === values[0]))
         row.append(node("span", { className: "tie", textContent: `no image stands out: ${values.length} or more tie at the least, ${signed(values[0])}` }));
       else (group.images[sign]?.[d] ?? []).forEach((image, rank) =>
-        row.append(thumb(image, 38, crop ? group.boxes[sign][d][rank] : null, values[rank])));
+        row.append(thumb(image, side, crop ? group.boxes[sign][d][rank] : null, values[rank])));
       return row;
     };
     const near = node("p", { className: "near" }, "nearest: ");
