@@ -19,7 +19,6 @@ from intriguing.training.lbfgs import LBFGSConfig
 from intriguing.training.report import TrainingReport
 from intriguing.training.steps import Steps, train_steps
 
-
 _CLASSIFIER = LBFGSConfig(max_iterations=100, history=20)
 
 
