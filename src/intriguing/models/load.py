@@ -17,6 +17,7 @@ from intriguing.models.classifier import Normalized, with_preprocessing
 from intriguing.models.convolutional import Convolutional, shape_of
 from intriguing.models.fully_connected import FullyConnected
 from intriguing.models.hub import HUBS, load_hub
+from intriguing.models.quocnet import CONFIGS, QuocNetClassifier
 from intriguing.models.squeezenet import SqueezeNet
 from intriguing.models.weights import fit_names, read_foreign, read_model
 
@@ -24,7 +25,8 @@ ACCEPTED = (
     "fcA-B-...-K (layers of A, B, ... sigmoid units and K classes, such as fc100-100-10), "
     "aeH-K (H code units, K classes, such as ae400-10), convA-B-...-H-K (convolutions of A, B, ... "
     "channels, H hidden units and K classes, such as conv32-64-200-10), alexnet, alexnet-caffe, "
-    "caffenet, alexnet-torchvision, squeezenet, FILE.safetensors saved by intriguing, "
+    "caffenet, alexnet-torchvision, squeezenet, quocnet-tiny, quocnet-small, quocnet-1b, "
+    "FILE.safetensors saved by intriguing, "
     "ARCHITECTURE:FILE (foreign weights, such as squeezenet:FILE.safetensors or "
     "alexnet-torchvision:FILE.pth), "
     "torchvision:NAME, timm:NAME, hf:OWNER/NAME, onnx:FILE, "
@@ -71,6 +73,10 @@ def build(name: str, pixels: int | Shape = 784) -> nn.Module:
     >>> build("fc123-456-10").describe()
     'fc123-456-10'
     """
+    if match := re.fullmatch(r"(quocnet-[a-z0-9]+)(?:-([1-9]\d*))?", name.lower()):
+        if match[1] not in CONFIGS:
+            raise InputError(f"unknown size {match[1]}; one of {', '.join(CONFIGS)}")
+        return QuocNetClassifier(CONFIGS[match[1]], int(match[2] or 2))
     photographs = ON_PHOTOGRAPHS.get(name.lower())
     return build_small(name, pixels) if photographs is None else photographs()
 

@@ -212,9 +212,9 @@ def features_of(
     """What a network gives of images, on its device."""
     like = next(network.parameters()) if isinstance(network, nn.Module) else images
     with torch.no_grad():
-        return torch.cat(
-            [network(part.to(like.device, like.dtype)) for part in images.split(batch)]
-        )
+        starts = range(0, len(images), batch)
+        parts = (images[start : start + batch].to(like.device, like.dtype) for start in starts)
+        return torch.cat([network(part) for part in parts])
 
 
 def _fit(

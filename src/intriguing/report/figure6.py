@@ -1,0 +1,89 @@
+"""Figure 6: cars, the same cars distorted, and the magnified difference; filters in colour."""
+
+import math
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from intriguing.report.contents import Contents, TensorFile, panel
+from intriguing.report.figures import Panel, mosaic
+from intriguing.report.ink import Drawing, axes, bare, style
+from intriguing.report.section import Section, present
+
+
+def section(contents: Contents) -> Section:
+    """Tables and pictures of Figure 6, where they were made."""
+    tables = [contents.tables.get(name) for name in ("figure6", "figure6-transfer")]
+    drawings = [_cars(file) for file in contents.of_kind("figure6")]
+    drawings += [_filters(file) for file in contents.of_kind("colour filters")]
+    blocks = [block for table in tables for block in present(table)]
+    return Section(
+        "figure6",
+        "An unsupervised network's blind spots",
+        "A network learned without labels, from images of anything; a linear classifier on its "
+        "last layer learned to tell automobiles. Cars that it knows are moved by as little as the "
+        "search can find until it knows them no longer.",
+        (*blocks, *drawings),
+    )
+
+
+def cars(pairs: Panel, magnified: float) -> Figure:
+    """Three rows: original, distorted, magnified absolute difference."""
+    difference = (magnified * np.abs(pairs.distorted - pairs.original)).clip(0.0, 1.0)
+    rows = {
+        "known": pairs.original,
+        "not known": pairs.distorted,
+        f"difference × {magnified:g}": difference,
+    }
+    count = len(pairs.original)
+    picture = mosaic(np.concatenate(list(rows.values())), count)
+    with style():
+        figure, axis = axes(1.1 + 0.95 * count, 0.95 * 3 + 0.1)
+        bare(axis)
+        axis.imshow(picture, interpolation="none")
+        height = picture.shape[0] / 3
+        axis.set_yticks([height * (i + 0.5) for i in range(3)], list(rows))
+        axis.tick_params(length=0)
+    return figure
+
+
+def colour_filters(weights: np.ndarray, across: int, blocks: int) -> Figure:
+    """Blocks of neighbouring places' filters, one block a map; grey is zero."""
+    peaks = np.abs(weights).reshape(len(weights), -1).max(1).clip(1e-12)
+    scaled = 0.5 + 0.5 * weights / peaks[:, None, None, None]
+    parts = scaled.reshape(blocks, -1, *weights.shape[1:])
+    squares = np.stack([mosaic(part, across, gap=1) for part in parts])
+    wide = math.ceil(blocks / 2)
+    picture = mosaic(squares, wide, gap=5)
+    with style():
+        figure, axis = axes(9.2, 9.2 * picture.shape[0] / picture.shape[1] + 0.1)
+        bare(axis)
+        axis.imshow(picture, interpolation="none")
+    return figure
+
+
+def _cars(file: TensorFile) -> Drawing:
+    magnified = float(file.metadata.get("magnified", "10"))
+    return Drawing(
+        file.name,
+        f"Figure 6. {file.metadata['title']}: cars that are known, and the nearest that are not",
+        f"Cars chosen at random among those known; differences are magnified {magnified:g} times.",
+        "Rows of photographs of cars, their distorted versions, and the magnified difference",
+        (f"tensors/{file.name}.safetensors",),
+        lambda: cars(panel(file), magnified),
+    )
+
+
+def _filters(file: TensorFile) -> Drawing:
+    weights = file.tensors["filters"]
+    across, blocks = int(file.metadata["across"]), int(file.metadata["blocks"])
+    return Drawing(
+        file.name,
+        file.metadata["title"],
+        f"A block is one map: {across}×{across} neighbouring places in the middle of the image, "
+        "each with a filter of its own, pooled together with its neighbours. Grey is zero, each "
+        "filter on its own scale.",
+        "Grid of small colour filters",
+        (f"tensors/{file.name}.safetensors",),
+        lambda: colour_filters(weights, across, blocks),
+    )
