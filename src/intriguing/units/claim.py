@@ -32,8 +32,8 @@ Verdict: TypeAlias = Literal[
 ]
 UNITS = {"purity": "share", "entropy": "bits", "pixels": "cosine", "features": "cosine"}
 DELTAS = {"purity": 0.05, "entropy": 0.15, "pixels": 0.01, "features": 0.02}
-"""The largest difference of means that counts as none: about a quarter of what directions of one
-basis differ by (their standard deviation, measured on digits and on photographs)."""
+"""The largest difference of means that counts as none: about a quarter of the standard deviation
+over directions of one basis, which is smaller on photographs than on digits for cosines."""
 
 # Of untrained networks few random bases are measured, and the trained are compared with them on as
 # many, so that both differences vary alike.
