@@ -16,6 +16,8 @@ examples:
   intriguing train fc100-100-10 mnist-5k --decay 1e-5 1e-5 1e-6 --out fc.safetensors
   intriguing train ae400-10 mnist --seed 1
   intriguing train conv32-64-200-10 mnist
+  intriguing train quocnet-tiny cifar10           the unsupervised network of Figure 6
+  intriguing train quocnet-1b cifar10 --dry-run   its full size: parameters, memory, arithmetic
   intriguing train fc100-100-10 mnist-5k --pools input 1 2 --radius 1 0.2 0.2 --refresh 0.1
   intriguing train fc100-100-10 mnist-5k --penalty 0.003
 """
@@ -30,7 +32,9 @@ def train(
     name: Annotated[
         Positional[str], arg(metavar="NAME", help="For instance fc10, ae400-10, conv32-64-200-10.")
     ],
-    data: Annotated[Positional[str], arg(metavar="DATA", help="mnist, mnist-5k or digits.")],
+    data: Annotated[
+        Positional[str], arg(metavar="DATA", help="mnist, mnist-5k, digits or cifar10.")
+    ],
     decay: tuple[float, ...] = (),
     convention: Literal["sum", "half", "units"] = "half",
     pools: tuple[str, ...] = (),
@@ -47,6 +51,11 @@ def train(
     out: Path | None = None,
     results: Path | None = None,
     fresh: bool = False,
+    unlabelled: Annotated[str | None, arg(metavar="SOURCE")] = None,
+    positive: str = "automobile",
+    engine: Literal["alone", "copies", "shards", "locations"] = "alone",
+    steps: int | None = None,
+    dry_run: bool = False,
 ) -> None:
     """Train, print the errors, and save the weights.
 
@@ -71,6 +80,13 @@ def train(
         out: The file of weights; NAME.safetensors when not given.
         results: The results folder; results/train-NAME-DATA-seedN when not given.
         fresh: Delete the results that are in the folder and start again.
+        unlabelled: What a QuocNet learns from: photographs (of installed packages), a folder of
+            pictures or videos, a video, or patches (.npy); DATA without its labels if not given.
+        positive: The class that a QuocNet's classifier tells from the others.
+        engine: How the processes that torchrun started share a QuocNet's training: each with all
+            weights (copies), a share of them (shards), or a band of places (locations).
+        steps: Of each stage of a QuocNet.
+        dry_run: Of a QuocNet: only say how large it is and what it needs.
     """
     from dataclasses import asdict
 
@@ -101,6 +117,15 @@ def train(
     weights = out or Path(f"{name}.safetensors")
     setup.check_output_file(weights, ".safetensors")
     place = setup.choose_device(device)
+    if name.startswith("quocnet"):
+        from intriguing.cli.quocnet import train_quocnet
+
+        train_quocnet(
+            name, data, unlabelled=unlabelled, positive=positive, engine=engine, steps=steps,
+            rate=rate, seed=seed, device=place, out=weights, dry_run=dry_run,
+            results=results or Path("results") / f"train-{setup.slug(name)}-{data}-seed{seed}",
+        )  # fmt: skip
+        return
     model = build_small(name)
     lambdas = spread(decay, model) if decay else default_decay(model)
     start = min(3, (epochs or 30) // 2)  # epochs before the pools are made

@@ -1,0 +1,163 @@
+"""What `intriguing train quocnet-…` does: stages without labels, then a classifier."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from intriguing.cli.progress import shown
+from intriguing.data.named import load_data
+from intriguing.data.patches import (
+    VIDEOS,
+    Patches,
+    cut,
+    frames,
+    of_images,
+    open_patches,
+    photographs,
+    read_pictures,
+    write_patches,
+)
+from intriguing.errors import InputError
+from intriguing.measures import wilson_interval
+from intriguing.memory import free_memory, readable
+from intriguing.models.quocnet import CONFIGS, PAPER_PARAMETERS, QuocNetConfig
+from intriguing.models.quocnet_cost import WAYS, device_cost, stage_costs
+from intriguing.models.weights import save_model
+from intriguing.paper.figure6 import halves, one_against_rest
+from intriguing.training.engines import Engine, processes
+from intriguing.training.quocnet import PLANS, features_of, train_unsupervised, with_classifier
+
+_PATCHES = 20_000
+_A_PICTURE = 10
+
+
+def train_quocnet(
+    name: str,
+    data: str,
+    *,
+    unlabelled: str | None,
+    positive: str,
+    engine: Engine,
+    steps: int | None,
+    rate: float | None,
+    seed: int,
+    device: torch.device,
+    out: Path,
+    results: Path,
+    dry_run: bool,
+) -> None:
+    """Train on the first half of the training images, as `reproduce figure6` does for network A.
+
+    Raises:
+        InputError: If the size or the data are unknown or do not fit.
+    """
+    if name not in CONFIGS:
+        raise InputError(f"unknown size {name}; one of {', '.join(CONFIGS)}")
+    config, plan = CONFIGS[name], PLANS[name]
+    changed = replace(plan.steps, count=steps or plan.steps.count, rate=rate or plan.steps.rate)
+    plan = replace(plan, steps=changed)
+    if dry_run:
+        describe(config, plan.steps.batch, device)
+        return
+    with processes(device) as (rank, _), shown() as progress:
+        told = progress if rank == 0 else None
+        pair = load_data(data, progress=told)
+        first, _ = halves(pair.train, seed)
+        if tuple(first.images.shape[1:]) != config.shape:
+            raise InputError(
+                f"{data} has images of {tuple(first.images.shape[1:])}, {name} takes "
+                f"{config.shape}; choose another size or data set"
+            )
+        patches = (
+            of_images(first.name, first.images)
+            if unlabelled is None
+            else source(unlabelled, config, results / "patches.npy", seed, rank)
+        )
+        network, reports = train_unsupervised(
+            config, patches, plan, seed, engine=engine, device=device,
+            folder=results / "checkpoints", progress=told,
+        )  # fmt: skip
+        if rank:
+            return
+        cars = one_against_rest(first, positive, seed)
+        model, report, decay = with_classifier(
+            network, cars.images, cars.labels, plan, seed, progress=told
+        )
+    test = one_against_rest(pair.test, positive, seed)
+    right = int((features_of(model, test.images).argmax(1).cpu() == test.labels).sum())
+    low, high = wilson_interval(right, len(test))
+    seconds = sum(one.wall_seconds for one in reports)
+    said = {"data": data, "unlabelled": unlabelled or first.name, "seed": seed, "decay": decay}
+    save_model(out, model, model.describe(), said)
+    Console().print(
+        f"weights  {out}\n{name}: {plan.steps.count:,} steps a stage in {seconds:.0f} s, "
+        f"reconstruction losses {', '.join(f'{one.objective:.3g}' for one in reports)}; "
+        f"classifier: {report.reason}\n"
+        f"accuracy, {positive} or not, on {len(test):,} test images: {100 * right / len(test):.1f} "
+        f"% [{100 * low:.1f}, {100 * high:.1f}]\n"
+        f"next     intriguing reproduce figure6 --network {out}",
+        highlight=False, soft_wrap=True,
+    )  # fmt: skip
+
+
+def source(text: str, config: QuocNetConfig, file: Path, seed: int, rank: int) -> Patches:
+    """Unlabelled images by name: photographs, a folder of pictures or videos, a video, a .npy.
+
+    Patches are cut once, by the first process, into a file that all of them map.
+    """
+    path, side = Path(text), config.shape[1]
+    generator = torch.Generator().manual_seed(seed)
+    if text == "photographs":
+        return cut(photographs(), side, _PATCHES, generator)
+    if path.suffix == ".npy":
+        return open_patches(path)
+    if not path.exists():
+        raise InputError(
+            f"there is no {text}; give photographs, a folder of pictures or videos, a video, or a "
+            ".npy of patches"
+        )
+    if rank == 0 and not file.exists():
+        videos = [path] if path.is_file() else sorted(
+            p for p in path.rglob("*") if p.suffix.lower() in VIDEOS
+        )  # fmt: skip
+        pictures = (
+            (frame for video in videos for frame in frames(video)) if videos
+            else iter(read_pictures(path))
+        )  # fmt: skip
+        write_patches(file, pictures, side, _A_PICTURE, generator)
+    if torch.distributed.is_initialized():
+        torch.distributed.barrier()
+    return open_patches(file)
+
+
+def describe(config: QuocNetConfig, batch: int, device: torch.device) -> None:
+    """Parameters beside the paper's, and what each device needs; nothing is allocated."""
+    console = Console()
+    costs = stage_costs(config)
+    total = sum(cost.parameters for cost in costs)
+    console.print(
+        f"{config.name}: images {'×'.join(map(str, config.shape))}, {config.features:,} features\n"
+        f"parameters {total:,} ({' + '.join(f'{cost.parameters:,}' for cost in costs)}); "
+        f"the paper's network has about {PAPER_PARAMETERS:,}: {total / PAPER_PARAMETERS:.3g} of it",
+        highlight=False, soft_wrap=True,
+    )  # fmt: skip
+    table = Table("Engine", "devices", "memory each", "received a step", "TFLOP a step", box=None)
+    for way in WAYS:
+        for devices in (1, 2, 4, 8, 16, 64):
+            if way != "copies" and devices == 1:
+                continue
+            cost = device_cost(config, way, devices, batch, device_type=device.type)
+            table.add_row(
+                way if devices > 1 else "alone", str(devices), readable(cost.memory),
+                readable(cost.received), f"{cost.operations / 1e12:,.3g}",
+            )  # fmt: skip
+    console.print(table)
+    console.print(
+        f"of the largest stage, {batch} images over all devices, Adam, float32; "
+        f"free here: {readable(free_memory(device))} on {os.cpu_count()} cores",
+        highlight=False, soft_wrap=True,
+    )  # fmt: skip
