@@ -28,7 +28,7 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (families, config, study):
         if hasattr(module, "FAMILIES"):
             monkeypatch.setattr(module, "FAMILIES", chosen)
-    monkeypatch.setattr(families, "CURVE", (0.01,))
+    monkeypatch.setattr(families, "CURVE", (0.1,))
     monkeypatch.setattr(network, "BUDGET", 20)
     monkeypatch.setattr(timing, "ROUNDS", 1)
 
@@ -48,7 +48,7 @@ def test_a_study_measures_each_family_and_goes_on_where_it_was_stopped(
     record = study.study(asked, calm)
     assert record.status == "complete"
     assert {model.name for model in record.models} == {
-        "Weight decay", "Input pool", "Spectral penalty", "Penalty 0.01",
+        "Weight decay", "Input pool", "Spectral penalty", "Penalty 0.1",
     }  # fmt: skip
 
     def stop(progress: Progress) -> None:
@@ -76,7 +76,7 @@ def test_a_study_measures_each_family_and_goes_on_where_it_was_stopped(
     assert (error.seed_low, error.seed_high) == (min(of_seeds), max(of_seeds))
     assert cells["hardening", "Weight decay", "Time over plain"].ours == 1
     assert cells["masking", "Weight decay", "Transfer shorter"].ours == 0
-    assert {row for table, row, _ in cells if table == "penalty"} == {"0", "0.003", "0.01"}
+    assert {row for table, row, _ in cells if table == "penalty"} == {"0", "0.01", "0.1"}
     images = read_images(calm, ("network", "seed", "l2"))
     assert len(images["l2"]) == 3 * 2 * 20
     page = draw_report(calm).read_text()

@@ -88,7 +88,7 @@ _FAST, _SLOW = Schedule(30, rate=1.5), Schedule(30, rate=0.5)
 _INPUT, _FIRST, _SECOND = Place("input", 1.0), Place("1", 0.2), Place("2", 0.2)
 _ALL = (_INPUT, replace(_FIRST, weight=0.5), replace(_SECOND, weight=0.5))
 _JOINT = PoolConfig(scheme="joint")
-_PENALTY = 3e-3
+_PENALTY = 1e-2
 
 FAMILIES: tuple[Family, ...] = (
     Family("Weight decay", PLAIN, _FAST, decays(5e-5), paper=1.6),
@@ -103,11 +103,11 @@ FAMILIES: tuple[Family, ...] = (
     Family("First layer's pool", "pool-1", _SLOW, decays(3e-5), (_FIRST,)),
     Family("Second layer's pool", "pool-2", _SLOW, decays(3e-5), (_SECOND,)),
     Family("Input pool + penalty", "pool-penalty", _SLOW, decays(3e-5), (_INPUT,),
-           penalty=_PENALTY / 3),
+           penalty=_PENALTY),
 )  # fmt: skip
 """In the order in which they are trained."""
 
-CURVE = (3e-4, 1e-3, 1e-2, 3e-2)
+CURVE = (1e-3, 3e-2, 1e-1, 3e-1)
 """Further weights of the penalty, for its curve."""
 
 
