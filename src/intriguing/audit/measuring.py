@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -15,9 +14,8 @@ from intriguing.audit.subject import Subject
 from intriguing.audit.summary import Row, add_certainty
 from intriguing.distortion.result import Status
 from intriguing.measures import Progress, median, median_interval, wilson_interval
-from intriguing.paper.figure5 import PAPER, TARGET, ostriches, predict, write_figure
+from intriguing.paper.figure5 import PAPER, ostriches, predict, target_cells, write_figure
 from intriguing.paper.pairs import Words, write_pairs
-from intriguing.results.schema import Cell
 from intriguing.scale.attack import attack_in_shards
 from intriguing.scale.shards import run_in_shards
 
@@ -145,31 +143,19 @@ def target(subject: Subject, name: str, order: int, shard_size: int) -> Made:
         count=config.attacked or len(chosen),
     )  # fmt: skip
     sizes = made.attacked.distortion[made.attacked.success]
-    row = Row("target", name, order)
-    row.share(f"Became {called}", 0, int(made.attacked.success.sum()), len(chosen))
-    row.share("Still so as PNG files", 1, int(made.again.sum()), len(chosen))
-    row.mean("Mean distortion", 2, "distortion", sizes, len(chosen))
-    row.median("Median distortion", 3, "distortion", sizes, len(chosen))
-    photographs = goal == TARGET and len(subject.images.class_names) == 1000
-    cells = [
-        _beside(cell, PAPER) if photographs and cell.column == "Mean distortion" else cell
-        for cell in row.cells
-    ]
+    cells = target_cells(name, order, made)
+    paper = PAPER if any(cell.paper for cell in cells) else None
     forward, backward = made.attacked.forward_passes, made.attacked.backward_passes
     facts = {
         "target": goal, "called": called, "found": int(made.attacked.success.sum()),
         "again": int(made.again.sum()), "total": len(chosen),
-        "mean": made.attacked.mean if len(sizes) else None, "paper": PAPER if photographs else None,
+        "mean": made.attacked.mean if len(sizes) else None, "paper": paper,
         "median": median(sizes) if len(sizes) else None,
     }  # fmt: skip
     return Made(
-        (), facts, tuple(cells), passes=(int(forward.sum()), int(backward.sum())),
+        (), facts, cells, passes=(int(forward.sum()), int(backward.sum())),
         seconds=made.attacked.shards.wall_seconds,
     )  # fmt: skip
-
-
-def _beside(cell: Cell, paper: float) -> Cell:
-    return replace(cell, paper=paper)
 
 
 def noise(subject: Subject, name: str, order: int, outcome: Outcome) -> Made:

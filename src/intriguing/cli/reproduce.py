@@ -4,9 +4,10 @@ Give table1 to table5, figure1, figure2, figure7 or filters to make only those; 
 are made. table5 bounds how far each layer of AlexNet can carry a change: it trains nothing, needs
 no data, and takes networks of yours (--network). figure1 and figure2 show what excites the units of
 a convolutional network, and random directions, and test whether that differs; figure3 and figure4
-the same of a network for photographs (--network) and a folder or zip of them (--images). A run that
-was stopped goes on when the same command is run again, and finished networks are kept when you come
-back for more items or seeds.
+the same of a network for photographs (--network) and a folder or zip of them (--images); figure5
+makes 64 of these ostriches by changes that nobody sees. A run that was stopped goes on when the
+same command is run again, and finished networks are kept when you come back for more items or
+seeds.
 
 hardening stands alone: ten ways of training the 100-100-10 network, with pools of adversarial
 examples at its layers (§4.2), spectral penalties (§4.3), dropout and noise, each judged by its test
@@ -26,6 +27,7 @@ examples:
   intriguing reproduce table5                   the spectral analysis of AlexNet, in a minute
   intriguing reproduce figure1 figure2          what units and random directions respond to
   intriguing reproduce figure3 figure4 --network squeezenet:squeezenet.safetensors --images photos/
+  intriguing reproduce figure5 --network squeezenet:squeezenet.safetensors --images photos.zip
   intriguing reproduce table5 --network squeezenet:squeezenet.safetensors
   intriguing reproduce table5 --network nets.py:build --input 3,224,224
   intriguing reproduce hardening --scale paper --seeds 5    what hardens a network, at what price
@@ -57,6 +59,7 @@ def reproduce(
                     "figure2",
                     "figure3",
                     "figure4",
+                    "figure5",
                     "figure7",
                     "filters",
                     "hardening",
@@ -66,7 +69,7 @@ def reproduce(
         ],
         arg(
             metavar="ITEM",
-            help="table1 to table5, figure1 to figure4, figure7, filters, hardening.",
+            help="table1 to table5, figure1 to figure5, figure7, filters, hardening.",
         ),
     ] = (),
     scale: Literal["quick", "paper", "smoke"] = "quick",
@@ -78,6 +81,7 @@ def reproduce(
     network: Annotated[str | None, arg(metavar="MODEL")] = None,
     input: Annotated[str | None, arg(metavar="SIZES")] = None,
     images: Annotated[str | None, arg(metavar="FOLDER")] = None,
+    passes: int = 200,
     search: bool = False,
 ) -> None:
     """Reproduce §3 and §4.2 of the paper, and Table 5.
@@ -89,10 +93,11 @@ def reproduce(
         out: The results folder; results/reproduce-SCALE when not given.
         fresh: Delete the results that are in the folder and start again.
         dry_run: Only say what would run, with a time estimate from a short probe.
-        network: For table5, figure3 and figure4: weights of AlexNet (alexnet:FILE), or any network
+        network: For table5 and figure3 to figure5: AlexNet's weights (alexnet:FILE), or any network
             (ARCHITECTURE:FILE, FILE.safetensors, FILE.py:FUNCTION).
         input: Shape of one of its images, such as 3,224,224, where it does not say that itself.
-        images: For figure3 and figure4: a folder or a .zip of pictures.
+        images: For figure3 to figure5: a folder or a .zip of pictures.
+        passes: Of the search for each image of figure5.
         search: For hardening: try settings on held-out training images, without the test images.
     """
     from intriguing.cli import bounding, setup
@@ -117,7 +122,7 @@ def reproduce(
     config = ReproduceConfig(
         items=tuple(dict.fromkeys(items)) or ITEMS, scale=scale, seeds=seeds, device=str(place),
         network=network, input=None if input is None else bounding.parse_shape(input),
-        images=images,
+        images=images, passes=passes,
     )  # fmt: skip
     folder = out or Path("results") / f"reproduce-{scale}"
     if dry_run:

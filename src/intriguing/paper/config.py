@@ -13,9 +13,11 @@ ScaleName: TypeAlias = Literal["smoke", "quick", "paper"]
 TABLES = ("table1", "table2", "table3", "table4", "table5")
 UNITS = ("figure1", "figure2")
 PHOTOGRAPHS = ("figure3", "figure4")
+OSTRICHES = ("figure5",)
+GIVEN = (*PHOTOGRAPHS, *OSTRICHES)
 FIGURES = (*UNITS, "figure7", "filters")
 ITEMS = TABLES + FIGURES
-"""What is made when nothing is chosen; Figures 3 and 4 need a network and photographs of yours."""
+"""What is made when nothing is chosen; Figures 3 to 5 need a network and photographs of yours."""
 FIGURE7_NETWORKS = ("FC10(1e-4)", "FC200-200-10")
 
 
@@ -57,7 +59,7 @@ class ReproduceConfig:
     """A reproduction of §3, of §4.2, and of Table 5.
 
     Attributes:
-        items: Which of table1 … table5, figure1 … figure4, figure7 and filters; only what they need
+        items: Which of table1 … table5, figure1 … figure5, figure7 and filters; only what they need
             is computed.
         scale: "paper" is all of MNIST, "quick" 5,000 images of it, "smoke" a trial in seconds.
         seeds: Seeds 0 … seeds − 1; each splits, trains and attacks afresh.
@@ -65,10 +67,11 @@ class ReproduceConfig:
         data_root: Folder of the user's own copy of the data.
         attack: The search for the minimum distortion.
         shard_size: Images attacked between two saves; None chooses by the device.
-        network: A network for Table 5 and for Figures 3 and 4, as `load_model` reads it. In Table 5
+        network: A network for Table 5 and for Figures 3 to 5, as `load_model` reads it. In Table 5
             weights of AlexNet take the place of random ones, others get a table of their own.
         input: The shape of one of its images, where it does not say that itself.
-        images: A folder or zip of pictures, for Figures 3 and 4.
+        images: A folder or zip of pictures, for Figures 3 to 5.
+        passes: Of the search for each of Figure 5's images.
     """
 
     items: tuple[str, ...] = ITEMS
@@ -81,37 +84,43 @@ class ReproduceConfig:
     network: str | None = None
     input: tuple[int, ...] | None = None
     images: str | None = None
+    passes: int = 200
 
     def __post_init__(self) -> None:
-        unknown = [item for item in self.items if item not in (*ITEMS, *PHOTOGRAPHS)]
+        unknown = [item for item in self.items if item not in (*ITEMS, *GIVEN)]
         if unknown or not self.items:
             wrong = f"{', '.join(unknown)} cannot be reproduced" if unknown else "nothing is asked"
-            raise InputError(f"{wrong}; choose from {', '.join((*ITEMS, *PHOTOGRAPHS))}")
+            raise InputError(f"{wrong}; choose from {', '.join((*ITEMS, *GIVEN))}")
         if self.scale not in SCALES:
             raise InputError(f"unknown scale {self.scale!r}; one of {', '.join(SCALES)}")
         if self.seeds < 1:
             raise InputError(f"{self.seeds} seeds; give 1 or more")
         if self.shard_size is not None and self.shard_size < 1:
             raise InputError(f"shards of {self.shard_size} images; give 1 or more")
-        pictured = any(item in PHOTOGRAPHS for item in self.items)
+        pictured = any(item in GIVEN for item in self.items)
         if self.network is not None and "table5" not in self.items and not pictured:
             raise InputError(
-                "a network is for table5, figure3 and figure4, which are not asked for; add one"
+                "a network is for table5, figure3, figure4 and figure5, which are not asked "
+                "for; add one"
             )
         if pictured and (self.network is None or self.images is None):
             raise InputError(
-                "figure3 and figure4 are of a network for photographs and of a folder of them; "
-                "give both: --network squeezenet:FILE.safetensors --images FOLDER"
+                "figure3, figure4 and figure5 are of a network for photographs and of a folder of "
+                "them; give both: --network squeezenet:FILE.safetensors --images FOLDER"
             )
         if self.images is not None and not pictured:
-            raise InputError("images are for figure3 and figure4, which are not asked for; add one")
+            raise InputError(
+                "images are for figure3 and figure4, or figure5, which are not asked for; add one"
+            )
         if pictured and any(item in UNITS for item in self.items):
             raise InputError(
-                "figure1 and figure2 are of MNIST, figure3 and figure4 of photographs; ask for "
+                "figure1 and figure2 are of MNIST, figure3 to figure5 of photographs; ask for "
                 "them apart, each with an --out of its own"
             )
         if self.input is not None and self.network is None:
             raise InputError("an input shape is of a network; give the network, too")
+        if self.passes < 1:
+            raise InputError(f"{self.passes} passes allow no search; give 1 or more")
 
     @property
     def tables(self) -> tuple[str, ...]:
@@ -121,7 +130,7 @@ class ReproduceConfig:
     @property
     def figures(self) -> tuple[str, ...]:
         """The figures asked for."""
-        every = (*UNITS, *PHOTOGRAPHS, *FIGURES[len(UNITS) :])
+        every = (*UNITS, *GIVEN, *FIGURES[len(UNITS) :])
         return tuple(item for item in every if item in self.items)
 
     @property

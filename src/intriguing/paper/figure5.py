@@ -17,8 +17,9 @@ from intriguing.data.dataset import ImageSet
 from intriguing.data.png import read_png, write_png
 from intriguing.distortion.methods import Config
 from intriguing.errors import InputError
-from intriguing.measures import ProgressCallback
+from intriguing.measures import ProgressCallback, mean_interval, median, wilson_interval
 from intriguing.paper.pairs import Words, write_pairs
+from intriguing.results.schema import Cell
 from intriguing.scale.attack import Attacked, attack_in_shards
 
 TARGET = 9
@@ -147,18 +148,58 @@ def write_figure(
     folder: Path, title: str, made: Ostriches, *, name: str = "figure5", count: int = COUNT
 ) -> None:
     """Keep the pairs for the report: original, difference, adversarial."""
-    images, names = made.attacked.images, made.attacked.images.class_names
+    images = made.attacked.images
     rows = made.attacked.success.nonzero()[:count, 0]
     if not len(rows):
         return
     adversarial = made.attacked.shards.column("adversarial")[rows]
     sizes, labels = made.attacked.distortion.tolist(), images.labels.tolist()
 
-    def called(number: int) -> str:
-        return names[number] if 0 <= number < len(names) else str(number)
-
     words = [
-        Words(images.ids[row], called(labels[row]), called(int(made.says[row])), sizes[row])
+        Words(
+            images.ids[row],
+            called_in(images, labels[row]),
+            called_in(images, int(made.says[row])),
+            sizes[row],
+        )
         for row in rows.tolist()
     ]
     write_pairs(folder, name, title, images.images[rows], adversarial, words)
+
+
+def called_in(images: ImageSet, number: int) -> str:
+    """A class in words, its number where it has none."""
+    names = images.class_names
+    return names[number] if 0 <= number < len(names) else str(number)
+
+
+def target_cells(name: str, order: int, made: Ostriches) -> tuple[Cell, ...]:
+    """The row of one network in the table "target"; beside the paper's where it is Figure 5."""
+    images, total = made.attacked.images, len(made.attacked)
+    found, again = int(made.attacked.success.sum()), int(made.again.sum())
+    sizes = made.attacked.distortion[made.attacked.success].double()
+    of_figure5 = made.target == TARGET and images.classes == 1000
+    shares = ((f"Became {called_in(images, made.target)}", found), ("Still so as PNG files", again))
+    cells = []
+    for place, (column, count) in enumerate(shares):
+        low, high = wilson_interval(count, total)
+        cells.append(
+            Cell(
+                "target", name, column, order, place, "%", 100 * count / total, 100 * low,
+                100 * high, count, total,
+            )
+        )  # fmt: skip
+    if len(sizes):
+        span = mean_interval(sizes) if len(sizes) > 1 else (None, None)
+        mean, paper = float(sizes.mean()), PAPER if of_figure5 else None
+        cells += [
+            Cell(
+                "target", name, "Mean distortion", order, 2, "distortion", mean, span[0],
+                span[1], len(sizes), total, paper,
+            ),
+            Cell(
+                "target", name, "Median distortion", order, 3, "distortion", median(sizes),
+                None, None, len(sizes), total,
+            ),
+        ]  # fmt: skip
+    return tuple(cells)

@@ -21,7 +21,7 @@ def notes(
     """Remarks on the readings of the paper that were chosen, and on what fell short."""
     said = (
         [scale.remark]
-        if scale.remark and set(config.items) - {"table5", "figure3", "figure4"}
+        if scale.remark and set(config.items) - {"table5", "figure3", "figure4", "figure5"}
         else []
     )
     said += [

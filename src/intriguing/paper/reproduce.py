@@ -18,7 +18,7 @@ from intriguing.data.dataset import ImageSet
 from intriguing.data.named import load_data
 from intriguing.distortion.result import Status
 from intriguing.measures import Progress, ProgressCallback
-from intriguing.paper import figures, stimuli, table5, tables
+from intriguing.paper import figures, ostriches, stimuli, table5, tables
 from intriguing.paper.config import FIGURE7_NETWORKS, SCALES, ReproduceConfig, Scale, draw, jobs
 from intriguing.paper.network import Network, Sets, attack_targets, make_network, split_sets
 from intriguing.paper.networks import CONVOLUTIONAL
@@ -28,7 +28,7 @@ from intriguing.results.schema import Cell, RunRecord, Stage
 from intriguing.results.store import write_cells, write_images, write_run, write_tensors
 from intriguing.scale.provenance import machine, record_data, versions
 
-MAY_DIFFER = ("items", "seeds", "data_root", "network", "input", "images")
+MAY_DIFFER = ("items", "seeds", "data_root", "network", "input", "images", "passes")
 """What may change between two runs in one folder: all that is computed stays of use."""
 
 
@@ -60,6 +60,7 @@ def reproduce(
     scale = SCALES[config.scale]
     subjects = table5.subjects(config)
     photographs = stimuli.photographs(config, progress)
+    plain = ostriches.photographs(config, progress)
     sets, images = _sets(config, scale, progress)
     stages = [Stage("data", time.perf_counter() - start)]
     settings = asdict(config)
@@ -72,7 +73,10 @@ def reproduce(
             seeds=tuple(range(config.seeds)),
             versions=versions(),
             machine=machine(torch.device(config.device)),
-            data=tuple(record_data(part) for part in (*images, *stimuli.shown(photographs))),
+            data=tuple(
+                record_data(part)
+                for part in (*images, *stimuli.shown(photographs), *ostriches.shown(plain))
+            ),
             tables=config.tables,
             figures=config.figures,
         )
@@ -93,6 +97,9 @@ def reproduce(
         studied = stimuli.figures1to4(config, networks, sets, photographs, folder, progress)
         stages += studied.stages
         cells += studied.cells
+        fooled = ostriches.figure5(config, plain, folder, progress)
+        stages += fooled.stages
+        cells += fooled.cells
         write_images(folder, _image_rows(networks))
         write_cells(folder, cells)
         record = replace(
@@ -102,11 +109,13 @@ def reproduce(
             models=(
                 *record.models,
                 *stimuli.records(photographs),
+                *ostriches.records(plain),
                 *(one.record for one in measured),
             ),
             notes=(
                 *_notes(config, scale, networks, cells),
                 *studied.notes,
+                *fooled.notes,
                 *(note for one in measured for note in one.notes),
             ),
         )

@@ -65,7 +65,8 @@ def _curve(contents: Contents) -> Sequence[Drawing]:
     return (drawing,)
 
 
-def _target(contents: Contents) -> Section:
+def figure5(contents: Contents) -> Section:
+    """The images that became one class: the paper's Figure 5, and any other class of an audit."""
     blocks: list[Block] = list(present(contents.tables.get("target")))
     for file in contents.of_kind("pairs"):
         if file.name.startswith("figure5"):
@@ -214,6 +215,6 @@ def _unit(part: Part) -> Part:
 
 
 PARTS: tuple[Part, ...] = (
-    _closeness, _target, _pictures, _transfer, _bounds, _certificates,
+    _closeness, figure5, _pictures, _transfer, _bounds, _certificates,
     *(_unit(part) for part in units.PARTS), _stages,
 )  # fmt: skip

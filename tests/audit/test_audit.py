@@ -1,0 +1,230 @@
+"""An audit end to end on networks whose distances are known, its interruptions and its failures."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from intriguing.audit import composing, measuring
+from intriguing.audit.config import AuditConfig
+from intriguing.audit.run import prepare, run_audit
+from intriguing.data.dataset import ImageSet
+from intriguing.data.named import load_data
+from intriguing.errors import InputError
+from intriguing.measures import Progress
+from intriguing.results.audit import read_audit
+from intriguing.results.store import read_images, read_run
+
+SMALL = AuditConfig(attacked=6, passes=60, units_on=80, rotations=19, untrained=0, skip=("units",))
+
+
+def images(count: int = 60) -> ImageSet:
+    return load_data("digits").test.first(count)
+
+
+def means(scale: float = 3.0) -> nn.Module:
+    """A linear classifier of the digits: the nearest mean."""
+    train = load_data("digits").train
+    x = train.images.flatten(1)
+    middle = torch.stack([x[train.labels == label].mean(0) for label in range(10)])
+    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10)).eval()
+    net[1].weight.data.copy_(scale * middle)
+    net[1].bias.data.copy_(-scale / 2 * middle.square().sum(1))
+    return net
+
+
+class Hidden(nn.Module):
+    """The same with a ReLU before, and a factor no bound is known for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = means()
+        self.eval()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.inner(torch.relu(x)) * torch.exp(x.mean((1, 2, 3))).unsqueeze(1)
+
+
+@pytest.fixture(scope="module")
+def audited(tmp_path_factory: pytest.TempPathFactory):
+    folder = tmp_path_factory.mktemp("audit")
+    networks = {"means": means(), "hidden": Hidden()}
+    config = AuditConfig(**{**vars(SMALL), "target": 3, "target_passes": 60, "skip": ("units",)})
+    return networks, config, run_audit(networks, images(), folder, config)
+
+
+def facts(folder: Path, stage: str, network: str = "means") -> dict:
+    (record,) = [
+        r for r in read_audit(folder) if (r.stage, r.network) == (stage, network)
+    ]  # fmt: skip
+    return record.facts
+
+
+def test_every_stage_is_done_or_says_why_not(audited):
+    _, _, audit = audited
+    states = {(r.stage, r.network): r.status for r in audit.records}
+    for stage in ("preflight", "accuracy", "attack", "noise", "target", "spectrum", "certify"):
+        assert states[stage, "means"] == "done", stage
+    assert states["transfer", ""] == "done"
+    assert states["units", "means"] == states["units", "hidden"] == "not run"
+    assert read_run(audit.folder).status == "complete"
+
+
+def test_accuracy_and_distances_are_the_true_ones(audited):
+    networks, _, audit = audited
+    data = images()
+    with torch.no_grad():
+        right = networks["means"](data.images).argmax(1) == data.labels
+    assert facts(audit.folder, "accuracy")["correct"] == int(right.sum())
+    rows = read_images(audit.folder)
+    places = {name: i for i, name in enumerate(data.ids)}
+    weight, bias = networks["means"][1].weight.data, networks["means"][1].bias.data
+    checked = 0
+    for network, image, l2 in zip(rows["network"], rows["image_id"], rows["l2"], strict=True):
+        if network != "means":
+            continue
+        place = places[image]
+        assert bool(right[place])
+        x, label = data.images[place].flatten(), int(data.labels[place])
+        margins = (weight[label] - weight) @ x + bias[label] - bias
+        planes = margins / (weight[label] - weight).norm(dim=1)
+        planes[label] = torch.inf
+        # Without the box the distance to the nearest plane; the box can only make it longer.
+        assert float(l2) >= float(planes.min()) * (1 - 1e-4)
+        checked += 1
+    assert checked == 6
+    assert facts(audit.folder, "attack")["proved"] == 6
+
+
+def test_files_of_the_target_are_still_of_its_class(audited):
+    _, _, audit = audited
+    of = facts(audit.folder, "target")
+    assert of["again"] == of["found"] == of["total"] > 0
+    files = list((audit.folder / "pictures" / "target-means").glob("*.png"))
+    assert len(files) == of["total"]
+
+
+def test_certificates_stay_below_what_is_found(audited):
+    _, _, audit = audited
+    of = facts(audit.folder, "certify")
+    assert of["violations"] == 0
+    assert 0 < of["ratio"] <= 1
+    beyond = [count for _, count in of["beyond"]]
+    assert beyond == sorted(beyond, reverse=True)
+
+
+def test_what_has_no_bound_is_a_stated_line(audited):
+    _, _, audit = audited
+    answers = " ".join(audit.sentences)
+    spectrum = next(r for r in audit.records if (r.stage, r.network) == ("spectrum", "hidden"))
+    if spectrum.status == "done":
+        assert spectrum.facts["upper"] is None
+    assert "no bound is known" in answers or "tried and failed" in answers
+
+
+def test_the_first_screen_answers_and_the_page_loads_nothing(audited):
+    _, _, audit = audited
+    page = audit.page.read_text()
+    for words in (
+        "How often is it right?", "How close is the nearest adversarial example?",
+        "What to do next", "Which layers can make a change larger?",
+        "Do examples made for one network fool the others?",
+    ):  # fmt: skip
+        assert words in page
+    assert "http://" not in page.replace("http://www.w3.org", "")
+    assert "https://" not in page
+    assert 'class="viewer"' in page
+
+
+def test_the_same_call_again_searches_nothing(audited, monkeypatch):
+    networks, config, before = audited
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("searched again")
+
+    monkeypatch.setattr(measuring, "predict", refuse)
+    again = run_audit(networks, images(), before.folder, config)
+    assert again.sentences == before.sentences
+    assert [r.status for r in again.records] == [r.status for r in before.records]
+
+
+def test_an_interrupted_audit_ends_with_the_same_numbers(audited, tmp_path):
+    networks, config, whole = audited
+
+    def stop(step: Progress) -> None:
+        if step.stage == "noise for hidden":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_audit(networks, images(), tmp_path, config, progress=stop)
+    assert read_run(tmp_path).status == "running"
+    assert {r.stage for r in read_audit(tmp_path)} >= {"accuracy", "attack"}
+    done = run_audit(networks, images(), tmp_path, config)
+    for stage in ("accuracy", "attack", "noise", "certify"):
+        mine, theirs = (json.dumps(facts(f, stage)) for f in (tmp_path, whole.folder))
+        assert mine == theirs
+    assert done.page.exists()
+
+
+def test_without_classes_the_networks_own_take_their_place(tmp_path):
+    audit = run_audit(
+        means(), images(), tmp_path, AuditConfig(**{**vars(SMALL), "skip": ("units", "certify")}),
+        labelled=False,
+    )  # fmt: skip
+    of = facts(tmp_path, "accuracy", "the network")
+    assert of["correct"] == of["total"] == 60
+    assert "came without classes" in " ".join(read_run(tmp_path).notes)
+    assert "agrees with the reference" in audit.sentences[0]
+
+
+def test_a_network_that_is_never_right_has_nothing_attacked(tmp_path):
+    wrong = means()
+    wrong[1].weight.data.neg_()
+    wrong[1].bias.data.neg_()
+    data = images()
+    with torch.no_grad():
+        assert not bool((wrong(data.images).argmax(1) == data.labels).any())
+    audit = run_audit(wrong, data, tmp_path, SMALL)
+    states = {r.stage: r.status for r in audit.records}
+    assert states["attack"] == states["certify"] == "not run"
+    assert "normalisation" in next(r for r in audit.records if r.stage == "attack").words[0]
+
+
+def test_the_units_of_a_network_are_judged(tmp_path):
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 12), nn.ReLU(), nn.Linear(12, 10)).eval()
+    config = AuditConfig(**{**vars(SMALL), "skip": ()})
+    subject = prepare({"net": net}, images(80), tmp_path, config)
+    claims = composing.units(subject, "net").facts["claims"]
+    assert [claim["layer"] for claim in claims] == ["2"]
+    assert claims[0]["low"] <= claims[0]["difference"] <= claims[0]["high"]
+    assert claims[0]["sentence"]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"attacked": 0}, "1 or more"), ({"skip": ("lunch",)}, "no stage lunch"),
+        ({"method": "paper"}, "closest"), ({"target": -1}, "class"),
+        ({"amplified": (0.0,)}, "above 0"), ({"passes": 0}, "1 or more"),
+    ],
+)  # fmt: skip
+def test_settings_that_make_no_sense(change, words):
+    with pytest.raises(InputError, match=words):
+        AuditConfig(**{**vars(SMALL), **change})
+
+
+def test_networks_that_do_not_fit_are_refused_before_any_work(tmp_path):
+    three = nn.Sequential(nn.Flatten(), nn.Linear(64, 3)).eval()
+    with pytest.raises(InputError, match="3 classes"):
+        run_audit({"three": three}, images(), tmp_path, SMALL)
+    with pytest.raises(InputError, match="training mode"):
+        run_audit(means().train(), images(), tmp_path, SMALL)
+    colour = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(144, 10)).eval()
+    with pytest.raises(InputError, match="does not take images"):
+        run_audit(colour, images(), tmp_path, SMALL)
+    with pytest.raises(InputError, match="target 12"):
+        run_audit(means(), images(), tmp_path, AuditConfig(**{**vars(SMALL), "target": 12}))
+    assert not (tmp_path / "run.json").exists()
