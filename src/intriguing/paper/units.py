@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 
 from intriguing.data.dataset import ImageSet
@@ -17,7 +18,7 @@ from intriguing.paper import distinction, ranked
 from intriguing.paper.study import Asked, choose_bases
 from intriguing.results.schema import Cell, Stage
 from intriguing.results.store import write_claims, write_coherence, write_tops
-from intriguing.units.activations import layer_features
+from intriguing.units.activations import activations
 from intriguing.units.coherence import coherence
 from intriguing.units.topk import top_images
 
@@ -62,16 +63,16 @@ def analyse(
     )  # fmt: skip
     shown = ranked.shown(list(found.values()))
     ranked.write_pictures(folder, images, shown)
+    own = _own_spaces(model, asked.names, images, progress)
     # Labels that no two images share say nothing of any row.
     alone = int(images.labels.bincount().max()) == 1
     constant = ("purity", "entropy") if alone else ()
     tops, rows = [], []
     for layer, field in zip(asked.layers, asked.fields, strict=True):
-        own = layer_features(model, layer.name, images)
         for basis, numbers in bases[layer.name]:
             top = found[layer.name, basis.name]
             tops += ranked.top_columns(name, top, numbers, field, images)
-            measured = coherence(top, images, own=own, features=other, seed=study.seed)
+            measured = coherence(top, images, own=own[layer.name], features=other, seed=study.seed)
             rows += [
                 ranked.coherence_columns(name, top, numbers, value, ranked.responds(top))
                 for value in measured.values()
@@ -82,7 +83,7 @@ def analyse(
     strongest = ranked.strongest(model, found, images, shown, progress)
     for layer, field in zip(asked.layers, asked.fields, strict=True):
         ranked.write_directions(folder, layer, field, bases[layer.name], found, strongest)
-    passes = (1 + len(asked.layers)) * len(images) + len(shown)
+    passes = 2 * len(images) + len(shown)
     stages = [Stage("rank the images", time.perf_counter() - start, passes)]
     if not study.claim:
         return Studied((), tuple(stages), notes(asked, images, len(models)))
@@ -96,6 +97,18 @@ def analyse(
         cells, stage = distinction.follow(case)
         stages.append(stage)
     return Studied(tuple(cells), tuple(stages), notes(asked, images, len(models)))
+
+
+def _own_spaces(
+    model: nn.Module, names: Sequence[str], images: ImageSet, progress: ProgressCallback | None
+) -> dict[str, Tensor]:
+    """The images in every layer's own space, averaged over positions, from one pass."""
+    told = ranked.renamed(progress, "reading the layers")
+    parts: dict[str, list[Tensor]] = {name: [] for name in names}
+    for phi in activations(model, names, images, progress=told):
+        for name, one in phi.items():
+            parts[name].append(one.unsqueeze(2).flatten(2).mean(2).cpu())
+    return {name: torch.cat(some) for name, some in parts.items()}
 
 
 def notes(asked: Asked, images: ImageSet, networks: int) -> tuple[str, ...]:
