@@ -1,14 +1,13 @@
 """The locally connected layer beside `unfold` + `einsum`: time and peak memory.
 
-    python benchmarks/locally_connected.py [--threads 1] [--rounds 5] [--work 32]
+    python benchmarks/locally_connected.py [--threads 1] [--rounds 5] [--layers 0 1 2 3 4 5]
 
 Layers with QuocNet's 18×18 fields and 8 maps, and quocnet-tiny's, each a forward pass and one
 forward and backward pass to inputs and weights, float32, the ways taking turns.  The recipe is
-timed in two layouts: as it
-is mostly written (fields as `unfold` gives them), and with places first, so that `einsum` is one
-batched product without a transposition; ratios are theirs over ours.  Peak memory is how far the
-resident set of a process of its own (Linux) rises over what it was with inputs, weights and their
-gradients made and torch warm.
+timed in two layouts: as it is mostly written (fields as `unfold` gives them), and with places
+first, so that `einsum` is one batched product without a transposition; ratios are theirs over ours.
+Peak memory is how far the resident set of a process of its own (Linux) rises over what it was with
+inputs, weights and their gradients made and torch warm.
 """
 
 import argparse
@@ -66,6 +65,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--work", type=int, default=tiles.WORK["cpu"] >> 20)
+    parser.add_argument("--layers", type=int, nargs="+", default=range(len(LAYERS)))
     parser.add_argument("--child", nargs=3)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
@@ -77,7 +77,8 @@ def main() -> None:
     print(f"torch {torch.__version__}, {platform.machine()}, {args.threads} thread(s)")
     print("| layer | pass | ours, s | recipe | places first | MiB | recipe | places first |")
     print("| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |")
-    for i, layer in enumerate(LAYERS):
+    for i in args.layers:
+        layer = LAYERS[i]
         for backward in (False, True):
             times = timed(layer, backward, args.rounds)
             command = [sys.executable, __file__, f"--threads={args.threads}", "--child"]
@@ -148,6 +149,7 @@ def rise(way: str, layer: tuple[int, ...], backward: bool) -> float:
     x, weight = made(way, layer)
     if backward:
         x.grad, weight.grad = torch.zeros_like(x), torch.zeros_like(weight)
+    Path("/proc/self/clear_refs").write_text("5")  # begin the peak anew: `made` had copies
     before = peak()
     step(way, x, weight, backward)
     return max(peak() - before, 1.0)

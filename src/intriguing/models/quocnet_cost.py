@@ -49,7 +49,7 @@ class DeviceCost:
     Attributes:
         way: How many devices share the work.
         devices: How many.
-        weights, states, activations, work: Bytes: weights and their gradients, the optimiser,
+        weights, states, activations, work: Bytes: weights and both gradients, the optimiser,
             what one step keeps, and the untied layer's work arrays.
         received: Bytes a device receives from others in one step.
         operations: Floating-point operations of one training step of the costliest stage.
@@ -109,8 +109,9 @@ def device_cost(
     spread = devices if way == "locations" else 1
     held = 1 if way == "copies" else devices
     largest = max(cost.parameters for cost in costs)
-    # Filters of all stages; a gradient of the stage that is trained; shards gather one stage whole.
-    weights = (sum(cost.parameters for cost in costs) + largest) / held
+    # Filters of all stages; of the one that is trained two gradients, as encoder and as decoder,
+    # which exist together before they are added; shards gather one stage whole.
+    weights = (sum(cost.parameters for cost in costs) + 2 * largest) / held
     weights += 2 * largest if way == "shards" and devices > 1 else 0
     received = {
         "copies": 2 * largest * (devices - 1) / devices,
