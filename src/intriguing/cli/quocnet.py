@@ -8,7 +8,9 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from intriguing.cli.command import command
 from intriguing.cli.progress import shown
+from intriguing.cli.report import finish
 from intriguing.data.named import load_data
 from intriguing.data.patches import (
     VIDEOS,
@@ -27,7 +29,13 @@ from intriguing.memory import free_memory, readable
 from intriguing.models.quocnet import CONFIGS, PAPER_PARAMETERS, QuocNetConfig
 from intriguing.models.quocnet_cost import WAYS, device_cost, stage_costs
 from intriguing.models.weights import save_model
-from intriguing.paper.figure6 import halves, one_against_rest
+from intriguing.paper.figure6 import (
+    Figure6Config,
+    ScaleName,
+    figure6,
+    halves,
+    one_against_rest,
+)
 from intriguing.training.engines import Engine, processes
 from intriguing.training.quocnet import PLANS, features_of, train_unsupervised, with_classifier
 
@@ -102,6 +110,17 @@ def train_quocnet(
         f"next     intriguing reproduce figure6 --network {out}",
         highlight=False, soft_wrap=True,
     )  # fmt: skip
+
+
+def make_figure6(
+    scale: ScaleName, device: str, out: Path | None, network: str | None, *, fresh: bool
+) -> None:
+    """Train what is missing, attack, and draw the report."""
+    config = Figure6Config(scale=scale, device=device, given=network)
+    folder = out or Path("results") / f"reproduce-figure6-{scale}"
+    with shown() as progress:
+        figure6(config, folder, command=command(), fresh=fresh, progress=progress)
+    finish(folder)
 
 
 def source(text: str, config: QuocNetConfig, file: Path, seed: int, rank: int) -> Patches:

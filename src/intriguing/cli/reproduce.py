@@ -28,6 +28,7 @@ examples:
   intriguing reproduce figure1 figure2          what units and random directions respond to
   intriguing reproduce figure3 figure4 --network squeezenet:squeezenet.safetensors --images photos/
   intriguing reproduce figure5 --network squeezenet:squeezenet.safetensors --images photos.zip
+  intriguing reproduce figure6                  an unsupervised network's cars, on CIFAR-10
   intriguing reproduce table5 --network squeezenet:squeezenet.safetensors
   intriguing reproduce table5 --network nets.py:build --input 3,224,224
   intriguing reproduce hardening --scale paper --seeds 5    what hardens a network, at what price
@@ -60,6 +61,7 @@ def reproduce(
                     "figure3",
                     "figure4",
                     "figure5",
+                    "figure6",
                     "figure7",
                     "filters",
                     "hardening",
@@ -69,7 +71,7 @@ def reproduce(
         ],
         arg(
             metavar="ITEM",
-            help="table1 to table5, figure1 to figure5, figure7, filters, hardening.",
+            help="table1 to table5, figure1 to figure7, filters, hardening.",
         ),
     ] = (),
     scale: Literal["quick", "paper", "smoke"] = "quick",
@@ -110,6 +112,16 @@ def reproduce(
     from intriguing.paper.config import ITEMS, ReproduceConfig
 
     place = setup.choose_device(device)
+    if "figure6" in items:
+        if set(items) != {"figure6"} or images is not None or input is not None:
+            raise InputError(
+                "figure6 stands alone: intriguing reproduce figure6 [--network FILE.safetensors], "
+                "the file of intriguing train quocnet-tiny"
+            )
+        from intriguing.cli.quocnet import make_figure6
+
+        make_figure6(scale, str(place), out, network, fresh=fresh)
+        return
     if "hardening" in items or search:
         alone = set(items) == {"hardening"} and network is None and images is None
         if not alone:

@@ -9,6 +9,7 @@ from intriguing.report import (
     certificates,
     charts,
     comparison,
+    figure6,
     hardening,
     spectrum,
     table5,
@@ -183,7 +184,7 @@ def _training(contents: Contents) -> Section:
 PARTS: dict[str, tuple[Part, ...]] = {
     "reproduce": (
         _closeness, _figure7, _across_networks, _across_training_sets, _agreement, _filters,
-        table5.section, audit.figure5, *units.PARTS,
+        table5.section, audit.figure5, figure6.section, *units.PARTS,
     ),
     "attack": (_attack, _gallery),
     "transfer": (_transfer, _attack, _gallery),

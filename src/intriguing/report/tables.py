@@ -48,6 +48,7 @@ TITLES = {
         "Table 5. How many times longer each layer can make a change",
         "Layer: size /stride",
     ),
+    "figure6": ("Figure 6. Automobile or not, by unsupervised features", "Network"),
     "attack": ("Minimum distortion", "Network"),
     "accuracy": ("Accuracy on the images as they are", "Network"),
     "noise": ("How many images are fooled", "Network"),
