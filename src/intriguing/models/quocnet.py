@@ -111,7 +111,11 @@ CONFIGS: Mapping[str, QuocNetConfig] = {
         QuocNetConfig(
             "quocnet-tiny",
             (3, 32, 32),
-            (StageConfig(7, 8, pool=3), StageConfig(6, 8, pool=3), StageConfig(5, 8, pool=3)),
+            (
+                StageConfig(7, pool=3, contrast=15, floor=1.0),
+                StageConfig(3, pool=2, contrast=15, floor=1.0),
+                StageConfig(3, pool=2, contrast=15, floor=1.0),
+            ),
         ),
         QuocNetConfig(
             "quocnet-small",
@@ -211,12 +215,17 @@ class QuocNet(nn.Module):
         return features
 
     def reset_parameters(self, generator: torch.Generator) -> None:
-        """Draw all filters anew; the same for the same seed on every device."""
+        """Draw all filters anew; the same for the same seed on every device.
+
+        They are half as large as a filter alone would have them: many overlap at a pixel, and what
+        they reconstruct together at first should not be larger than it.
+        """
         for stage in self.stages:
             assert isinstance(stage, Stage)
             stage.filter.reset_parameters(generator)
-            if stage.decoder is not None:
-                with torch.no_grad():
+            with torch.no_grad():
+                stage.filter.weight.mul_(0.5)
+                if stage.decoder is not None:
                     stage.decoder.copy_(stage.filter.weight)
 
 

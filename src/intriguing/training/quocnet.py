@@ -38,7 +38,7 @@ class Plan:
     steps: Steps
     sparsity: tuple[float, ...] = (0.2,)
     asymmetric: bool = False
-    decay: tuple[float, ...] = (3e-3, 3e-2, 3e-1)
+    decay: tuple[float, ...] = (0.03, 0.2, 1.0)
     classifier: LBFGSConfig = _CLASSIFIER
 
     def __post_init__(self) -> None:
@@ -57,8 +57,8 @@ class Plan:
 
 
 PLANS: Mapping[str, Plan] = {
-    "quocnet-tiny": Plan(Steps(1500, batch=50, rate=0.01, warmup=40), sparsity=(0.2, 0.5, 0.5)),
-    "quocnet-small": Plan(Steps(5000, batch=50, rate=0.005, warmup=100), sparsity=(0.2, 0.5, 0.5)),
+    "quocnet-tiny": Plan(Steps(800, batch=50, rate=0.01, warmup=20), sparsity=(0.3,)),
+    "quocnet-small": Plan(Steps(5000, batch=50, rate=0.005, warmup=100), sparsity=(0.3,)),
     "quocnet-1b": Plan(Steps(50_000, batch=100, rate=0.002, warmup=500), sparsity=(0.1,)),
 }
 """For the sizes that have names; the tiny one's was tuned, the others are where to begin."""
