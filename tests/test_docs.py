@@ -10,7 +10,7 @@ import pytest
 PAGES = Path(__file__).parent.parent / "docs"
 
 
-@pytest.mark.parametrize("page", ["hardening.md", "spectral.md", "units.md"])
+@pytest.mark.parametrize("page", ["hardening.md", "models-and-data.md", "spectral.md", "units.md"])
 def test_examples_print_what_the_page_says(page: str) -> None:
     text = (PAGES / page).read_text(encoding="utf-8")
     shared: dict[str, Any] = {}
