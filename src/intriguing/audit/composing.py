@@ -88,9 +88,9 @@ def judge(subject: Subject, outcomes: Mapping[str, Outcome]) -> Made:
     for name, outcome in outcomes.items():
         tensors: dict[str, np.ndarray] = {}
         adversarial = outcome.columns["adversarial"].nan_to_num()
-        for place, model in enumerate(subject.networks.values()):
+        for place, (judge_name, model) in enumerate(subject.networks.items()):
             for when, images in (("before", outcome.images.images), ("after", adversarial)):
-                _, logits = predict(model, images, subject.config.batch_size or 64)
+                _, logits = predict(model, images, subject.batches[judge_name])
                 top = logits.topk(min(TOP, logits.shape[1]), dim=1)
                 tensors[f"{when}_classes_{place}"] = top.indices.numpy().astype(np.int32)
                 tensors[f"{when}_logits_{place}"] = top.values.numpy()

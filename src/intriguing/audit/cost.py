@@ -155,7 +155,7 @@ class _Probe:
 
     def accuracy(self, images: ImageSet, folder: Path) -> None:
         """Forward passes."""
-        predict(self.model, images.images, self.subject.config.batch_size or 64)
+        predict(self.model, images.images, self.subject.batches[self.name])
 
     def attack(self, images: ImageSet, folder: Path) -> None:
         """The search, of images that are classified correctly."""

@@ -49,9 +49,7 @@ def explain(
     Raises:
         InputError: If `folder` is of no audit, or there is no such image among the attacked ones.
     """
-    run = read_run(folder)
-    if run.kind != "audit":
-        raise InputError(f"{folder} is of `intriguing {run.kind}`; give the --out of an audit")
+    run = _check(folder)
     attacked = attacked_ids(folder)
     image = _find(image_id, attacked, folder)
     rows, proofs = read_images(folder), read_certificates(folder)
@@ -80,8 +78,9 @@ def attacked_ids(folder: Path) -> list[str]:
     """Ids of the images that an audit attacked.
 
     Raises:
-        InputError: If it has attacked none yet.
+        InputError: If it is of no audit, or of one that has attacked none yet.
     """
+    _check(folder)
     names = [name for name in list_tensors(folder) if name.startswith("judged-")]
     if not names:
         raise InputError(
@@ -89,6 +88,14 @@ def attacked_ids(folder: Path) -> list[str]:
         )
     ids: list[str] = json.loads(read_tensors(folder, names[0])[1]["ids"])
     return ids
+
+
+def _check(folder: Path) -> RunRecord:
+    """The record of an audit; InputError for another."""
+    run = read_run(folder)
+    if run.kind != "audit":
+        raise InputError(f"{folder} is of `intriguing {run.kind}`; give the --out of an audit")
+    return run
 
 
 def _class_names(folder: Path) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from intriguing.audit.subject import Subject
 from intriguing.audit.summary import Row, add_certainty
 from intriguing.distortion.result import Status
 from intriguing.measures import Progress, median, median_interval, wilson_interval
+from intriguing.models.guard import clean_accuracy
 from intriguing.paper.figure5 import PAPER, ostriches, predict, target_cells, write_figure
 from intriguing.paper.pairs import Words, write_pairs
 from intriguing.scale.attack import attack_in_shards
@@ -25,7 +26,10 @@ DRAWS = 4
 """Noises of the same size that every image is given."""
 MULTIPLES = (1.0, 3.0, 10.0, 30.0, 100.0)
 """Sizes of noise, in medians of the distortion, at which accuracy is measured."""
-MARGINS, TOP = 1000, 5
+SHARD = 1000
+"""Images whose classes are kept at a time."""
+SAMPLE, SMALL = 256, 3 * 64 * 64
+"""Images on which other normalisations are tried where accuracy is low; fewer of large ones."""
 
 
 def accuracy(subject: Subject, name: str, order: int) -> Made:
@@ -33,23 +37,28 @@ def accuracy(subject: Subject, name: str, order: int) -> Made:
     model, images = subject.networks[name], subject.images
 
     def compute(items: slice, report: Callable[[int], None]) -> dict[str, Tensor]:
-        said, logits = predict(model, images.images[items], subject.config.batch_size or 64)
+        said, logits = predict(model, images.images[items], subject.batches[name])
         report(items.stop - items.start)
         return {"predicted": said, "confidence": logits.softmax(1).amax(1)}
 
     identity = {"model": subject.digests[name], "data": images.sha256}
     shards = run_in_shards(
-        compute, len(images), MARGINS, subject.folder / "shards" / f"accuracy-{slug(name)}",
+        compute, len(images), SHARD, subject.folder / "shards" / f"accuracy-{slug(name)}",
         identity, stage=f"accuracy of {name}", progress=subject.progress,
     )  # fmt: skip
     right = int((shards.column("predicted") == images.labels).sum())
     row = Row("accuracy", name, order)
     row.share("Clean accuracy" if subject.labelled else "Agreement", 0, right, len(images))
     confidence = float(shards.column("confidence").double().mean())
+    warnings: list[str] = []
+    if subject.labelled:
+        few = SAMPLE if images.images[0].numel() <= SMALL else SAMPLE // 4
+        looked = clean_accuracy(model, images, sample=few, seed=subject.config.seed)
+        warnings = [str(finding) for finding in looked.findings]
     facts = {
         "correct": right, "total": len(images), "labelled": subject.labelled,
         "interval": wilson_interval(right, len(images)), "confidence": confidence,
-        "classes": subject.classes[name],
+        "classes": subject.classes[name], "warnings": warnings,
     }  # fmt: skip
     return Made((), facts, tuple(row.cells), passes=(len(images), 0))
 
@@ -199,7 +208,7 @@ def _fooled(
             r = torch.randn(images[part].shape, generator=generator)
             scale = sizes[part] / r.flatten(1).square().mean(1).sqrt()
             noisy = images[part] + scale.view(-1, *[1] * (images.ndim - 1)) * r
-            said, _ = predict(subject.networks[name], noisy, subject.config.batch_size or 64)
+            said, _ = predict(subject.networks[name], noisy, subject.batches[name])
             fooled += int((said != labels[part]).sum())
     if subject.progress is not None:
         subject.progress(Progress(f"noise for {name}", done + 1, len(MULTIPLES) + 1))

@@ -13,8 +13,12 @@ from intriguing.audit.config import AuditConfig
 from intriguing.data.dataset import ImageSet
 from intriguing.errors import InputError
 from intriguing.measures import ProgressCallback
+from intriguing.models.batching import plan_batch
 from intriguing.models.classifier import check_classifier
 from intriguing.models.weights import model_sha256
+
+BATCH = 64
+"""Images of a forward pass at most: more are no faster on a CPU."""
 
 
 class Resized(nn.Module):
@@ -77,6 +81,16 @@ class Subject:
     def classes(self) -> dict[str, int]:
         """Number of logits of each network."""
         return {name: _classes(name, model, self.images) for name, model in self.networks.items()}
+
+    @cached_property
+    def batches(self) -> dict[str, int]:
+        """Images shown to each network at once: as asked, or as memory allows."""
+        shape = tuple(self.images.images.shape[1:])
+        asked = self.config.batch_size
+        return {
+            name: asked or plan_batch(model, shape, limit=BATCH, backward=False).size
+            for name, model in self.networks.items()
+        }
 
     def keep(self, name: str, rows: Int64[Tensor, " chosen"]) -> None:
         """Remember which images were chosen for the stages after."""
