@@ -161,10 +161,13 @@ def _certified(facts: Facts) -> Answer | None:
         )
         if f["ratio"] is not None:
             said += f", which is {_share(f['ratio'])} of the distance found"
-        beyond = [f"{count:,} beyond {100 * share:g} %" for share, count in f["beyond"]]
-        if beyond:
-            said += f"; of {f['total']:,} images certified are {', '.join(beyond)} of the median " \
-                "distance found"  # fmt: skip
+        if f["beyond"]:
+            shares = ", ".join(f"{100 * share:g}" for share, _ in f["beyond"])
+            counts = ", ".join(f"{count:,}" for _, count in f["beyond"])
+            said += (
+                f"; of {f['total']:,} images, {counts} are certified beyond {shares} % of the "
+                "median distance found"
+            )
         parts.append(said)
     if not parts:
         return facts.missing("certify", question)
@@ -222,7 +225,7 @@ def _units(facts: Facts) -> Answer | None:
     claims = [claim for record in done for claim in record.facts["claims"]]
     if not claims:
         return facts.missing("units", question)
-    return Answer(question, " ".join(claim["sentence"] for claim in claims), "measured")
+    return Answer(question, " ".join(_sentence(claim["sentence"]) for claim in claims), "measured")
 
 
 def _tiles(facts: Facts) -> list[Tile]:
@@ -300,8 +303,8 @@ def _advice(facts: Facts) -> list[str]:
     if near:
         said.append(
             f"{_listed([r.network for r in near])}: examples lie within two grey levels of the "
-            "images. Train with a pool of adversarial examples, and audit the result in the same "
-            "way: `intriguing train … --harden`."
+            "images. Train with pools of adversarial examples (`intriguing train --pools`, or "
+            "docs/hardening.md for networks of your own), and audit the result in the same way."
         )
     weak = [r for r in facts.done("certify") if (r.facts["ratio"] or 0) < 0.01]
     if weak:
