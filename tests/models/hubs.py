@@ -199,7 +199,7 @@ def transformers(processor: Processor, classes: int = 5) -> dict[str, ModuleType
     return {"transformers": package}
 
 
-def onnx(value: Any) -> dict[str, ModuleType]:
+def onnx(value: Any, batch: int = 0) -> dict[str, ModuleType]:
     """`onnx` and `onnx2torch` that read any file as a graph, and give `value` or raise it."""
 
     def dims(*sizes: int) -> SimpleNamespace:
@@ -214,7 +214,7 @@ def onnx(value: Any) -> dict[str, ModuleType]:
                 raise ValueError("Error parsing message")
         weight = SimpleNamespace(name="w")
         graph = SimpleNamespace(
-            initializer=[weight], input=[dims(0, 3, 32, 32), weight], output=[dims(0, 5)]
+            initializer=[weight], input=[dims(batch, 3, 32, 32), weight], output=[dims(0, 5)]
         )
         return SimpleNamespace(graph=graph)
 

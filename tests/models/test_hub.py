@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from intriguing.errors import InputError
 from intriguing.models.classifier import Normalized, check_classifier, preprocessing_of
@@ -149,6 +150,18 @@ def test_an_onnx_file_takes_its_pixels_as_they_are(
     how = preprocessing_of(network)
     assert how is not None
     assert how.shape == (3, 32, 32)
+
+
+def test_an_onnx_file_for_one_image_takes_many(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    body = hubs.tiny()
+    alone = nn.Sequential(*body[:-2], nn.Flatten(0), nn.Unflatten(0, (1, 16)), body[-1])
+    hubs.stand_in(monkeypatch, hubs.onnx(alone, batch=1))
+    (tmp_path / "net.onnx").write_bytes(b"graph")
+    network = load_model(f"onnx:{tmp_path}/net.onnx")
+    images = torch.rand(3, 3, 32, 32)
+    torch.testing.assert_close(network(images), body(images))
 
 
 def test_broken_onnx_files_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -172,6 +172,26 @@ def test_onnx(tmp_path: Path) -> None:
     assert not network.training
 
 
+@pytest.mark.parametrize("size", [1, 3])
+def test_onnx_files_for_one_size_of_batch_take_any(tmp_path: Path, size: int) -> None:
+    onnx = library("onnx")
+    library("onnx2torch")
+    graph = graph_of(onnx)
+    images = torch.rand(7, 3, 16, 12)
+    onnx.save(graph, tmp_path / "any.onnx")
+    expected = load_model(f"onnx:{tmp_path}/any.onnx")(images)
+    shape = onnx.numpy_helper.from_array(np.array([size, 4]), "shape")
+    graph.graph.initializer.append(shape)
+    graph.graph.node[3].CopyFrom(onnx.helper.make_node("Reshape", ["p", "shape"], ["f"]))
+    graph.graph.input[0].type.tensor_type.shape.dim[0].dim_value = size
+    onnx.save(graph, tmp_path / "net.onnx")
+    network = load_model(f"onnx:{tmp_path}/net.onnx")
+    torch.testing.assert_close(network(images), expected)
+    points = images.requires_grad_()
+    (gradient,) = torch.autograd.grad(network(points).sum(), points)
+    assert (gradient.flatten(1) != 0).any(1).all()
+
+
 def test_onnx_files_that_cannot_be_taken(tmp_path: Path) -> None:
     onnx = library("onnx")
     library("onnx2torch")

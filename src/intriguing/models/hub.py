@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from intriguing.data.preprocessing import Preprocessing
@@ -123,10 +124,37 @@ def _onnx(name: str) -> nn.Module:
             f"{path} has an operator that onnx2torch does not know: {_first(error)}; export the "
             "network with other operators, or give FILE.py:FUNCTION that builds it in torch"
         ) from error
-    sizes = [dim.dim_value for dim in inputs[0].type.tensor_type.shape.dim]
-    if len(sizes) == 4 and all(sizes[1:]):
-        model.shape = tuple(sizes[1:])  # type: ignore[assignment]
+    sizes = [int(dim.dim_value) for dim in inputs[0].type.tensor_type.shape.dim]
+    if len(sizes) != 4 or not all(sizes[1:]):
+        return model
+    if sizes[0] and not _takes(model.eval(), (sizes[0] + 1, *sizes[1:])):
+        model = _FixedBatch(model, sizes[0])
+    model.shape = tuple(sizes[1:])  # type: ignore[assignment]
     return model
+
+
+class _FixedBatch(nn.Module):
+    """A network exported for one size of batch, asked as often as it takes."""
+
+    def __init__(self, model: nn.Module, size: int) -> None:
+        super().__init__()
+        self.model, self.size = model, size
+
+    def forward(self, images: Tensor) -> Tensor:
+        missing = -len(images) % self.size
+        padded = torch.cat((images, images[:1].expand(missing, *images.shape[1:])))
+        return torch.cat([self.model(part) for part in torch.split(padded, self.size)])[
+            : len(images)
+        ]
+
+
+def _takes(model: nn.Module, shape: tuple[int, ...]) -> bool:
+    """Whether a batch of this shape goes through, and a row comes back for each image."""
+    try:
+        with torch.no_grad():
+            return len(model(torch.zeros(shape))) == shape[0]
+    except (RuntimeError, ValueError, IndexError, TypeError):
+        return False
 
 
 def _library(extra: str, module: str) -> Any:
