@@ -67,7 +67,7 @@ def train_quocnet(
         raise InputError(f"unknown size {name}; one of {', '.join(CONFIGS)}")
     config, plan = CONFIGS[name], PLANS[name]
     changed = replace(plan.steps, count=steps or plan.steps.count, rate=rate or plan.steps.rate)
-    plan = replace(plan, steps=changed)
+    plan = replace(plan, steps=changed, later=None if steps else plan.later)
     if dry_run:
         describe(config, plan.steps.batch, device)
         return
@@ -102,7 +102,8 @@ def train_quocnet(
     said = {"data": data, "unlabelled": unlabelled or first.name, "seed": seed, "decay": decay}
     save_model(out, model, model.describe(), said)
     Console().print(
-        f"weights  {out}\n{name}: {plan.steps.count:,} steps a stage in {seconds:.0f} s, "
+        f"weights  {out}\n{name}: {', '.join(f'{one.iterations:,}' for one in reports)} steps in "
+        f"{seconds:.0f} s, "
         f"reconstruction losses {', '.join(f'{one.objective:.3g}' for one in reports)}; "
         f"classifier: {report.reason}\n"
         f"accuracy, {positive} or not, on {len(test):,} test images: {100 * right / len(test):.1f} "

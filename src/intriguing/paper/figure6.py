@@ -68,7 +68,7 @@ class Figure6Config:
     data: str = "cifar10"
     positive: str = "automobile"
     seed: int = 0
-    budget: int | None = 40
+    budget: int | None = 24
     device: str = "cpu"
     given: str | None = None
 
@@ -150,7 +150,8 @@ def notes(config: Figure6Config, images: int) -> tuple[str, ...]:
     plan = plan_of(config)
     return (
         f"{config.network}, each network trained without labels on {images:,} images that the "
-        f"other never sees: {plan.steps.count:,} steps of {plan.steps.batch} images a stage, "
+        f"other never sees: {plan.steps.count:,} steps of {plan.steps.batch} images in the first "
+        f"stage and {plan.steps_of(1).count:,} in each other, "
         f"λ = {', '.join(f'{value:g}' for value in plan.sparsity)}. Its classifier saw the "
         f"{config.positive} images among them and as many others; the test set is balanced too.",
         "The paper trained on frames of video with about 1 billion parameters; this is the same "

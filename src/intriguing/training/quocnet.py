@@ -19,7 +19,7 @@ from intriguing.training.lbfgs import LBFGSConfig
 from intriguing.training.report import TrainingReport
 from intriguing.training.steps import Steps, train_steps
 
-_CLASSIFIER = LBFGSConfig(max_iterations=100, history=20)
+_CLASSIFIER = LBFGSConfig(max_iterations=75, history=20)
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,7 @@ class Plan:
 
     Attributes:
         steps: Of every stage.
+        later: How many steps the stages above the first take, where they need fewer.
         sparsity: λ of every stage, or of each: the weight of the pooled responses beside the
             reconstruction error, of inputs of variance near 1 (Eq. 1 of Le et al.).
         asymmetric: Whether decoders have weights of their own.
@@ -36,9 +37,10 @@ class Plan:
     """
 
     steps: Steps
+    later: int | None = None
     sparsity: tuple[float, ...] = (0.2,)
     asymmetric: bool = False
-    decay: tuple[float, ...] = (0.03, 0.2, 1.0)
+    decay: tuple[float, ...] = (0.1, 0.5)
     classifier: LBFGSConfig = _CLASSIFIER
 
     def __post_init__(self) -> None:
@@ -46,6 +48,11 @@ class Plan:
             raise InputError(f"sparsity {self.sparsity}; give one λ ≥ 0, or one a stage")
         if not self.decay or not all(0 < value < float("inf") for value in self.decay):
             raise InputError(f"decay {self.decay}; give one λ > 0 or more")
+
+    def steps_of(self, number: int) -> Steps:
+        """The schedule of a stage, from 0."""
+        count = self.steps.count if number == 0 or self.later is None else self.later
+        return replace(self.steps, count=count)
 
     def of_stage(self, number: int, stages: int) -> float:
         """λ of a stage, from 0."""
@@ -57,7 +64,7 @@ class Plan:
 
 
 PLANS: Mapping[str, Plan] = {
-    "quocnet-tiny": Plan(Steps(800, batch=50, rate=0.01, warmup=20), sparsity=(0.3,)),
+    "quocnet-tiny": Plan(Steps(400, batch=50, rate=0.01, every=100), later=120, sparsity=(0.3,)),
     "quocnet-small": Plan(Steps(5000, batch=50, rate=0.005, warmup=100), sparsity=(0.3,)),
     "quocnet-1b": Plan(Steps(50_000, batch=100, rate=0.002, warmup=500), sparsity=(0.1,)),
 }
@@ -110,7 +117,7 @@ def train_unsupervised(
     for number in range(len(config.stages)):
         work = job.work(number, take, plan.of_stage(number, len(config.stages)))
         report = train_steps(
-            work, len(patches), plan.steps, seed,
+            work, len(patches), plan.steps_of(number), seed,
             identity=f"{config} stage {number + 1} of {patches.name}, {plan.sparsity}",
             checkpoint=None if folder is None else folder / f"stage{number + 1}",
             stage=f"stage {number + 1} of {len(config.stages)}", progress=progress,
@@ -240,4 +247,5 @@ def _fit(
 
 def shortened(plan: Plan, count: int) -> Plan:
     """The same with fewer steps, to try the machinery."""
-    return replace(plan, steps=replace(plan.steps, count=count, warmup=min(count, 5)))
+    steps = replace(plan.steps, count=count, warmup=min(count, 5))
+    return replace(plan, steps=steps, later=None)
