@@ -8,6 +8,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from intriguing.audit.config import AuditConfig
+    from intriguing.audit.run import Audit, run_audit
+    from intriguing.data.anything import load_images
     from intriguing.data.dataset import ImageSet
     from intriguing.data.named import DataPair, load_data
     from intriguing.data.preprocessing import Preprocessing
@@ -24,7 +27,9 @@ if TYPE_CHECKING:
     from intriguing.hardening.train import train_with_pools
     from intriguing.measures import Box, Progress, l2, wilson_interval
     from intriguing.models.classifier import Normalized
+    from intriguing.models.guard import clean_accuracy
     from intriguing.models.load import build, load_model
+    from intriguing.models.preflight import preflight
     from intriguing.scale.attack import attack_in_shards
     from intriguing.spectral.certificate import Certificates, Sandwich, certify, sandwich
     from intriguing.spectral.lipschitz import (
@@ -45,6 +50,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "Audit": "audit.run",
+    "AuditConfig": "audit.config",
     "Box": "measures",
     "Certificates": "spectral.certificate",
     "ClosestConfig": "distortion.closest",
@@ -70,6 +77,7 @@ _HOME = {
     "build": "models.load",
     "certify": "spectral.certificate",
     "choose_targets": "distortion.targets",
+    "clean_accuracy": "models.guard",
     "compare_bases": "units.claim",
     "error_matrix": "transfer.matrix",
     "gaussian_noise": "distortion.noise",
@@ -78,10 +86,13 @@ _HOME = {
     "lipschitz_report": "spectral.lipschitz",
     "list_layers": "units.activations",
     "load_data": "data.named",
+    "load_images": "data.anything",
     "load_model": "models.load",
     "minimize_in_box": "distortion.lbfgsb",
     "minimum_distortion": "distortion.minimum",
+    "preflight": "models.preflight",
     "register_bound": "spectral.rules.registry",
+    "run_audit": "audit.run",
     "sandwich": "spectral.certificate",
     "top_images": "units.topk",
     "train_network": "training.recipe",
@@ -90,6 +101,8 @@ _HOME = {
 }
 
 __all__ = [
+    "Audit",
+    "AuditConfig",
     "Box",
     "Certificates",
     "ClosestConfig",
@@ -115,6 +128,7 @@ __all__ = [
     "build",
     "certify",
     "choose_targets",
+    "clean_accuracy",
     "compare_bases",
     "error_matrix",
     "gaussian_noise",
@@ -123,10 +137,13 @@ __all__ = [
     "lipschitz_report",
     "list_layers",
     "load_data",
+    "load_images",
     "load_model",
     "minimize_in_box",
     "minimum_distortion",
+    "preflight",
     "register_bound",
+    "run_audit",
     "sandwich",
     "top_images",
     "train_network",
