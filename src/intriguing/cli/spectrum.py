@@ -60,6 +60,7 @@ def spectrum(
     from intriguing.audit.bounding import analyse, write_spectra
     from intriguing.cli import bounding, setup
     from intriguing.cli.command import command
+    from intriguing.cli.opening import open_all
     from intriguing.cli.progress import shown
     from intriguing.cli.report import finish
     from intriguing.results.opening import open_results
@@ -70,12 +71,9 @@ def spectrum(
     given = None if input is None else bounding.parse_shape(input)
     box = None if domain is None else bounding.parse_domain(domain)
     place = setup.choose_device(device)
-    images = None if data is None else setup.choose_images(data, part, limit)
-    network = (
-        setup.load_network(model, place)
-        if images is None
-        else setup.open_model(model, images, place)
-    )
+    opened = None if data is None else open_all([model], data, part, limit, input, place)
+    network = setup.load_network(model, place) if opened is None else opened.only[1]
+    images = None if opened is None else opened.images
     shape = bounding.choose_shape(model, network, given, images)
     (name,) = setup.names_of([model])
     record = provenance.record_model(name, network)
