@@ -94,12 +94,16 @@ def quick(subject: Subject) -> dict[str, float]:
     return seconds
 
 
-def measure(subject: Subject, images: int) -> list[Cost]:
+def measure(
+    subject: Subject, images: int, rehearse: Callable[[Subject], float] | None = None
+) -> list[Cost]:
     """The cost of an audit of `images` images like these, stage by stage.
 
     Args:
         subject: Networks and a sample of the images; the more there are, the better.
         images: How many there would be.
+        rehearse: Does a small audit and tells what it took besides its stages: the checks before
+            them, and the report.
     """
     config = subject.config
     attacked = images if config.attacked is None else min(config.attacked, images)
@@ -130,6 +134,8 @@ def measure(subject: Subject, images: int) -> list[Cost]:
             sets = len(subject.networks) * (1 + len(config.amplified)) + 1 + len(config.amplified)
             crossed = min(attacked, composing.CROSSED)
             costs.append(Cost("transfer", "", 0.0, sets * every, crossed))
+    if rehearse is not None:
+        costs.append(Cost("checks, report", "", rehearse(subject), 0.0, 0))
     return costs
 
 

@@ -1,10 +1,12 @@
 """An audit of anybody's networks: every analysis in a sensible order, each kept once it is done."""
 
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from torch import nn
@@ -39,6 +41,10 @@ from intriguing.scale import provenance
 
 KEPT = ("models_sha256", "images_sha256", "labelled")
 """What a folder serves: these networks on these images; all else may change from call to call."""
+
+
+FEW = 64
+"""Images of a rehearsal."""
 
 
 @dataclass(frozen=True)
@@ -352,6 +358,18 @@ def _notes(subject: Subject) -> tuple[str, ...]:
             "judge the same pixels."
         )
     return tuple(said)
+
+
+def rehearse(subject: Subject) -> float:
+    """Seconds that a small audit takes besides its stages, for the cost model."""
+    few = subject.images.first(FEW)
+    config = replace(subject.config, attacked=4, units_on=FEW, rotations=19)
+    with TemporaryDirectory() as folder:
+        start = time.perf_counter()
+        audit = run_audit(subject.networks, few, Path(folder), config, labelled=subject.labelled)
+        seconds = time.perf_counter() - start
+    inside = [r.wall_seconds for r in audit.records if r.stage != "preflight"]
+    return max(seconds - math.fsum(inside), 0.0)
 
 
 def estimate(subject: Subject) -> float:

@@ -139,9 +139,10 @@ def _describe(subject: "Subject", count: int, folder: Path) -> None:
     from rich.table import Table
 
     from intriguing.audit.cost import measure
+    from intriguing.audit.run import rehearse
     from intriguing.report.html import duration
 
-    costs = measure(subject, count)
+    costs = measure(subject, count, rehearse)
     table = Table("Stage", "Network", "Images", "fixed", "an image", "about", box=None)
     for cost in costs:
         table.add_row(
