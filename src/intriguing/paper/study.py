@@ -116,7 +116,7 @@ def prepare(
         if name not in known:
             raise InputError(
                 f"there is no layer {name!r}; `intriguing layers` lists them: "
-                f"{', '.join(list(known)[:12])} …"
+                f"{', '.join(list(known)[:12])}{' …' if len(known) > 12 else ''}"
             )
     layers = tuple(known[name] for name in dict.fromkeys(names))
     for file in (b for b in study.bases if b not in BASES):
