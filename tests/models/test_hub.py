@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from intriguing.cli.doctor import LIBRARIES
 from intriguing.errors import InputError
 from intriguing.models.classifier import Normalized, check_classifier, preprocessing_of
 from intriguing.models.hub import HUBS
@@ -211,7 +212,10 @@ def test_the_extras_are_those_of_the_package() -> None:
 
     root = Path(__file__).parents[2]
     extras = tomllib.loads((root / "pyproject.toml").read_text())["project"]
-    assert set(HUBS) <= set(extras["optional-dependencies"])
+    extras = extras["optional-dependencies"]
+    assert set(HUBS) <= set(extras)
+    for library, (extra, _) in LIBRARIES.items():  # as the doctor names them
+        assert any(wanted.startswith(library) for wanted in extras[extra])
 
 
 @pytest.mark.parametrize(

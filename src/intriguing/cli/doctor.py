@@ -113,6 +113,23 @@ def _folder(name: str, path: Path) -> Check:
     return Check(name, found)
 
 
+LIBRARIES = {
+    "torchvision": ("torchvision", "torchvision:NAME"),
+    "timm": ("timm", "timm:NAME"),
+    "transformers": ("hf", "hf:OWNER/NAME, networks"),
+    "datasets": ("datasets", "hf:OWNER/NAME, pictures"),
+    "onnx2torch": ("onnx", "onnx:FILE"),
+}
+"""What the extras install, the extra of each, and what it is for."""
+
+
 def _extras() -> list[Check]:
     latex = shutil.which("pdflatex")
-    return [Check("optional", f"pdflatex {'found' if latex else 'not found; only for the .tex'}")]
+    checks = [Check("optional", f"pdflatex {'found' if latex else 'not found; only for the .tex'}")]
+    for library, (extra, use) in LIBRARIES.items():
+        try:
+            checks.append(Check("optional", f"{library} {version(library)}, for {use}"))
+        except PackageNotFoundError:
+            how = f"not installed; pip install 'intriguing[{extra}]' for {use}"
+            checks.append(Check("optional", f"{library} {how}"))
+    return checks
