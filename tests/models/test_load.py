@@ -1,3 +1,4 @@
+import sys
 from pathlib import Path
 
 import pytest
@@ -163,3 +164,25 @@ def test_weights_that_would_execute_code_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="could execute code: refused"):
         load_model(f"fc5-3:{tmp_path / 'foreign.pth'}")
     assert not (tmp_path / "sprung").exists()
+
+
+def test_a_python_file_may_use_its_neighbours_and_dataclasses(tmp_path: Path) -> None:
+    (tmp_path / "layers_of_mine.py").write_text("from torch import nn\nLayer = nn.Linear\n")
+    (tmp_path / "mine.py").write_text(
+        "from __future__ import annotations\n"
+        "from dataclasses import dataclass\n"
+        "@dataclass\nclass Size:\n    width: int = 4\n"
+        "def make():\n"
+        "    from layers_of_mine import Layer\n"
+        "    return Layer(Size().width, 3)\n"
+    )
+    before = list(sys.path)
+    assert load_model(f"{tmp_path}/mine.py:make").in_features == 4
+    assert sys.path == before
+
+
+def test_files_without_a_network_say_what_to_write_before_them() -> None:
+    with pytest.raises(InputError, match=r"give onnx:net\.onnx"):
+        load_model("net.onnx")
+    with pytest.raises(InputError, match=r"ARCHITECTURE:w\.pth .*FILE\.py:FUNCTION"):
+        load_model("w.pth")

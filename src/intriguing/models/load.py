@@ -3,6 +3,7 @@
 import importlib.util
 import math
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
@@ -140,6 +141,14 @@ def load_model(spec: str | Path) -> nn.Module:
             f"{text} names an architecture without weights; give {text}:FILE.safetensors, or "
             "another of: " + ACCEPTED
         )
+    if text.endswith(".onnx"):
+        raise InputError(f"{text}: give onnx:{text}")
+    if text.endswith((".pt", ".pth", ".pth.tar")):
+        raise InputError(
+            f"{text} holds weights and no network; give ARCHITECTURE:{text} with one of "
+            f"{', '.join(ON_PHOTOGRAPHS)} or fcA-B-...-K, or FILE.py:FUNCTION that builds the "
+            "network and loads them"
+        )
     raise InputError(f"unknown network {text!r}; give {ACCEPTED}")
 
 
@@ -159,15 +168,21 @@ def _from_weights(path: Path, weights: dict[str, Tensor], architecture: str) -> 
 def _from_python(path: Path, function: str) -> nn.Module:
     if not path.is_file():
         raise InputError(f"there is no file {path}; give FILE.py:FUNCTION")
-    location = importlib.util.spec_from_file_location(path.stem, path)
+    # Under a name of its own, which dataclasses look up, and beside its neighbours.
+    location = importlib.util.spec_from_file_location(f"_own_{path.stem}", path)
     if location is None or location.loader is None:
         raise InputError(f"{path} cannot be imported as Python")
     module = importlib.util.module_from_spec(location)
-    location.loader.exec_module(module)
-    make = getattr(module, function, None)
-    if not callable(make):
-        raise InputError(f"{path} has no function {function!r} that returns the network")
-    made = make()
+    sys.modules[module.__name__] = module
+    sys.path.insert(0, str(path.absolute().parent))
+    try:
+        location.loader.exec_module(module)
+        make = getattr(module, function, None)
+        if not callable(make):
+            raise InputError(f"{path} has no function {function!r} that returns the network")
+        made = make()
+    finally:
+        sys.path.remove(str(path.absolute().parent))
     model, how = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
     if how is not None and not isinstance(how, Preprocessing):
         raise InputError(
