@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from intriguing.report.ink import SERIES, axes, style
 
@@ -67,6 +68,7 @@ def descent(solves: Sequence[tuple[float, float, bool]], found: float) -> Figure
         if np.isfinite(found):
             axis.axhline(found, ls=(0, (4, 3)), lw=0.9, color=SERIES[1], label="nearest found")
         axis.set_xscale("log")
+        axis.xaxis.set_minor_formatter(NullFormatter())
         axis.set_xlabel("c")
         axis.set_ylabel("‖r‖₂")
         axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
