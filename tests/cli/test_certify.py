@@ -237,8 +237,9 @@ def test_wrong_input_is_refused_with_the_fix_before_any_work(room, work, capsys,
     )
     assert main(["certify", *arguments, "--out", "wrong"]) == 2
     captured = capsys.readouterr()
-    assert captured.err.count("\n") == 1
-    assert words in captured.err
+    # An untrained network's classes may look misnumbered: that is a warning before the error.
+    (error,) = [line for line in captured.err.splitlines() if not line.startswith("Warning: ")]
+    assert words in error
     assert not captured.out
     assert not (room / "wrong").exists()
     assert not work
