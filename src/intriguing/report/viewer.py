@@ -20,8 +20,8 @@ from intriguing.errors import InputError
 from intriguing.report.browser import templates
 from intriguing.report.contents import TensorFile
 
-SHOWN = 16
-"""Pairs of the nearest examples in a page; figure 5 shows all of its 64."""
+SHOWN, FEW = 16, 6
+"""Pairs of the nearest examples in a page, and of photographs; Figure 5 shows all of its 64."""
 BUDGET = 9_000_000
 """Bytes of pictures in a page at most; further pairs are left to their files."""
 THUMBNAIL = 64
@@ -39,9 +39,11 @@ class Viewer:
     kind: str = "viewer"
 
 
-def viewer(file: TensorFile, caption: str, shown: int = SHOWN) -> Viewer | None:
+def viewer(file: TensorFile, caption: str, shown: int | None = None) -> Viewer | None:
     """The first `shown` pairs of a file of kind "pairs"; None of an empty one."""
-    words = json.loads(file.metadata.get("words", "[]"))[:shown]
+    small = max(file.tensors["original"].shape[-2:]) <= THUMBNAIL
+    count = shown or (SHOWN if small else FEW)
+    words = json.loads(file.metadata.get("words", "[]"))[:count]
     if not words:
         return None
     pairs: list[dict[str, Any]] = []
