@@ -20,6 +20,7 @@ from intriguing.training.quocnet import (
     Plan,
     features_of,
     fit_linear,
+    prepared,
     train_unsupervised,
     with_classifier,
 )
@@ -112,6 +113,19 @@ def test_sparsity_makes_responses_smaller() -> None:
         with torch.no_grad():
             pooled.append(float(stage.pool(stage.filter(network.whitening(x))).mean()))
     assert pooled[1] < 0.6 * pooled[0]
+
+
+def test_filters_hold_nothing_that_images_never_vary_in() -> None:
+    """Of gray images no filter of the first stage prefers a colour, before or after training."""
+    gray = smooth(40, 0).pixels[:, :1].expand(-1, 3, -1, -1).contiguous()
+    for network in (
+        prepared(CONFIG, Patches("gray", gray), PLAN, seed=0),
+        train_unsupervised(CONFIG, Patches("gray", gray), PLAN, seed=0)[0],
+    ):
+        weight = network.stages[0].get_parameter("filter.weight").detach()
+        colour = weight - weight.mean(5, keepdim=True)
+        assert float(colour.norm()) < 1e-3 * float(weight.norm())
+        assert float(weight.flatten(3).norm(dim=3).min()) > 0
 
 
 def test_the_classifier_is_logistic_regression() -> None:

@@ -68,7 +68,7 @@ class Figure6Config:
     data: str = "cifar10"
     positive: str = "automobile"
     seed: int = 0
-    budget: int | None = 24
+    budget: int | None = 100
     device: str = "cpu"
     given: str | None = None
 

@@ -12,13 +12,14 @@ from intriguing.data.patches import Patches
 from intriguing.errors import InputError
 from intriguing.measures import ProgressCallback
 from intriguing.models.fully_connected import initialise
-from intriguing.models.quocnet import QuocNet, QuocNetClassifier, QuocNetConfig
+from intriguing.models.quocnet import QuocNet, QuocNetClassifier, QuocNetConfig, Stage
 from intriguing.training.classifier import train_classifier
 from intriguing.training.engines import Engine, Reconstruction
 from intriguing.training.lbfgs import LBFGSConfig
 from intriguing.training.report import TrainingReport
 from intriguing.training.steps import Steps, train_steps
 
+_BEGINNINGS = 256
 _CLASSIFIER = LBFGSConfig(max_iterations=75, history=20)
 
 
@@ -40,7 +41,7 @@ class Plan:
     later: int | None = None
     sparsity: tuple[float, ...] = (0.2,)
     asymmetric: bool = False
-    decay: tuple[float, ...] = (0.1, 0.5)
+    decay: tuple[float, ...] = (0.03, 0.1, 0.5)
     classifier: LBFGSConfig = _CLASSIFIER
 
     def __post_init__(self) -> None:
@@ -64,7 +65,7 @@ class Plan:
 
 
 PLANS: Mapping[str, Plan] = {
-    "quocnet-tiny": Plan(Steps(400, batch=50, rate=0.01, every=100), later=120, sparsity=(0.3,)),
+    "quocnet-tiny": Plan(Steps(800, batch=50, rate=0.01, every=100), later=200, sparsity=(0.3,)),
     "quocnet-small": Plan(Steps(5000, batch=50, rate=0.005, warmup=100), sparsity=(0.3,)),
     "quocnet-1b": Plan(Steps(50_000, batch=100, rate=0.002, warmup=500), sparsity=(0.1,)),
 }
@@ -127,12 +128,40 @@ def train_unsupervised(
 
 
 def prepared(config: QuocNetConfig, patches: Patches, plan: Plan, seed: int) -> QuocNet:
-    """The network before any step: whitened by the images, its weights drawn by the seed."""
+    """The network before any step: whitened by the images, its weights drawn by the seed.
+
+    Filters of the first stage begin as whitened pieces of images.  Training changes a filter only
+    by combinations of what it sees; of a random one, what images never vary in, fine chequered
+    colours above all, would stay as it is, unseen by the objective and open to attacks.
+    """
     generator = torch.Generator().manual_seed(seed)
     network = QuocNet(config, asymmetric=plan.asymmetric)
     network.whitening.fit(patches.batches(500), generator)
     network.reset_parameters(generator)
+    places = torch.randperm(len(patches), generator=generator)[:_BEGINNINGS]
+    stage = network.stages[0]
+    assert isinstance(stage, Stage)
+    with torch.no_grad():
+        pieces = _pieces(network.whitening(patches.take(places)), stage, generator)
+        lengths = stage.filter.weight.flatten(3).norm(dim=3)
+        stage.filter.weight.copy_(
+            pieces * (lengths / pieces.flatten(3).norm(dim=3))[..., None, None, None]
+        )
+        if stage.decoder is not None:
+            stage.decoder.copy_(stage.filter.weight)
     return network
+
+
+def _pieces(x: Tensor, stage: Stage, generator: torch.Generator) -> Float[Tensor, "p q m i j c"]:
+    """What each filter's field holds of one of the images, another for every filter."""
+    (height, width), (down, right) = stage.filter.field, stage.filter.stride
+    rows, columns, maps = stage.filter.weight.shape[:3]
+    chosen = torch.randint(len(x), (rows, columns, maps), generator=generator)
+    fields = x.unfold(2, height, down).unfold(3, width, right)
+    row = torch.arange(rows).view(-1, 1, 1)
+    column = torch.arange(columns).view(1, -1, 1)
+    pieces: Tensor = fields[chosen, :, row, column].permute(0, 1, 2, 4, 5, 3)
+    return pieces + 1e-6 * torch.randn(pieces.shape, generator=generator)
 
 
 def with_classifier(
