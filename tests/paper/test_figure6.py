@@ -1,0 +1,74 @@
+"""Figure 6 from nothing on a tiny made-up data set, and what its numbers rest on."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from intriguing.data.dataset import ImageSet
+from intriguing.data.named import DataPair
+from intriguing.errors import InputError
+from intriguing.models.load import load_model
+from intriguing.paper import figure6 as module
+from intriguing.paper.figure6 import Figure6Config, figure6, halves, one_against_rest
+from intriguing.report.html import draw_report
+from intriguing.results.store import read_cells, read_run, read_tensors
+
+
+def stripes(count: int, seed: int) -> ImageSet:
+    """Three classes; "automobile" has horizontal stripes, which everything can tell."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.arange(count) % 3
+    images = 0.5 + 0.1 * torch.randn(count, 3, 32, 32, generator=generator)
+    wave = 0.2 * torch.sin(torch.arange(32) * 1.2)
+    images[labels == 1] += wave.view(-1, 1)
+    images[labels == 2] += wave.view(1, -1)
+    return ImageSet(
+        f"stripes{seed}", images.clamp(0, 1), labels, tuple(f"s/{seed}/{i}" for i in range(count)),
+        ("dog", "automobile", "ship"),
+    )  # fmt: skip
+
+
+def test_one_class_against_as_many_others() -> None:
+    part = one_against_rest(stripes(90, 0), "automobile", seed=0)
+    assert part.labels.bincount().tolist() == [30, 30]
+    whole = stripes(90, 0)
+    for place in range(len(part)):
+        original = whole.ids.index(part.ids[place])
+        assert int(part.labels[place]) == int(whole.labels[original] == 1)
+    with pytest.raises(InputError, match="dog, automobile, ship"):
+        one_against_rest(whole, "car", seed=0)
+    first, second = halves(whole, 0)
+    assert not set(first.ids) & set(second.ids)
+    assert len(first) == len(second) == 45
+
+
+def test_from_nothing_to_the_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pair = DataPair("stripes", stripes(240, 0), stripes(90, 1))
+    monkeypatch.setattr(module, "load_data", lambda name, progress=None: pair)
+    config = Figure6Config(scale="smoke", budget=20)
+    figure6(config, tmp_path, command="test")
+    run = read_run(tmp_path)
+    assert run.status == "complete"
+    assert [model.name for model in run.models] == ["QuocNet A", "QuocNet B"]
+    cells = {(c.table, c.row, c.column): c for c in read_cells(tmp_path)}
+    assert {row for _, row, column in cells if column == "Accuracy"} == {
+        "QuocNet A", "QuocNet B", "untrained features", "raw pixels"
+    }  # fmt: skip
+    model = load_model(tmp_path / "models" / "quocnet-tiny-a.safetensors")
+    tensors, metadata = read_tensors(tmp_path, "figure6-quocnet-a")
+    assert metadata["kind"] == "figure6"
+    with torch.no_grad():
+        known = model(torch.from_numpy(tensors["original"])).argmax(1)
+        lost = model(torch.from_numpy(tensors["distorted"])).argmax(1)
+    assert bool((known == 1).all())
+    assert bool((lost == 0).all())
+    fooled = cells["figure6", "QuocNet A", "Known cars fooled"]
+    assert (fooled.ours, fooled.count) == (100.0, fooled.total)
+    own = cells["figure6-transfer", "QuocNet A", "QuocNet A"]
+    assert own.count == own.total == fooled.total
+    figure6(config, tmp_path, command="test")  # nothing is left to do
+    page = draw_report(tmp_path).read_text()
+    assert "blind spots" in page
+    for name in ("figure6-quocnet-a", "filters-quocnet-b"):
+        assert (tmp_path / "report" / "figures" / f"{name}.png").stat().st_size > 5000
