@@ -6,6 +6,7 @@ features of a network that was never trained.  Every test car that a network kno
 little as the search can find until it is none.
 """
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -45,7 +46,6 @@ CAR, REST = 1, 0
 CLASSES = ("something else", "automobile")
 NAMES = ("QuocNet A", "QuocNet B")
 SHOWN = 8
-MAGNIFIED = 10.0
 
 
 @dataclass(frozen=True)
@@ -345,7 +345,8 @@ def _write_pictures(
     write_tensors(
         folder, f"figure6-{slug}",
         {"original": originals[chosen].numpy(), "distorted": distorted[chosen].numpy()},
-        {"kind": "figure6", "title": name, "magnified": f"{MAGNIFIED:g}"},
+        {"kind": "figure6", "title": name,
+         "magnified": f"{_magnification(distorted[chosen] - originals[chosen]):g}"},
     )  # fmt: skip
     weight = model.features.stages[0].get_parameter("filter.weight").detach().cpu()
     rows, columns = weight.shape[:2]
@@ -359,6 +360,16 @@ def _write_pictures(
         {"kind": "colour filters", "title": f"{name}: filters of the first stage",
          "across": str(block), "blocks": str(weight.shape[2])},
     )  # fmt: skip
+
+
+def _magnification(change: Tensor) -> float:
+    """The power of ten that brings the largest change of a pixel to a third of the range or more.
+
+    >>> _magnification(torch.tensor([0.01, -0.004]))
+    100.0
+    """
+    largest = max(float(change.abs().max()), 1e-9)
+    return float(10.0 ** max(0, round(-math.log10(largest))))
 
 
 def _named(progress: ProgressCallback | None, name: str) -> ProgressCallback | None:

@@ -33,12 +33,12 @@ def cars(pairs: Panel, magnified: float) -> Figure:
     rows = {
         "known": pairs.original,
         "not known": pairs.distorted,
-        f"difference × {magnified:g}": difference,
+        f"difference\n× {magnified:,.0f}": difference,
     }
     count = len(pairs.original)
     picture = mosaic(np.concatenate(list(rows.values())), count)
     with style():
-        figure, axis = axes(1.1 + 0.95 * count, 0.95 * 3 + 0.1)
+        figure, axis = axes(1.3 + 0.95 * count, 0.95 * 3 + 0.1)
         bare(axis)
         axis.imshow(picture, interpolation="none")
         height = picture.shape[0] / 3
@@ -67,7 +67,7 @@ def _cars(file: TensorFile) -> Drawing:
     return Drawing(
         file.name,
         f"Figure 6. {file.metadata['title']}: cars that are known, and the nearest that are not",
-        f"Cars chosen at random among those known; differences are magnified {magnified:g} times.",
+        f"Chosen at random among cars that are known; differences × {magnified:,.0f}.",
         "Rows of photographs of cars, their distorted versions, and the magnified difference",
         (f"tensors/{file.name}.safetensors",),
         lambda: cars(panel(file), magnified),
