@@ -45,8 +45,8 @@ def _ahead(table: Table) -> list[str]:
     said = []
     for row in table.rows:
         error = table.at(row, ERROR)
-        farther = table.at(row, "… over plain (median distortion)")
-        safer = table.at(row, "… over plain (certified radius)")
+        farther = table.at(row, "Distortion over plain")
+        safer = table.at(row, "Radius over plain")
         if error is not None and farther is not None and row != table.rows[0]:
             words = f"{row}: {number(error.ours, '%')} test error"
             words += f", the nearest example {number(farther.ours, 'ratio')} times as far"

@@ -88,7 +88,7 @@ def _rows(
             ]
             if ratios and math.isfinite(sum(ratios)):
                 cells.append(
-                    _mean(table, row, "… over plain", order, 2 * place, "ratio", ratios, place)
+                    _mean(table, row, _RATIOS[place - 1], order, 2 * place, "ratio", ratios)
                 )
         if family.slug in times:
             value = times[family.slug]
@@ -102,6 +102,9 @@ _COLUMNS: tuple[tuple[str, Callable[[Judged], Tensor], Unit], ...] = (
     ("Median distortion", lambda one: one.distortion, "distortion"),
     ("Certified radius", lambda one: one.radius, "l2"),
 )
+
+
+_RATIOS = ("Distortion over plain", "Radius over plain")
 
 
 def _error(
@@ -134,10 +137,9 @@ def _medians(
 
 def _mean(
     table: str, row: str, column: str, order: int, place: int, unit: Unit, values: Sequence[float],
-    which: int = 0, paper: float | None = None,
+    paper: float | None = None,
 ) -> Cell:  # fmt: skip
-    low, high = _interval(values)
-    column = f"{column} ({_COLUMNS[which - 1][0].lower()})" if which else column
+    low, high = _interval(values, 100.0 if unit == "%" else math.inf)
     many = len(values)
     return Cell(
         table, row, column, order, place, unit, sum(values) / many, low, high, many, many, paper,
@@ -145,12 +147,12 @@ def _mean(
     )  # fmt: skip
 
 
-def _interval(values: Sequence[float]) -> Interval:
-    """Student's, of things that are never negative; none of values that are all the same."""
+def _interval(values: Sequence[float], most: float) -> Interval:
+    """Student's, of things from 0 to `most`; none of values that are all the same."""
     if len(set(values)) < 2:
         return None, None
     low, high = mean_interval(values)
-    return max(low, 0.0), high
+    return max(low, 0.0), min(high, most)
 
 
 def _masking(family: Family, members: Sequence[Judged], order: int) -> list[Cell]:
