@@ -295,7 +295,7 @@ def _advice(facts: Facts) -> list[str]:
         f = record.facts
         if f["found"] < f["total"]:
             said.append(
-                f"For {f['total'] - f['found']:,} images of {record.network} the search ended "
+                f"For {f['total'] - f['found']:,} of the images of {record.network} the search ended "
                 "without an example: that is not robustness. Give more --passes."
             )
             break
@@ -337,6 +337,8 @@ def _percent(count: int, total: int) -> str:
 
 def _share(ratio: float) -> str:
     percent = 100 * ratio
+    if 0 < percent < 0.01:
+        return "< 0.01 %"
     return f"{percent:.0f} %" if percent >= 10 else f"{_small(percent)} %"
 
 
