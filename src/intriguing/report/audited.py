@@ -295,8 +295,8 @@ def _advice(facts: Facts) -> list[str]:
         f = record.facts
         if f["found"] < f["total"]:
             said.append(
-                f"For {f['total'] - f['found']:,} of the images of {record.network} the search ended "
-                "without an example: that is not robustness. Give more --passes."
+                f"For {f['total'] - f['found']:,} of the images of {record.network} the search "
+                "ended without an example: that is not robustness. Give more --passes."
             )
             break
     near = [r for r in facts.done("attack") if (m := r.facts["median"]) and m < 2 / 255]
