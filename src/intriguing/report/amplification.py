@@ -111,8 +111,15 @@ def _product(network: LayerRow, product: LayerRow | None) -> list[str]:
 
 
 def strongest(layers: Sequence[LayerRow]) -> list[LayerRow]:
-    """Of one input each: a join amplifies by no weight of its own."""
-    apart = [layer for layer in telling(layers) if layer.kind != "join"]
+    """Of one input each: a join amplifies by no weight of its own.
+
+    Nor does a change of the pixels' unit before the first layer, such as from [0, 1] to [0, 255].
+    """
+    apart = [
+        layer
+        for number, layer in enumerate(telling(layers))
+        if layer.kind != "join" and (number > 0 or layer.kind != "scale")
+    ]
     known = [layer for layer in apart if 1.0 + 1e-6 < layer.upper < math.inf]
     return sorted(known, key=lambda layer: -layer.upper)[:MOST]
 
