@@ -114,6 +114,7 @@ class _Search:
         self.smooth = torch.zeros(count, dtype=torch.bool, device=like.device)
         self.stepwise = torch.zeros_like(self.smooth)
         self.again = torch.zeros(count, dtype=torch.long, device=like.device)
+        self.spent = torch.zeros_like(self.smooth)
 
     def run(self, matrix: Tensor | None) -> Found:
         """Look at x, then prove, step, and go round."""
@@ -130,7 +131,7 @@ class _Search:
             self._step(rows, logits)
             self.stepwise = self.best.l2.isfinite()  # else their steps lead nowhere
         for number in range(self.config.budget):
-            rows = rows[self.best.within_budget[rows] & self._open(rows)]
+            rows = rows[self.best.within_budget[rows] & ~self.spent[rows] & self._open(rows)]
             if not len(rows):
                 break
             self._round(rows, number)
@@ -216,6 +217,7 @@ class _Search:
                 end=plan.end, smoothing=plan.smoothing,
             )  # fmt: skip
             best.put(part, some)
+            self.best.put(rows[part], some)
         if goal.targeted:
             race = self._against_all(goal.classes)
         else:
@@ -243,14 +245,24 @@ class _Search:
             self.stepwise[rows] &= lengths[0] <= lengths[1] * (1 + _AGAIN / 10)
 
     def _with_room(self, rows: Tensor, steps: int, cost: float) -> Iterator[tuple[Tensor, int]]:
-        """Places in `rows`, and how many of so many steps of that cost their budget allows."""
+        """Places in `rows`, and how many of so many steps of that cost their budget allows.
+
+        A row that would have taken more is spent: what a larger budget does is the same and more.
+        """
         best = self.best
-        left = best.budget - (best.forward + best.backward)[rows] / 2
-        room = (left / cost).floor().clamp(0, steps).long()
+        before = (best.forward + best.backward)[rows] / 2
+        room = ((best.budget - before) / cost).floor().clamp(0, steps).long()
         room = torch.where(room < steps, room // _GRAIN * _GRAIN, room)
+        room = torch.where(self.spent[rows], 0, room)
+        self.spent[rows[room == 0]] = True
         for number in sorted(set(room.tolist())):
             if number:
-                yield (room == number).nonzero()[:, 0], number
+                part = (room == number).nonzero()[:, 0]
+                yield part, number
+                if number < steps:
+                    some = rows[part]
+                    taken = (self.best.forward + self.best.backward)[some] / 2 - before[part]
+                    self.spent[some] |= taken >= number * cost
 
     def _grope(self, rows: Tensor, number: int) -> None:
         """Where gradients led nowhere, as under a saturated softmax: try random directions."""
