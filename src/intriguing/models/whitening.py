@@ -54,12 +54,12 @@ class Whitening(nn.Module):
         *,
         patches: int = 50_000,
         per_image: int = 10,
-        regulariser: float = 0.01,
+        regulariser: float = 0.5,
     ) -> None:
         """Take the kernel from patches of images, in float64 on the CPU.
 
         C = E[(p − mean)(p − mean)ᵀ] over patches p, and ZCA is (C + ρ tr(C)/n · 1)^(−1/2); the
-        kernel is its rows of the middle pixel.
+        kernel is its rows of the middle pixel, scaled so that what comes out has variance 1.
 
         Args:
             batches: Images in [0, 1], of this side at least.
@@ -94,9 +94,10 @@ class Whitening(nn.Module):
             raise InputError("the images do not vary, or are not finite; nothing to whiten by")
         zca = vectors @ torch.diag((values.clamp_min(0) + regulariser * level).rsqrt()) @ vectors.T
         middle = side**2 // 2
-        rows = zca.view(channels, side**2, channels, side, side)[:, middle]
+        rows = zca.view(channels, side**2, size)[:, middle]
+        variance = (rows @ covariance * rows).sum() / channels
         self.mean.copy_(colour)
-        self.kernel.copy_(rows)
+        self.kernel.copy_((rows / variance.sqrt()).view(channels, channels, side, side))
 
 
 def random_patches(

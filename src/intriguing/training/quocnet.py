@@ -18,8 +18,10 @@ from intriguing.training.engines import Engine, Reconstruction
 from intriguing.training.lbfgs import LBFGSConfig
 from intriguing.training.report import TrainingReport
 from intriguing.training.steps import Steps, train_steps
+from intriguing.training.subspace import confine, directions
 
 _BEGINNINGS = 256
+_SEEN = 2000
 _CLASSIFIER = LBFGSConfig(max_iterations=75, history=20)
 
 
@@ -33,6 +35,8 @@ class Plan:
         sparsity: λ of every stage, or of each: the weight of the pooled responses beside the
             reconstruction error, of inputs of variance near 1 (Eq. 1 of Le et al.).
         asymmetric: Whether decoders have weights of their own.
+        kept: The share of the energy of what its fields see that filters of the first stage are
+            confined to once they are trained, see `subspace`.
         decay: λ's of the classifier to choose between by a fifth of its training images.
         classifier: When its training stops.
     """
@@ -41,12 +45,15 @@ class Plan:
     later: int | None = None
     sparsity: tuple[float, ...] = (0.2,)
     asymmetric: bool = False
+    kept: float = 0.98
     decay: tuple[float, ...] = (0.03, 0.1, 0.5)
     classifier: LBFGSConfig = _CLASSIFIER
 
     def __post_init__(self) -> None:
         if not self.sparsity or not all(0 <= value < float("inf") for value in self.sparsity):
             raise InputError(f"sparsity {self.sparsity}; give one λ ≥ 0, or one a stage")
+        if not 0 < self.kept <= 1:
+            raise InputError(f"kept {self.kept}; give a share above 0 and at most 1")
         if not self.decay or not all(0 < value < float("inf") for value in self.decay):
             raise InputError(f"decay {self.decay}; give one λ > 0 or more")
 
@@ -65,7 +72,12 @@ class Plan:
 
 
 PLANS: Mapping[str, Plan] = {
-    "quocnet-tiny": Plan(Steps(800, batch=50, rate=0.01, every=100), later=200, sparsity=(0.3,)),
+    "quocnet-tiny": Plan(
+        Steps(500, batch=50, rate=0.01, every=100),
+        later=200,
+        sparsity=(0.3, 0.1, 0.1),
+        decay=(0.1, 0.5, 2.0),
+    ),
     "quocnet-small": Plan(Steps(5000, batch=50, rate=0.005, warmup=100), sparsity=(0.3,)),
     "quocnet-1b": Plan(Steps(50_000, batch=100, rate=0.002, warmup=500), sparsity=(0.1,)),
 }
@@ -123,6 +135,13 @@ def train_unsupervised(
             checkpoint=None if folder is None else folder / f"stage{number + 1}",
             stage=f"stage {number + 1} of {len(config.stages)}", progress=progress,
         )  # fmt: skip
+        if number == 0:
+            with torch.no_grad():
+                seen = network.whitening(take(torch.arange(min(len(patches), _SEEN))))
+            generator = torch.Generator().manual_seed(seed)
+            along = directions(seen, config.stages[0].field, plan.kept, generator)
+            for weight in work.parameters.values():
+                confine(weight, along)
         reports.append(report)
     return job.gathered(), tuple(reports)
 
