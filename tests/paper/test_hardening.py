@@ -157,3 +157,13 @@ def test_nonsense_is_refused() -> None:
             HardeningConfig(**wrong)
     with pytest.raises(InputError, match="no family 'pgd'"):
         families.family("pgd")
+
+
+def test_several_processes_make_the_same(few: None, tmp_path: Path) -> None:
+    asked = HardeningConfig("smoke")
+    study.study(asked, tmp_path / "one")
+    seen: list[Progress] = []
+    study.study(asked, tmp_path / "two", processes=2, progress=seen.append)
+    assert _weights(tmp_path / "one") == _weights(tmp_path / "two")
+    together = [step for step in seen if step.stage == "train and attack 4 networks"]
+    assert together[-1].done == together[-1].total

@@ -1,5 +1,6 @@
 """What `intriguing reproduce hardening` does: run the study, or say what it would cost."""
 
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -15,6 +16,9 @@ from intriguing.paper.hardening.config import SCALES, HardeningConfig, trials
 from intriguing.paper.hardening.study import study
 from intriguing.paper.hardening.timing import training_seconds
 from intriguing.report.html import duration
+
+MOST_PROCESSES = 8
+"""Each holds the images."""
 
 
 def harden(
@@ -35,9 +39,20 @@ def harden(
     if dry_run:
         _describe(config, folder)
         return
+    processes = _processes(device)
     with shown() as progress:
-        study(config, folder, command=command(), fresh=fresh, progress=progress)
+        study(
+            config, folder, processes=processes, command=command(), fresh=fresh, progress=progress
+        )
     finish(folder)
+
+
+def _processes(device: str) -> int:
+    """Networks at once: the cores that this process may use; on a GPU one after the other."""
+    if device != "cpu":
+        return 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, min(cores or 1, MOST_PROCESSES))
 
 
 def _describe(config: HardeningConfig, folder: Path) -> None:
@@ -53,12 +68,13 @@ def _describe(config: HardeningConfig, folder: Path) -> None:
     table = Table("Training", "networks", "about, each", box=None)
     for slug, family in one_each.items():
         table.add_row(family.name, str(many[slug]), duration(seconds[slug]))
-    total = sum(seconds[trial.family.slug] for trial in todo)
+    processes = _processes(config.device)
+    total = sum(seconds[trial.family.slug] for trial in todo) / min(processes, len(todo))
     console = Console()
     console.print(table)
     console.print(
         f"\nin       {folder}\n"
-        f"takes    about {duration(total)} on {config.device} for the trainings, by a short probe "
-        "of them now; judging the networks adds about a third",
+        f"takes    about {duration(total)} on {config.device} for the trainings, {processes} at a "
+        "time, by a short probe of them now; judging the networks adds about a third",
         highlight=False, soft_wrap=True,
     )  # fmt: skip

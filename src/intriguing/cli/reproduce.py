@@ -33,8 +33,6 @@ examples:
   intriguing reproduce table5 --network nets.py:build --input 3,224,224
   intriguing reproduce hardening --scale paper --seeds 5    what hardens a network, at what price
   intriguing reproduce hardening --scale paper --search     the settings of that, by validation
-  intriguing reproduce hardening --scale paper --seeds 5      what hardens a network, and its price
-  intriguing reproduce hardening --scale paper --search       the settings of that, by validation
 """
 
 from pathlib import Path

@@ -140,7 +140,8 @@ def candidates() -> Iterator[tuple[str, Family]]:
         if not one.places and not one.penalty:
             tried += [replace(one, schedule=replace(one.schedule, rate=rate)) for rate in (0.5, 1)]
         if one.schedule.input_dropout:
-            noisier = [replace(one.schedule, input_dropout=share) for share in (0.05, 0.2)]
+            noisier = [replace(one.schedule, input_dropout=share) for share in (0.05, 0.15, 0.2)]
+            noisier += [replace(one.schedule, dropout=share) for share in (0.05, 0.1)]
             tried += [replace(one, schedule=schedule) for schedule in noisier]
         for factor in (0.5, 1.5):
             places = tuple(
@@ -153,5 +154,7 @@ def candidates() -> Iterator[tuple[str, Family]]:
             nearest = replace(one.pools, search="closest", budget=30)
             tried.append(replace(one, pools=nearest))
         if one.penalty:
-            tried += [replace(one, penalty=one.penalty * factor) for factor in (1 / 3, 3.0)]
+            tried += [
+                replace(one, penalty=one.penalty * factor) for factor in (1 / 3, 1.5, 2.0, 3.0)
+            ]
         yield from ((one.slug, other) for other in dict.fromkeys(tried))

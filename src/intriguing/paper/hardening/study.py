@@ -1,8 +1,9 @@
 """The study: every family trained for every seed, judged, and laid out; resumable at any moment."""
 
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -12,7 +13,7 @@ from intriguing.data.named import load_data
 from intriguing.measures import ProgressCallback
 from intriguing.paper.config import draw
 from intriguing.paper.hardening import cells, timing
-from intriguing.paper.hardening.config import BUDGET, SCALES, HardeningConfig, trials
+from intriguing.paper.hardening.config import BUDGET, SCALES, HardeningConfig, Trial, trials
 from intriguing.paper.hardening.families import FAMILIES, PLAIN
 from intriguing.paper.hardening.network import (
     Trained,
@@ -27,6 +28,7 @@ from intriguing.results.schema import RunRecord, Stage
 from intriguing.results.store import write_cells, write_images, write_run
 from intriguing.scale.attack import Attacked
 from intriguing.scale.provenance import machine, record_data, versions
+from intriguing.scale.workers import finished_jobs, one_thread
 
 MAY_DIFFER = ("seeds", "data_root")
 
@@ -35,6 +37,7 @@ def study(
     config: HardeningConfig,
     folder: Path,
     *,
+    processes: int = 1,
     command: str = "",
     fresh: bool = False,
     progress: ProgressCallback | None = None,
@@ -45,6 +48,7 @@ def study(
         config: How large, and which of the two.
         folder: New, or of the same configuration: then the run goes on where it was. The number
             of seeds may change from call to call.
+        processes: How many networks are trained and attacked at once; the results are the same.
         command: The shell command, for the record.
         fresh: Delete the results in `folder` first.
         progress: Called within every stage.
@@ -55,16 +59,12 @@ def study(
     Raises:
         InputError: Before any training, if the data cannot be had or `folder` cannot be used.
     """
-    scale = SCALES[config.scale]
-    data = load_data(scale.data, config.data_root, progress)
-    train, judged_by = data.train, data.test
-    if config.search:
-        generator = torch.Generator().manual_seed(draw("held out", data.name))
-        judged_by, train = train.split(scale.held_out, generator)
+    train, judged_by = _images(config, progress)
     settings = asdict(config)
     todo = list(trials(config))
     space = 50_000_000 + 4 * len(train) * train.images[0].numel() + 3_000_000 * len(todo)
-    with open_results(folder, "hardening", settings, space, fresh=fresh, may_differ=MAY_DIFFER):
+    opened = open_results(folder, "hardening", settings, space, fresh=fresh, may_differ=MAY_DIFFER)
+    with opened, one_thread():
         record = RunRecord(
             "hardening", command, settings, seeds=tuple(range(config.seeds)), versions=versions(),
             machine=machine(torch.device(config.device)),
@@ -73,8 +73,9 @@ def study(
         )  # fmt: skip
         write_run(folder, record)
         networks: list[Trained] = []
-        for trial in todo:
-            networks.append(train_trial(trial, train, judged_by, folder, config.device, progress))
+        for one in _trained(todo, train, judged_by, folder, config, processes, progress):
+            networks.append(one)
+            networks.sort(key=lambda one: todo.index(one.trial))
             record = replace(
                 record,
                 models=tuple(one.record for one in networks),
@@ -89,6 +90,63 @@ def study(
         record = replace(record, status="complete")
         write_run(folder, record)
     return record
+
+
+def _images(
+    config: HardeningConfig, progress: ProgressCallback | None = None
+) -> tuple[ImageSet, ImageSet]:
+    """What is trained on, and what judges."""
+    scale = SCALES[config.scale]
+    data = load_data(scale.data, config.data_root, progress)
+    if not config.search:
+        return data.train, data.test
+    generator = torch.Generator().manual_seed(draw("held out", data.name))
+    held_out, train = data.train.split(scale.held_out, generator)
+    return train, held_out
+
+
+_loaded = lru_cache(maxsize=1)(_images)
+"""Once for all jobs of a process."""
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A network to train in another process, and to attack unless settings are searched."""
+
+    trial: Trial
+    config: HardeningConfig
+    folder: Path
+
+
+def _work(job: _Job, progress: ProgressCallback) -> None:
+    train, judged_by = _loaded(job.config)
+    one = train_trial(job.trial, train, judged_by, job.folder, job.config.device, progress)
+    if not job.config.search:
+        some = judged_by.first(SCALES[job.config.scale].attacked)
+        attack_trained(one, some, job.folder, progress)
+        certified_radii(one, judged_by, job.folder, progress)
+
+
+def _trained(
+    todo: Sequence[Trial],
+    train: ImageSet,
+    judged_by: ImageSet,
+    folder: Path,
+    config: HardeningConfig,
+    processes: int,
+    progress: ProgressCallback | None,
+) -> Iterator[Trained]:
+    """Every network once it is trained; with several processes also attacked by then."""
+    order: Iterator[int] = iter(range(len(todo)))
+    if processes > 1:
+        what = "train" if config.search else "train and attack"
+        order = finished_jobs(
+            _work, [_Job(trial, config, folder) for trial in todo], processes,
+            stage=f"{what} {len(todo)} networks", stages=1 if config.search else 3,
+            progress=progress,
+        )  # fmt: skip
+    for index in order:
+        yield train_trial(todo[index], train, judged_by, folder, config.device, progress)
 
 
 def _judge(
