@@ -10,9 +10,10 @@ from intriguing.data.named import DataPair
 from intriguing.errors import InputError
 from intriguing.models.load import load_model
 from intriguing.paper import figure6 as module
-from intriguing.paper.figure6 import Figure6Config, figure6, halves, one_against_rest
+from intriguing.paper.cars import Figure6Config, halves, one_against_rest
+from intriguing.paper.figure6 import figure6
 from intriguing.report.html import draw_report
-from intriguing.results.store import read_cells, read_run, read_tensors
+from intriguing.results.store import read_cells, read_claims, read_run, read_tensors, read_tops
 
 
 def stripes(count: int, seed: int) -> ImageSet:
@@ -67,6 +68,12 @@ def test_from_nothing_to_the_report(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert (fooled.ours, fooled.count) == (100.0, fooled.total)
     own = cells["figure6-transfer", "QuocNet A", "QuocNet A"]
     assert own.count == own.total == fooled.total
+    more = cells["figure6", "QuocNet A", "Above raw pixels"]
+    known = [cells["figure6", name, "Accuracy"].ours for name in ("QuocNet A", "raw pixels")]
+    assert more.ours == pytest.approx(known[0] - known[1])
+    (claim,) = read_claims(tmp_path)
+    assert (claim.layer, claim.networks) == ("features", 2)
+    assert set(read_tops(tmp_path)["basis"]) == {"natural", "random"}
     figure6(config, tmp_path, command="test")  # nothing is left to do
     page = draw_report(tmp_path).read_text()
     assert "blind spots" in page

@@ -113,8 +113,8 @@ CONFIGS: Mapping[str, QuocNetConfig] = {
             (3, 32, 32),
             (
                 StageConfig(7, pool=3, contrast=15, floor=1.0),
-                StageConfig(3, pool=2, contrast=15, floor=1.0),
-                StageConfig(3, pool=2, contrast=15, floor=1.0),
+                StageConfig(3, pool=2, contrast=7, floor=1.0),
+                StageConfig(3, pool=2, contrast=7, floor=1.0),
             ),
         ),
         QuocNetConfig(
@@ -214,7 +214,7 @@ class QuocNet(nn.Module):
         features: Tensor = phi.flatten(1)
         return features
 
-    def reset_parameters(self, generator: torch.Generator) -> None:
+    def reset_parameters(self, generator: torch.Generator | None = None) -> None:
         """Draw all filters anew; the same for the same seed on every device.
 
         They are half as large as a filter alone would have them: many overlap at a pixel, and what

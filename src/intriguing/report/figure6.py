@@ -1,7 +1,5 @@
 """Figure 6: cars, the same cars distorted, and the magnified difference; filters in colour."""
 
-import math
-
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -47,14 +45,10 @@ def cars(pairs: Panel, magnified: float) -> Figure:
     return figure
 
 
-def colour_filters(weights: np.ndarray, across: int, blocks: int) -> Figure:
-    """Blocks of neighbouring places' filters, one block a map; grey is zero."""
+def colour_filters(weights: np.ndarray, across: int = 24) -> Figure:
+    """Filters (filter height width 3) in rows, each on its own scale; grey is zero."""
     peaks = np.abs(weights).reshape(len(weights), -1).max(1).clip(1e-12)
-    scaled = 0.5 + 0.5 * weights / peaks[:, None, None, None]
-    parts = scaled.reshape(blocks, -1, *weights.shape[1:])
-    squares = np.stack([mosaic(part, across, gap=1) for part in parts])
-    wide = math.ceil(blocks / 2)
-    picture = mosaic(squares, wide, gap=5)
+    picture = mosaic(0.5 + 0.5 * weights / peaks[:, None, None, None], across, gap=1)
     with style():
         figure, axis = axes(9.2, 9.2 * picture.shape[0] / picture.shape[1] + 0.1)
         bare(axis)
@@ -76,14 +70,13 @@ def _cars(file: TensorFile) -> Drawing:
 
 def _filters(file: TensorFile) -> Drawing:
     weights = file.tensors["filters"]
-    across, blocks = int(file.metadata["across"]), int(file.metadata["blocks"])
     return Drawing(
         file.name,
         file.metadata["title"],
-        f"A block is one map: {across}×{across} neighbouring places in the middle of the image, "
-        "each with a filter of its own, pooled together with its neighbours. Grey is zero, each "
-        "filter on its own scale.",
+        "Drawn at random among those whose norm is at least a tenth of the largest; the others "
+        "have died, for what they reconstruct others reconstruct already. Every place has filters "
+        "of its own. Grey is zero, each filter on its own scale.",
         "Grid of small colour filters",
         (f"tensors/{file.name}.safetensors",),
-        lambda: colour_filters(weights, across, blocks),
+        lambda: colour_filters(weights),
     )

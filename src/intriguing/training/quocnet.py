@@ -73,9 +73,9 @@ class Plan:
 
 PLANS: Mapping[str, Plan] = {
     "quocnet-tiny": Plan(
-        Steps(500, batch=50, rate=0.01, every=100),
-        later=200,
-        sparsity=(0.3, 0.1, 0.1),
+        Steps(2000, batch=50, rate=0.01, every=250),
+        later=500,
+        sparsity=(0.3, 0.002, 0.002),
         decay=(0.1, 0.5, 2.0),
     ),
     "quocnet-small": Plan(Steps(5000, batch=50, rate=0.005, warmup=100), sparsity=(0.3,)),

@@ -1,0 +1,185 @@
+"""What Figure 6 says of its networks: accuracy, nearest images that are no cars, and transfer."""
+
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from intriguing.data.dataset import ImageSet
+from intriguing.data.patches import of_images
+from intriguing.distortion.noise import gaussian_noise
+from intriguing.errors import InputError
+from intriguing.measures import Progress, ProgressCallback, mean_interval, wilson_interval
+from intriguing.models.quocnet import CONFIGS, QuocNetClassifier
+from intriguing.paper.cars import CAR, REST, Figure6Config, one_against_rest, plan_of
+from intriguing.results.schema import Cell
+from intriguing.results.store import write_tensors
+from intriguing.scale.attack import Attacked, attack_in_shards
+from intriguing.training.quocnet import features_of, fit_linear, prepared
+
+PIXELS = "raw pixels"
+SHOWN, FILTERS = 8, 144
+DEAD = 0.1
+"""A filter whose norm is below this share of the largest has died."""
+
+
+def accuracy(
+    config: Figure6Config,
+    models: Mapping[str, nn.Module],
+    half: ImageSet,
+    test: ImageSet,
+    progress: ProgressCallback | None,
+) -> list[Cell]:
+    """Right answers on the balanced test set, of both networks and of the two baselines."""
+    plan = plan_of(config)
+    right = {
+        name: features_of(model, test.images).argmax(1).cpu() == test.labels
+        for name, model in models.items()
+    }
+    cars = one_against_rest(half, config.positive, config.seed)
+    if config.scale == "smoke":
+        cars = cars.first(100)
+    untrained = prepared(CONFIGS[config.network], of_images(half.name, half.images), plan, 100)
+    baselines: dict[str, Callable[[Tensor], Tensor]] = {
+        "untrained features": untrained.eval(),
+        PIXELS: lambda images: images.flatten(1),
+    }
+    for name, features in baselines.items():
+        if progress is not None:
+            progress(Progress(f"baseline: {name}", 0, 1))
+        found = fit_linear(features_of(features, cars.images), cars.labels, plan, config.seed)
+        says = found.predict(features_of(features, test.images))
+        right[name] = says.cpu() == test.labels
+    cells = []
+    for row, (name, known) in enumerate(right.items()):
+        count = int(known.sum())
+        low, high = wilson_interval(count, len(test))
+        cells.append(
+            Cell("figure6", name, "Accuracy", row, 0, "%", 100 * count / len(test), 100 * low,
+                 100 * high, count, len(test))
+        )  # fmt: skip
+        if name == PIXELS:
+            continue
+        # The same images are told by both, so that what differs is known better than either.
+        more = 100 * (known.double() - right[PIXELS].double())
+        low, high = mean_interval(more)
+        cells.append(
+            Cell("figure6", name, "Above raw pixels", row, 1, "% more", float(more.mean()), low,
+                 high, count, len(test))
+        )  # fmt: skip
+    return cells
+
+
+def attack(
+    config: Figure6Config,
+    name: str,
+    model: nn.Module,
+    test: ImageSet,
+    folder: Path,
+    progress: ProgressCallback | None,
+) -> Attacked:
+    """The nearest image that is no car, for every test car that is known."""
+    cars = test.subset((test.labels == CAR).nonzero()[:, 0])
+    known = features_of(model, cars.images).argmax(1).cpu() == CAR
+    chosen = cars.subset(known.nonzero()[:, 0])
+    if not len(chosen):
+        raise InputError(f"{name} knows none of {len(cars)} cars; train it for longer")
+    goals = torch.full((len(chosen),), REST)
+    return attack_in_shards(
+        model, chosen, goals, folder / "shards" / name.lower().replace(" ", "-"), shard_size=100,
+        budget=config.budget, stage=f"minimum distortion, {name}", progress=progress,
+    )  # fmt: skip
+
+
+def distortions(attacked: Mapping[str, Attacked]) -> list[Cell]:
+    cells = []
+    for row, (name, found) in enumerate(attacked.items()):
+        count, total = int(found.success.sum()), len(found)
+        low, high = wilson_interval(count, total)
+        cells.append(
+            Cell("figure6", name, "Known cars fooled", row, 2, "%", 100 * count / total,
+                 100 * low, 100 * high, count, total)
+        )  # fmt: skip
+        values = found.distortion[found.success]
+        if len(values):
+            low, high = mean_interval(values)
+            cells.append(
+                Cell("figure6", name, "Av. min. distortion", row, 3, "distortion", found.mean,
+                     low, high, count, total)
+            )  # fmt: skip
+    return cells
+
+
+def transfer(
+    models: Mapping[str, nn.Module], attacked: Mapping[str, Attacked], seed: int
+) -> list[Cell]:
+    """Of cars that both know: how many of one's distorted ones the other takes for no car."""
+    cells = []
+    for row, (source, found) in enumerate(attacked.items()):
+        originals, distorted = (torch.cat(part) for part in zip(
+            *((x, changed) for x, changed, _ in found.found()), strict=True
+        ))  # fmt: skip
+        generator = torch.Generator().manual_seed(seed)
+        length = float(found.distortion[found.success].double().mean())
+        noisy = gaussian_noise(originals, length, generator).clamp(0, 1)
+        for column, (judge, model) in enumerate(models.items()):
+            known = features_of(model, originals).argmax(1) == CAR
+            for shift, (label, images) in enumerate(
+                ((f"{source}", distorted), (f"{source}, noise instead", noisy))
+            ):
+                says = features_of(model, images[known.cpu()]).argmax(1)
+                lost, total = int((says != CAR).sum()), int(known.sum())
+                low, high = wilson_interval(lost, total)
+                cells.append(
+                    Cell("figure6-transfer", label, judge, row + 2 * shift, column, "%",
+                         100 * lost / max(total, 1), 100 * low, 100 * high, lost, total)
+                )  # fmt: skip
+    return cells
+
+
+def write_pictures(
+    folder: Path, name: str, model: QuocNetClassifier, found: Attacked, seed: int
+) -> None:
+    """Randomly chosen known cars with their distorted versions, and the first stage's filters."""
+    originals, distorted, _ = next(iter(found.found()))
+    generator = torch.Generator().manual_seed(seed)
+    chosen = torch.randperm(len(originals), generator=generator)[:SHOWN]
+    slug = name.lower().replace(" ", "-")
+    write_tensors(
+        folder, f"figure6-{slug}",
+        {"original": originals[chosen].numpy(), "distorted": distorted[chosen].numpy()},
+        {"kind": "figure6", "title": name,
+         "magnified": f"{_magnification(distorted[chosen] - originals[chosen]):g}"},
+    )  # fmt: skip
+    filters, title = _living_filters(model, generator)
+    write_tensors(
+        folder, f"filters-{slug}", {"filters": filters.numpy()},
+        {"kind": "colour filters", "title": f"{name}: {title}"},
+    )  # fmt: skip
+
+
+def _living_filters(model: QuocNetClassifier, generator: torch.Generator) -> tuple[Tensor, str]:
+    """Some filters of the first stage (filter, i, j, channel), and how many there are.
+
+    Pooled sparsely, filters that reconstruct nothing which others do not shrink to nothing.
+    """
+    weight = model.features.stages[0].get_parameter("filter.weight").detach().cpu().flatten(0, 2)
+    norms = weight.flatten(1).norm(dim=1)
+    living = (norms >= DEAD * norms.max()).nonzero()[:, 0]
+    chosen = living[torch.randperm(len(living), generator=generator)[:FILTERS]]
+    return weight[chosen], (
+        f"{len(chosen)} of the {len(living):,} living filters of the first stage, which has "
+        f"{len(weight):,}"
+    )
+
+
+def _magnification(change: Tensor) -> float:
+    """The power of ten that brings the largest change of a pixel to a third of the range or more.
+
+    >>> _magnification(torch.tensor([0.01, -0.004]))
+    100.0
+    """
+    largest = max(float(change.abs().max()), 1e-9)
+    return float(10.0 ** max(0, round(-math.log10(largest))))
