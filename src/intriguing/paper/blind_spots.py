@@ -126,6 +126,8 @@ def transfer(
         noisy = gaussian_noise(originals, length, generator).clamp(0, 1)
         for column, (judge, model) in enumerate(models.items()):
             known = features_of(model, originals).argmax(1) == CAR
+            if not bool(known.any()):
+                continue
             for shift, (label, images) in enumerate(
                 ((f"{source}", distorted), (f"{source}, noise instead", noisy))
             ):
@@ -134,7 +136,7 @@ def transfer(
                 low, high = wilson_interval(lost, total)
                 cells.append(
                     Cell("figure6-transfer", label, judge, row + 2 * shift, column, "%",
-                         100 * lost / max(total, 1), 100 * low, 100 * high, lost, total)
+                         100 * lost / total, 100 * low, 100 * high, lost, total)
                 )  # fmt: skip
     return cells
 
