@@ -1,7 +1,10 @@
 """Jobs in several processes: all done, failures told, nothing left running."""
 
 import os
+import subprocess
+import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -50,6 +53,38 @@ def test_a_process_that_dies_is_told_of(tmp_path: Path) -> None:
         list(finished_jobs(_write, [(tmp_path, 200)], 1, stage="all"))
 
 
+def test_processes_end_with_a_caller_that_is_killed(tmp_path: Path) -> None:
+    script = (
+        "from pathlib import Path; from tests.scale import test_workers as w\n"
+        "if __name__ == '__main__':\n"
+        f"    list(w.finished_jobs(w._write, [(Path({str(tmp_path)!r}), 300)], 1, stage='all'))\n"
+    )
+    (tmp_path / "caller.py").write_text(script)
+    where = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    caller = subprocess.Popen([sys.executable, str(tmp_path / "caller.py")], env=where)
+    said = tmp_path / "300"
+    _wait(lambda: said.exists() and bool(said.read_text()))
+    process = int(said.read_text())
+    caller.kill()
+    caller.wait()
+    _wait(lambda: not _alive(process))  # at once, not at its next report
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _wait(until: Callable[[], bool], seconds: float = 60.0) -> None:
+    end = time.monotonic() + seconds
+    while not until():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.1)
+
+
 def test_processes_end_with_the_caller(tmp_path: Path) -> None:
     def stop(step: Progress) -> None:
         raise KeyboardInterrupt
@@ -57,5 +92,4 @@ def test_processes_end_with_the_caller(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         list(finished_jobs(_write, [(tmp_path, 300)], 1, stage="all", progress=stop))
     process = int((tmp_path / "300").read_text())
-    with pytest.raises(ProcessLookupError):
-        os.kill(process, 0)
+    assert not _alive(process)

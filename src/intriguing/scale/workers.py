@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from multiprocessing import get_context, parent_process
 from multiprocessing.process import BaseProcess
 from multiprocessing.queues import SimpleQueue
+from threading import Thread
 from typing import Any, TypeVar
 
 import torch
@@ -118,6 +119,7 @@ def _serve(
     import signal
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the caller's to handle
+    Thread(target=_end_with_the_caller, daemon=True).start()
     torch.set_num_threads(1)
     while (index := todo.get()) is not None:
         try:
@@ -128,15 +130,20 @@ def _serve(
         said.put((index, 0, 0.0, "done"))
 
 
+def _end_with_the_caller() -> None:
+    """However it ends: killed, it can stop nobody."""
+    parent = parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
 def _reporter(index: int, said: "queue.Queue[Any]") -> ProgressCallback:
     seen: list[str] = []
     last = time.monotonic()
 
     def report(step: Progress) -> None:
         nonlocal last
-        parent = parent_process()
-        if parent is not None and not parent.is_alive():
-            os._exit(1)
         if step.stage not in seen:
             seen.append(step.stage)
         now = time.monotonic()

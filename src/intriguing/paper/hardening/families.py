@@ -88,13 +88,14 @@ _FAST, _SLOW = Schedule(30, rate=1.5), Schedule(30, rate=0.5)
 _INPUT, _FIRST, _SECOND = Place("input", 1.0), Place("1", 0.2), Place("2", 0.2)
 _ALL = (_INPUT, replace(_FIRST, weight=0.5), replace(_SECOND, weight=0.5))
 _JOINT = PoolConfig(scheme="joint")
-_PENALTY = 1e-2
+_PENALTY, _BOTH = 0.018, 0.03
 
 FAMILIES: tuple[Family, ...] = (
     Family("Weight decay", PLAIN, _FAST, decays(5e-5), paper=1.6),
-    Family("Dropout", "dropout", replace(_FAST, input_dropout=0.1), decays(3e-5), paper=1.3),
+    Family("Dropout", "dropout", replace(_FAST, rate=1.0, input_dropout=0.1), decays(3e-5),
+           paper=1.3),
     Family("Input pool", "pool-input", _SLOW, decays(3e-5), (_INPUT,)),
-    Family("All pools, joint", "pools-joint", _SLOW, decays(3e-5), _ALL, _JOINT, paper=1.2),
+    Family("All pools, joint", "pools-joint", _SLOW, decays(5e-5), _ALL, _JOINT, paper=1.2),
     Family("Spectral penalty", "penalty", _SLOW, decays(5e-5), penalty=_PENALTY),
     Family("All pools, alternating", "pools-alternating", _SLOW, decays(3e-5),
            (_INPUT, _FIRST, _SECOND), paper=1.2),
@@ -103,11 +104,11 @@ FAMILIES: tuple[Family, ...] = (
     Family("First layer's pool", "pool-1", _SLOW, decays(3e-5), (_FIRST,)),
     Family("Second layer's pool", "pool-2", _SLOW, decays(3e-5), (_SECOND,)),
     Family("Input pool + penalty", "pool-penalty", _SLOW, decays(3e-5), (_INPUT,),
-           penalty=_PENALTY),
+           penalty=_BOTH),
 )  # fmt: skip
 """In the order in which they are trained."""
 
-CURVE = (1e-3, 3e-2, 1e-1, 3e-1)
+CURVE = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1)
 """Further weights of the penalty, for its curve."""
 
 
@@ -138,7 +139,8 @@ def candidates() -> Iterator[tuple[str, Family]]:
         tried = [one]
         tried += [replace(one, decay=decays(lam)) for lam in (1e-5, 3e-5, 5e-5)]
         if not one.places and not one.penalty:
-            tried += [replace(one, schedule=replace(one.schedule, rate=rate)) for rate in (0.5, 1)]
+            rates = (0.5, 1.0, 1.5)
+            tried += [replace(one, schedule=replace(one.schedule, rate=rate)) for rate in rates]
         if one.schedule.input_dropout:
             noisier = [replace(one.schedule, input_dropout=share) for share in (0.05, 0.15, 0.2)]
             noisier += [replace(one.schedule, dropout=share) for share in (0.05, 0.1)]
