@@ -77,5 +77,6 @@ def test_from_nothing_to_the_report(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     figure6(config, tmp_path, command="test")  # nothing is left to do
     page = draw_report(tmp_path).read_text()
     assert "blind spots" in page
+    assert f"every one of the {fooled.total} cars" in page
     for name in ("figure6-quocnet-a", "filters-quocnet-b"):
         assert (tmp_path / "report" / "figures" / f"{name}.png").stat().st_size > 5000

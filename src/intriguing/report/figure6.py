@@ -6,7 +6,9 @@ from matplotlib.figure import Figure
 from intriguing.report.contents import Contents, TensorFile, panel
 from intriguing.report.figures import Panel, mosaic
 from intriguing.report.ink import Drawing, axes, bare, style
+from intriguing.report.numbers import interval
 from intriguing.report.section import Section, present
+from intriguing.report.takeaway import NOTHING, Findings, Tile
 
 
 def section(contents: Contents) -> Section:
@@ -23,6 +25,32 @@ def section(contents: Contents) -> Section:
         "search can find until it knows them no longer.",
         (*blocks, *drawings),
     )
+
+
+def blind_spots(contents: Contents) -> Findings:
+    """How well the cars are known, and how little hides them."""
+    table = contents.tables.get("figure6")
+    if table is None:
+        return NOTHING
+    tiles, said = [], []
+    for row in table.rows:
+        known, above = table.at(row, "Accuracy"), table.at(row, "Above raw pixels")
+        fooled, change = table.at(row, "Known cars fooled"), table.at(row, "Av. min. distortion")
+        if known is None or above is None or fooled is None:
+            continue
+        tiles.append(
+            Tile(f"{known.ours:.1f} %", f"right: car or not, {row}",
+                 f"95 %: {interval(known.low, known.high, known.unit)}")
+        )  # fmt: skip
+        by = f"{above.ours:+.1f} points [{above.low:+.1f}, {above.high:+.1f}]"
+        every = "every one" if fooled.count == fooled.total else f"{fooled.count:,}"
+        small = f" by a change of {change.ours:.4f} a pixel on average" if change else ""
+        said.append(
+            f"{row} tells cars from the rest for {known.ours:.1f} % of {known.total:,} images, "
+            f"{by} beside the same classifier on raw pixels; {every} of the {fooled.total:,} cars "
+            f"that it knows is lost{small}, out of a range of 1."
+        )
+    return Findings(tuple(tiles), tuple(said))
 
 
 def cars(pairs: Panel, magnified: float) -> Figure:

@@ -10,6 +10,7 @@ from intriguing.report.amplification import amplification
 from intriguing.report.assurance import assurance
 from intriguing.report.audited import audited
 from intriguing.report.contents import Contents
+from intriguing.report.figure6 import blind_spots
 from intriguing.report.numbers import interval, number, paper_number
 from intriguing.report.tables import Table
 from intriguing.report.takeaway import NOTHING, Findings, Tile, joined
@@ -34,7 +35,7 @@ def findings(contents: Contents) -> Findings:
         return WHOLE[contents.run.kind](contents)
     parts = [_fooled(contents), _distortions(contents), _certainty(contents)]
     parts += [_transfer(contents.tables.get(name)) for name in ("table2", "table4", "transfer")]
-    parts += [table5.slips(contents), distinction(contents)]
+    parts += [blind_spots(contents), table5.slips(contents), distinction(contents)]
     return joined(parts)
 
 
