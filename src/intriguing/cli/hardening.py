@@ -19,6 +19,8 @@ from intriguing.report.html import duration
 
 MOST_PROCESSES = 8
 """Each holds the images."""
+PROBED = 2000
+"""Images that the cost is estimated by: enough for what an epoch costs once to matter little."""
 
 
 def harden(
@@ -62,7 +64,7 @@ def _describe(config: HardeningConfig, folder: Path) -> None:
     with shown() as progress:
         train = load_data(SCALES[config.scale].data, progress=progress).train
         seconds = training_seconds(
-            list(one_each.values()), train, config.device, rounds=1, progress=progress
+            list(one_each.values()), train, config.device, images=PROBED, progress=progress
         )
     many = Counter(trial.family.slug for trial in todo)
     table = Table("Training", "networks", "about, each", box=None)

@@ -199,6 +199,6 @@ def _notes(config: HardeningConfig) -> tuple[str, ...]:
         "the same weights and see the images in the same order.",
         "A distortion is that of the nearest adversarial example of any wrong class that `closest` "
         f"finds in {BUDGET} passes; a misclassified image has 0. No pool was made by it.",
-        "Time over plain compares whole trainings, pools included, by epochs measured in turn on "
-        f"{timing.IMAGES:,} images, the least of {timing.ROUNDS} rounds.",
+        "Time over plain compares whole trainings, pools included, by epochs measured in turn, the "
+        f"least of {timing.ROUNDS} rounds, in one thread.",
     )

@@ -10,7 +10,7 @@ from intriguing.measures import Progress, ProgressCallback
 from intriguing.paper.hardening.families import PLAIN, Family
 from intriguing.training.recipe import train_network
 
-IMAGES, ROUNDS = 5000, 3
+ROUNDS = 2
 
 
 def relative_times(
@@ -18,11 +18,10 @@ def relative_times(
     data: ImageSet,
     device: str,
     *,
-    rounds: int = ROUNDS,
     progress: ProgressCallback | None = None,
 ) -> Mapping[str, float]:
     """How many times as long as plain training each family's takes, by its slug."""
-    whole = training_seconds(families, data, device, rounds=rounds, progress=progress)
+    whole = training_seconds(families, data, device, rounds=ROUNDS, progress=progress)
     return {slug: seconds / whole[PLAIN] for slug, seconds in whole.items()}
 
 
@@ -31,25 +30,28 @@ def training_seconds(
     data: ImageSet,
     device: str,
     *,
-    rounds: int = ROUNDS,
+    images: int | None = None,
+    rounds: int = 1,
     progress: ProgressCallback | None = None,
 ) -> Mapping[str, float]:
     """About how long each family's training takes, by its slug.
 
-    Each is trained for three epochs on a few thousand images: one without pools, one before which
-    the whole pools are made, one before which a part of them is replaced. The shortest of several
-    rounds of each is multiplied by how often the family has it. Families take turns, so that
-    whatever else the machine does befalls all alike.
+    Each is trained for three epochs, on the first so many `images` or on all: one without pools,
+    one before which the whole pools are made, one before which a part of them is replaced. The
+    shortest of several rounds of each is multiplied by how often the family has it. Families take
+    turns, so that whatever else the machine does befalls all alike.
     """
-    some = data.first(min(IMAGES, len(data)))
+    some = data.first(min(images or len(data), len(data)))
     least: dict[str, list[float]] = {}
     for done in range(rounds):
-        for one in families:
+        for turn, one in enumerate(families, 1):
             seconds = _epochs(one, some, device)
             before = least.get(one.slug, seconds)
             least[one.slug] = [min(pair) for pair in zip(before, seconds, strict=True)]
-        if progress is not None:
-            progress(Progress("measure what each training costs", done + 1, rounds))
+            if progress is not None:
+                step = done * len(families) + turn
+                total = rounds * len(families)
+                progress(Progress("measure what each training costs", step, total))
     share = len(data) / len(some)
     return {one.slug: share * _whole(one, least[one.slug]) for one in families}
 
