@@ -167,7 +167,11 @@ def certify(subject: Subject, name: str, order: int, outcome: Outcome | None) ->
 
 
 def units(subject: Subject, name: str) -> Made:
-    """Whether the units of the first network's last layers stand out, by the test of §3's claim."""
+    """Whether the units of the first network's last hidden layer stand out, by §3's claim's test.
+
+    One layer and few rotations: every layer more, and every rotation, is a pass over the images
+    with as many products as the layer has units squared.
+    """
     config, model = subject.config, subject.networks[name]
     generator = torch.Generator().manual_seed(config.seed)
     some = torch.randperm(len(subject.images), generator=generator)[: config.units_on]
@@ -176,7 +180,8 @@ def units(subject: Subject, name: str) -> Made:
         directions=DIRECTIONS, rotations=config.rotations, untrained=config.untrained, paths=0,
         seed=config.seed,
     )  # fmt: skip
-    asked = prepare(study, model, images)
+    last = prepare(study, model, images).names[-1:]
+    asked = prepare(replace(study, layers=last), model, images)
     studied = analyse(subject.folder, name, [model], images, asked, progress=subject.progress)
     claims = [
         {

@@ -53,8 +53,8 @@ class AuditConfig:
     amplified: tuple[float, ...] = (1.0, 4.0)
     semidefinite: bool = True
     units_on: int = 1000
-    rotations: int | None = None
-    untrained: int = 4
+    rotations: int = 39
+    untrained: int = 2
     skip: tuple[str, ...] = ()
     seed: int = 0
     batch_size: int | None = None
