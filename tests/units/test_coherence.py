@@ -11,8 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from intriguing.errors import InputError
+from intriguing.units import coherence as coherence_module
 from intriguing.units.activations import layer_features
 from intriguing.units.coherence import (
+    all_cosines,
     chance_cosine,
     chance_entropy,
     chance_purity,
@@ -21,6 +23,7 @@ from intriguing.units.coherence import (
     label_entropy,
     label_purity,
     mean_cosine,
+    mean_of_pairs,
     purity_range,
     unit_vectors,
 )
@@ -77,6 +80,19 @@ def test_mean_cosine_is_over_all_pairs():
     assert mean_cosine(unit, rows).tolist() == pytest.approx(expected, abs=1e-6)
     every = [cosine[i, j] for i, j in combinations(range(30), 2)]
     assert chance_cosine(unit) == pytest.approx(np.mean(every), abs=1e-6)
+
+
+def test_cosines_of_all_pairs_give_the_same_rows(monkeypatch: pytest.MonkeyPatch):
+    generator = torch.Generator().manual_seed(3)
+    unit = unit_vectors(torch.randn(40, 1, 6, 6, generator=generator))
+    rows = torch.randint(40, (200, 9), generator=generator)
+    cosines = all_cosines(unit)
+    assert cosines is not None
+    tabled = mean_of_pairs(cosines, rows)
+    assert torch.equal(mean_cosine(unit, rows), tabled)
+    monkeypatch.setattr(coherence_module, "_TABLED", 10)
+    assert all_cosines(unit) is None
+    torch.testing.assert_close(mean_cosine(unit, rows), tabled, rtol=1e-5, atol=1e-6)
 
 
 def test_own_space_leaves_the_direction_out():

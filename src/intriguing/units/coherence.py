@@ -20,6 +20,8 @@ from intriguing.units.topk import TopImages
 
 _ROWS = 1000
 _GATHERED = 1 << 24
+# Images whose cosines, every one with every other, are kept: 64 MiB of them.
+_TABLED = 4096
 
 
 @dataclass(frozen=True)
@@ -133,9 +135,32 @@ def unit_vectors(vectors: Float[Tensor, "image feature"]) -> Float[Tensor, "imag
 def mean_cosine(
     unit: Float[Tensor, "image feature"], rows: Int64[Tensor, "direction k"]
 ) -> Float[Tensor, " direction"]:
-    """The mean cosine over all pairs of a row: (|Σu|² − Σ|u|²) / (k (k − 1))."""
+    """The mean cosine over all pairs of a row: (|Σu|² − Σ|u|²) / (k (k − 1)).
+
+    Where rows hold more images than there are, every pair's cosine is computed once.
+    """
+    if len(unit) < rows.numel() and len(unit) <= _TABLED:
+        return mean_of_pairs(unit @ unit.T, rows)
     step = max(1, _GATHERED // (rows.shape[1] * unit.shape[1]))
     return torch.cat([_pairs(unit[part]) for part in torch.split(rows, step)])
+
+
+def all_cosines(unit: Float[Tensor, "image feature"]) -> Float[Tensor, "image image"] | None:
+    """Those of every two images, for `mean_of_pairs`; None where they are too many to keep."""
+    return unit @ unit.T if len(unit) <= _TABLED else None
+
+
+def mean_of_pairs(
+    cosines: Float[Tensor, "image image"], rows: Int64[Tensor, "direction k"]
+) -> Float[Tensor, " direction"]:
+    """`mean_cosine` from the cosines of every two images."""
+    k = rows.shape[1]
+    found = []
+    for part in torch.split(rows, max(1, _GATHERED // k**2)):
+        pairs = cosines[part[:, :, None], part[:, None, :]].double()
+        own = pairs.diagonal(dim1=1, dim2=2).sum(1)
+        found.append((pairs.sum((1, 2)) - own) / (k * (k - 1)))
+    return torch.cat(found)
 
 
 def chance_purity(counts: Sequence[int] | Tensor, k: int) -> float:

@@ -12,10 +12,12 @@ from intriguing.data.dataset import ImageSet
 from intriguing.errors import InputError
 from intriguing.units.activations import activations
 from intriguing.units.coherence import (
+    all_cosines,
     check_rows,
     label_entropy,
     label_purity,
     mean_cosine,
+    mean_of_pairs,
     unit_vectors,
 )
 from intriguing.units.directions import Basis, haar
@@ -75,6 +77,10 @@ def scorer(
     if measure == "entropy":
         return lambda rows: -label_entropy(labels[rows])
     unit = unit_vectors(images.images if features is None else features)
+    # A test scores thousands of rows of the same images.
+    cosines = all_cosines(unit)
+    if cosines is not None:
+        return lambda rows: mean_of_pairs(cosines, rows)
     return lambda rows: mean_cosine(unit, rows)
 
 
