@@ -76,7 +76,7 @@ def test_a_study_measures_each_family_and_goes_on_where_it_was_stopped(
     assert (error.seed_low, error.seed_high) == (min(of_seeds), max(of_seeds))
     assert cells["hardening", "Weight decay", "Time over plain"].ours == 1
     assert cells["masking", "Weight decay", "Transfer shorter"].ours == 0
-    assert {row for table, row, _ in cells if table == "penalty"} == {"0", "0.018", "0.1"}
+    assert {row for table, row, _ in cells if table == "penalty"} == {"0", "0.019", "0.1"}
     images = read_images(calm, ("network", "seed", "l2"))
     assert len(images["l2"]) == 3 * 2 * 20
     page = draw_report(calm).read_text()
