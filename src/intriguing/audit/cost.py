@@ -29,6 +29,8 @@ SHARD_SECONDS = 60.0
 MOMENT = 6.0
 """Seconds that a probe of one stage lasts at least, unless all images are tried before."""
 PROBES = 4
+CERTIFIED = (4, 24)
+"""Images of two probes of certificates: what differs is an image's, the rest is not."""
 
 
 @dataclass(frozen=True)
@@ -121,9 +123,12 @@ def measure(
             if config.target is not None and "target" not in config.skip:
                 costs.append(Cost("target", name, 0.0, probe.each(probe.target), attacked))
             if "spectrum" not in config.skip:
-                costs.append(Cost("spectrum", name, probe.fixed("spectrum"), 0.0, 0))
+                costs.append(Cost("spectrum", name, probe.bounds("spectrum", 8), 0.0, 0))
             if "certify" not in config.skip:
-                costs.append(Cost("certify", name, probe.fixed("certify"), accuracy, attacked))
+                few, more = (probe.bounds("certify", count) for count in CERTIFIED)
+                each = max(accuracy, (more - few) / (CERTIFIED[1] - CERTIFIED[0]))
+                fixed = max(0.0, few - CERTIFIED[0] * each)
+                costs.append(Cost("certify", name, fixed, each, attacked))
             if number == 0 and "units" not in config.skip:
                 some = min(images, config.units_on)
                 costs.append(Cost("units", name, *probe.units(some), some))
@@ -178,9 +183,9 @@ class _Probe:
             config=config.search(targeted=True), batch_size=config.batch_size,
         )  # fmt: skip
 
-    def fixed(self, stage: str) -> float:
-        """Seconds of what does not grow with the images."""
-        small = self._small(self.subject.images.first(8), self.folder / stage)
+    def bounds(self, stage: str, count: int) -> float:
+        """Seconds of a stage that proves something, on so many images."""
+        small = self._small(self.subject.images.first(count), self.folder / f"{stage}-{count}")
         start = time.perf_counter()
         try:
             if stage == "spectrum":

@@ -87,7 +87,7 @@ def audit(
     from intriguing.audit.config import AuditConfig
     from intriguing.audit.run import estimate, prepare, run_audit
     from intriguing.cli import setup
-    from intriguing.cli.command import command
+    from intriguing.cli.command import command, elapsed
     from intriguing.cli.progress import shown
     from intriguing.errors import InputError
     from intriguing.report.html import duration
@@ -107,14 +107,15 @@ def audit(
     place = setup.choose_device(device)
     names = setup.names_of(models)
     networks = {n: setup.load_network(m, place) for n, m in zip(names, models, strict=True)}
-    first = networks[names[0]]
+    first, start = networks[names[0]], elapsed()
     found, labelled, words = setup.choose_any_images(models[0], first, data, part, limit, input)
+    reading = (elapsed() - start) / len(found)
     folder = out or Path("results") / f"audit-{setup.slug(names[0])}"
     console = Console(stderr=True)
     with shown() as progress:
         subject = prepare(networks, found, folder, config, labelled, words, progress)
         if dry_run:
-            _describe(subject, images or len(found), folder)
+            _describe(subject, images or len(found), folder, start, reading)
             return
         if asked.seconds is not None:
             config = asked.planned(subject)
@@ -133,16 +134,22 @@ def audit(
     _say(done.folder)
 
 
-def _describe(subject: "Subject", count: int, folder: Path) -> None:
-    """Print the plan and its time; nothing is written."""
+def _describe(subject: "Subject", count: int, folder: Path, start: float, reading: float) -> None:
+    """Print the plan and its time; nothing is written.
+
+    Args:
+        start: Seconds that it took to get here, without reading the images.
+        reading: Seconds an image.
+    """
     from rich.console import Console
     from rich.table import Table
 
-    from intriguing.audit.cost import measure
+    from intriguing.audit.cost import Cost, measure
     from intriguing.audit.run import rehearse
     from intriguing.report.html import duration
 
-    costs = measure(subject, count, rehearse)
+    costs = [Cost("start, reading", "", start, reading, count)]
+    costs += measure(subject, count, rehearse)
     table = Table("Stage", "Network", "Images", "fixed", "an image", "about", box=None)
     for cost in costs:
         table.add_row(
