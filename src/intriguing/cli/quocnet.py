@@ -61,8 +61,12 @@ def train_quocnet(
     if name not in CONFIGS:
         raise InputError(f"unknown size {name}; one of {', '.join(CONFIGS)}")
     config, plan = CONFIGS[name], PLANS[name]
-    changed = replace(plan.steps, count=steps or plan.steps.count, rate=rate or plan.steps.rate)
-    plan = replace(plan, steps=changed, later=None if steps else plan.later)
+    changed = replace(
+        plan.steps,
+        count=plan.steps.count if steps is None else steps,
+        rate=plan.steps.rate if rate is None else rate,
+    )
+    plan = replace(plan, steps=changed, later=plan.later if steps is None else None)
     if dry_run:
         describe(config, plan.steps.batch, device)
         return
@@ -112,6 +116,10 @@ def make_figure6(
     scale: ScaleName, device: str, out: Path | None, network: str | None, *, fresh: bool
 ) -> None:
     """Train what is missing, attack, and draw the report."""
+    if network is not None and not Path(network).is_file():
+        raise InputError(
+            f"there is no file {network}; make one with `intriguing train quocnet-tiny cifar10`"
+        )
     config = Figure6Config(scale=scale, device=device, given=network)
     folder = out or Path("results") / f"reproduce-figure6-{scale}"
     with shown() as progress:
