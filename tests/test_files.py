@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from intriguing.errors import InputError
-from intriguing.files import delete_stale, whole_file, write_whole
+from intriguing.files import whole_file, write_whole
+from intriguing.written import delete_stale
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
@@ -58,6 +59,6 @@ while True:
         content = (tmp_path / "run.json").read_text()
         assert len(content) == 1_000_000
         assert len(set(content)) == 1
-        delete_stale(tmp_path)
+        delete_stale([tmp_path / "run.json"])
         assert [p.name for p in tmp_path.iterdir()] == ["run.json"]
         (tmp_path / "run.json").unlink()

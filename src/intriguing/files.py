@@ -2,15 +2,13 @@
 
 import errno
 import os
-import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from intriguing.errors import InputError
-
-_TEMPORARY = re.compile(r"\..+\.(json|parquet|safetensors|checkpoint)\.\w{8}")
+from intriguing.written import note_written
 
 
 @contextmanager
@@ -18,14 +16,16 @@ def whole_file(path: Path) -> Iterator[Path]:
     """A temporary file beside `path` that takes its place when the block ends well.
 
     Its content has reached the disk before the name changes, so `path` is always the old file or
-    the new one, whole.
+    the new one, whole. A link at `path` is replaced, not followed. In a results folder the file is
+    put on the folder's list first.
 
     Raises:
         InputError: If the disk is full; what was written before is kept.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        note_written(path)
+        descriptor, name = tempfile.mkstemp(".writing", f".{path.name}.", path.parent)
         os.close(descriptor)
     except OSError as error:
         raise explained(error, path) from error
@@ -48,14 +48,6 @@ def write_whole(path: Path, content: bytes | str) -> None:
     """Write `content` (text as UTF-8) to `path`, whole or not at all."""
     with whole_file(path) as temporary:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
-
-
-def delete_stale(folder: Path) -> int:
-    """Delete the temporary files that a killed process left under `folder`; returns how many."""
-    stale = [path for path in folder.rglob(".*") if _TEMPORARY.fullmatch(path.name)]
-    for path in stale:
-        path.unlink(missing_ok=True)
-    return len(stale)
 
 
 def explained(error: OSError, path: Path) -> Exception:

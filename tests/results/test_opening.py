@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from intriguing.errors import InputError
+from intriguing.files import write_whole
 from intriguing.results.opening import open_results
 from intriguing.results.schema import RunRecord
 from intriguing.results.store import write_run
@@ -50,25 +51,6 @@ def test_what_may_differ_does_not_matter(tmp_path: Path) -> None:
         assert record is not None
 
 
-def test_fresh_deletes_the_results_and_nothing_else(tmp_path: Path) -> None:
-    started(tmp_path)
-    (tmp_path / "shards" / "fc10").mkdir(parents=True)
-    (tmp_path / "diary.txt").write_text("mine")
-    with open_results(tmp_path, "attack", {}, fresh=True) as record:
-        assert record is None
-    assert sorted(p.name for p in tmp_path.iterdir()) == [".lock", "diary.txt"]
-
-
-def test_results_of_unknown_origin_are_not_touched(tmp_path: Path) -> None:
-    (tmp_path / "models").mkdir()
-    with (
-        pytest.raises(InputError, match=r"holds models but no run\.json"),
-        open_results(tmp_path, "train", {}),
-    ):
-        pass
-    assert (tmp_path / "models").is_dir()
-
-
 def test_a_file_is_not_a_folder(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for out in (tmp_path / "file", tmp_path / "file" / "below"):
@@ -109,8 +91,11 @@ def test_space_already_used_by_the_run_counts(tmp_path: Path) -> None:
         open_results(tmp_path, "train", {}, required_bytes=2 * free),
     ):
         pass
-    (tmp_path / "shard").touch()
-    os.truncate(tmp_path / "shard", 2 * free)  # sparse: takes a size, not the disk
+    shard = tmp_path / "shards" / "00000.safetensors"
+    with open_results(tmp_path, "train", {}):
+        write_run(tmp_path, RunRecord("train", "", {}))
+        write_whole(shard, b"")
+    os.truncate(shard, 2 * free)  # sparse: takes a size, not the disk
     with open_results(tmp_path, "train", {}, required_bytes=2 * free + 1000):
         pass
 
@@ -129,11 +114,14 @@ def test_only_one_process_writes(tmp_path: Path) -> None:
 
 def test_temporary_files_of_a_killed_run_are_swept(tmp_path: Path) -> None:
     started(tmp_path)
-    stale = tmp_path / "shards" / ".00001.safetensors.a_b1c2d3"
-    kept = tmp_path / "shards" / ".hidden.txt"
-    stale.parent.mkdir()
-    for path in (stale, kept):
+    shard = tmp_path / "shards" / "00001.safetensors"
+    write_whole(shard, b"")
+    stale = shard.with_name(".00001.safetensors.a_b1c2d3.writing")
+    kept = [
+        shard.with_name(name) for name in (".00002.safetensors.a_b1c2d3.writing", ".x.json.bak")
+    ]
+    for path in (stale, *kept):
         path.touch()
     with open_results(tmp_path, "reproduce", CONFIG):
         assert not stale.exists()
-        assert kept.exists()
+        assert all(path.exists() for path in kept)

@@ -81,7 +81,7 @@ def test_shards_of_anything_else_are_not_used(tmp_path: Path) -> None:
 
 
 def test_temporary_files_of_a_killed_run_are_swept(tmp_path: Path) -> None:
-    stale = tmp_path / ".00002.safetensors.abcd1234"
+    stale = tmp_path / ".00002.safetensors.abcd1234.writing"
     stale.write_bytes(b"half")
     run(tmp_path, Squares())
     assert not stale.exists()

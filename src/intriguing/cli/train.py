@@ -177,7 +177,7 @@ def train(
         passes = report.evaluations * len(pair.train)
         stage = Stage(f"train {name}", report.wall_seconds, passes, passes)
         write_run(folder, completed(run, stage, models=(record,)))
-        for used in checkpoint.parent.glob(f"{recipe.slug}.checkpoint*"):
-            used.unlink()
+        for used in (".safetensors", ".autoencoder.safetensors"):
+            checkpoint.with_suffix(used).unlink(missing_ok=True)
         finish(folder)
     Console().print(f"weights  {weights}\n{name}: {report.reason}", highlight=False, soft_wrap=True)

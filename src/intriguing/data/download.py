@@ -12,6 +12,7 @@ from pathlib import Path
 
 from intriguing.errors import InputError
 from intriguing.measures import Progress, ProgressCallback
+from intriguing.written import open_plain
 
 _CHUNK = 1 << 18
 
@@ -148,7 +149,7 @@ def _writing(target: Path) -> Iterator[None]:
 @contextmanager
 def _alone(part: Path) -> Iterator[None]:
     """Let one process at a time write `part`; the lock dies with its process."""
-    with (part.parent / ".lock").open("wb") as lock:
+    with open(open_plain(part.parent / ".lock"), "r+b") as lock:
         if sys.platform != "win32":
             import fcntl
 

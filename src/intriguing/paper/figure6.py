@@ -30,6 +30,7 @@ from intriguing.results.schema import ModelRecord, RunRecord, Stage
 from intriguing.results.store import write_cells, write_run
 from intriguing.scale import provenance
 from intriguing.training.quocnet import train_unsupervised, with_classifier
+from intriguing.training.sharded_checkpoint import remove_sharded
 
 NAMES = ("QuocNet A", "QuocNet B")
 LAST = "features"
@@ -175,8 +176,8 @@ def _networks(
             said: dict[str, object] = {}
         else:
             model, said = train_half(config, half, folder, slug, config.seed + number, progress)
-        for used in (folder / "models" / f"{slug}.checkpoints").glob("*/*"):
-            used.unlink()
+        for used in (folder / "models" / f"{slug}.checkpoints").glob("stage*"):
+            remove_sharded(used)
         models[name] = model
         records.append(provenance.record_model(name, model, config.seed + number, training=said))
         stages.append(Stage(f"train {name}", float(str(said.get("wall_seconds", 0)))))

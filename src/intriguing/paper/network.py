@@ -128,8 +128,8 @@ def trained(
         )
         report = asdict(outcome)
         save_model(path, model, recipe.architecture, {"identity": identity, "report": report})
-    for leftover in path.parent.glob(f"{path.stem}.*checkpoint"):
-        leftover.unlink()
+    for used in (".checkpoint", ".autoencoder.checkpoint"):
+        path.with_suffix(used).unlink(missing_ok=True)
     return load_model(path).to(device), report
 
 

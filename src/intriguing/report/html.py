@@ -18,6 +18,7 @@ from intriguing.report.sections import sections
 from intriguing.report.tables import Table
 from intriguing.report.viewer import Viewer
 from intriguing.results.schema import Cell, RunRecord
+from intriguing.written import refuse_links
 
 
 @dataclass(frozen=True)
@@ -56,9 +57,11 @@ def draw_report(folder: Path) -> Path:
         The path of the page, which loads nothing and may be sent to anybody.
 
     Raises:
-        InputError: If `folder` is no results folder, damaged, or of another schema version.
+        InputError: If `folder` is no results folder, damaged, of another schema version, or if a
+            part of it is elsewhere.
     """
     contents = read_contents(folder)
+    refuse_links(folder)
     report = folder / "report"
     drawn = [
         (section, [_block(block, report) for block in section.blocks])

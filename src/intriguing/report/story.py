@@ -14,6 +14,7 @@ from intriguing.report.ink import inline_svg
 from intriguing.report.viewer import one_pair
 from intriguing.results.explained import Made, Said, Story
 from intriguing.results.store import list_tensors, read_run, read_tensors
+from intriguing.written import refuse_links
 
 STATUSES = {
     "FOUND": "found, an upper bound of the true distance",
@@ -79,8 +80,9 @@ def draw_story(folder: Path, story: Story) -> Path:
     """Draw DIR/report/explain-IMAGE.html, which loads nothing.
 
     Raises:
-        InputError: If the audit kept no picture of the image.
+        InputError: If a part of the folder is elsewhere.
     """
+    refuse_links(folder)
     parts = []
     for place, made in enumerate(story.made):
         viewer = _viewer(folder, story, made, place)

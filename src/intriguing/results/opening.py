@@ -10,11 +10,19 @@ from pathlib import Path
 from typing import Any
 
 from intriguing.errors import InputError
-from intriguing.files import delete_stale, explained
+from intriguing.files import explained
 from intriguing.results.schema import Kind, RunRecord
 from intriguing.results.store import read_run
-
-CONTENTS = ("run.json", "rows", "tensors", "models", "shards", "stages", "report")
+from intriguing.written import (
+    PARTS,
+    begin_list,
+    delete_stale,
+    delete_written,
+    has_list,
+    open_plain,
+    refuse_links,
+    written,
+)
 
 
 @contextmanager
@@ -34,7 +42,8 @@ def open_results(
         kind: The verb that will write.
         config: JSON-able; a folder that holds another one is refused, the same one is continued.
         required_bytes: Estimate of what the whole run writes; what is there already counts.
-        fresh: Delete the results that are there (and nothing else in the folder) first.
+        fresh: First delete what earlier runs wrote, by the list that they kept of it, and nothing
+            else. Where there is no list, nothing is deleted, and the folder is refused.
         may_differ: Entries of `config` that may change from run to run, such as the choice of
             tables: all that was computed for others stays usable.
 
@@ -43,23 +52,44 @@ def open_results(
 
     Raises:
         InputError: If the folder is a file, unwritable, too small a disk, in use by another
-            process, of another schema version, or another run's.
+            process, of another schema version, another run's, or if a part of it is elsewhere.
     """
+    _check_known(folder, fresh=fresh)
     _check_writable(folder)
     with _locked(folder):
-        if fresh:
-            _clear(folder)
+        _check_space(folder, required_bytes)
+        if not has_list(folder) and not _parts(folder):
+            begin_list(folder)
+        elif fresh:
+            delete_written(folder)
         record = read_run(folder) if (folder / "run.json").exists() else None
         if record is not None:
             _check_same(folder, record, kind, config, may_differ)
-        elif foreign := sorted(p.name for p in folder.iterdir() if p.name in CONTENTS):
+        elif any(map(Path.exists, written(folder))):
             raise InputError(
-                f"{folder} holds {', '.join(foreign)} but no run.json, so what wrote them is "
-                "unknown; choose another --out, or --fresh to delete them"
+                f"{folder} holds results but no run.json, so nobody knows of what; choose another "
+                "--out, or --fresh to delete what a run wrote there"
             )
-        _check_space(folder, required_bytes)
-        delete_stale(folder)
+        delete_stale(written(folder))
         yield record
+
+
+def _parts(folder: Path) -> list[str]:
+    """What of a results folder is there, whoever made it."""
+    return [name for name in PARTS if os.path.lexists(folder / name)]
+
+
+def _check_known(folder: Path, *, fresh: bool) -> None:
+    """Refuse what is not ours to write to, or to delete, before anything is touched."""
+    if folder.parts[:1] == ("~",):
+        raise InputError(f"{folder} begins with a ~ that the shell did not replace; write it out")
+    refuse_links(folder)
+    there = _parts(folder)
+    if there and not has_list(folder) and (fresh or "run.json" not in there):
+        raise InputError(
+            f"{folder} holds {', '.join(there)}, and there is no list of files that intriguing "
+            "wrote, so nothing was deleted; choose another --out, or delete yourself what may go"
+        )
 
 
 def _check_writable(folder: Path) -> None:
@@ -81,7 +111,7 @@ def _locked(folder: Path) -> Iterator[None]:
     except ImportError:  # Windows has no flock; there two runs in one folder are the user's care
         yield
         return
-    with (folder / ".lock").open("w") as file:
+    with open(open_plain(folder / ".lock"), "r+b") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -89,15 +119,6 @@ def _locked(folder: Path) -> Iterator[None]:
                 f"another process is writing to {folder}; wait for it or choose another --out"
             ) from error
         yield
-
-
-def _clear(folder: Path) -> None:
-    for name in CONTENTS:
-        path = folder / name
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
 
 
 def _check_same(
@@ -128,7 +149,7 @@ def _show(config: Mapping[str, Any], key: str) -> str:
 
 
 def _check_space(folder: Path, required_bytes: int) -> None:
-    there = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    there = sum(path.stat().st_size for path in written(folder) if path.is_file())
     missing = required_bytes - there
     free = shutil.disk_usage(folder).free
     if missing > free:

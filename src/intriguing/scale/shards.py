@@ -17,9 +17,9 @@ from safetensors import safe_open
 from torch import Tensor
 
 from intriguing.errors import InputError
-from intriguing.files import delete_stale
 from intriguing.measures import Progress, ProgressCallback
 from intriguing.models.weights import read_tensors, write_tensors
+from intriguing.written import delete_stale
 
 Columns = Mapping[str, Tensor]
 """Tensors whose first dimension is the items."""
@@ -89,8 +89,7 @@ def run_in_shards(
     if size < 1:
         raise InputError(f"a shard of {size} items is empty; give 1 or more")
     shards = Shards(folder, count, size)
-    if folder.is_dir():
-        delete_stale(folder)
+    delete_stale(shards.path(index) for index in range(len(shards.slices)))
     for index, items in enumerate(shards.slices):
         words = {**identity, "items": f"{items.start}-{items.stop} of {count}"}
         report = _reporter(progress, stage, items.start, count)

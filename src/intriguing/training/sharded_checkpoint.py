@@ -5,9 +5,10 @@ arrays have the shape of the whole, however they were spread.  The files are saf
 """
 
 import json
-import shutil
+import os
 import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,11 @@ from torch.distributed.checkpoint.state_dict_saver import save
 
 from intriguing.errors import InputError
 from intriguing.files import write_whole
+from intriguing.written import delete_stale, note_written
 
 _NOTES = "notes.json"
+_SHARD = "shard-{:05}-model-00001-of-00001.safetensors"
+"""What torch calls the file of a process, counted from 1."""
 
 
 def save_sharded(path: Path, arrays: Mapping[str, Tensor], notes: Mapping[str, Any]) -> None:
@@ -33,9 +37,17 @@ def save_sharded(path: Path, arrays: Mapping[str, Tensor], notes: Mapping[str, A
     new, old = path.with_name(f"{path.name}.new"), path.with_name(f"{path.name}.old")
     if _first():
         for stale in (new, old):
-            shutil.rmtree(stale, ignore_errors=True)
+            remove_sharded(stale)
+            if os.path.lexists(stale):
+                raise InputError(
+                    f"{stale} holds more than a checkpoint, which would go; move it elsewhere"
+                )
         new.mkdir(parents=True)
     _wait()
+    mine = _SHARD.format((dist.get_rank() if dist.is_initialized() else 0) + 1)
+    for folder in (new, path, old):  # where it is written, and where it is moved to
+        note_written(folder / mine)
+        note_written(folder / _NOTES)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         save(
@@ -49,7 +61,7 @@ def save_sharded(path: Path, arrays: Mapping[str, Tensor], notes: Mapping[str, A
         if path.exists():
             path.rename(old)
         new.rename(path)
-        shutil.rmtree(old, ignore_errors=True)
+        remove_sharded(old)
     _wait()
 
 
@@ -86,6 +98,17 @@ def load_sharded(folder: Path, arrays: Mapping[str, Tensor]) -> None:
         if tensor.ndim == 0:
             with torch.no_grad():
                 tensor.copy_(flat[name][0])
+
+
+def remove_sharded(folder: Path) -> None:
+    """Delete a checkpoint's files; the folder stays where somebody put something else into it."""
+    if not folder.is_dir() or folder.is_symlink():
+        return
+    for file in (*folder.glob("shard-*"), folder / _NOTES):
+        file.unlink(missing_ok=True)
+    delete_stale([folder / _NOTES])
+    with suppress(OSError):
+        folder.rmdir()
 
 
 def _flat(arrays: Mapping[str, Tensor]) -> dict[str, Any]:

@@ -1,0 +1,127 @@
+"""What a results folder's runs wrote in it: a list that names each file before it is made.
+
+Only what the list names is ever deleted, so a file of somebody else's is safe in any folder, and
+what a killed run left is known. The list is `.written` in the folder: a path in JSON a line.
+"""
+
+import contextlib
+import json
+import os
+import re
+import stat
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+
+from intriguing.errors import InputError
+
+LIST = ".written"
+PARTS = ("run.json", "rows", "tensors", "models", "shards", "stages", "pictures", "report")
+"""What a results folder consists of; nothing else in it is ours, whoever wrote it."""
+
+_TEMPORARY = re.compile(r"\.(?P<name>.+)\.\w{8}\.writing")
+
+
+def begin_list(folder: Path) -> None:
+    """Start the list of a folder in which nothing has been written yet."""
+    os.close(open_plain(folder / LIST))
+
+
+def has_list(folder: Path) -> bool:
+    """Whether it is known what runs wrote in `folder`; earlier versions kept no list."""
+    try:
+        found = (folder / LIST).lstat()
+    except OSError:
+        return False
+    # Another name of the list elsewhere is a file that is not ours to write to.
+    return stat.S_ISREG(found.st_mode) and found.st_nlink == 1
+
+
+def note_written(path: Path) -> None:
+    """Name a file that is about to be made in the list of the results folder around it, if any."""
+    if os.path.lexists(path):
+        return
+    folder = next((parent for parent in path.parents if has_list(parent)), None)
+    if folder is None or path.relative_to(folder).parts[0] not in PARTS:
+        return
+    line = json.dumps(path.relative_to(folder).as_posix()) + "\n"
+    descriptor = open_plain(folder / LIST, os.O_APPEND)
+    with open(descriptor, "r+b") as file:
+        if line.encode() not in file.read():
+            file.write(line.encode())  # in one piece: other processes append, too
+            file.flush()
+            os.fsync(descriptor)
+
+
+def written(folder: Path) -> list[Path]:
+    """The files that the list names; none where there is no list. A line that leads out is void."""
+    if not has_list(folder):
+        return []
+    found = []
+    for line in (folder / LIST).read_bytes().splitlines():
+        with contextlib.suppress(ValueError, TypeError):  # a line that was cut short
+            name = PurePosixPath(json.loads(line))
+            if name.parts and name.parts[0] in PARTS and ".." not in name.parts:
+                found.append(folder / name)
+    return found
+
+
+def delete_written(folder: Path) -> None:
+    """Delete what the list names, and folders that are empty then; run.json before all else."""
+    files = written(folder)
+    parents = {p for file in files for p in file.parents if p.is_relative_to(folder)} - {folder}
+    delete_stale(files)
+    for file in sorted(files, key=lambda file: file != folder / "run.json"):
+        if not file.is_dir() and not any(map(Path.is_symlink, parents & set(file.parents))):
+            file.unlink(missing_ok=True)
+    for parent in sorted(parents, key=lambda parent: -len(parent.parts)):
+        with contextlib.suppress(OSError):  # somebody's files are there: they stay
+            parent.rmdir()
+    (folder / LIST).unlink()
+    begin_list(folder)
+
+
+def delete_stale(files: Iterable[Path]) -> None:
+    """Delete what a process that was killed while it wrote these files left beside them."""
+    files = set(files)
+    for parent in {file.parent for file in files if file.parent.is_dir()}:
+        for path in parent.iterdir():
+            named = _TEMPORARY.fullmatch(path.name)
+            if named and parent / named["name"] in files and not path.is_dir():
+                path.unlink(missing_ok=True)
+
+
+def refuse_links(folder: Path) -> None:
+    """Refuse a folder of which a part is elsewhere.
+
+    Raises:
+        InputError: If a folder that is to be written to is a symbolic link.
+    """
+    for part in PARTS[1:]:
+        places = [folder / part]
+        for parent, inner, _ in os.walk(folder / part):
+            places += [Path(parent) / name for name in inner]
+        for path in filter(Path.is_symlink, places):
+            raise InputError(
+                f"{path} is a symbolic link, and results are written only inside {folder}; put a "
+                "folder in its place, or choose another --out"
+            )
+
+
+def open_plain(path: Path, flags: int = 0) -> int:
+    """Open a file of ours to read and write, made if there is none, without changing it.
+
+    Raises:
+        InputError: If it is a link or no plain file.
+    """
+    # Not O_TRUNC, and not through a link: whatever is there keeps its content.
+    flags |= os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    try:
+        descriptor = os.open(path, flags, 0o666)
+    except OSError as error:
+        if path.is_symlink() or (path.exists() and not path.is_file()):
+            raise InputError(f"{path} is no plain file; delete it") from error
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise InputError(f"{path} is no plain file; delete it")
+    return descriptor
