@@ -1,14 +1,20 @@
 """Files that are written whole or not at all, also when the process is killed or the disk fills."""
 
 import errno
+import json
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from intriguing.errors import InputError
 from intriguing.written import note_written
+
+JSON_BYTES = 1 << 28
+"""Of one file that is read whole."""
 
 
 @contextmanager
@@ -44,10 +50,67 @@ def whole_file(path: Path) -> Iterator[Path]:
         raise
 
 
+def check_regular(path: Path, remedy: str, limit: int | None = None) -> int:
+    """How many bytes a file has that can be read to its end: no folder, pipe, socket or device.
+
+    Opening a pipe that nobody writes to waits for ever, and a device may have no end; so whatever
+    a user or a folder names is looked at before it is opened.
+
+    Args:
+        path: The file, or a link to it.
+        remedy: What to do if it is not there, or is none.
+        limit: Bytes at most.
+
+    Raises:
+        InputError: If there is no such file, or it is something else, or larger.
+    """
+    try:
+        found = path.stat()
+    except (OSError, ValueError) as error:  # ValueError: a name with a NUL
+        missing = isinstance(error, (FileNotFoundError, NotADirectoryError))
+        said = f"there is no file {path}" if missing else f"{path} cannot be read ({error})"
+        raise InputError(f"{said}; {remedy}") from error
+    if not stat.S_ISREG(found.st_mode):
+        kind = next((word for is_, word in _KINDS if is_(found.st_mode)), "something else")
+        raise InputError(f"{path} is no file but {kind}; {remedy}")
+    if limit is not None and found.st_size > limit:
+        raise InputError(f"{path} has {found.st_size:,} bytes, more than {limit:,}; {remedy}")
+    return found.st_size
+
+
+_KINDS = (
+    (stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a pipe"), (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"), (stat.S_ISBLK, "a device"),
+)  # fmt: skip
+
+
+def read_json(path: Path, remedy: str, limit: int = JSON_BYTES) -> Any:
+    """What a file of JSON says.
+
+    Args:
+        path: The file, UTF-8.
+        remedy: What to do if it is not there, or is none.
+        limit: Bytes at most; what parses it takes ten times as many.
+
+    Raises:
+        InputError: If there is no such file, or it holds something else, or nests too deep.
+    """
+    check_regular(path, remedy, limit)
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path} is damaged ({error}); {remedy}") from error
+
+
 def write_whole(path: Path, content: bytes | str) -> None:
-    """Write `content` (text as UTF-8) to `path`, whole or not at all."""
+    """Write `content` (text as UTF-8) to `path`, whole or not at all.
+
+    What UTF-8 cannot say, half a surrogate pair as in names of files that are no UTF-8, is written
+    with a backslash: in JSON it is read back as it was.
+    """
+    encoded = content.encode(errors="backslashreplace") if isinstance(content, str) else content
     with whole_file(path) as temporary:
-        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+        temporary.write_bytes(encoded)
 
 
 def explained(error: OSError, path: Path) -> Exception:

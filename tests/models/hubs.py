@@ -8,10 +8,12 @@ import enum
 import io
 import math
 import sys
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from PIL import Image
@@ -199,24 +201,8 @@ def transformers(processor: Processor, classes: int = 5) -> dict[str, ModuleType
     return {"transformers": package}
 
 
-def onnx(value: Any, batch: int = 0) -> dict[str, ModuleType]:
-    """`onnx` and `onnx2torch` that read any file as a graph, and give `value` or raise it."""
-
-    def dims(*sizes: int) -> SimpleNamespace:
-        shape = SimpleNamespace(dim=[SimpleNamespace(dim_value=size) for size in sizes])
-        return SimpleNamespace(
-            name="x", type=SimpleNamespace(tensor_type=SimpleNamespace(shape=shape))
-        )
-
-    def load(path: str) -> SimpleNamespace:
-        with open(path, "rb") as file:
-            if file.read() != b"graph":
-                raise ValueError("Error parsing message")
-        weight = SimpleNamespace(name="w")
-        graph = SimpleNamespace(
-            initializer=[weight], input=[dims(batch, 3, 32, 32), weight], output=[dims(0, 5)]
-        )
-        return SimpleNamespace(graph=graph)
+def onnx2torch(value: Any) -> dict[str, ModuleType]:
+    """`onnx2torch` that makes `value` of any graph, or raises it."""
 
     def convert(graph: Any) -> nn.Module:
         if isinstance(value, Exception):
@@ -224,10 +210,22 @@ def onnx(value: Any, batch: int = 0) -> dict[str, ModuleType]:
         model: nn.Module = value
         return model
 
-    package, converter = ModuleType("onnx"), ModuleType("onnx2torch")
-    package.load, converter.convert = load, convert  # type: ignore[attr-defined]
-    package.checker = SimpleNamespace(check_model=lambda graph: None)  # type: ignore[attr-defined]
-    return {"onnx": package, "onnx2torch": converter}
+    converter = ModuleType("onnx2torch")
+    converter.convert = convert  # type: ignore[attr-defined]
+    return {"onnx2torch": converter}
+
+
+def onnx_file(path: Path, batch: int | str = "n") -> None:
+    """A graph of one node that takes 3×32×32."""
+    make = onnx.helper
+    kind = onnx.TensorProto.FLOAT
+    graph = make.make_graph(
+        [make.make_node("Flatten", ["x"], ["y"])], "tiny",
+        [make.make_tensor_value_info("x", kind, [batch, 3, 32, 32])],
+        [make.make_tensor_value_info("y", kind, [batch, 3072])],
+    )  # fmt: skip
+    opsets = [make.make_opsetid("", 13)]
+    path.write_bytes(make.make_model(graph, opset_imports=opsets, ir_version=8).SerializeToString())
 
 
 def stand_in(patch: pytest.MonkeyPatch, modules: dict[str, ModuleType]) -> None:

@@ -143,8 +143,8 @@ def test_a_processor_that_does_something_else_than_it_says_is_refused(
 def test_an_onnx_file_takes_its_pixels_as_they_are(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    hubs.stand_in(monkeypatch, hubs.onnx(hubs.tiny()))
-    (tmp_path / "net.onnx").write_bytes(b"graph")
+    hubs.stand_in(monkeypatch, hubs.onnx2torch(hubs.tiny()))
+    hubs.onnx_file(tmp_path / "net.onnx")
     network = load_model(f"onnx:{tmp_path}/net.onnx")
     images = torch.rand(2, 3, 32, 32)
     assert torch.equal(network(images), hubs.tiny()(images))
@@ -158,8 +158,8 @@ def test_an_onnx_file_for_one_image_takes_many(
 ) -> None:
     body = hubs.tiny()
     alone = nn.Sequential(*body[:-2], nn.Flatten(0), nn.Unflatten(0, (1, 16)), body[-1])
-    hubs.stand_in(monkeypatch, hubs.onnx(alone, batch=1))
-    (tmp_path / "net.onnx").write_bytes(b"graph")
+    hubs.stand_in(monkeypatch, hubs.onnx2torch(alone))
+    hubs.onnx_file(tmp_path / "net.onnx", batch=1)
     network = load_model(f"onnx:{tmp_path}/net.onnx")
     images = torch.rand(3, 3, 32, 32)
     torch.testing.assert_close(network(images), body(images))
@@ -167,13 +167,13 @@ def test_an_onnx_file_for_one_image_takes_many(
 
 def test_broken_onnx_files_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     unknown = NotImplementedError("Converter is not implemented (OnnxMapping ... 'Det')")
-    hubs.stand_in(monkeypatch, hubs.onnx(unknown))
+    hubs.stand_in(monkeypatch, hubs.onnx2torch(unknown))
     with pytest.raises(InputError, match="there is no file"):
         load_model(f"onnx:{tmp_path}/net.onnx")
     (tmp_path / "net.onnx").write_bytes(b"grap")
     with pytest.raises(InputError, match="is no ONNX model"):
         load_model(f"onnx:{tmp_path}/net.onnx")
-    (tmp_path / "net.onnx").write_bytes(b"graph")
+    hubs.onnx_file(tmp_path / "net.onnx")
     with pytest.raises(InputError, match=r"operator that onnx2torch does not know.*Det"):
         load_model(f"onnx:{tmp_path}/net.onnx")
 

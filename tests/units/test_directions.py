@@ -134,7 +134,7 @@ def test_matrices_are_read_from_files_and_never_unpickled(tmp_path):
         "two.safetensors": "2 tensors",
         "junk.safetensors": "cannot read",
         "weights.pt": "no .npy or .safetensors",
-        "missing.npy": "cannot read",
+        "missing.npy": "there is no file",
     }.items():
         with pytest.raises(InputError, match=match):
             load_directions(tmp_path / name)

@@ -70,7 +70,7 @@ def is_affine(model: nn.Module) -> bool:
     if model.training or any(m._forward_hooks or m._forward_pre_hooks for m in model.modules()):
         return False
     try:
-        graph = fx.symbolic_trace(model).graph
+        graph = fx.Tracer().trace(model)
     except Exception:
         return False
     modules = dict(model.named_modules())

@@ -8,6 +8,7 @@ from torch import Tensor, fx, nn
 
 from intriguing.errors import InputError
 from intriguing.hardening.places import IMAGES, Range, range_of
+from intriguing.models.interpreted import Interpreted
 from intriguing.units.activations import INPUT, activations
 
 
@@ -84,7 +85,7 @@ def _traced(model: nn.Module, place: str) -> tuple[nn.Module | None, Range]:
     for node in reversed(graph.nodes):
         if node not in needed:
             graph.erase_node(node)
-    return fx.GraphModule(model, graph), limits
+    return Interpreted(model, graph), limits
 
 
 def _ancestors(node: fx.Node) -> set[fx.Node]:

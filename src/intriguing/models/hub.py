@@ -14,7 +14,9 @@ from torch import Tensor, nn
 
 from intriguing.data.preprocessing import Preprocessing
 from intriguing.errors import InputError
+from intriguing.files import check_regular
 from intriguing.models.classifier import with_preprocessing
+from intriguing.models.onnx_file import first_line, read_onnx
 from intriguing.models.processor import of_processor
 
 
@@ -41,7 +43,7 @@ def _torchvision(name: str) -> nn.Module:
     try:
         weights = models.get_model_weights(name).DEFAULT
     except (ValueError, AttributeError) as error:
-        raise InputError(f"torchvision has no {name} with weights: {_first(error)}") from error
+        raise InputError(f"torchvision has no {name} with weights: {first_line(error)}") from error
     wanted = weights.transforms()
     sides = (*getattr(wanted, "crop_size", ()), *getattr(wanted, "resize_size", ()))
     if len(sides) != 2:  # networks for videos have two of each, for segments no crop
@@ -102,29 +104,21 @@ class _Logits(nn.Module):
 
 def _onnx(name: str) -> nn.Module:
     path = Path(name)
-    if not path.is_file():
-        raise InputError(f"there is no file {path}; give onnx:FILE")
+    check_regular(path, "give onnx:FILE")
     onnx, onnx2torch = _library("onnx", "onnx"), _library("onnx", "onnx2torch")
-    try:
-        graph = onnx.load(str(path))
-        onnx.checker.check_model(graph)
-    except Exception as error:  # its parser, checker and protobuf raise what they like
-        raise InputError(f"{path} is no ONNX model ({_first(error)}); is it whole?") from error
-    weights = {tensor.name for tensor in graph.graph.initializer}
-    inputs = [value for value in graph.graph.input if value.name not in weights]
-    if len(inputs) != 1 or len(graph.graph.output) != 1:
-        raise InputError(
-            f"{path} has {len(inputs)} inputs and {len(graph.graph.output)} outputs; a classifier "
-            "takes images and gives logits: export only these"
-        )
+    graph, sizes = read_onnx(path, onnx)
     try:
         model: nn.Module = onnx2torch.convert(graph)
     except NotImplementedError as error:
         raise InputError(
-            f"{path} has an operator that onnx2torch does not know: {_first(error)}; export the "
-            "network with other operators, or give FILE.py:FUNCTION that builds it in torch"
+            f"{path} has an operator that onnx2torch does not know: {first_line(error)}; export "
+            "the network with other operators, or give FILE.py:FUNCTION that builds it in torch"
         ) from error
-    sizes = [int(dim.dim_value) for dim in inputs[0].type.tensor_type.shape.dim]
+    except Exception as error:  # each of its converters raises its own
+        raise InputError(
+            f"{path} cannot be converted by onnx2torch ({first_line(error)}); is it whole? Else "
+            "give FILE.py:FUNCTION that builds the network in torch"
+        ) from error
     if len(sizes) != 4 or not all(sizes[1:]):
         return model
     if sizes[0] and not _takes(model.eval(), (sizes[0] + 1, *sizes[1:])):
@@ -163,7 +157,7 @@ def _library(extra: str, module: str) -> Any:
     except (ImportError, RuntimeError) as error:
         library = module.partition(".")[0]
         missing = isinstance(error, ModuleNotFoundError) and error.name == library
-        why = "is not installed" if missing else f"cannot be imported ({_first(error)})"
+        why = "is not installed" if missing else f"cannot be imported ({first_line(error)})"
         raise InputError(f"{library} {why}; pip install 'intriguing[{extra}]'") from error
 
 
@@ -173,13 +167,9 @@ def _fetched(name: str, get: Callable[[], Any]) -> Any:
         return get()
     except (OSError, RuntimeError, ValueError, KeyError, ImportError) as error:
         raise InputError(
-            f"{name} cannot be had: {_first(error)}; check the name, and the network if its "
+            f"{name} cannot be had: {first_line(error)}; check the name, and the network if its "
             "weights are not on this machine yet"
         ) from error
-
-
-def _first(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
 
 
 HUBS: Mapping[str, Callable[[str], nn.Module]] = {

@@ -4,14 +4,17 @@ import importlib.util
 import math
 import re
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
 
+import torch
 from torch import Tensor, nn
 
 from intriguing.data.preprocessing import Preprocessing
 from intriguing.errors import InputError
+from intriguing.files import check_regular
 from intriguing.models.alexnet import AlexNet, TorchvisionAlexNet
 from intriguing.models.autoencoder import AutoencoderClassifier
 from intriguing.models.classifier import Normalized, with_preprocessing
@@ -143,6 +146,12 @@ def load_model(spec: str | Path) -> nn.Module:
         )
     if text.endswith(".onnx"):
         raise InputError(f"{text}: give onnx:{text}")
+    if text.endswith((".pt2", ".ptl", ".jit", ".torchscript", ".pkl", ".pickle", ".bin")):
+        raise InputError(
+            f"{text} is a program or a pickle, and loading it could execute anything: refused; "
+            "save the state_dict as safetensors and give ARCHITECTURE:FILE.safetensors, or, if "
+            "you trust it, FILE.py:FUNCTION that loads it"
+        )
     if text.endswith((".pt", ".pth", ".pth.tar")):
         raise InputError(
             f"{text} holds weights and no network; give ARCHITECTURE:{text} with one of "
@@ -153,21 +162,42 @@ def load_model(spec: str | Path) -> nn.Module:
 
 
 def _from_weights(path: Path, weights: dict[str, Tensor], architecture: str) -> nn.Module:
+    if not weights or len(architecture) > _LONGEST:
+        raise InputError(
+            f"{path} holds {len(weights)} weights of a network called {architecture[:40]!r}; save "
+            "the network again"
+        )
     matrices = (tensor for _, tensor in sorted(weights.items()) if tensor.ndim == 2)
     first = next(matrices, None)
-    pixels = shape_of(weights) or (784 if first is None else first.shape[1])
-    model = build(architecture, pixels)
     try:
-        model.load_state_dict(fit_names(weights, model.state_dict()))
-    except RuntimeError as error:
-        raise InputError(f"the weights in {path} do not fit {architecture}: {error}") from error
-    model.to(next(iter(weights.values())).dtype)
+        pixels = shape_of(weights) or (784 if first is None else first.shape[1])
+        # Without memory at first: a file may name a network of any size.
+        with torch.device("meta"):
+            like = build(architecture, pixels)
+        fitted = fit_names(weights, like.state_dict())
+        like.load_state_dict(fitted, assign=True)
+        model = build(architecture, pixels)
+        model.load_state_dict(fitted)
+        model.to(next(iter(weights.values())).dtype)
+    except InputError:
+        raise
+    except _UNFIT as error:
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        said = "; ".join(line.strip() for line in lines[:3])
+        raise InputError(
+            f"the weights in {path} do not fit {architecture[:80]}: {said}; give the architecture "
+            "that they are of"
+        ) from error
     return model.eval()
 
 
+_LONGEST = 200
+"""Characters of an architecture's name: each may name a layer more to build."""
+_UNFIT = (RuntimeError, ValueError, TypeError, IndexError, OverflowError, ZeroDivisionError)
+
+
 def _from_python(path: Path, function: str) -> nn.Module:
-    if not path.is_file():
-        raise InputError(f"there is no file {path}; give FILE.py:FUNCTION")
+    check_regular(path, "give FILE.py:FUNCTION")
     # Under a name of its own, which dataclasses look up, and beside its neighbours.
     location = importlib.util.spec_from_file_location(f"_own_{path.stem}", path)
     if location is None or location.loader is None:
@@ -181,6 +211,10 @@ def _from_python(path: Path, function: str) -> nn.Module:
         if not callable(make):
             raise InputError(f"{path} has no function {function!r} that returns the network")
         made = make()
+    except InputError:
+        raise
+    except (Exception, SystemExit) as error:  # whatever the file does
+        raise InputError(f"{path} ends in {_where(error, path)}; mend it there") from error
     finally:
         sys.path.remove(str(path.absolute().parent))
     model, how = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
@@ -192,3 +226,14 @@ def _from_python(path: Path, function: str) -> nn.Module:
     if not isinstance(model, nn.Module):
         raise InputError(f"{path}:{function} returns {type(model).__name__}, not a torch.nn.Module")
     return (model if how is None else with_preprocessing(model, how)).eval()
+
+
+def _where(error: BaseException, path: Path) -> str:
+    """An error of somebody's file in one line, with the last line of the file that it came from."""
+    name = path.absolute().as_posix()
+    at = [f.lineno for f in traceback.extract_tb(error.__traceback__)
+          if Path(f.filename).absolute().as_posix() == name]  # fmt: skip
+    line = error.lineno if isinstance(error, SyntaxError) else (at[-1] if at else None)
+    words = str(error).strip().splitlines() or [""]
+    said = f"{type(error).__name__}: {words[0]}" if words[0] else type(error).__name__
+    return said if line is None else f"{said} (line {line})"

@@ -3,6 +3,8 @@
 import hashlib
 import json
 import pickle
+import warnings
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from intriguing.errors import InputError
-from intriguing.files import write_whole
+from intriguing.files import check_regular, write_whole
 
 
 def save_model(
@@ -41,7 +43,15 @@ def read_model(path: Path) -> tuple[dict[str, Tensor], str, dict[str, Any]]:
             "save the weights with intriguing's save_model, or give path.py:function that builds "
             "the network and loads them"
         )
-    return tensors, notes["architecture"], json.loads(notes.get("metadata", "{}"))
+    try:
+        metadata = json.loads(notes.get("metadata", "{}"))
+    except (ValueError, RecursionError) as error:
+        raise InputError(
+            f"{path} has damaged metadata ({error}); save the weights again"
+        ) from error
+    if not isinstance(metadata, dict):
+        raise InputError(f"{path} has damaged metadata ({metadata!r:.60}); save the weights again")
+    return tensors, notes["architecture"], metadata
 
 
 def read_foreign(path: Path) -> dict[str, Tensor]:
@@ -54,23 +64,54 @@ def read_foreign(path: Path) -> dict[str, Tensor]:
     """
     if path.suffix == ".safetensors":
         return read_tensors(path)[0]
+    check_regular(path, "give the file of the weights")
+    if _is_program(path):
+        raise InputError(
+            f"{path} is a TorchScript program, and loading it could execute anything: refused; "
+            "where it comes from, save model.state_dict() alone, best as safetensors, or give "
+            "FILE.py:FUNCTION that loads it with torch.jit.load, if you trust it"
+        )
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise InputError(f"there is no file {path}") from error
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise InputError(
             f"{path} holds more than tensors, and reading it could execute code: refused; where it "
             "comes from, save model.state_dict() alone, best as safetensors"
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError) as error:
-        raise InputError(f"cannot read {path} as weights ({error}); is it whole?") from error
+    except Exception as error:  # a damaged pickle ends its reader in any way
+        said = f"{type(error).__name__}: {str(error).partition('. ')[0]}".splitlines()[0]
+        raise InputError(f"cannot read {path} as weights ({said}); is it whole?") from error
     if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
         content = content["state_dict"]
     weights = content if isinstance(content, dict) else {}
-    if not weights or not all(isinstance(value, Tensor) for value in weights.values()):
+    names = all(isinstance(name, str) for name in weights)
+    if not weights or not names or not all(isinstance(t, Tensor) for t in weights.values()):
         raise InputError(f"{path} holds no state_dict of tensors")
-    return dict(weights)
+    return {name: _dense_copy(path, name, tensor) for name, tensor in weights.items()}
+
+
+def _is_program(path: Path) -> bool:
+    """Whether the file is a zip with code in it, as torch.jit and torch.export save."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, UnicodeError):
+        return False
+    return any(name.endswith("/constants.pkl") or "/code/" in name for name in names)
+
+
+def _dense_copy(path: Path, name: str, tensor: Tensor) -> Tensor:
+    """A weight with memory of its own: a file may spread one number over any shape by strides."""
+    held = tensor.untyped_storage().nbytes() if tensor.layout == torch.strided else 0
+    plain = tensor.device.type == "cpu" and not tensor.is_quantized
+    if not plain or tensor.numel() * tensor.element_size() > held:
+        raise InputError(
+            f"{path}: {name} says that it has {'×'.join(map(str, tensor.shape))} numbers and holds "
+            f"{held:,} bytes; save model.state_dict() again, dense"
+        )
+    return tensor.detach().clone()
 
 
 def fit_names(weights: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -118,12 +159,17 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
     write_whole(path, save({k: v.cpu().contiguous() for k, v in tensors.items()}, dict(metadata)))
 
 
+BROKEN = (OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, OverflowError)
+"""What readers of safetensors raise besides their own error, for types that they do not know."""
+
+
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Tensors and metadata of a safetensors file; InputError when it is not one."""
+    check_regular(path, "give a file of safetensors")
     try:
         with safe_open(path, framework="pt") as file:
             names = file.keys()
             # Cloned, so that memory is aligned as torch aligns it: BLAS sums in another order else.
             return {key: file.get_tensor(key).clone() for key in names}, file.metadata() or {}
-    except (SafetensorError, FileNotFoundError, IsADirectoryError) as error:
+    except (SafetensorError, *BROKEN) as error:
         raise InputError(f"cannot read {path} as safetensors ({error}); is it whole?") from error

@@ -3,6 +3,7 @@
 import builtins
 import math
 import operator
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch import Tensor, fx, nn
 from torch.nn.utils import parametrize
 
 from intriguing.errors import InputError
+from intriguing.models.interpreted import Interpreted
 from intriguing.spectral.rules.registry import is_known, registered_functions
 
 _HOW = (
@@ -41,7 +43,7 @@ def trace(model: nn.Module, example: Tensor) -> fx.GraphModule:
         raise InputError("the network has forward hooks, which a graph does not show; remove them")
     try:
         tracer = _Tracer(autowrap_functions=registered_functions())
-        traced = fx.GraphModule(model, tracer.trace(model))
+        traced: fx.GraphModule = Interpreted(model, tracer.trace(model))
     except Exception as reason:
         traced = _exported(model, example, reason)
     _check(model, traced, example)
@@ -54,16 +56,27 @@ class _Tracer(fx.Tracer):
 
 
 def _exported(model: nn.Module, example: Tensor, reason: Exception) -> fx.GraphModule:
-    """The graph that `torch.export` finds, with weights as attributes."""
+    """The graph that `torch.export` finds, with weights as attributes.
+
+    It writes source code with the names of layers in it, so it gets only names that are harmless.
+    """
+    for name, _ in model.named_modules():
+        if re.search(r"[^\w.]", name):
+            raise InputError(
+                f"the network cannot be traced by symbols ({_first(reason)}), nor exported with a "
+                f"layer called {name!r}; use letters, digits and underscores in names of layers"
+            ) from reason
     try:
         module = torch.export.export(model, (example,)).module()
     except Exception as second:
-        first = str(reason).strip().splitlines()[0] if str(reason).strip() else repr(reason)
-        raise InputError(
-            f"the network cannot be traced ({type(reason).__name__}: {first}); {_HOW}"
-        ) from second
+        raise InputError(f"the network cannot be traced ({_first(reason)}); {_HOW}") from second
     assert isinstance(module, fx.GraphModule)
     return module
+
+
+def _first(reason: Exception) -> str:
+    lines = str(reason).strip().splitlines()
+    return f"{type(reason).__name__}: {lines[0]}" if lines else repr(reason)
 
 
 def _check(model: nn.Module, traced: fx.GraphModule, example: Tensor) -> None:

@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Float
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from scipy.linalg import schur
 from torch import Tensor, nn
 from torch.nn import functional
 
 from intriguing.errors import InputError
+from intriguing.files import check_regular
 from intriguing.measures import ProgressCallback
+from intriguing.models.weights import read_tensors
 from intriguing.units.activations import Images, activations
 
 _ORTHOGONAL = 1e-8
@@ -221,13 +221,16 @@ def load_directions(path: Path | str, units: int | None = None) -> Basis:
     path = Path(path)
     readers: dict[str, Callable[[Path], Sequence[Tensor]]] = {
         ".npy": _read_npy,
-        ".safetensors": lambda file: list(load_file(file).values()),
+        ".safetensors": lambda file: list(read_tensors(file)[0].values()),
     }
     if path.suffix not in readers:
         raise InputError(f"{path} is no {' or '.join(readers)} file; save the matrix as one")
+    check_regular(path, "save the matrix as one")
     try:
         tensors = readers[path.suffix](path)
-    except (OSError, ValueError, EOFError, TypeError, SafetensorError) as error:
+    except InputError:
+        raise
+    except (OSError, ValueError, EOFError, TypeError, OverflowError) as error:
         raise InputError(
             f"cannot read {path}: {str(error).splitlines()[0]}; save one plain matrix of numbers"
         ) from error
@@ -265,7 +268,8 @@ def nearest_directions(
 
 
 def _read_npy(path: Path) -> list[Tensor]:
-    return [torch.from_numpy(np.load(path, allow_pickle=False))]
+    # Mapped: its header may announce more than the file, and than memory, holds.
+    return [torch.from_numpy(np.array(np.load(path, mmap_mode="r", allow_pickle=False)))]
 
 
 def _vectors(phi: Float[Tensor, "batch unit ..."]) -> Float[Tensor, "vector unit"]:

@@ -17,6 +17,7 @@ from torch.fx.passes.shape_prop import ShapeProp
 from torch.nn import functional
 
 from intriguing.errors import InputError
+from intriguing.models.interpreted import Interpreted
 from intriguing.units.activations import INPUT
 
 Span: TypeAlias = tuple[int, int]
@@ -128,7 +129,7 @@ def _trace(model: nn.Module, layer: str, input_shape: Sequence[int]) -> fx.Node:
     like = next(model.parameters(), torch.empty(0))
     with torch.no_grad():
         image = torch.zeros((1, *input_shape), dtype=like.dtype, device=like.device)
-        ShapeProp(fx.GraphModule(model, graph)).propagate(image)
+        ShapeProp(Interpreted(model, graph)).propagate(image)
     modules = dict(model.named_modules())
     for node in graph.nodes:
         if node.op == "call_module":
