@@ -114,4 +114,5 @@ def attack(
     for status, count in attacked.statuses().items():
         console.print(f"{status:<16}{count:>8,} images", highlight=False)
     if save_images:
-        console.print(f"pictures {folder / 'pictures'}", highlight=False, soft_wrap=True)
+        made = folder / "pictures"
+        console.print(f"pictures {made}", highlight=False, markup=False, soft_wrap=True)

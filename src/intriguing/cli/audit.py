@@ -143,6 +143,7 @@ def _describe(subject: "Subject", count: int, folder: Path, start: float, readin
     """
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from intriguing.audit.cost import Cost, measure
     from intriguing.audit.run import rehearse
@@ -153,7 +154,7 @@ def _describe(subject: "Subject", count: int, folder: Path, start: float, readin
     table = Table("Stage", "Network", "Images", "fixed", "an image", "about", box=None)
     for cost in costs:
         table.add_row(
-            cost.stage, cost.network, f"{cost.images:,}" if cost.images else "–",
+            cost.stage, Text(cost.network), f"{cost.images:,}" if cost.images else "–",
             duration(cost.fixed) if cost.fixed else "–",
             f"{1000 * cost.each:,.3g} ms" if cost.each else "–", duration(cost.seconds),
         )  # fmt: skip
@@ -163,7 +164,7 @@ def _describe(subject: "Subject", count: int, folder: Path, start: float, readin
     console.print(
         f"\nfor      {count:,} images\nin       {folder}\n"
         f"takes    about {duration(total)} ({total:,.0f} s), by a probe of this machine now",
-        highlight=False, soft_wrap=True,
+        highlight=False, markup=False, soft_wrap=True,
     )  # fmt: skip
 
 
@@ -183,5 +184,6 @@ def _say(folder: Path) -> None:
         console.print(f"! {alarm}", style="bold red", highlight=False, markup=False)
     for place, sentence in enumerate(said.advice, 1):
         console.print(f"\n{place}. {sentence}", highlight=False, markup=False)
-    console.print(f"\nreport   {folder / 'report' / 'index.html'}", highlight=False, soft_wrap=True)
+    page = folder / "report" / "index.html"
+    console.print(f"\nreport   {page}", highlight=False, markup=False, soft_wrap=True)
     console.print(f"results  {folder}", highlight=False, markup=False, soft_wrap=True)

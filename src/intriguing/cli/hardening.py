@@ -78,5 +78,5 @@ def _describe(config: HardeningConfig, folder: Path) -> None:
         f"\nin       {folder}\n"
         f"takes    about {duration(total)} on {config.device} for the trainings, {processes} at a "
         "time, by a short probe of them now; judging the networks adds about a third",
-        highlight=False, soft_wrap=True,
+        highlight=False, markup=False, soft_wrap=True,
     )  # fmt: skip

@@ -33,6 +33,7 @@ def layers(
     from rich import box
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from intriguing.cli import bounding, setup
     from intriguing.cli.units import input_shape
@@ -54,8 +55,9 @@ def layers(
             sides = {(b.bottom - b.top, b.right - b.left) for b in field.boxes}
             sees = "×".join(map(str, max(sides)))
         table.add_row(
-            layer.name, layer.kind, "×".join(map(str, layer.shape)), f"{layer.units:,}", sees
-        )
+            Text(layer.name), Text(layer.kind), "×".join(map(str, layer.shape)),
+            f"{layer.units:,}", sees,
+        )  # fmt: skip
     console = Console()
     console.print(f"one image is {'×'.join(map(str, shape))}", highlight=False)
     console.print(table)

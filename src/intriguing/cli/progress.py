@@ -31,8 +31,9 @@ def shown(console: Console | None = None) -> Iterator["ProgressCallback"]:
         yield _lines(console)
         return
     columns = (
-        TextColumn("{task.description}"), BarColumn(bar_width=28), MofNCompleteColumn(),
-        TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("[dim]{task.fields[detail]}"),
+        TextColumn("{task.description}", markup=False), BarColumn(bar_width=28),
+        MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
+        TextColumn("{task.fields[detail]}", style="dim", markup=False),
     )  # fmt: skip
     with Bars(*columns, console=console) as bars:
         yield _bars(bars)

@@ -108,7 +108,7 @@ def train_quocnet(
         f"accuracy, {positive} or not, on {len(test):,} test images: {100 * right / len(test):.1f} "
         f"% [{100 * low:.1f}, {100 * high:.1f}]\n"
         f"next     intriguing reproduce figure6 --network {out}",
-        highlight=False, soft_wrap=True,
+        highlight=False, markup=False, soft_wrap=True,
     )  # fmt: skip
 
 
@@ -166,7 +166,7 @@ def describe(config: QuocNetConfig, batch: int, device: torch.device) -> None:
         f"{config.name}: images {'×'.join(map(str, config.shape))}, {config.features:,} features\n"
         f"parameters {total:,} ({' + '.join(f'{cost.parameters:,}' for cost in costs)}); "
         f"the paper's network has about {PAPER_PARAMETERS:,}: {total / PAPER_PARAMETERS:.3g} of it",
-        highlight=False, soft_wrap=True,
+        highlight=False, markup=False, soft_wrap=True,
     )  # fmt: skip
     table = Table("Engine", "devices", "memory each", "received a step", "TFLOP a step", box=None)
     for way in WAYS:
@@ -182,5 +182,5 @@ def describe(config: QuocNetConfig, batch: int, device: torch.device) -> None:
     console.print(
         f"of the largest stage, {batch} images over all devices, Adam, float32; "
         f"free here: {readable(free_memory(device))} on {os.cpu_count()} cores",
-        highlight=False, soft_wrap=True,
+        highlight=False, markup=False, soft_wrap=True,
     )  # fmt: skip

@@ -168,5 +168,5 @@ def _describe(config: "ReproduceConfig", folder: Path) -> None:
     console.print(
         f"\nmakes    {', '.join(config.items)}\nin       {folder}\n"
         f"takes    about {duration(total)} on {config.device}, by a short probe of it now",
-        highlight=False, soft_wrap=True,
+        highlight=False, markup=False, soft_wrap=True,
     )  # fmt: skip

@@ -180,4 +180,5 @@ def train(
         for used in (".safetensors", ".autoencoder.safetensors"):
             checkpoint.with_suffix(used).unlink(missing_ok=True)
         finish(folder)
-    Console().print(f"weights  {weights}\n{name}: {report.reason}", highlight=False, soft_wrap=True)
+    said = f"weights  {weights}\n{name}: {report.reason}"
+    Console().print(said, highlight=False, markup=False, soft_wrap=True)

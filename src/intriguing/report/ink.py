@@ -107,7 +107,7 @@ def inline_svg(figure: Figure, name: str, description: str) -> str:
     for colour, variable in ((INK, "--ink"), (MUTED, "--muted"), (GRID, "--rule")):
         body = body.replace(colour, f"var({variable})")
     body = body.replace("'DejaVu Sans'", "var(--sans)")
-    body = re.sub(r'\bid="', f'id="{name}-', body)
+    body = re.sub(r'\bid="', lambda _: f'id="{name}-', body)
     body = body.replace("url(#", f"url(#{name}-").replace('href="#', f'href="#{name}-')
     return (
         f'<svg role="img" aria-label="{_attribute(description)}" viewBox="'

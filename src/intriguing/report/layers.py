@@ -9,6 +9,7 @@ from string import ascii_lowercase
 
 from rich import box
 from rich.table import Table as TerminalTable
+from rich.text import Text
 
 from intriguing.report.numbers import number
 from intriguing.report.tables import latex_escape
@@ -79,7 +80,7 @@ def to_terminal(
         )
     table = TerminalTable(
         title=TITLE, title_justify="left", box=box.SIMPLE_HEAD, caption_justify="left",
-        caption="\n".join(said) or None,
+        caption=Text("\n".join(said), "table.caption") if said else None,
     )  # fmt: skip
     for place, name in enumerate(HEAD):
         least = max([len(line) for line in name.split()] + [len(row[place]) for row in texts])
@@ -91,7 +92,7 @@ def to_terminal(
     for layer, row in zip((*shown, *under), texts, strict=True):
         if under and layer is under[0]:
             table.add_section()
-        table.add_row(*(key.get(text, text) for text in row), style=_style(layer))
+        table.add_row(*(Text(key.get(text, text)) for text in row), style=_style(layer))
     return table
 
 

@@ -97,16 +97,19 @@ def to_terminal(table: Table, width: int = 100) -> list[TerminalTable]:
     for index, columns in enumerate(groups):
         title = table.title + (" (continued)" if index else "")
         part = TerminalTable(
-            title=title, title_justify="left", box=box.SIMPLE_HEAD, caption_justify="left"
+            title=Text(title, "table.title"),
+            title_justify="left",
+            box=box.SIMPLE_HEAD,
+            caption_justify="left",
         )
-        part.add_column(table.corner, max_width=ROW_WIDTH)
+        part.add_column(Text(table.corner), max_width=ROW_WIDTH)
         for column in columns:
-            part.add_column(column, justify="right", no_wrap=True)
+            part.add_column(Text(column), justify="right", no_wrap=True)
         for row in table.rows:
             dash = Text("–", style="dim")
-            part.add_row(row, *(texts.get((row, column), dash) for column in columns))
+            part.add_row(Text(row), *(texts.get((row, column), dash) for column in columns))
         if index == len(groups) - 1:
-            part.caption = _key(table)
+            part.caption = Text(_key(table), "table.caption")
         drawn.append(part)
     return drawn
 

@@ -10,6 +10,7 @@ from functools import partial
 import numpy as np
 from rich import box
 from rich.table import Table as TerminalTable
+from rich.text import Text
 
 from intriguing.report import grids
 from intriguing.report.contents import Contents
@@ -134,18 +135,19 @@ def distinction(contents: Contents) -> Findings:
 
 def to_terminal(claims: Sequence[ClaimRow]) -> TerminalTable:
     """The verdicts as a table."""
+    title = f"Natural against random directions, {claims[0].measure} of the top {claims[0].k}"
     table = TerminalTable(
-        title=f"Natural against random directions, {claims[0].measure} of the top {claims[0].k}",
-        title_justify="left", box=box.SIMPLE_HEAD, caption_justify="left",
+        title=Text(title, "table.title"), title_justify="left", box=box.SIMPLE_HEAD,
         caption=f"{_networks(claims[0])}, {claims[0].rotations} rotations each, "
         f"{claims[0].untrained_networks} untrained; p: of no difference, δ-p: of one beyond "
-        f"±{claims[0].delta:g}",
+        f"±{claims[0].delta:g}", caption_justify="left",
     )  # fmt: skip
     for place, name in enumerate(SHORT):
         table.add_column(name, justify="left" if place < 1 else "right", overflow="fold")
     for claim in claims:
         layer, _, natural, rotated, difference, interval, *rest = _words(claim)
-        table.add_row(layer, natural, rotated, f"{difference}\n[dim]\\[{interval}][/dim]", *rest)
+        span = Text(f"{difference}\n").append(f"[{interval}]", style="dim")
+        table.add_row(Text(layer), natural, rotated, span, *map(Text, rest))
     return table
 
 
