@@ -83,8 +83,7 @@ def test_two_classes_give_the_distance_to_the_hyperplane(name, budget, most, tar
     best = search(name, linear(weight, bias), x, goal, budget=budget)
     ratio = best.l2 / hyperplane_distance(weight, bias, x)
     found = best.l2.isfinite()
-    # FMN aims at the boundary itself: on which side of it a point ends is a matter of rounding.
-    assert found.double().mean() >= (0.5 if name == "fmn" else 1)
+    assert found.all()
     assert ratio.min() >= 1 - 1e-9
     assert ratio[found].max() <= most
 
@@ -95,7 +94,7 @@ def test_two_classes_give_the_distance_to_the_hyperplane(name, budget, most, tar
     [
         ("ddn", 1, 1.1),
         ("pdgd", 1, 1.03),
-        ("fmn", 0.5, 1.01),
+        ("fmn", 1, 1.01),
         ("cw", 1, 1.4),
         ("deepfool", 1, 1.1),
         ("noise", 0.8, 5),
@@ -137,9 +136,8 @@ def closest_by_qp(weight, bias, x, target):
     return float((torch.tensor(solver.result.x) - x).norm())
 
 
-# FMN creeps up to the boundary of this network and rarely passes it; noise meets a given class by
-# luck.
-SHARES = {("fmn", True): 0.2, ("fmn", False): 0, ("noise", True): 0.2, ("noise", False): 0.9}
+# Noise meets a given class by luck.
+SHARES = {("noise", True): 0.2, ("noise", False): 0.9}
 
 
 @either_goal
@@ -161,7 +159,7 @@ def test_gradients_find_what_noise_of_the_same_size_does_not(targeted):
     """On a smooth network the iterative methods agree, and DeepFool comes near."""
     mean = {name: answer(name, targeted).l2.mean() for name in BUDGETS}
     best = min(mean.values())
-    assert max(mean["ddn"], mean["pdgd"], mean["cw"]) < 1.1 * best
+    assert max(mean["ddn"], mean["pdgd"], mean["cw"], mean["fmn"]) < 1.1 * best
     assert mean["deepfool"] < 1.4 * best
     assert mean["noise"] > 4 * best
 
@@ -287,7 +285,7 @@ def test_nan_beyond_a_border_does_not_stop_a_search():
     x = torch.rand(9, 14, generator=torch.Generator().manual_seed(1)) * 0.5
     model = Hostile("nan beyond")
     labels = model(x).argmax(1)
-    for name in ("ddn", "pdgd", "cw", "deepfool"):
+    for name in ("ddn", "pdgd", "fmn", "cw", "deepfool"):
         best = search(name, model, x, Goal(labels, targeted=False), budget=300)
         assert best.l2.isfinite().all(), name
 

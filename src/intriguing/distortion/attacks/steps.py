@@ -39,6 +39,14 @@ def unit(vectors: Float[Tensor, "b n"]) -> Float[Tensor, "b n"]:
     return directions
 
 
+def within_box(
+    gradient: Float[Tensor, "b n"], points: Float[Tensor, "b n"], box: Box
+) -> Float[Tensor, "b n"]:
+    """The gradient over the pixels that can follow it; 0 where the box holds one back."""
+    held = ((points <= box.lower) & (gradient < 0)) | ((points >= box.upper) & (gradient > 0))
+    return gradient.masked_fill(held, 0)
+
+
 def reach(images: Float[Tensor, "b n"], box: Box) -> Float[Tensor, " b"]:
     """Distance of every image to the farthest corner of the box: no r is longer."""
     farthest: Tensor = torch.maximum(images - box.lower, box.upper - images).norm(dim=1)
