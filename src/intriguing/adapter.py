@@ -76,6 +76,8 @@ class MinimumDistortion:
             InputError: As `minimum_distortion`, or for a criterion that is neither classes nor
                 one of misclassification.
         """
+        if not len(inputs):
+            raise InputError("there are no images; give at least one")
         network, box = _network(model), _box(model)
         device, dtype = inputs.device, inputs.dtype
         like = next(network.parameters(), inputs)

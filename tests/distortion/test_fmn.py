@@ -43,6 +43,8 @@ def test_a_corner_of_the_box_is_reached():
             return torch.stack((torch.zeros_like(total), total - 3.9), 1)
 
     x = torch.tensor([[1.0, 1.0, 0.9, 0.0]])
-    answer = minimum_distortion(Sum().eval(), x, torch.zeros(1).long(), "untargeted", "fmn", budget=100)
+    answer = minimum_distortion(
+        Sum().eval(), x, torch.zeros(1).long(), "untargeted", "fmn", budget=100
+    )
     assert answer.success.all()
     torch.testing.assert_close(answer.l2, torch.tensor([0.9055]), rtol=1e-3, atol=0)

@@ -61,9 +61,11 @@ class Network:
         self.image_shape = image_shape
 
     def logits(self, z: Float[Tensor, "b n"]) -> Float[Tensor, "b k"]:
-        """Logits of rows of pixels; differentiable."""
+        """Logits of rows of pixels; differentiable. The model never sees a batch of no images."""
         missing = -len(z) % _ROWS if z.shape[1] <= _LARGE else 0
-        padded = torch.cat((z, z[:1].expand(missing, -1))) if missing else z
+        filler = z[:1] if len(z) else z.new_zeros(1, z.shape[1])
+        missing = missing or int(not len(z))
+        padded = torch.cat((z, filler.expand(missing, -1))) if missing else z
         out: Tensor = self.model(padded.view(-1, *self.image_shape))
         if torch.is_grad_enabled() and not out.requires_grad:
             out = out + 0 * padded[:, :1]  # logits that never change have the gradient 0

@@ -41,6 +41,8 @@ def verify(
     given = goal.classes.clone()
     optimal = found.extra.get("optimal", torch.zeros_like(found.claimed))
     for rows in torch.split(found.claimed.nonzero()[:, 0], min(batch_size, _BATCH)):
+        if not len(rows):
+            break
         lost = torch.zeros_like(rows, dtype=torch.bool)
         if levels is not None:
             lattice = to_lattice(network, images[rows], points[rows], goal[rows], box, levels)

@@ -52,6 +52,8 @@ def strongest_within(
     """
     if not radius > 0 or steps < 1:
         raise InputError(f"radius {radius} and {steps} steps: give both above 0")
+    if not len(images):
+        return images.clone()
     x = images.detach().flatten(1)
     network, limits = Network(model, tuple(images.shape[1:])), as_box(box).flat(x)
     width = batch_size or rows_at_once(x, 8)
@@ -59,7 +61,7 @@ def strongest_within(
         _ascended(network, x[rows], labels[rows].to(x.device), radius, limits, steps)
         for rows in torch.split(torch.arange(len(x), device=x.device), width)
     ]
-    return torch.cat(parts).view(images.shape) if parts else images.clone()
+    return torch.cat(parts).view(images.shape)
 
 
 def _ascended(

@@ -94,7 +94,11 @@ def own_labels(model: nn.Module, images: ImageSet, batch_size: int = 64) -> Imag
     """The same images with the classes that the network gives them, where there are no true ones.
 
     A distortion is then that at which the network changes its mind.
+
+    Raises InputError if there are no images.
     """
+    if not len(images):
+        raise InputError("there are no images; give at least one")
     like = next(model.parameters(), images.images)
     with torch.no_grad():
         logits = [model(b.images.to(like.device, like.dtype)) for b in images.batches(batch_size)]

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from intriguing.data.dataset import ImageSet
 from intriguing.data.preprocessing import Preprocessing
+from intriguing.errors import InputError
 from intriguing.measures import Progress, ProgressCallback, wilson_interval
 from intriguing.models.classifier import Normalized, with_preprocessing
 from intriguing.models.finding import Finding
@@ -101,7 +102,12 @@ def clean_accuracy(
         seed: Of the draw.
         batch_size: Images at once.
         progress: Called after each batch.
+
+    Raises:
+        InputError: If there are no images.
     """
+    if not len(images):
+        raise InputError("there are no images; give at least one")
     generator = torch.Generator().manual_seed(seed)
     chosen = torch.randperm(len(images), generator=generator)[:sample].sort().values
     drawn = images.subset(chosen)

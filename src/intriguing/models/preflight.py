@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from intriguing.errors import InputError
 from intriguing.measures import UNIT_BOX, Box
 from intriguing.models.finding import Finding
 from intriguing.models.gradients import gradient_findings
@@ -37,7 +38,12 @@ def preflight(
         model: Any module from images to logits; left as it was found.
         images: A few of what it is going to be asked about; the first 16 are taken.
         box: Of the pixels: its corners are tried, too.
+
+    Raises:
+        InputError: If there are no images.
     """
+    if not len(images):
+        raise InputError("there are no images; give at least one")
     like = next(model.parameters(), images)
     x = images[:_MOST].detach().to(like.device, like.dtype)
     found = [*training_mode(model), *not_finite(model, x, box)]

@@ -50,7 +50,9 @@ class Ostriches:
 def predict(
     model: nn.Module, images: Tensor, batch_size: int = 64
 ) -> tuple[Int64[Tensor, " image"], Tensor]:
-    """Predicted classes and logits, on the CPU."""
+    """Predicted classes and logits, on the CPU; of no images, none."""
+    if not len(images):
+        return torch.empty(0, dtype=torch.long), images.new_empty(0, 1).cpu()
     like = next(model.parameters(), images)
     parts = [
         model(part.to(like.device, like.dtype)).cpu() for part in torch.split(images, batch_size)

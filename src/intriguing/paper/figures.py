@@ -14,6 +14,7 @@ from intriguing.distortion.penalty import PaperConfig
 from intriguing.errors import InputError
 from intriguing.measures import UNIT_BOX
 from intriguing.models.autoencoder import AutoencoderClassifier
+from intriguing.paper.figure5 import predict
 from intriguing.paper.published import PublishedPanel, published_figure7
 from intriguing.transfer.matrix import count_errors
 
@@ -95,9 +96,7 @@ def _adversarial(
     goal = targets[panel.row][drawn]
     result = minimum_distortion(network, shown.images, shown.labels, goal, "paper", config=config)
     found = result.success
-    like = next(network.parameters())
-    with torch.no_grad():
-        predicted = network(result.adversarial[found].to(like.device, like.dtype)).argmax(1).cpu()
+    predicted, _ = predict(network, result.adversarial[found])
     accuracy = 100 * float((predicted == shown.labels[found]).double().mean())
     title = f"{panel.row}, stddev={result.mean:.3f}, accuracy {accuracy:.0f} %"
     caption = (

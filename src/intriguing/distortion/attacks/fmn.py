@@ -14,15 +14,15 @@ from intriguing.distortion.incumbent import Incumbent
 from intriguing.distortion.problem import Goal, Logits
 from intriguing.measures import Box, l2
 
-_OVERSHOOT = 0.02
+_OVERSHOOT = 0.1
 
 
 def fmn(logits: Logits, goal: Goal, images: Tensor, box: Box, budget: int, seed: int) -> Incumbent:
     """Fast minimum-norm attack, L2 (Pintor et al. 2021, arXiv:2102.12827, algorithm 1).
 
     r moves along the unit gradient of the margin by α and is projected onto the ball of radius ε
-    and the box. Until the first success ε reaches 2 % beyond the linearised boundary, |m|/‖∇m‖ from
-    r; then it shrinks by γ after a success, to the shortest r at most, and grows by γ after a
+    and the box. Until the first success ε reaches 10 % beyond the linearised boundary, |m|/‖∇m‖
+    from r; then it shrinks by γ after a success, to the shortest r at most, and grows by γ after a
     failure. α falls from 1 to .01 box widths and γ from .05 to .001, along a cosine over `budget`
     steps. Nothing is random: `seed` is not used.
 
