@@ -75,6 +75,22 @@ class Box:
 UNIT_BOX = Box(0.0, 1.0)
 
 
+def as_box(box: Box | Sequence[float | Tensor]) -> Box:
+    """A Box from a Box or a pair (lower, upper), each a number or a tensor shaped as an image."""
+    if isinstance(box, Box):
+        return box
+    try:
+        lower, upper = box
+        if isinstance(lower, Tensor) or isinstance(upper, Tensor):
+            lower, upper = torch.as_tensor(lower), torch.as_tensor(upper)
+            return Box(lower + 0 * upper, upper + 0 * lower)
+        return Box(float(lower), float(upper))
+    except (TypeError, ValueError, RuntimeError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"box={box!r} is not a pair; give box=(lower, upper)") from None
+
+
 def l2(original: Float[Tensor, "batch ..."], changed: Float[Tensor, "batch ..."]) -> Tensor:
     """Euclidean length ‖x′ − x‖₂ of each image's change, in pixel units; shape (batch,)."""
     length: Tensor = (changed - original).flatten(1).norm(dim=1)

@@ -6,6 +6,7 @@ def test_no_less_robust_than_before():
     assert_min_distortion(model, images, labels, at_least=0.02)
 """
 
+from collections.abc import Sequence
 from typing import Literal
 
 from jaxtyping import Float, Int64
@@ -31,7 +32,7 @@ def assert_min_distortion(
     targets: Targets = "untargeted",
     method: str = "closest",
     budget: int = 200,
-    box: Box = UNIT_BOX,
+    box: Box | Sequence[float | Tensor] = UNIT_BOX,
     seed: int = 0,
     batch_size: int | None = None,
 ) -> Distortions:

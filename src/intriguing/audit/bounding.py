@@ -1,6 +1,5 @@
 """A network's bounds as a results folder keeps them: rows of layers, and singular values."""
 
-import copy
 import io
 import logging
 import math
@@ -22,7 +21,7 @@ from intriguing.models.fully_connected import FullyConnected
 from intriguing.results.schema import LayerRow, Stage
 from intriguing.results.store import write_tensors
 from intriguing.spectral.lipschitz import LipschitzReport, layer_spectra, lipschitz_report
-from intriguing.spectral.tracing import trace
+from intriguing.spectral.precision import precise_graph
 
 POINTS = 1024
 """Singular values of one layer that are kept: evenly spaced by rank, the ends among them."""
@@ -68,11 +67,10 @@ def analyse(
 def check_traceable(spec: str, model: nn.Module, shape: Shape) -> None:
     """Refuse a network whose graph cannot be had, before a folder is made and time is spent."""
     like = next(model.parameters(), torch.zeros(()))
-    precise = copy.deepcopy(model).double().requires_grad_(False)
     example = torch.full((1, *shape), 0.5, dtype=torch.float64, device=like.device)
     try:
         with _quiet():
-            trace(precise, example)
+            precise_graph(model, example)
     except InputError as error:
         raise InputError(f"{spec}: {error}") from error
 

@@ -1,7 +1,5 @@
 """Everything a caller can hand over wrongly, refused before any work starts."""
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
@@ -79,22 +77,6 @@ def check_labels(labels: Tensor, count: int, classes: int) -> Tensor:
             f"labels run from {low} to {high}; the model has classes 0 … {classes - 1}"
         )
     return labels.long()
-
-
-def as_box(box: Box | Sequence[float | Tensor]) -> Box:
-    """A Box from a Box or a pair (lower, upper), each a number or a tensor shaped as an image."""
-    if isinstance(box, Box):
-        return box
-    try:
-        lower, upper = box
-        if isinstance(lower, Tensor) or isinstance(upper, Tensor):
-            lower, upper = torch.as_tensor(lower), torch.as_tensor(upper)
-            return Box(lower + 0 * upper, upper + 0 * lower)
-        return Box(float(lower), float(upper))
-    except (TypeError, ValueError, RuntimeError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"box={box!r} is not a pair; give box=(lower, upper)") from None
 
 
 def check_numbers(levels: int | None, batch_size: int | None, box: Box = UNIT_BOX) -> None:

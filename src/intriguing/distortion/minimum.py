@@ -9,7 +9,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from intriguing.distortion.incumbent import BUDGETS
-from intriguing.distortion.inputs import as_box, check_images, check_labels, check_numbers
+from intriguing.distortion.inputs import check_images, check_labels, check_numbers
 from intriguing.distortion.methods import (
     METHODS,
     Config,
@@ -22,7 +22,15 @@ from intriguing.distortion.result import Distortions, Found, Status
 from intriguing.distortion.targets import Targets, check_targets, choose_targets
 from intriguing.distortion.verify import Verified, verify
 from intriguing.errors import InputError
-from intriguing.measures import UNIT_BOX, Box, Progress, ProgressCallback, distortion, l2
+from intriguing.measures import (
+    UNIT_BOX,
+    Box,
+    Progress,
+    ProgressCallback,
+    as_box,
+    distortion,
+    l2,
+)
 from intriguing.models.batching import halving, plan_batch
 from intriguing.models.classifier import check_classifier, check_gradients
 

@@ -1,18 +1,20 @@
 """Gaussian noise of a stated size: the control that Tables 2 and 4 and Figure 7 put beside r."""
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from intriguing.errors import InputError
-from intriguing.measures import Box
+from intriguing.measures import Box, as_box
 
 
 def gaussian_noise(
     images: Float[Tensor, "batch ..."],
     stddev: float,
     generator: torch.Generator,
-    box: Box | None = None,
+    box: Box | Sequence[float | Tensor] | None = None,
 ) -> Float[Tensor, "batch ..."]:
     """Images plus independent Gaussian noise of standard deviation `stddev` on every pixel (§4.2).
 
@@ -26,4 +28,4 @@ def gaussian_noise(
     device = generator.device
     noise = torch.randn(images.shape, generator=generator, dtype=images.dtype, device=device)
     noisy = images + stddev * noise.to(images.device)
-    return noisy if box is None else box.clamp(noisy)
+    return noisy if box is None else as_box(box).clamp(noisy)

@@ -4,17 +4,18 @@ D asks how short r can be if the class has to change; here ‖r‖₂ is given a
 large as possible. It is the descent of `ddn` with its length held, cheap enough for training.
 """
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn import functional
 
 from intriguing.distortion.attacks.steps import gradient_of, unit
-from intriguing.distortion.inputs import as_box
 from intriguing.distortion.methods import rows_at_once
 from intriguing.distortion.problem import Network
 from intriguing.errors import InputError
-from intriguing.measures import UNIT_BOX, Box
+from intriguing.measures import UNIT_BOX, Box, as_box
 
 
 def strongest_within(
@@ -23,7 +24,7 @@ def strongest_within(
     labels: Int64[Tensor, " image"],
     radius: float,
     *,
-    box: Box | tuple[float, float] = UNIT_BOX,
+    box: Box | Sequence[float | Tensor] = UNIT_BOX,
     steps: int = 3,
     batch_size: int | None = None,
 ) -> Float[Tensor, "image ..."]:

@@ -7,13 +7,13 @@ from pathlib import Path
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from intriguing.distortion.inputs import as_box, check_images, check_labels
+from intriguing.distortion.inputs import check_images, check_labels
 from intriguing.errors import InputError
 from intriguing.hardening.config import PoolConfig
 from intriguing.hardening.extras import joined, penalty_extra, pools_extra
 from intriguing.hardening.places import IMAGES, Place
 from intriguing.hardening.pool import Pool, PoolSummary
-from intriguing.measures import UNIT_BOX, Box, ProgressCallback
+from intriguing.measures import UNIT_BOX, Box, ProgressCallback, as_box
 from intriguing.models.classifier import check_classifier
 from intriguing.training.decay import Convention, weight_layers
 from intriguing.training.minibatch import Extra, train_minibatch
@@ -48,7 +48,7 @@ def train_with_pools(
     convention: Convention = "sum",
     schedule: Schedule = SCHEDULE,
     penalty: float = 0.0,
-    box: Box | tuple[float, float] = UNIT_BOX,
+    box: Box | Sequence[float | Tensor] = UNIT_BOX,
     seed: int = 0,
     identity: str = "",
     checkpoint: Path | None = None,
@@ -123,7 +123,7 @@ def hardening(
     *,
     config: PoolConfig | None = None,
     penalty: float = 0.0,
-    box: Box = UNIT_BOX,
+    box: Box | Sequence[float | Tensor] = UNIT_BOX,
     seed: int = 0,
 ) -> tuple[Extra | None, list[Pool]]:
     """What `train_minibatch` takes to harden a network, and the pools that it fills.
@@ -132,7 +132,7 @@ def hardening(
     """
     config = config or PoolConfig()
     places = [at if isinstance(at, Place) else Place(str(at)) for at in layers]
-    pools = [Pool(model, place, images, labels, box, config) for place in places]
+    pools = [Pool(model, place, images, labels, as_box(box), config) for place in places]
     if len({pool.name for pool in pools}) < len(pools):
         named = ", ".join(f"{pool.place.layer} is {pool.name}" for pool in pools)
         raise InputError(f"two pools are at one place ({named}); name each place once")

@@ -5,7 +5,7 @@ Adversarial Robustness (2019): each flaw is measured on a few images before hour
 comes with what follows from it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from intriguing.errors import InputError
-from intriguing.measures import UNIT_BOX, Box
+from intriguing.measures import UNIT_BOX, Box, as_box
 from intriguing.models.finding import Finding
 from intriguing.models.gradients import gradient_findings
 from intriguing.models.observe import operations
@@ -26,7 +26,10 @@ _ROUNDING = 1e-4
 
 
 def preflight(
-    model: nn.Module, images: Float[Tensor, "image ..."], *, box: Box = UNIT_BOX
+    model: nn.Module,
+    images: Float[Tensor, "image ..."],
+    *,
+    box: Box | Sequence[float | Tensor] = UNIT_BOX,
 ) -> tuple[Finding, ...]:
     """Everything found about a network that its numbers would not say; empty when all is well.
 
@@ -44,6 +47,7 @@ def preflight(
     """
     if not len(images):
         raise InputError("there are no images; give at least one")
+    box = as_box(box)
     like = next(model.parameters(), images)
     x = images[:_MOST].detach().to(like.device, like.dtype)
     found = [*training_mode(model), *not_finite(model, x, box)]

@@ -1,7 +1,7 @@
 """Minimum distortions of a whole image set, in shards: any size, any number of interruptions."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +16,7 @@ from intriguing.distortion.inputs import check_images, check_numbers
 from intriguing.distortion.methods import Config, check_method, default_config
 from intriguing.distortion.minimum import minimum_distortion
 from intriguing.distortion.targets import check_targets
-from intriguing.measures import UNIT_BOX, Box, ProgressCallback
+from intriguing.measures import UNIT_BOX, Box, ProgressCallback, as_box
 from intriguing.models.classifier import check_classifier
 from intriguing.models.weights import model_sha256
 from intriguing.scale.shards import Shards, run_in_shards
@@ -101,7 +101,7 @@ def attack_in_shards(
     method: str = "closest",
     budget: int | None = None,
     config: Config | None = None,
-    box: Box = UNIT_BOX,
+    box: Box | Sequence[float | Tensor] = UNIT_BOX,
     levels: int | None = None,
     seed: int = 0,
     batch_size: int | None = None,
@@ -128,6 +128,7 @@ def attack_in_shards(
     Raises:
         InputError: As `minimum_distortion`, before any work.
     """
+    box = as_box(box)
     check_search(method, targets, budget=budget, levels=levels, batch_size=batch_size)
     check_images(images.images, box)
     like = next(model.parameters(), images.images)

@@ -1,6 +1,7 @@
 """A radius around every image that no adversarial example can undercut."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,7 @@ from intriguing.distortion.minimum import minimum_distortion
 from intriguing.distortion.problem import rounding
 from intriguing.distortion.result import Distortions
 from intriguing.errors import InputError
-from intriguing.measures import UNIT_BOX, Box, Progress, ProgressCallback
+from intriguing.measures import UNIT_BOX, Box, Progress, ProgressCallback, as_box
 from intriguing.models.classifier import check_classifier
 from intriguing.spectral.around import around
 from intriguing.spectral.pairs import PairBounds, pair_bounds
@@ -50,7 +51,7 @@ def certify(
     images: Float[Tensor, "n ..."],
     labels: Int64[Tensor, " n"],
     *,
-    box: Box | tuple[float, float] = UNIT_BOX,
+    box: Box | Sequence[float | Tensor] = UNIT_BOX,
     semidefinite: bool = True,
     local: bool = True,
     batch_size: int | None = None,
@@ -85,7 +86,7 @@ def certify(
     """
     check_classifier(model, images, labels, finite=False)
     bounds = pair_bounds(
-        model, tuple(images.shape[1:]), Box(*box) if isinstance(box, tuple) else box,
+        model, tuple(images.shape[1:]), as_box(box),
         semidefinite=semidefinite, progress=progress,
     )  # fmt: skip
     size = batch_size or _BATCH
@@ -187,7 +188,7 @@ def sandwich(
     certificates: Certificates | None = None,
     method: str = "closest",
     budget: int | None = None,
-    box: Box | tuple[float, float] = UNIT_BOX,
+    box: Box | Sequence[float | Tensor] = UNIT_BOX,
     seed: int = 0,
     progress: ProgressCallback | None = None,
 ) -> Sandwich:

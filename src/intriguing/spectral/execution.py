@@ -10,6 +10,7 @@ from torch.nn import functional
 from torch.utils import _pytree as pytree
 
 from intriguing.spectral.operation import Operation
+from intriguing.spectral.precision import InFloat64, arithmetic
 from intriguing.spectral.tracing import operation_name
 
 _SIZES = {
@@ -44,7 +45,7 @@ class Executed:
 
 def execute(graph: fx.GraphModule, example: Tensor) -> Iterator[Executed]:
     """Run the graph on one example, a batch of 1, and give what depends on it, node by node."""
-    modules = dict(graph.named_modules())
+    modules, float64 = dict(graph.named_modules()), arithmetic(graph)
     values: dict[fx.Node, Any] = {}
     moving: set[fx.Node] = set()
     for node in graph.graph.nodes:
@@ -56,7 +57,7 @@ def execute(graph: fx.GraphModule, example: Tensor) -> Iterator[Executed]:
             values[node] = _attribute(graph, str(node.target))
         elif node.op != "output":
             module = modules[str(node.target)] if node.op == "call_module" else None
-            done = _run(node, module, values, moving)
+            done = _run(node, module, values, moving, float64)
             values[node] = done.value
             depends = done.sources and (
                 module is not None or operation_name(node, module) not in _SIZES
@@ -67,8 +68,9 @@ def execute(graph: fx.GraphModule, example: Tensor) -> Iterator[Executed]:
 
 
 def _run(
-    node: fx.Node, module: nn.Module | None, values: dict[fx.Node, Any], moving: set[fx.Node]
-) -> Executed:
+    node: fx.Node, module: nn.Module | None, values: dict[fx.Node, Any], moving: set[fx.Node],
+    float64: InFloat64,
+) -> Executed:  # fmt: skip
     leaves, shape = pytree.tree_flatten((node.args, node.kwargs), is_leaf=_is_node)
     places = [i for i, leaf in enumerate(leaves) if isinstance(leaf, fx.Node) and leaf in moving]
     sources = tuple(leaves[i] for i in places)
@@ -84,11 +86,12 @@ def _run(
         for place, value in zip(places, given, strict=True):
             anew[place] = pytree.tree_map_only(Tensor, Tensor.clone, value)
         args, kwargs = pytree.tree_unflatten(anew, shape)
-        return call(*args, **kwargs)
+        with float64:
+            return call(*args, **kwargs)
 
     versions = {source: _version(values[source]) for source in sources}
     args, kwargs = pytree.tree_unflatten(filled, shape)
-    with torch.no_grad():
+    with torch.no_grad(), float64:
         value = call(*args, **kwargs)
     changed = tuple(s for s in dict.fromkeys(sources) if _version(values[s]) != versions[s])
     for place, kept_value in zip(places, inputs, strict=True):

@@ -1,11 +1,14 @@
 """Lower bounds: the norm of a Jacobian at some point is never more than the Lipschitz constant.
 
 Power iteration on JᵀJ from a random start, J v by forward and Jᵀu by reverse differentiation. Every
-‖Jᵀu‖/‖u‖ on the way is a lower bound; how close it comes does not matter for its truth.
+‖Jᵀu‖/‖u‖ on the way is a lower bound; how close it comes does not matter for its truth. That holds
+of true derivatives only, and what a gradient says at a kink, or by a rule of its own, may be none:
+a difference quotient along the same direction has to confirm it, and stands in where it does not.
 """
 
+import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -13,8 +16,15 @@ from torch import Tensor
 
 Function = Callable[..., Tensor]
 
+_NO_DERIVATIVE = (RuntimeError, NotImplementedError, TypeError, ValueError, AttributeError)
 _STEADY = 1e-5
 _INWARD = 1.0 - 1e-9
+_STEP = 2.0**-17
+"""Of a difference quotient: about ε^(1/3) of float64, where rounding and curvature balance."""
+_ROUNDING = 2.0**-40
+"""Of the largest output: some thousand times the rounding of one operation in float64."""
+_CONFIRMED = 1e-3
+"""How far below the derivative a quotient over such a step may stay by curvature."""
 
 
 def jacobian_norm(
@@ -28,41 +38,91 @@ def jacobian_norm(
 
     Args:
         function: Of the inputs, to one tensor.
-        inputs: The point.
+        inputs: The point, in float64.
         generator: Draws the start.
         iterations: At most; it ends when the bound rises by less than 1e-5 of itself.
 
     Returns:
-        The bound, rounded inwards; NaN if the function cannot be differentiated both ways.
+        The bound, rounded inwards; NaN if the function is not one between tensors of real numbers.
     """
-    direction = tuple(
-        torch.randn(x.shape, generator=generator, dtype=x.dtype).to(x.device) for x in inputs
-    )
-    best = 0.0
+    if not all(isinstance(x, Tensor) and x.is_floating_point() for x in inputs):
+        return math.nan
+    start = [torch.randn(x.shape, generator=generator, dtype=x.dtype) for x in inputs]
+    direction = _unit([part.to(x) for part, x in zip(start, inputs, strict=True)])
+    claimed = 0.0
+    for pulled in itertools.islice(_powers(function, inputs, direction), iterations):
+        now = _length(pulled)
+        steady, claimed = now <= claimed * (1 + _STEADY), max(claimed, now)
+        direction = _unit(pulled)
+        if steady:
+            break
+    found = _quotient(function, inputs, direction)
+    return (claimed if claimed <= found * (1 + _CONFIRMED) else found) * _INWARD
+
+
+def _powers(
+    function: Function, inputs: Sequence[Tensor], direction: Sequence[Tensor]
+) -> Iterator[list[Tensor]]:
+    """v ↦ JᵀJv/‖Jv‖ again and again, until there is no derivative, or none but 0."""
     try:
-        vjp: Any = torch.func.vjp(function, *inputs)
-        output, pull = vjp
-        if not isinstance(output, Tensor) or not output.is_floating_point():
-            return math.nan
-        for _ in range(iterations):
-            length = _length(direction)
-            if length == 0.0:
-                break
-            direction = tuple(part / length for part in direction)
-            jvp: Any = torch.func.jvp(function, tuple(inputs), direction)
-            pushed = jvp[1]
+        pull: Any = torch.func.vjp(function, *inputs)[1]
+        while True:
+            pushed = _pushed(function, inputs, direction)
             size = float(pushed.norm())
             if size == 0.0 or not math.isfinite(size):
-                break
-            direction = pull(pushed / size)
-            now = _length(direction)
-            steady = now <= best * (1 + _STEADY)
-            best = max(best, now)
-            if steady:
-                break
-    except (RuntimeError, NotImplementedError, TypeError):
+                return
+            pulled = list(pull(pushed / size))
+            length = _length(pulled)
+            if length == 0.0 or not math.isfinite(length):
+                return
+            yield pulled
+            direction = _unit(pulled)
+    except _NO_DERIVATIVE:
+        return
+
+
+def _pushed(function: Function, inputs: Sequence[Tensor], direction: Sequence[Tensor]) -> Tensor:
+    """Jv, or about that where an operation has no forward derivative."""
+    try:
+        tangent: Tensor = torch.func.jvp(function, tuple(inputs), tuple(direction))[1]
+        return tangent
+    except (RuntimeError, NotImplementedError):
+        before, after = _ends(function, inputs, direction)
+        return after - before
+
+
+def _quotient(function: Function, inputs: Sequence[Tensor], direction: Sequence[Tensor]) -> float:
+    """‖f(x + hv) − f(x − hv)‖ / ‖2hv‖, less what rounding can add to it; NaN if it is no number."""
+    try:
+        before, after = _ends(function, inputs, direction)
+        if not isinstance(after, Tensor) or not after.is_floating_point():
+            return math.nan
+        steps = [2 * _step(x) * part for x, part in zip(inputs, direction, strict=True)]
+        moved, rounding = _length([after - before]), _ROUNDING * _length([before, after])
+    except _NO_DERIVATIVE:
         return math.nan
-    return best * _INWARD
+    return max(0.0, moved - rounding) / _length(steps)
+
+
+def _ends(
+    function: Function, inputs: Sequence[Tensor], direction: Sequence[Tensor]
+) -> tuple[Tensor, Tensor]:
+    with torch.no_grad():
+        before, after = (
+            function(*(x + side * _step(x) * v for x, v in zip(inputs, direction, strict=True)))
+            for side in (-1, 1)
+        )
+    return before, after
+
+
+def _step(x: Tensor) -> float:
+    """How far to go from x, by the size of its entries."""
+    return _STEP * max(float(x.abs().max()) if x.numel() else 0.0, _STEP)
+
+
+def _unit(parts: Sequence[Tensor]) -> list[Tensor]:
+    length = _length(parts)
+    return [part / length for part in parts] if length else list(parts)
 
 
 def _length(parts: Sequence[Tensor]) -> float:

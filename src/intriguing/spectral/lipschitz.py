@@ -1,7 +1,7 @@
 """How far a network can carry a small change: a bound for every layer, and one for the whole."""
 
-import copy
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -9,14 +9,14 @@ from jaxtyping import Float
 from torch import Tensor, fx, nn
 
 from intriguing.errors import InputError
-from intriguing.measures import Box, Progress, ProgressCallback
+from intriguing.measures import Box, Progress, ProgressCallback, as_box
 from intriguing.spectral.chain import chain_bound
 from intriguing.spectral.equation import convolution_spectrum
 from intriguing.spectral.feed_forward import chain_of
 from intriguing.spectral.jacobian import jacobian_norm
 from intriguing.spectral.linear_map import Convolution, Matrix
+from intriguing.spectral.precision import answer, precise_graph
 from intriguing.spectral.rows import describe
-from intriguing.spectral.tracing import trace
 from intriguing.spectral.walk import Step, Walk, fused_map, walk
 
 _POINTS = 8
@@ -79,7 +79,7 @@ def lipschitz_report(
     input_shape: tuple[int, ...],
     *,
     data: Float[Tensor, "batch ..."] | None = None,
-    domain: Box | None = None,
+    domain: Box | Sequence[float | Tensor] | None = None,
     semidefinite: bool = True,
     lower: bool = True,
     seed: int = 0,
@@ -96,8 +96,8 @@ def lipschitz_report(
         input_shape: Of one image, without the batch.
         data: Images near which lower bounds are taken, the first few of them; noise in the domain
             when not given.
-        domain: Where images lie. Only products of two tensors that both depend on the image
-            (gates, attention) need it; their bounds then hold there.
+        domain: Where images lie, as a Box or a pair of bounds. Only products of two tensors that
+            both depend on the image (gates, attention) need it; their bounds then hold there.
         semidefinite: Also bound a feed-forward network as a whole, tighter than any product.
         lower: Whether to take lower bounds; they cost some passes a layer.
         seed: Draws the starts of the lower bounds.
@@ -112,6 +112,7 @@ def lipschitz_report(
     >>> report.lower <= report.upper <= report.product, report.guaranteed
     (True, True)
     """
+    domain = None if domain is None else as_box(domain)
     analysed = analyse(model, input_shape, domain)
     generator = torch.Generator().manual_seed(seed)
     points = _points(data, input_shape, domain, analysed.example, generator)
@@ -123,9 +124,12 @@ def lipschitz_report(
         rows.append(_row(step, attained))
         if progress is not None:
             progress(Progress("layers", done + 1, len(steps), step.name))
-    whole = 0.0 if lower else math.nan
+    whole = 0.0 if lower and not analysed.walk.steps else math.nan
     for done, point in enumerate(points if lower and analysed.walk.steps else ()):
-        whole = max(whole, jacobian_norm(analysed.graph, (point,), generator, iterations=12))
+        here = jacobian_norm(
+            lambda image: answer(analysed.graph, image), (point,), generator, iterations=12
+        )
+        whole = here if math.isnan(whole) else max(whole, here)
         if progress is not None:
             progress(Progress("gradients", done + 1, len(points)))
     upper, formula = analysed.walk.upper, "layer by layer"
@@ -180,7 +184,11 @@ class Analysed:
     walk: Walk
 
 
-def analyse(model: nn.Module, input_shape: tuple[int, ...], domain: Box | None) -> Analysed:
+def analyse(
+    model: nn.Module,
+    input_shape: tuple[int, ...],
+    domain: Box | Sequence[float | Tensor] | None,
+) -> Analysed:
     """Trace a network in float64 and walk through it.
 
     Raises:
@@ -192,19 +200,10 @@ def analyse(model: nn.Module, input_shape: tuple[int, ...], domain: Box | None) 
         raise InputError(
             f"input shape {input_shape}; give that of one image, such as (3, 224, 224)"
         )
+    domain = None if domain is None else as_box(domain)
     own = next((p for p in model.parameters()), torch.zeros(0))
-    precise = copy.deepcopy(model).double().requires_grad_(False)
     example = _centre(domain, input_shape).to(own.device)
-    try:
-        with torch.no_grad():
-            precise(example)
-    except Exception as error:
-        first = (str(error).strip() or repr(error)).splitlines()[0]
-        raise InputError(
-            f"the model does not take an image of shape {tuple(input_shape)} in float64: {first}; "
-            "give the shape of one image, without the batch"
-        ) from error
-    graph = trace(precise, example)
+    graph = precise_graph(model, example)
     return Analysed(graph, example, walk(graph, example, domain))
 
 

@@ -1,19 +1,20 @@
 """Adversarial changes made larger: the lower half of Table 4."""
 
 import math
+from collections.abc import Sequence
 
 from jaxtyping import Float
 from torch import Tensor
 
 from intriguing.errors import InputError
-from intriguing.measures import Box, l2
+from intriguing.measures import Box, as_box, l2
 
 
 def amplify(
     images: Float[Tensor, "batch ..."],
     adversarial: Float[Tensor, "batch ..."],
     stddev: float,
-    box: Box | None = None,
+    box: Box | Sequence[float | Tensor] | None = None,
 ) -> Float[Tensor, "batch ..."]:
     """Scale r = x′ − x so that its distortion is `stddev`: x + stddev·√n·r/‖r‖₂.
 
@@ -48,4 +49,4 @@ def amplify(
     pixels = images[0].numel() if len(images) else 1
     scale = (stddev * math.sqrt(pixels) / length).nan_to_num(posinf=0.0)
     amplified = images + scale.view(-1, *[1] * (images.ndim - 1)) * r
-    return amplified if box is None else box.clamp(amplified)
+    return amplified if box is None else as_box(box).clamp(amplified)
