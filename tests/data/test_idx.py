@@ -65,7 +65,8 @@ def test_a_flipped_bit_in_a_gzip_stream_never_reads_as_other_data(data: st.DataO
     stored = bytearray(gzip.compress(idx_bytes(whole)))
     position = data.draw(st.integers(2, len(stored) - 1))
     stored[position] ^= 1 << data.draw(st.integers(0, 7))
-    if position < 10:  # the gzip header: its time stamp and flags may change unseen
+    padding = len(stored) - 9  # before the checksum: its last bits may mean nothing
+    if position < 10 or position == padding:  # the gzip header may change unseen, too
         with contextlib.suppress(InputError):
             np.testing.assert_array_equal(read_bytes(bytes(stored), 3), whole)
     else:
@@ -90,5 +91,5 @@ def test_other_content_is_named(content: bytes, cause: str) -> None:
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"cannot read .*nowhere: No such file"):
+    with pytest.raises(InputError, match=r"there is no file .*nowhere; put"):
         read_idx(tmp_path / "nowhere", 3)

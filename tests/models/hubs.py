@@ -188,7 +188,8 @@ def transformers(processor: Processor, classes: int = 5) -> dict[str, ModuleType
             return SimpleNamespace(loss=None, logits=self.body(pixel_values), hidden_states=None)
 
         @staticmethod
-        def from_pretrained(name: str) -> "Classifier":
+        def from_pretrained(name: str, trust_remote_code: bool) -> "Classifier":
+            assert not trust_remote_code
             if name != "owner/tiny":
                 raise OSError(f"{name} is not a local folder and is not a valid model identifier")
             return Classifier()
@@ -196,7 +197,7 @@ def transformers(processor: Processor, classes: int = 5) -> dict[str, ModuleType
     package = ModuleType("transformers")
     package.AutoModelForImageClassification = Classifier  # type: ignore[attr-defined]
     package.AutoImageProcessor = SimpleNamespace(  # type: ignore[attr-defined]
-        from_pretrained=lambda name: processor
+        from_pretrained=lambda name, trust_remote_code: processor
     )
     return {"transformers": package}
 

@@ -24,9 +24,10 @@ examples:
 from pathlib import Path
 from typing import Annotated, Literal
 
-from tyro.conf import Positional, arg
+from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from intriguing.cli.methods import DATA, METHOD, MODEL, SIZES, TARGETS, Method
+from intriguing.data.limits import LIMITS, Limits
 
 
 def attack(
@@ -41,6 +42,7 @@ def attack(
     save_images: bool = False,
     input: Annotated[str | None, arg(metavar="SIZES", help=SIZES)] = None,
     seed: int = 0,
+    limits: Annotated[Limits, OmitArgPrefixes] = LIMITS,
     device: Literal["auto", "cpu", "cuda"] = "auto",
     out: Path | None = None,
     fresh: bool = False,
@@ -80,7 +82,7 @@ def attack(
     search = attacking.Search(method, budget, levels, seed)
     attacking.check_options(search, goal)
     place = setup.choose_device(device)
-    opened = open_all([model], data, part, limit, input, place)
+    opened = open_all([model], data, part, limit, input, place, limits)
     images, (name, network) = opened.images, opened.only
     plan = attacking.plan(network, images, goal, seed)
     record = provenance.record_model(name, network)

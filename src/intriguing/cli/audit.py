@@ -21,7 +21,9 @@ examples:
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from tyro.conf import Positional, arg
+from tyro.conf import OmitArgPrefixes, Positional, arg
+
+from intriguing.data.limits import LIMITS, Limits
 
 if TYPE_CHECKING:
     from intriguing.audit.subject import Subject
@@ -49,6 +51,7 @@ def audit(
     untrained: int = 2,
     skip: tuple[Stage, ...] = (),
     seed: int = 0,
+    limits: Annotated[Limits, OmitArgPrefixes] = LIMITS,
     device: Literal["auto", "cpu", "cuda"] = "auto",
     fresh: bool = False,
     dry_run: bool = False,
@@ -108,7 +111,9 @@ def audit(
     names = setup.names_of(models)
     networks = {n: setup.load_network(m, place) for n, m in zip(names, models, strict=True)}
     first, start = networks[names[0]], elapsed()
-    found, labelled, words = setup.choose_any_images(models[0], first, data, part, limit, input)
+    found, labelled, words = setup.choose_any_images(
+        models[0], first, data, part, limit, input, limits
+    )
     reading = (elapsed() - start) / len(found)
     folder = out or Path("results") / f"audit-{setup.slug(names[0])}"
     console = Console(stderr=True)

@@ -22,9 +22,10 @@ examples:
 from pathlib import Path
 from typing import Annotated, Literal
 
-from tyro.conf import Positional, arg
+from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from intriguing.cli.methods import DATA, MODEL, SIZES
+from intriguing.data.limits import LIMITS, Limits
 
 
 def certify(
@@ -39,6 +40,7 @@ def certify(
     epsilon: tuple[float, ...] = (),
     input: Annotated[str | None, arg(metavar="SIZES", help=SIZES)] = None,
     seed: int = 0,
+    limits: Annotated[Limits, OmitArgPrefixes] = LIMITS,
     device: Literal["auto", "cpu", "cuda"] = "auto",
     out: Path | None = None,
     fresh: bool = False,
@@ -77,7 +79,7 @@ def certify(
     search = attacking.Search(budget=budget, seed=seed)
     attacking.check_options(search, "untargeted")
     place = setup.choose_device(device)
-    opened = open_all([model], data, part, limit, input, place)
+    opened = open_all([model], data, part, limit, input, place, limits)
     images, (name, network) = opened.images, opened.only
     plan = attacking.plan(network, images, "untargeted", seed)
     bounding.check_traceable(model, network, tuple(images.images.shape[1:]))

@@ -20,9 +20,10 @@ examples:
 from pathlib import Path
 from typing import Annotated, Literal
 
-from tyro.conf import Positional, arg
+from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from intriguing.cli.methods import DATA, MODEL, SIZES, TARGETS, Method
+from intriguing.data.limits import LIMITS, Limits
 
 
 def compare(
@@ -36,6 +37,7 @@ def compare(
     levels: int | None = None,
     input: Annotated[str | None, arg(metavar="SIZES", help=SIZES)] = None,
     seed: int = 0,
+    limits: Annotated[Limits, OmitArgPrefixes] = LIMITS,
     device: Literal["auto", "cpu", "cuda"] = "auto",
     out: Path | None = None,
     fresh: bool = False,
@@ -73,7 +75,7 @@ def compare(
     for search in searches:
         attacking.check_options(search, comparing.goal_of(search.method, goal))
     place = setup.choose_device(device)
-    opened = open_all([model], data, part, limit, input, place)
+    opened = open_all([model], data, part, limit, input, place, limits)
     images, (name, network) = opened.images, opened.only
     plan = attacking.plan(network, images, goal, seed)
     record = provenance.record_model(name, network)

@@ -8,6 +8,7 @@ from torch import nn
 
 from intriguing.cli.setup import Part, choose_any_images, load_network, names_of
 from intriguing.data.dataset import ImageSet
+from intriguing.data.limits import LIMITS, Limits
 from intriguing.errors import InputError
 from intriguing.models.classifier import check_classifier, own_labels
 
@@ -44,6 +45,7 @@ def open_all(
     limit: int | None,
     size: str | None,
     place: torch.device,
+    limits: Limits = LIMITS,
 ) -> Opened:
     """Load networks and images, refuse what does not fit, and warn of what looks wrong.
 
@@ -61,7 +63,7 @@ def open_all(
         name: load_network(spec, place) for name, spec in zip(names_of(specs), specs, strict=True)
     }
     first = next(iter(loaded.values()))
-    images, labelled, remarks = choose_any_images(specs[0], first, data, part, limit, size)
+    images, labelled, remarks = choose_any_images(specs[0], first, data, part, limit, size, limits)
     networks = {}
     for spec, (name, network) in zip(specs, loaded.items(), strict=True):
         like = next(network.parameters(), images.images)

@@ -10,6 +10,7 @@ from torch import nn
 
 from intriguing.audit.names import names_of, slug
 from intriguing.data.dataset import ImageSet
+from intriguing.data.limits import LIMITS, Limits
 from intriguing.errors import InputError
 from intriguing.models.classifier import check_classifier
 from intriguing.models.load import load_model
@@ -89,7 +90,13 @@ def check_output_file(path: Path, ending: str) -> None:
 
 
 def choose_any_images(
-    spec: str, network: nn.Module, data: str, part: Part, limit: int | None, size: str | None
+    spec: str,
+    network: nn.Module,
+    data: str,
+    part: Part,
+    limit: int | None,
+    size: str | None,
+    limits: Limits = LIMITS,
 ) -> tuple[ImageSet, bool, tuple[str, ...]]:
     """Images of a name, a folder, a zip or the hub, as the network takes them.
 
@@ -104,7 +111,9 @@ def choose_any_images(
     like = preprocessing_of(network) if size is None else bounding.parse_shape(size)
     try:
         with shown() as progress:
-            loaded = load_images(data, like, part=part, limit=limit, progress=progress)
+            loaded = load_images(
+                data, like, part=part, limit=limit, progress=progress, limits=limits
+            )
     except InputError as error:
         raise InputError(f"{spec}: {error}" if "--input" in str(error) else str(error)) from error
     return loaded.images, loaded.labelled, loaded.remarks

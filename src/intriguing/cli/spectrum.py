@@ -21,7 +21,9 @@ examples:
 from pathlib import Path
 from typing import Annotated, Literal
 
-from tyro.conf import Positional, arg
+from tyro.conf import OmitArgPrefixes, Positional, arg
+
+from intriguing.data.limits import LIMITS, Limits
 
 
 def spectrum(
@@ -36,6 +38,7 @@ def spectrum(
     semidefinite: bool = True,
     all_layers: bool = False,
     seed: int = 0,
+    limits: Annotated[Limits, OmitArgPrefixes] = LIMITS,
     device: Literal["auto", "cpu", "cuda"] = "auto",
     out: Path | None = None,
     fresh: bool = False,
@@ -71,7 +74,7 @@ def spectrum(
     given = None if input is None else bounding.parse_shape(input)
     box = None if domain is None else bounding.parse_domain(domain)
     place = setup.choose_device(device)
-    opened = None if data is None else open_all([model], data, part, limit, input, place)
+    opened = None if data is None else open_all([model], data, part, limit, input, place, limits)
     network = setup.load_network(model, place) if opened is None else opened.only[1]
     images = None if opened is None else opened.images
     shape = bounding.choose_shape(model, network, given, images)

@@ -12,9 +12,10 @@ examples:
 from pathlib import Path
 from typing import Annotated, Literal
 
-from tyro.conf import Positional, arg
+from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from intriguing.cli.methods import DATA, MODEL, SIZES, TARGETS, Method
+from intriguing.data.limits import LIMITS, Limits
 
 
 def transfer(
@@ -30,6 +31,7 @@ def transfer(
     amplify: tuple[float, ...] = (0.1,),
     input: Annotated[str | None, arg(metavar="SIZES", help=SIZES)] = None,
     seed: int = 0,
+    limits: Annotated[Limits, OmitArgPrefixes] = LIMITS,
     device: Literal["auto", "cpu", "cuda"] = "auto",
     out: Path | None = None,
     fresh: bool = False,
@@ -69,7 +71,7 @@ def transfer(
     search = attacking.Search(method, seed=seed)
     attacking.check_options(search, goal)
     place = setup.choose_device(device)
-    opened = open_all(models, data, part, limit, input, place)
+    opened = open_all(models, data, part, limit, input, place, limits)
     images, networks = opened.images, opened.networks
     plans = {
         name: attacking.plan(network, images, goal, seed) for name, network in networks.items()

@@ -26,7 +26,9 @@ examples:
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from tyro.conf import Positional, arg
+from tyro.conf import OmitArgPrefixes, Positional, arg
+
+from intriguing.data.limits import LIMITS, Limits
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -58,6 +60,7 @@ def units(
     paths: int = 10,
     input: Annotated[str | None, arg(metavar="SIZES")] = None,
     seed: int = 0,
+    limits: Annotated[Limits, OmitArgPrefixes] = LIMITS,
     device: Literal["auto", "cpu", "cuda"] = "auto",
     out: Path | None = None,
     fresh: bool = False,
@@ -102,7 +105,7 @@ def units(
 
     place = setup.choose_device(device)
     network = setup.load_network(model, place)
-    images, _, remarks = setup.choose_any_images(model, network, data, part, limit, input)
+    images, _, remarks = setup.choose_any_images(model, network, data, part, limit, input, limits)
     models = [network, *(setup.load_network(spec, place) for spec in also)]
     (name,) = setup.names_of([model])
     study = Study(

@@ -9,6 +9,7 @@ from intriguing.data.dataset import ImageSet
 from intriguing.data.decoding import Skipped
 from intriguing.data.folder import is_pictures, list_pictures
 from intriguing.data.hub import list_hub
+from intriguing.data.limits import LIMITS, Limits
 from intriguing.data.named import load_data
 from intriguing.data.preprocessing import Preprocessing
 from intriguing.errors import InputError
@@ -49,6 +50,7 @@ def load_images(
     limit: int | None = None,
     root: str | Path | None = None,
     progress: ProgressCallback | None = None,
+    limits: Limits = LIMITS,
 ) -> Loaded:
     """Images of any source.
 
@@ -61,6 +63,7 @@ def load_images(
         limit: At most so many: the first ones of a named data set, evenly spaced ones of pictures.
         root: Of named data sets, see `load_data`.
         progress: Called while reading.
+        limits: What one picture may ask for; those that ask for more are left out.
 
     Raises:
         InputError: If there is no such source, or no image in it; or pictures are asked for
@@ -78,7 +81,7 @@ def load_images(
             f"{source} holds pictures, and nothing says of what size the network takes them; give "
             "it: --input 3,224,224, channels first and without the batch"
         )
-    pictures = list_hub(source[3:], part) if hub else list_pictures(source)
+    pictures = list_hub(source[3:], part) if hub else list_pictures(source, limits)
     chosen = pictures if limit is None else pictures.spread(limit)
-    images, left_out = chosen.read(like, progress)
+    images, left_out = chosen.read(like, progress, limits)
     return Loaded(images, pictures.labelled, left_out)

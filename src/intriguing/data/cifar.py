@@ -2,17 +2,19 @@
 
 import io
 import os
+import zipfile
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import UInt8
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
 from intriguing.data.dataset import ImageSet
 from intriguing.errors import InputError
+from intriguing.files import check_regular
 from intriguing.measures import Progress, ProgressCallback
 
 CLASSES = (
@@ -21,6 +23,8 @@ CLASSES = (
 _ROW = 1 + 3 * 32 * 32
 _BINARY = {"train": [f"data_batch_{i}.bin" for i in range(1, 6)], "test": ["test_batch.bin"]}
 _COUNT = {"train": 50_000, "test": 10_000}
+_PACKED = 1 << 29
+"""Bytes of all arrays of JPEG files at most, three times what the pixels take."""
 
 
 def load_cifar10(
@@ -66,7 +70,7 @@ def find_cifar10(root: Path | None = None) -> Path | None:
 def _part(folder: Path, part: str, progress: ProgressCallback | None) -> ImageSet:
     packed = folder / f"cifar10_{part}_jpeg.npz"
     if packed.is_file():
-        pixels, labels = _decoded(packed, progress)
+        pixels, labels = _decoded(packed, part, progress)
     else:
         pixels, labels = _binary([folder / name for name in _BINARY[part]])
     if len(pixels) != _COUNT[part] or int(labels.max()) >= len(CLASSES):
@@ -87,26 +91,37 @@ def _binary(paths: list[Path]) -> tuple[UInt8[Tensor, "n 3 32 32"], Tensor]:
     """Rows of a label and 3,072 pixels, a channel after the other."""
     rows = []
     for path in paths:
-        content = np.fromfile(path, dtype=np.uint8)
-        if len(content) % _ROW:
-            raise InputError(f"{path} is not whole rows of {_ROW} bytes; get the file again")
+        size = check_regular(path, "get the file again")
+        content = np.fromfile(path, dtype=np.uint8, count=min(size, _COUNT["train"] * _ROW))
+        if size % _ROW or size > len(content):
+            raise InputError(
+                f"{path} is not 1 to 50,000 whole rows of {_ROW} bytes; get the file again"
+            )
         rows.append(content.reshape(-1, _ROW))
     table = torch.from_numpy(np.concatenate(rows))
     return table[:, 1:].reshape(-1, 3, 32, 32), table[:, 0]
 
 
-def _decoded(path: Path, progress: ProgressCallback | None) -> tuple[Tensor, Tensor]:
+def _decoded(path: Path, part: str, progress: ProgressCallback | None) -> tuple[Tensor, Tensor]:
     """Image i is the JPEG file blob[offsets[i]:offsets[i + 1]]."""
     try:
+        with zipfile.ZipFile(path) as archive:
+            if sum(member.file_size for member in archive.infolist()) > _PACKED:
+                raise ValueError("it unpacks to more than CIFAR-10 has")
         with np.load(path, allow_pickle=False) as arrays:
             blob, offsets = arrays["blob"].tobytes(), arrays["offsets"].tolist()
             labels = torch.from_numpy(arrays["labels"].astype(np.int64))
+        if len(offsets) != _COUNT[part] + 1 or len(labels) != _COUNT[part]:
+            raise ValueError(f"{len(offsets) - 1} images, not {_COUNT[part]}")
         pixels = torch.empty(len(offsets) - 1, 3, 32, 32, dtype=torch.uint8)
         for i, (start, stop) in enumerate(pairwise(offsets)):
-            picture = np.array(Image.open(io.BytesIO(blob[start:stop])).convert("RGB"))
+            with Image.open(io.BytesIO(blob[start:stop]), formats=("JPEG", "PNG")) as opened:
+                if opened.size != (32, 32):
+                    raise ValueError(f"image {i} has {opened.width}×{opened.height} pixels")
+                picture = np.array(opened.convert("RGB"))
             pixels[i] = torch.from_numpy(picture).permute(2, 0, 1)
             if progress is not None and (i + 1) % 5000 == 0:
                 progress(Progress(f"decoding {path.stem}", i + 1, len(pixels)))
-    except (OSError, KeyError, ValueError, RuntimeError, UnidentifiedImageError) as error:
+    except Exception as error:  # of a damaged file, its readers raise what they like
         raise InputError(f"cannot read {path} ({error}); get the file again") from error
     return pixels, labels

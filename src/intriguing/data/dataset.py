@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from intriguing.data.readable import all_readable, readable
 from intriguing.errors import InputError
 
 
@@ -27,6 +28,10 @@ class ImageSet:
     class_names: tuple[str, ...]
 
     def __post_init__(self) -> None:
+        # Here names enter: of files, folders and tables, whatever bytes they are made of.
+        object.__setattr__(self, "name", readable(self.name))
+        object.__setattr__(self, "ids", all_readable(self.ids))
+        object.__setattr__(self, "class_names", all_readable(self.class_names))
         if not len(self.images) == len(self.labels) == len(self.ids):
             raise InputError(
                 f"{self.name}: {len(self.images)} images, {len(self.labels)} labels and "

@@ -1,24 +1,20 @@
 """Files of pictures made into an image set, one at a time; what cannot be read is named."""
 
-import struct
-import zipfile
-import zlib
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import UnidentifiedImageError
 
 from intriguing.data.dataset import ImageSet
+from intriguing.data.limits import LIMITS, Limits
 from intriguing.data.preprocessing import Preprocessing
+from intriguing.data.readable import readable
 from intriguing.errors import InputError
 from intriguing.measures import Progress, ProgressCallback
-from intriguing.memory import free_memory, readable
-
-_UNREADABLE = (
-    OSError, ValueError, SyntaxError, EOFError, RuntimeError, struct.error, zlib.error,
-    zipfile.BadZipFile, Image.DecompressionBombError,
-)  # fmt: skip
+from intriguing.memory import free_memory
+from intriguing.memory import readable as in_units
 
 
 @dataclass(frozen=True)
@@ -37,6 +33,7 @@ def decode(
     content: Callable[[int], bytes],
     how: Preprocessing,
     progress: ProgressCallback | None = None,
+    limits: Limits = LIMITS,
 ) -> tuple[ImageSet, tuple[Skipped, ...]]:
     """The pictures as a network takes them, and those that cannot be read.
 
@@ -48,6 +45,7 @@ def decode(
         content: Gives the file of a picture by its place.
         how: Makes pixels of it.
         progress: Called after each picture.
+        limits: What a picture may ask for.
 
     Raises:
         InputError: If they do not fit in memory, or none can be read.
@@ -56,10 +54,12 @@ def decode(
     images, skipped, kept = torch.empty(len(ids), *how.shape), list[Skipped](), list[int]()
     for place, one in enumerate(ids):
         try:
-            images[len(kept)] = how.pixels(content(place))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                images[len(kept)] = how.pixels(content(place), limits)
             kept.append(place)
-        except _UNREADABLE as error:
-            skipped.append(Skipped(one, _reason(error)))
+        except Exception as error:  # of a damaged file, decoders raise what they like
+            skipped.append(Skipped(readable(one), readable(_reason(error))))
         if progress is not None:
             progress(Progress("reading pictures", place + 1, len(ids)))
     if not kept:
@@ -80,7 +80,7 @@ def check_memory(count: int, how: Preprocessing) -> None:
     if count * one > free // 2:
         raise InputError(
             f"{count:,} images of {'×'.join(map(str, how.shape))} take "
-            f"{readable(count * one)} and {readable(free)} of memory are free; take at "
+            f"{in_units(count * one)} and {in_units(free)} of memory are free; take at "
             f"most {free // 2 // one:,}: --limit, or `list_pictures(…).parts(…)` one after another"
         )
 
@@ -88,4 +88,6 @@ def check_memory(count: int, how: Preprocessing) -> None:
 def _reason(error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
         return "not a picture"
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
+    lines = str(error).splitlines()
+    plain = isinstance(error, (InputError, OSError, ValueError, SyntaxError)) and bool(lines)
+    return lines[0] if plain else f"{type(error).__name__} {' '.join(lines[:1])}".strip()

@@ -2,7 +2,7 @@
 
 import os
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import takewhile
@@ -11,8 +11,12 @@ from pathlib import Path, PurePosixPath
 from intriguing.data.dataset import ImageSet
 from intriguing.data.decoding import Skipped, decode
 from intriguing.data.labels import Labelled, by_csv, by_place, by_synset, synset_words
+from intriguing.data.limits import LIMITS, Limits
+from intriguing.data.opened import read_file
 from intriguing.data.preprocessing import Preprocessing, of_shape
+from intriguing.data.readable import readable
 from intriguing.errors import InputError
+from intriguing.files import check_regular
 from intriguing.measures import ProgressCallback
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
@@ -28,7 +32,7 @@ class Pictures:
 
     Attributes:
         path: The folder or the zip.
-        names: Paths inside it, sorted; they are the images' ids.
+        names: Paths inside it, sorted, as `readable` writes them; they are the images' ids.
         labels: The number of each one's class.
         class_names: Of all classes, also of those that a part has no picture of.
         labelled: Whether the labels mean anything; when not, they are 0.
@@ -60,13 +64,17 @@ class Pictures:
             yield replace(part, left_out=()) if start else part
 
     def read(
-        self, like: Preprocessing | Sequence[int], progress: ProgressCallback | None = None
+        self,
+        like: Preprocessing | Sequence[int],
+        progress: ProgressCallback | None = None,
+        limits: Limits = LIMITS,
     ) -> tuple[ImageSet, tuple[Skipped, ...]]:
         """Decode all of them.
 
         Args:
             like: What the network takes, or the shape (channel, height, width) of one image.
             progress: Called after each picture.
+            limits: What one picture may ask for; those that ask for more are left out.
 
         Returns:
             The images in [0, 1], and what was left out.
@@ -75,10 +83,10 @@ class Pictures:
             InputError: If they do not fit in memory, or none can be read.
         """
         how = like if isinstance(like, Preprocessing) else of_shape(like)
-        with _opened(self.path) as (_, content):
+        with _opened(self.path, limits) as (_, content):
             found, skipped = decode(
                 self.path.name, self.names, self.labels, self.class_names,
-                lambda place: content(self.inside + self.names[place]), how, progress,
+                lambda place: content(self.inside + self.names[place]), how, progress, limits,
             )  # fmt: skip
         return found, (*self.left_out, *skipped)
 
@@ -108,6 +116,7 @@ def load_pictures(
     shape: Preprocessing | Sequence[int],
     limit: int | None = None,
     progress: ProgressCallback | None = None,
+    limits: Limits = LIMITS,
 ) -> tuple[ImageSet, tuple[Skipped, ...]]:
     """Pictures of a folder or a zip as a network takes them; see `list_pictures`.
 
@@ -117,6 +126,7 @@ def load_pictures(
             each, resized, with a margin as ImageNet's networks are tested; 1 channel makes gray.
         limit: How many pictures at most, evenly spaced in the order of their names.
         progress: Called after each picture.
+        limits: What one picture may ask for; those that ask for more are left out.
 
     Returns:
         The images in [0, 1], with the path inside the folder as id; and what was left out.
@@ -125,11 +135,11 @@ def load_pictures(
         InputError: If there is no such folder, no picture in it, or too many for the memory.
     """
     how = shape if isinstance(shape, Preprocessing) else of_shape(shape)
-    pictures = list_pictures(path)
-    return (pictures if limit is None else pictures.spread(limit)).read(how, progress)
+    pictures = list_pictures(path, limits)
+    return (pictures if limit is None else pictures.spread(limit)).read(how, progress, limits)
 
 
-def list_pictures(source: str | Path) -> Pictures:
+def list_pictures(source: str | Path, limits: Limits = LIMITS) -> Pictures:
     """The pictures of a folder or a zip with their classes; nothing is decoded.
 
     The class is the first subfolder (in a zip, of what all files have in common). Without
@@ -141,6 +151,7 @@ def list_pictures(source: str | Path) -> Pictures:
         source: `folder:PATH`, `zip:FILE`, or either without its prefix; or `imagenet:PATH`, a
             folder or zip of which every picture lies in the folder of its synset, and whose labels
             are ImageNet's 0 … 999 even if some classes are missing.
+        limits: How many bytes the CSV may have.
 
     Raises:
         InputError: If there is no such folder or zip, or no picture in it.
@@ -151,7 +162,9 @@ def list_pictures(source: str | Path) -> Pictures:
         raise InputError(
             f"{path} is a {'file' if kind == 'folder' else 'folder'}; leave {kind}: out"
         )
-    with _opened(path) as (everything, content):
+    with _opened(path, limits) as (everything, content):
+        astray = [] if path.is_dir() else list(filter(_leads_out, everything))
+        everything = sorted(set(everything) - set(astray))
         inside = "" if path.is_dir() else _shared(_pictures(everything))
         names = [name.removeprefix(inside) for name in _pictures(everything)]
         if not names:
@@ -167,6 +180,7 @@ def list_pictures(source: str | Path) -> Pictures:
             labelled = by_place(names)
     kept = tuple(name for name in names if name in labelled.labels)
     left_out = tuple(Skipped(name, reason) for name, reason in labelled.left_out)
+    left_out += tuple(Skipped(name, "its name leads out of the zip") for name in astray)
     if not kept:
         raise InputError(f"{path}: none of {len(names)} pictures has a class; {left_out[0].reason}")
     labels = tuple(labelled.labels[name] for name in kept)
@@ -174,21 +188,47 @@ def list_pictures(source: str | Path) -> Pictures:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[list[str], Callable[[str], bytes]]]:
-    """The sorted names of the files inside, and what reads one."""
+def _opened(path: Path, limits: Limits) -> Iterator[tuple[list[str], Callable[[str], bytes]]]:
+    """The sorted names of the plain files inside, as they are shown, and what reads one."""
     if path.is_dir():
         files = (file for file in path.rglob("*") if file.is_file())
-        names = sorted(file.relative_to(path).as_posix() for file in files)
-        yield names, lambda name: (path / name).read_bytes()
+        names = _shown(file.relative_to(path).as_posix() for file in files)
+        yield list(names), lambda name: read_file(path / names[name], limits)
         return
-    if not path.is_file():
+    if not path.exists():
         raise InputError(f"there is no folder or zip {path}; give mnist, mnist-5k, digits, or one")
+    check_regular(path, "give a folder or a zip of pictures")
     try:
         archive = zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError) as error:
+    except Exception as error:  # of a damaged one, its reader raises what it likes
         raise InputError(f"{path} cannot be opened as a zip ({error}); give a folder") from error
     with archive:
-        yield sorted(archive.namelist()), archive.read
+        names = _shown(archive.namelist())
+        yield list(names), lambda name: _member(archive, names[name], limits)
+
+
+def _shown(names: Iterable[str]) -> dict[str, str]:
+    """What each file is called, by how that is shown; no two are shown alike."""
+    shown: dict[str, str] = {}
+    for name in sorted(set(names)):
+        text = readable(name)
+        while text in shown:
+            head, dot, ending = text.rpartition(".")
+            text = f"{head}’{dot}{ending}"
+        shown[text] = name
+    return dict(sorted(shown.items()))
+
+
+def _member(archive: zipfile.ZipFile, name: str, limits: Limits) -> bytes:
+    """A file of a zip; never more of it is unpacked than it says, and that is looked at first."""
+    limits.check_bytes(archive.getinfo(name).file_size)
+    return archive.read(name)
+
+
+def _leads_out(name: str) -> bool:
+    """Whether unpacking the file would write beside the folder that it is unpacked into."""
+    path = PurePosixPath(name.replace("\\", "/"))
+    return path.is_absolute() or ".." in path.parts or ":" in "".join(path.parts[:1])
 
 
 def _pictures(names: Sequence[str]) -> list[str]:

@@ -3,10 +3,13 @@
 import importlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal
 
 from intriguing.data.dataset import ImageSet
 from intriguing.data.decoding import Skipped, decode
+from intriguing.data.limits import LIMITS, Limits
+from intriguing.data.opened import read_file
 from intriguing.data.preprocessing import Preprocessing, of_shape
 from intriguing.errors import InputError
 from intriguing.measures import ProgressCallback
@@ -54,20 +57,26 @@ class HubPictures:
             yield replace(self, places=self.places[start : start + size])
 
     def read(
-        self, like: Preprocessing | Sequence[int], progress: ProgressCallback | None = None
+        self,
+        like: Preprocessing | Sequence[int],
+        progress: ProgressCallback | None = None,
+        limits: Limits = LIMITS,
     ) -> tuple[ImageSet, tuple[Skipped, ...]]:
         """Decode all of them; see `folder.Pictures.read`."""
         how = like if isinstance(like, Preprocessing) else of_shape(like)
         ids = [f"{self.name}/{place:07d}" for place in self.places]
         labels = [self.labels[place] for place in self.places]
-        return decode(self.name, ids, labels, self.class_names, self._content, how, progress)
 
-    def _content(self, place: int) -> bytes:
-        said = self.rows[self.places[place]][self.column]
-        if said["bytes"] is not None:
+        def content(place: int) -> bytes:
+            said = self.rows[self.places[place]][self.column]
+            if said["bytes"] is None:
+                return read_file(Path(said["path"]), limits)
+            limits.check_bytes(len(said["bytes"]))
             return bytes(said["bytes"])
-        with open(said["path"], "rb") as file:
-            return file.read()
+
+        return decode(
+            self.name, ids, labels, self.class_names, content, how, progress, limits
+        )  # fmt: skip
 
 
 def list_hub(name: str, part: Literal["test", "train"] = "test") -> HubPictures:

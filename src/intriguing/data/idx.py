@@ -1,6 +1,7 @@
 """IDX, the format MNIST is kept in: a magic number, the sizes, then the bytes; gzipped or plain."""
 
 import gzip
+import io
 import math
 import struct
 import zlib
@@ -10,7 +11,11 @@ import numpy as np
 from jaxtyping import UInt8
 
 from intriguing.errors import InputError
+from intriguing.files import check_regular
 
+LARGEST = 1 << 30
+"""Bytes of one file: MNIST's largest has 47,040,016."""
+_PIECE = 1 << 20
 _GZIP_MAGIC = b"\x1f\x8b"
 _UNSIGNED_BYTE = 0x08
 _ELEMENT_TYPES = {
@@ -23,7 +28,7 @@ _ELEMENT_TYPES = {
 }
 
 
-def read_idx(path: Path, dimensions: int) -> UInt8[np.ndarray, "..."]:
+def read_idx(path: Path, dimensions: int, limit: int = LARGEST) -> UInt8[np.ndarray, "..."]:
     """Read one IDX file of unsigned bytes: `0 0 8 d`, d big-endian 32-bit sizes, the bytes.
 
     Whether the file is gzipped is seen in its first bytes, not in its name.
@@ -31,19 +36,21 @@ def read_idx(path: Path, dimensions: int) -> UInt8[np.ndarray, "..."]:
     Args:
         path: the file.
         dimensions: how many dimensions it must have (3 for images, 1 for labels).
+        limit: bytes of the file at most, unzipped.
 
     Returns:
         The array, uint8, of the sizes in the header.
 
     Raises:
-        InputError: when the file is missing, truncated, corrupt, longer than its header says, not
-            IDX, or of another element type or number of dimensions.
+        InputError: when the file is missing, truncated, corrupt, longer than its header or the
+            limit says, not IDX, or of another element type or number of dimensions.
     """
+    check_regular(path, "put an intact copy there", limit)
     try:
         stored = path.read_bytes()
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
-    content = _unzip(path, stored) if stored.startswith(_GZIP_MAGIC) else stored
+    content = _unzip(path, stored, limit) if stored.startswith(_GZIP_MAGIC) else stored
     sizes = _read_header(path, content, dimensions)
     start = 4 + 4 * dimensions
     expected, found = math.prod(sizes), len(content) - start
@@ -54,9 +61,15 @@ def read_idx(path: Path, dimensions: int) -> UInt8[np.ndarray, "..."]:
     return np.frombuffer(content, np.uint8, offset=start).reshape(sizes)
 
 
-def _unzip(path: Path, stored: bytes) -> bytes:
+def _unzip(path: Path, stored: bytes, limit: int) -> bytes:
+    content = bytearray()
     try:
-        return gzip.decompress(stored)
+        with gzip.GzipFile(fileobj=io.BytesIO(stored)) as file:
+            while part := file.read(_PIECE):
+                content += part
+                if len(content) > limit:
+                    raise _bad(path, f"unzips to more than {limit:,} bytes (read_idx's limit)")
+        return bytes(content)
     except EOFError as error:
         raise _bad(path, "is truncated: the gzip stream ends early") from error
     except (gzip.BadGzipFile, zlib.error, struct.error) as error:

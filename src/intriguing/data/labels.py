@@ -12,6 +12,8 @@ from pathlib import Path, PurePosixPath
 from intriguing.errors import InputError
 
 _WORDNET = re.compile(r"(n\d{8})_")
+_WORDS = 1 << 24
+"""Bytes of a file of the synsets' words at most; ImageNet's own has 31,674."""
 
 
 @dataclass(frozen=True)
@@ -54,12 +56,12 @@ def by_csv(names: Sequence[str], content: bytes, file: str) -> Labelled:
     """
     try:
         rows = list(csv.DictReader(io.StringIO(content.decode("utf-8-sig"))))
-    except (UnicodeDecodeError, csv.Error) as error:
+    except (UnicodeDecodeError, csv.Error) as error:  # such as a field without end
         raise InputError(f"{file} is not a CSV in UTF-8 ({error}); give one") from error
     if not rows or not {"image", "label"} <= rows[0].keys():
         columns = ", ".join(map(str, rows[0])) if rows else "none"
         raise InputError(f"{file} needs the columns image and label, and rows; it has {columns}")
-    said = {row["image"]: (row["label"] or "").strip() for row in rows}
+    said = {row["image"]: (row["label"] or "").strip() for row in rows if row["image"]}
     present = set(names)
     left_out = [(name, f"named in {file}, but not there") for name in said if name not in present]
     left_out += [(name, f"not named in {file}") for name in names if name not in said]
@@ -109,7 +111,7 @@ def synset_words(path: Path) -> dict[str, str]:
     """What synsets are called, if a usual file says it in this folder or the one above."""
     for folder in (path, path.parent):
         for name in ("synset_words.txt", "LOC_synset_mapping.txt"):
-            if (folder / name).is_file():
+            if (folder / name).is_file() and (folder / name).stat().st_size < _WORDS:
                 lines = (folder / name).read_text(encoding="utf-8", errors="replace").splitlines()
                 pairs = (line.partition(" ") for line in lines)
                 return {synset: words.strip() for synset, _, words in pairs if words}

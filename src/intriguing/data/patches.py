@@ -10,8 +10,9 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from intriguing.data.limits import LIMITS
 from intriguing.errors import InputError
-from intriguing.files import whole_file
+from intriguing.files import check_regular, whole_file
 from intriguing.measures import Progress, ProgressCallback
 
 _EXTRA = {
@@ -124,7 +125,7 @@ def read_pictures(folder: Path) -> list[UInt8[np.ndarray, "height width 3"]]:
     for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in ENDINGS):
         try:
             found.append(_read(path))
-        except (OSError, ValueError):
+        except Exception:  # of a damaged picture, decoders raise what they like
             continue
     if not found:
         raise InputError(f"{folder} has no picture that can be read; give a folder of JPEG or PNG")
@@ -139,19 +140,25 @@ def frames(
     Raises:
         InputError: If PyAV is missing, or the file is no video.
     """
+    check_regular(path, "give a video")
     try:
         import av
     except ImportError as error:
         raise InputError(_EXTRA["av"]) from error
     try:
-        with av.open(str(path)) as container:
+        # By its whole path and from files alone: a name or a playlist may be an address to ffmpeg.
+        only = {"protocol_whitelist": "file"}
+        with av.open(str(path.absolute()), options=only) as container:
             taken = 0
             for i, frame in enumerate(container.decode(video=0)):
+                LIMITS.check_pixels(frame.width, frame.height)
                 if i % every == 0:
                     yield frame.to_ndarray(format="rgb24")
                     taken += 1
                     if taken == limit:
                         return
+    except InputError as error:
+        raise InputError(f"{path} has frames of {error}") from error
     except (OSError, ValueError, IndexError) as error:
         raise InputError(f"cannot read {path} as video ({error})") from error
 
@@ -191,10 +198,13 @@ def write_patches(
 
 def open_patches(path: Path) -> Patches:
     """What `write_patches` wrote, mapped into memory, not read."""
+    check_regular(path, "make it with `intriguing train quocnet-tiny FOLDER`")
     try:
         pixels = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError, OverflowError) as error:
         raise InputError(f"cannot read {path} as patches ({error})") from error
+    if not isinstance(pixels, np.ndarray):
+        raise InputError(f"{path} holds several arrays, not one of images as bytes")
     if pixels.dtype != np.uint8 or pixels.ndim != 4:
         raise InputError(f"{path} holds {pixels.dtype} of {pixels.shape}, not images as bytes")
     return Patches(path.stem, pixels)
@@ -208,7 +218,7 @@ def _npy_header(shape: tuple[int, ...], size: int) -> bytes:
 
 
 def _read(path: Path) -> UInt8[np.ndarray, "height width 3"]:
-    from PIL import Image
+    from intriguing.data.opened import eight_bits, open_picture, read_file, upright
 
-    with Image.open(path) as picture:
-        return np.array(picture.convert("RGB"))
+    with open_picture(read_file(path)) as picture:
+        return np.array(eight_bits(upright(picture)).convert("RGB"))

@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from intriguing.errors import InputError
-from intriguing.files import write_whole
+from intriguing.files import check_regular, write_whole
 
 
 def write_png(path: Path, image: Float[Tensor, "channel height width"]) -> None:
@@ -29,8 +29,9 @@ def read_png(path: Path) -> Float[Tensor, "channel height width"]:
         InputError: If there is no such file, or it is no picture.
     """
     try:
-        with Image.open(path) as opened:
+        check_regular(path, "write it again")
+        with Image.open(path, formats=("PNG",)) as opened:
             array = np.array(opened, dtype=np.float32) / 255
-    except OSError as error:
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise InputError(f"{path} cannot be read as a picture ({error}); write it again") from error
     return torch.from_numpy(array).reshape(*array.shape[:2], -1).permute(2, 0, 1)

@@ -1,6 +1,5 @@
 """What a network wants done to a photograph: resized, cropped, and normalised."""
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
@@ -11,6 +10,8 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
+from intriguing.data.limits import LIMITS, Limits
+from intriguing.data.opened import eight_bits, open_picture, upright
 from intriguing.errors import InputError
 
 Interpolation: TypeAlias = Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"]
@@ -18,6 +19,8 @@ Interpolation: TypeAlias = Literal["nearest", "bilinear", "bicubic", "lanczos", 
 # Around the crop: 256 of 227, as ImageNet's networks are tested; small images are taken whole.
 _MARGIN = 256 / 227
 _SMALL = 64
+# Pixels beyond which only the middle is resized: the same up to rounding.
+_RESIZED = 1 << 26
 
 
 @dataclass(frozen=True)
@@ -75,23 +78,35 @@ class Preprocessing:
         """(channel, height, width) of one image."""
         return (1 if self.channels == "L" else 3, *self.size)
 
-    def pixels(self, content: bytes) -> Float[Tensor, "channel height width"]:
-        """The pixels in [0, 1], RGB or gray, of an image file's content."""
-        with Image.open(io.BytesIO(content)) as opened:
+    def pixels(
+        self, content: bytes, limits: Limits = LIMITS
+    ) -> Float[Tensor, "channel height width"]:
+        """The pixels in [0, 1], RGB or gray, of an image file's content.
+
+        It is turned as its EXIF orientation says; of 16 bits and of floats see `opened.eight_bits`.
+        What is transparent shows the colour that the file has there.
+        """
+        with open_picture(content, limits) as opened:
             return self.of_picture(opened)
 
     def of_picture(self, picture: Image.Image) -> Float[Tensor, "channel height width"]:
         """The same of a picture that is open already."""
-        if picture.mode.startswith("I"):  # 16 bits a pixel, which convert would cut off at 255
-            picture = Image.fromarray((np.asarray(picture).clip(0, 65535) // 257).astype(np.uint8))
-        picture = picture.convert("L" if self.channels == "L" else "RGB")
+        picture = eight_bits(upright(picture)).convert("L" if self.channels == "L" else "RGB")
+        cut = self._cut(picture, Image.Resampling[self.interpolation.upper()])
         height, width = self.size
-        way = Image.Resampling[self.interpolation.upper()]
-        picture = picture.resize(self._resized(picture), way)
-        left, top = round((picture.width - width) / 2), round((picture.height - height) / 2)
-        cut = picture.crop((left, top, left + width, top + height))
         array = np.asarray(cut, dtype=np.float32) / 255
         return torch.from_numpy(array).reshape(height, width, -1).permute(2, 0, 1)
+
+    def _cut(self, picture: Image.Image, way: Image.Resampling) -> Image.Image:
+        """The middle of the resized picture."""
+        height, width = self.size
+        across, down = self._resized(picture)
+        left, top = round((across - width) / 2), round((down - height) / 2)
+        if across * down > _RESIZED:  # a strip: resized whole, its length would take any memory
+            wide, high = picture.width / across, picture.height / down
+            box = (left * wide, top * high, (left + width) * wide, (top + height) * high)
+            return picture.resize((width, height), way, box)
+        return picture.resize((across, down), way).crop((left, top, left + width, top + height))
 
     def _resized(self, picture: Image.Image) -> tuple[int, int]:
         """(width, height) to resize to."""

@@ -83,8 +83,10 @@ def _transformers(name: str) -> nn.Module:
     classifier, processor = (
         transformers.AutoModelForImageClassification, transformers.AutoImageProcessor,
     )  # fmt: skip
-    model = _fetched(name, lambda: classifier.from_pretrained(name))
-    how = of_processor(name, _fetched(name, lambda: processor.from_pretrained(name)))
+    # Else a repository with code of its own would ask on the terminal whether to run it.
+    own = {"trust_remote_code": False}
+    model = _fetched(name, lambda: classifier.from_pretrained(name, **own))
+    how = of_processor(name, _fetched(name, lambda: processor.from_pretrained(name, **own)))
     names = getattr(model.config, "id2label", None) or {}
     ordered = [str(names[number]) for number in sorted(names)]
     return with_preprocessing(_Logits(model), how, ordered or None)
