@@ -17,6 +17,8 @@ from torch import Tensor, nn
 from intriguing.distortion.minimum import minimum_distortion
 from intriguing.errors import InputError
 from intriguing.measures import UNIT_BOX, Box, l2
+from intriguing.models.asking import Classifier
+from intriguing.models.classifier import check_classifier
 
 
 @dataclass(frozen=True)
@@ -80,10 +82,7 @@ class MinimumDistortion:
             raise InputError("there are no images; give at least one")
         network, box = _network(model), _box(model)
         device, dtype = inputs.device, inputs.dtype
-        like = next(network.parameters(), inputs)
-        with torch.no_grad():
-            logits = network(inputs.to(like.device, like.dtype))
-        labels, targets = _goal(criterion, logits.shape[1])
+        labels, targets = _goal(criterion, check_classifier(network, inputs, finite=False))
         found = minimum_distortion(
             network, inputs, labels, targets, self.method, box=box, levels=self.levels,
             budget=self.budget, seed=self.seed, batch_size=self.batch_size,
@@ -133,9 +132,7 @@ class MinimumDistortion:
 @torch.no_grad()
 def adversarial(model: Model, images: Tensor, criterion: Any) -> Bool[Tensor, " image"]:
     """Whether each image is what the criterion asks for."""
-    network = _network(model)
-    like = next(network.parameters(), images)
-    logits = network(images.to(like.device, like.dtype))
+    logits = Classifier.of(_network(model))(images)
     labels, targets = _goal(criterion, logits.shape[1])
     said = logits.argmax(1).cpu()
     met: Tensor = said != labels if isinstance(targets, str) else said == targets

@@ -1,4 +1,4 @@
-"""How much memory is free, so that work can be cut to fit."""
+"""How much memory is free, and whether it ran out, so that work can be cut to fit."""
 
 import os
 from pathlib import Path
@@ -36,6 +36,15 @@ def readable(size: float) -> str:
             return f"{size:.3g} {unit}"
         size /= 1024
     return f"{size:,.1f} GiB"
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, on a GPU or elsewhere."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    text = str(error).lower()
+    words = ("out of memory", "not enough memory", "can't allocate memory", "alloc_failed")
+    return isinstance(error, RuntimeError) and any(word in text for word in words)
 
 
 def _available() -> int | None:

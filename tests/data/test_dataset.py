@@ -111,9 +111,12 @@ def test_to_changes_the_images_type_and_not_the_labels() -> None:
 @pytest.mark.parametrize(
     ("change", "cause"),
     [
-        ({"ids": ("numbered/0",)}, "4 images, 4 labels and 1 ids"),
-        ({"labels": torch.tensor([0, 1])}, "4 images, 2 labels and 4 ids"),
-        ({"labels": torch.tensor([0, 1, 2, 3])}, "labels run from 0 to 3 but there are 3"),
+        ({"ids": ("numbered/0",)}, "4 images and 1 ids"),
+        ({"labels": torch.tensor([0, 1])}, r"labels have shape \(2,\) for 4 images"),
+        (
+            {"labels": torch.tensor([0, 1, 2, 3])},
+            "labels run from 0 to 3; there are names for classes 0 … 2",
+        ),
         ({"labels": torch.tensor([0, 1, 2, -1])}, "labels run from -1 to 2"),
     ],
 )

@@ -107,7 +107,7 @@ def test_a_convolutional_network_is_certified(digits: tuple[Tensor, Tensor]) -> 
     assert held.certified.median() > 1.05 * plain.radius.median()
 
 
-def test_an_unknown_network_certifies_nothing_and_nan_is_misclassified() -> None:
+def test_an_unknown_network_certifies_nothing() -> None:
     class Exponential(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
             return x.flatten(1).exp()
@@ -116,12 +116,28 @@ def test_an_unknown_network_certifies_nothing_and_nan_is_misclassified() -> None
     certificates = certify(Exponential().eval(), images, images.flatten(1).argmax(1))
     assert (certificates.radius == 0).all()
     assert not certificates.guaranteed
+
+
+def test_an_image_whose_logits_are_nan_is_misclassified() -> None:
+    class Root(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x.flatten(1).sqrt()
+
+    images = torch.rand(3, 1, 2, 2)
+    images[1, 0, 0] = -0.5
+    labels = images.flatten(1).nan_to_num().argmax(1)
+    found = certify(Root().eval(), images, labels, box=(-1.0, 1.0))
+    assert found.radius[1] == 0
+    assert found.margin[1] == -math.inf
+    assert found.radius.isfinite().all()
+
+
+def test_images_that_are_not_finite_are_refused() -> None:
     network = nn.Sequential(nn.Flatten(), nn.Linear(4, 3)).eval()
-    broken = images.clone()
+    broken = torch.rand(3, 1, 2, 2)
     broken[1] = math.nan
-    radius = certify(network, broken, torch.zeros(3, dtype=torch.int64)).radius
-    assert radius[1] == 0
-    assert radius.isfinite().all()
+    with pytest.raises(InputError, match="1 image.*NaN.*index 1"):
+        certify(network, broken, torch.zeros(3, dtype=torch.int64))
 
 
 def test_wrong_input_is_refused() -> None:

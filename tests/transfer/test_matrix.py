@@ -70,7 +70,7 @@ def test_nothing_counted_is_no_rate() -> None:
 
 
 def test_wrong_input_is_named() -> None:
-    with pytest.raises(InputError, match=r"m is in training mode; call model\.eval"):
+    with pytest.raises(InputError, match=r"m: the model is in training mode; call model\.eval"):
         error_matrix({"m": linear(0).train()}, {})
-    with pytest.raises(InputError, match="2 images and 3 labels"):
+    with pytest.raises(InputError, match=r"labels have shape \(3,\) for 2 images"):
         count_errors({"m": linear(0)}, [(torch.rand(2, 6), torch.zeros(3, dtype=torch.int64))])

@@ -15,6 +15,7 @@ from intriguing.distortion.result import Status
 from intriguing.distortion.targets import choose_targets
 from intriguing.errors import InputError
 from intriguing.measures import ProgressCallback
+from intriguing.models.asking import Classifier
 from intriguing.models.classifier import check_classifier
 from intriguing.results.schema import RunRecord, Stage
 from intriguing.scale.attack import COLUMNS, SHARD_SIZE, Goals, attack_in_shards, check_search
@@ -140,8 +141,7 @@ def notes(goal: Goal, levels: int | None) -> tuple[str, ...]:
 
 def plan(model: nn.Module, images: ImageSet, goal: Goal, seed: int) -> Plan:
     """The target of every image, drawn for the whole set."""
-    like = next(model.parameters(), images.images)
-    classes = check_classifier(model, images.images[:16].to(like.device, like.dtype), images.labels)
+    classes = check_classifier(model, images.images[:16], images.labels)
     labels = images.labels.cpu()
     if goal == "untargeted" or goal == "all":
         return Plan(images, goal, classes)
@@ -160,9 +160,9 @@ def plan(model: nn.Module, images: ImageSet, goal: Goal, seed: int) -> Plan:
 
 @torch.no_grad()
 def _runner_up(model: nn.Module, images: ImageSet) -> Tensor:
-    like = next(model.parameters(), images.images)
-    logits = torch.cat([model(b.images.to(like.device, like.dtype)) for b in images.batches(1000)])
-    return logits.cpu().scatter(1, images.labels.cpu()[:, None], -torch.inf).argmax(1)
+    asked = Classifier.of(model)
+    logits = torch.cat([asked(b.images).cpu() for b in images.batches(1000)])
+    return logits.scatter(1, images.labels.cpu()[:, None], -torch.inf).argmax(1)
 
 
 def attack_network(

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from intriguing.data.dataset import ImageSet
 from intriguing.errors import InputError
 from intriguing.measures import Box, ProgressCallback
+from intriguing.models.asking import device_of
 from intriguing.models.autoencoder import AutoencoderClassifier
 from intriguing.models.fully_connected import FullyConnected
 from intriguing.results.schema import LayerRow, Stage
@@ -66,8 +67,7 @@ def analyse(
 
 def check_traceable(spec: str, model: nn.Module, shape: Shape) -> None:
     """Refuse a network whose graph cannot be had, before a folder is made and time is spent."""
-    like = next(model.parameters(), torch.zeros(()))
-    example = torch.full((1, *shape), 0.5, dtype=torch.float64, device=like.device)
+    example = torch.full((1, *shape), 0.5, dtype=torch.float64, device=device_of(model))
     try:
         with _quiet():
             precise_graph(model, example)

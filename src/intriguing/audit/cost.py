@@ -21,6 +21,7 @@ from intriguing.audit.subject import Subject
 from intriguing.data.dataset import ImageSet
 from intriguing.files import write_whole
 from intriguing.measures import Progress
+from intriguing.models.asking import Classifier
 from intriguing.paper.figure5 import TARGET, first_correct, ostriches, predict
 from intriguing.scale.attack import SHARD_SIZE
 
@@ -72,12 +73,13 @@ def shard_sizes(subject: Subject) -> dict[str, int]:
 
 def pass_seconds(model: nn.Module, images: ImageSet, count: int = 8) -> float:
     """Seconds of one forward and backward pass of one image, in a small batch."""
-    like = next(model.parameters(), images.images)
-    x = images.images[:count].to(like.device, like.dtype).requires_grad_()
+    asked = Classifier.of(model)
+    asked.begin(images.images.shape[1:])
+    x = asked.fit(images.images[:count]).requires_grad_()
     best = float("inf")
     for _ in range(2):
         start = time.perf_counter()
-        torch.autograd.grad(model(x).amax(1).sum(), x)
+        torch.autograd.grad(asked(x).amax(1).sum(), x, materialize_grads=True)
         best = min(best, time.perf_counter() - start)
     return best / len(x)
 

@@ -14,6 +14,7 @@ from intriguing.distortion.minimum import minimum_distortion
 from intriguing.distortion.penalty import PaperConfig
 from intriguing.errors import InputError
 from intriguing.measures import ProgressCallback
+from intriguing.models.asking import Classifier
 from intriguing.models.weights import model_sha256
 from intriguing.results.explained import Made, Said, Solve, Story
 from intriguing.results.schema import RunRecord
@@ -158,9 +159,8 @@ def _path_of_c(
             f"{name} is not the network that was audited: its weights have changed; give the old "
             "ones, or --no-path to leave out the path of c"
         )
-    like = next(ready.parameters(), x)
     with torch.no_grad():
-        said = int(ready(x.to(like.device, like.dtype)).argmax(1))
+        said = int(Classifier.of(ready)(x).argmax(1))
     if said == goal:
         return ()
     found = minimum_distortion(

@@ -9,6 +9,7 @@ from torch import nn
 
 from intriguing.audit.attacking import Outcome
 from intriguing.audit.names import slug
+from intriguing.models.asking import Classifier
 from intriguing.results.store import write_tensors
 
 GALLERY = 8
@@ -20,9 +21,8 @@ def write_gallery(folder: Path, name: str, model: nn.Module, outcome: Outcome) -
     rows = outcome.columns["success"].nonzero()[:GALLERY, 0]
     if not len(rows):
         return
-    like = next(model.parameters(), outcome.images.images)
     adversarial = outcome.columns["adversarial"][rows]
-    says = model(adversarial.to(like.device, like.dtype)).argmax(1).tolist()
+    says = Classifier.of(model)(adversarial).argmax(1).tolist()
     names = outcome.images.class_names
     labels = outcome.images.labels[rows].tolist()
     words = [

@@ -17,11 +17,12 @@ from intriguing.audit.checks import preflight
 from intriguing.audit.config import STAGES, AuditConfig
 from intriguing.audit.crossing import NOTES
 from intriguing.audit.kept import Finished, Made, finish_stage, left_out
-from intriguing.audit.subject import Subject, device_of, fitted, relabelled
+from intriguing.audit.subject import Subject, fitted, relabelled
 from intriguing.audit.summary import image_columns
 from intriguing.data.dataset import ImageSet
 from intriguing.errors import InputError
 from intriguing.measures import ProgressCallback
+from intriguing.models.asking import device_of
 from intriguing.models.classifier import check_classifier
 from intriguing.paper.figure5 import first_correct, predict
 from intriguing.report.contents import read_contents
@@ -151,8 +152,7 @@ def prepare(
     ready = {name: fitted(model, shape) for name, model in networks.items()}
     if not labelled:
         first = next(iter(ready.values()))
-        like = next(first.parameters(), images.images)
-        classes = check_classifier(first, images.images[:16].to(like.device, like.dtype))
+        classes = check_classifier(first, images.images[:16])
         images = relabelled(images, predict(first, images.images)[0], classes)
     subject = Subject(ready, images, labelled, folder, config, progress, tuple(words))
     counts = subject.classes

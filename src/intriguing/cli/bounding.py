@@ -2,13 +2,13 @@
 
 import re
 
-import torch
 from torch import nn
 
 from intriguing.audit.bounding import Shape, check_traceable, own_shape
 from intriguing.data.dataset import ImageSet
 from intriguing.errors import InputError
 from intriguing.measures import Box
+from intriguing.models.asking import Classifier
 
 __all__ = ["choose_shape", "own_shape", "parse_domain", "parse_shape"]
 
@@ -73,14 +73,12 @@ def _check_finite(spec: str, model: nn.Module) -> None:
 
 
 def _try(spec: str, model: nn.Module, shape: Shape) -> None:
-    like = next(model.parameters(), torch.zeros(()))
     try:
-        with torch.no_grad():
-            model(torch.zeros(1, *shape, device=like.device, dtype=like.dtype))
-    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        Classifier.of(model).begin(shape)
+    except InputError as error:
         raise InputError(
-            f"{spec} does not take an image of shape {_comma(shape)} "
-            f"({str(error).splitlines()[0]}); give the shape it was made for: --input SIZES"
+            f"{spec} does not take an image of shape {_comma(shape)} ({error}); give the shape it "
+            "was made for: --input SIZES"
         ) from error
 
 

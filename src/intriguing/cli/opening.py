@@ -10,6 +10,7 @@ from intriguing.cli.setup import Part, choose_any_images, load_network, names_of
 from intriguing.data.dataset import ImageSet
 from intriguing.data.limits import LIMITS, Limits
 from intriguing.errors import InputError
+from intriguing.models.asking import Classifier
 from intriguing.models.classifier import check_classifier, own_labels
 
 _SMALL = 3 * 64 * 64
@@ -66,11 +67,10 @@ def open_all(
     images, labelled, remarks = choose_any_images(specs[0], first, data, part, limit, size, limits)
     networks = {}
     for spec, (name, network) in zip(specs, loaded.items(), strict=True):
-        like = next(network.parameters(), images.images)
         try:
             networks[name] = fitted(network, images.images.shape[1:])
-            probes = images.images[:16].to(like.device, like.dtype)
-            check_classifier(networks[name], probes, images.labels if labelled else None)
+            labels = images.labels if labelled else None
+            check_classifier(networks[name], images.images[:16], labels)
         except InputError as error:
             raise InputError(f"{spec}: {error}") from error
     if not labelled:
@@ -94,11 +94,9 @@ def _warnings(name: str, network: nn.Module, images: ImageSet, *, labelled: bool
     """What looks wrong, in a sentence each."""
     from intriguing.cli.progress import shown
     from intriguing.models.guard import clean_accuracy
-    from intriguing.models.preflight import randomised, training_mode
+    from intriguing.models.preflight import randomised
 
-    like = next(network.parameters(), images.images)
-    found = list(training_mode(network))
-    found += randomised(network, images.images[:16].to(like.device, like.dtype))
+    found = list(randomised(Classifier.of(network), images.images[:16]))
     if labelled:
         with shown() as progress:
             told = progress if images.images[0].numel() > _SMALL else None

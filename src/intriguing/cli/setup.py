@@ -72,9 +72,8 @@ def load_network(spec: str, device: torch.device) -> nn.Module:
 def open_model(spec: str, images: ImageSet, device: torch.device) -> nn.Module:
     """A network ready to be asked about these images; InputError names what does not fit."""
     model = load_network(spec, device)
-    like = next(model.parameters(), images.images)
     try:
-        check_classifier(model, images.images[:16].to(like.device, like.dtype), images.labels)
+        check_classifier(model, images.images[:16], images.labels)
     except InputError as error:
         raise InputError(f"{spec}: {error}") from error
     return model

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from intriguing.data.checks import check_labels, check_pixels
 from intriguing.data.readable import all_readable, readable
 from intriguing.errors import InputError
 
@@ -32,17 +33,15 @@ class ImageSet:
         object.__setattr__(self, "name", readable(self.name))
         object.__setattr__(self, "ids", all_readable(self.ids))
         object.__setattr__(self, "class_names", all_readable(self.class_names))
-        if not len(self.images) == len(self.labels) == len(self.ids):
-            raise InputError(
-                f"{self.name}: {len(self.images)} images, {len(self.labels)} labels and "
-                f"{len(self.ids)} ids; give one label and one id an image"
-            )
-        low, high = (int(f) for f in self.labels.aminmax()) if len(self.labels) else (0, 0)
-        if not 0 <= low <= high < self.classes:
-            raise InputError(
-                f"{self.name}: labels run from {low} to {high} but there are {self.classes} class "
-                f"names; labels must be 0 … {self.classes - 1}"
-            )
+        try:
+            check_pixels(self.images)
+            count = len(self.images)
+            if count != len(self.ids):
+                raise InputError(f"{count} images and {len(self.ids)} ids; give one id an image")
+            labels = check_labels(self.labels, count, self.classes, known="there are names for")
+        except InputError as error:
+            raise InputError(f"{self.name}: {error}") from error
+        object.__setattr__(self, "labels", labels)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -58,7 +57,8 @@ class ImageSet:
         digest = hashlib.sha256()
         for tensor in (self.images, self.labels):
             digest.update(str((tensor.dtype, tuple(tensor.shape))).encode())
-            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+            raw = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+            digest.update(raw.numpy().tobytes())
         return digest.hexdigest()
 
     def subset(self, indices: Tensor, name: str | None = None) -> "ImageSet":

@@ -19,6 +19,7 @@ from intriguing.distortion.incumbent import Incumbent
 from intriguing.distortion.problem import Goal, Network, rounding
 from intriguing.distortion.quadratic import closest_point
 from intriguing.measures import Box
+from intriguing.models.asking import own_dtypes
 
 _LARGEST = 1 << 26
 _AT_ONCE = 40
@@ -67,8 +68,10 @@ def is_affine(model: nn.Module) -> bool:
     >>> is_affine(nn.Sequential(nn.Flatten(), nn.Linear(4, 2), nn.ReLU()).eval())
     False
     """
-    if model.training or any(m._forward_hooks or m._forward_pre_hooks for m in model.modules()):
+    if any(m._forward_hooks or m._forward_pre_hooks for m in model.modules()):
         return False
+    if any(kind.itemsize < 4 for kind in own_dtypes(model)):
+        return False  # 16 bits round what they compute, and no rounded function is affine
     try:
         graph = fx.Tracer().trace(model)
     except Exception:

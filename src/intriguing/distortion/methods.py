@@ -127,7 +127,7 @@ def _paper(
     batch_size: int,
     report: Report,
 ) -> Found:
-    objective = TargetedLoss(network.model, network.image_shape)
+    objective = TargetedLoss(network.classifier, network.image_shape)
     found = search_c(objective, images, goal.classes, box, config, batch_size, report)
     return Found(
         points=found.points,

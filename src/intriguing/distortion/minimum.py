@@ -8,8 +8,9 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
+from intriguing.data.checks import check_images, check_labels
 from intriguing.distortion.incumbent import BUDGETS
-from intriguing.distortion.inputs import check_images, check_labels, check_numbers
+from intriguing.distortion.inputs import check_numbers
 from intriguing.distortion.methods import (
     METHODS,
     Config,
@@ -22,15 +23,8 @@ from intriguing.distortion.result import Distortions, Found, Status
 from intriguing.distortion.targets import Targets, check_targets, choose_targets
 from intriguing.distortion.verify import Verified, verify
 from intriguing.errors import InputError
-from intriguing.measures import (
-    UNIT_BOX,
-    Box,
-    Progress,
-    ProgressCallback,
-    as_box,
-    distortion,
-    l2,
-)
+from intriguing.measures import UNIT_BOX, Box, Progress, ProgressCallback, as_box, distortion, l2
+from intriguing.models.asking import Classifier
 from intriguing.models.batching import halving, plan_batch
 from intriguing.models.classifier import check_classifier, check_gradients
 
@@ -61,8 +55,10 @@ def minimum_distortion(
     * "ddn", "pdgd", "fmn", "cw", "deepfool", "noise": others to compare with (`methods`).
 
     Args:
-        model: any module from images to logits, in eval mode; its device and dtype are used.
-        images: pixels inside `box`, shape (images, ...).
+        model: any module from images to logits, in eval mode, on any device. Its search is in
+            float32, also where the network computes in 16 bits (float64 where it does); an answer
+            is classified as the network in its own precision classifies it.
+        images: pixels inside `box`, shape (images, ...), in any floating-point type.
         labels: the true classes, shape (images,).
         targets: "random" (a wrong class drawn by `seed`; what reproduces the paper), "runner-up"
             (the likeliest wrong class), "untargeted" (any wrong class), "all" (every wrong class
@@ -95,18 +91,17 @@ def minimum_distortion(
     check_images(images, box)
     if not len(images):
         raise InputError("there are no images; give at least one")
-    like = next(model.parameters(), images)
-    probes = images[:8].to(like.device, like.dtype)
-    classes = check_classifier(model, probes, finite=False)
+    asked = Classifier.of(model)
+    classes = check_classifier(asked, images[:8], finite=False)
     if method != "noise":
-        check_gradients(model, probes)
+        check_gradients(asked, images[:8])
     labels = check_labels(labels, len(images), classes).cpu()
     if isinstance(targets, str) and targets not in get_args(Targets):
         known = ", ".join(get_args(Targets))
         raise InputError(f"targets={targets!r} is unknown; choose one of {known}, or give classes")
-    run = _Run(model, method, box, levels, budget, config, seed, batch_size, progress)
+    run = _Run(asked, method, box, levels, budget, config, seed, batch_size, progress)
     if not isinstance(targets, str):
-        return run.search(images, Goal(check_targets(targets.cpu(), labels, classes)))
+        return run.search(images, Goal(check_targets(targets, labels, classes)))
     if targets == "all":
         return run.every_class(images, labels, classes)
     if untargeted:
@@ -121,7 +116,7 @@ def minimum_distortion(
 class _Run:
     """One call's settings; images and answers are on the CPU, batches under way on the device."""
 
-    model: nn.Module
+    classifier: Classifier
     method: str
     box: Box
     levels: int | None
@@ -133,10 +128,9 @@ class _Run:
 
     def search(self, images: Tensor, goal: Goal) -> Distortions:
         """The shortest r of every image for its goal."""
-        like = next(self.model.parameters(), images)
-        x = images.to(like.device, like.dtype).flatten(1)
-        goal = Goal(goal.classes.to(like.device), goal.targeted)
-        network = Network(self.model, tuple(images.shape[1:]))
+        x = self.classifier.fit(images).flatten(1)
+        goal = Goal(goal.classes.to(x.device), goal.targeted)
+        network = Network(self.classifier, tuple(images.shape[1:]))
         box = self.box.flat(x)
         wanted = self.batch_size or usual_batch(self.method, x, self.config)
         most = wanted if self.batch_size else min(wanted, self.fitting(images, wanted))
@@ -175,10 +169,10 @@ class _Run:
 
     def fitting(self, images: Tensor, wanted: int) -> int:
         """How many images fit in memory, where that is in question."""
-        small = images[0].numel() < _SMALL and next(self.model.parameters(), images).is_cpu
+        small = images[0].numel() < _SMALL and self.classifier.device.type == "cpu"
         if small or min(len(images), wanted) <= 16:
             return wanted
-        return plan_batch(self.model, images.shape[1:], limit=wanted).size
+        return plan_batch(self.classifier, images.shape[1:], limit=wanted).size
 
     def every_class(self, images: Tensor, labels: Tensor, classes: int) -> Distortions:
         """The closest adversarial image over all wrong classes."""
@@ -216,14 +210,10 @@ class _Run:
 
     def runner_up(self, images: Tensor, labels: Tensor) -> Tensor:
         """The likeliest wrong class of every image."""
-        logits = torch.cat([self._logits(batch) for batch in torch.split(images, 256)]).cpu()
-        return logits.scatter(1, labels[:, None], -torch.inf).argmax(1)
-
-    def _logits(self, images: Tensor) -> Tensor:
-        like = next(self.model.parameters(), images)
         with torch.no_grad():
-            logits: Tensor = self.model(images.to(like.device, like.dtype))
-        return logits
+            batches = [self.classifier(part).cpu() for part in torch.split(images, 256)]
+        logits = torch.cat(batches)
+        return logits.scatter(1, labels[:, None], -torch.inf).argmax(1)
 
     def _reporter(self, total: int) -> Callable[[int], None]:
         """Tell the caller how many images are finished."""

@@ -6,8 +6,10 @@ from typing import TypeAlias
 
 import torch
 from jaxtyping import Float, Int64
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
+
+from intriguing.models.asking import Classifier, Model
 
 # Matrix products of few rows, and the last few values of an elementwise function, take other code
 # paths that round otherwise: with a multiple of this many rows an image's result does not depend on
@@ -56,8 +58,9 @@ class Evaluation:
 class Network:
     """A model as a function from rows of pixels to logits, rounded alike whatever their number."""
 
-    def __init__(self, model: nn.Module, image_shape: tuple[int, ...]) -> None:
-        self.model = model
+    def __init__(self, model: Model, image_shape: tuple[int, ...]) -> None:
+        self.classifier = Classifier.of(model)
+        self.model = self.classifier.network
         self.image_shape = image_shape
 
     def logits(self, z: Float[Tensor, "b n"]) -> Float[Tensor, "b k"]:
@@ -66,7 +69,7 @@ class Network:
         filler = z[:1] if len(z) else z.new_zeros(1, z.shape[1])
         missing = missing or int(not len(z))
         padded = torch.cat((z, filler.expand(missing, -1))) if missing else z
-        out: Tensor = self.model(padded.view(-1, *self.image_shape))
+        out = self.classifier(padded.view(-1, *self.image_shape))
         if torch.is_grad_enabled() and not out.requires_grad:
             out = out + 0 * padded[:, :1]  # logits that never change have the gradient 0
         return out[: len(z)]
@@ -81,7 +84,7 @@ class TargetedLoss(Network):
             z = z.detach().requires_grad_()
             logits = self.logits(z)
             loss = functional.cross_entropy(logits, targets, reduction="none")
-            (gradient,) = torch.autograd.grad(loss.sum(), z)
+            (gradient,) = torch.autograd.grad(loss.sum(), z, materialize_grads=True)
         return Evaluation(loss.detach(), gradient, secure_margin(logits.detach(), targets))
 
 

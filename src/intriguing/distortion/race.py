@@ -52,7 +52,9 @@ class Race:
             ahead = wanted - logits.gather(1, chosen)
             count = chosen.shape[1]
             gradients = [
-                torch.autograd.grad(ahead[:, i].sum(), z, retain_graph=i + 1 < count)[0]
+                torch.autograd.grad(
+                    ahead[:, i].sum(), z, retain_graph=i + 1 < count, materialize_grads=True
+                )[0]
                 for i in range(count)
             ]
         return Tangent(margins, chosen, torch.stack(gradients, 1))

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
+from intriguing.data.checks import check_labels
 from intriguing.errors import InputError
 
 Targets: TypeAlias = Literal["random", "runner-up", "untargeted", "all"]
@@ -28,21 +29,10 @@ def choose_targets(
 
 
 def check_targets(
-    targets: Tensor, labels: Int64[Tensor, " batch"], classes: int
+    targets: object, labels: Int64[Tensor, " batch"], classes: int
 ) -> Int64[Tensor, " batch"]:
     """Targets given by the caller, refused when they are not one wrong class an image."""
-    if targets.dtype not in (torch.int64, torch.int32, torch.int16, torch.uint8, torch.int8):
-        raise InputError(f"targets have dtype {targets.dtype}; give integer class numbers")
-    if targets.shape != labels.shape:
-        raise InputError(
-            f"targets have shape {tuple(targets.shape)} for {len(labels)} images; give one an image"
-        )
-    targets = targets.long()
-    if len(targets) and not 0 <= int(targets.min()) <= int(targets.max()) < classes:
-        raise InputError(
-            f"targets run from {int(targets.min())} to {int(targets.max())}; the model has classes "
-            f"0 … {classes - 1}"
-        )
+    targets = check_labels(targets, len(labels), classes, what="targets").cpu()
     same = (targets == labels).nonzero()[:, 0]
     if len(same):
         raise InputError(

@@ -36,7 +36,7 @@ def strongest_within(
 
     Args:
         model: In evaluation mode, from images to logits.
-        images: On the model's device and in its dtype, inside `box`.
+        images: Inside `box`, on any device and in any floating-point type.
         labels: Their classes.
         radius: The largest ‖r‖₂.
         box: As for `minimum_distortion`.
@@ -55,8 +55,9 @@ def strongest_within(
         raise InputError(f"radius {radius} and {steps} steps: give both above 0")
     if not len(images):
         return images.clone()
-    x = images.detach().flatten(1)
-    network, limits = Network(model, tuple(images.shape[1:])), as_box(box).flat(x)
+    network = Network(model, tuple(images.shape[1:]))
+    x = network.classifier.fit(images).flatten(1)
+    limits = as_box(box).flat(x)
     width = batch_size or rows_at_once(x, 8)
     parts = [
         _ascended(network, x[rows], labels[rows].to(x.device), radius, limits, steps)

@@ -8,6 +8,7 @@ from torch import Tensor, fx, nn
 
 from intriguing.errors import InputError
 from intriguing.hardening.places import IMAGES, Range, range_of
+from intriguing.models.asking import Classifier
 from intriguing.models.interpreted import Interpreted
 from intriguing.units.activations import INPUT, activations
 
@@ -124,8 +125,7 @@ class _Replaced(nn.Module):
 def _agrees(model: nn.Module, part: nn.Module, place: str, images: Tensor) -> bool:
     """Whether activations made of images give the logits of the images."""
     model.eval()
-    like = next(model.parameters(), images)
-    probes = images[:8].to(like.device, like.dtype)
+    probes = Classifier(model).fit(images[:8])
     (values,) = activations(model, place, probes, batch_size=16)
     try:
         ours, whole = part(values[place]), model(probes)

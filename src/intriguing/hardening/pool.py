@@ -13,6 +13,7 @@ from intriguing.hardening.config import PoolConfig
 from intriguing.hardening.examples import new_examples, typical_distance
 from intriguing.hardening.places import IMAGES, Place, find_place
 from intriguing.measures import Box
+from intriguing.models.asking import Classifier, device_of
 from intriguing.units.activations import activations
 
 _BYTES = 1 << 26
@@ -94,8 +95,8 @@ class Pool:
 
     def logits(self, rows: Int64[Tensor, " batch"]) -> Float[Tensor, "batch class"]:
         """Of the examples in these slots, by the layers above the place; in training mode."""
-        like = next(self.model.parameters())
-        examples = self.slots[rows.to(self.slots.device)].to(like.device, non_blocking=True)
+        place = device_of(self.model)
+        examples = self.slots[rows.to(self.slots.device)].to(place, non_blocking=True)
         logits: Tensor = self._trained(examples)
         return logits
 
@@ -142,9 +143,8 @@ class Pool:
         return Box(*self.range.within(phi))
 
     def _activations(self, images: Tensor) -> Tensor:
-        like = next(self.model.parameters())
         if self.name == IMAGES:
-            return images.to(like.device, like.dtype)
+            return Classifier(self.model).fit(images)
         stream = activations(self.model, self.name, images)
         return torch.cat([part[self.name] for part in stream])
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from intriguing.distortion.inputs import check_images, check_labels
+from intriguing.data.checks import check_images, check_labels
 from intriguing.errors import InputError
 from intriguing.hardening.config import PoolConfig
 from intriguing.hardening.extras import joined, penalty_extra, pools_extra
@@ -99,9 +99,10 @@ def train_with_pools(
     box = as_box(box)
     check_images(images, box)
     mode = model.training
-    like = next(model.parameters(), images)
-    classes = check_classifier(model.eval(), images[:8].to(like.device, like.dtype))
-    model.train(mode)
+    try:
+        classes = check_classifier(model.eval(), images[:8])
+    finally:
+        model.train(mode)
     labels = check_labels(labels, len(images), classes)
     count = len(weight_layers(model))
     lambdas = tuple(decay) if isinstance(decay, Sequence) else (decay,) * count

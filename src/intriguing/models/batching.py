@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from intriguing.errors import InputError
-from intriguing.memory import free_memory, readable
+from intriguing.memory import free_memory, out_of_memory, readable
+from intriguing.models.asking import Classifier, Model
 from intriguing.models.observe import peak_bytes
 
 T = TypeVar("T")
@@ -46,7 +47,7 @@ class BatchPlan:
 
 
 def plan_batch(
-    model: nn.Module,
+    model: Model,
     shape: Sequence[int],
     device: torch.device | str | None = None,
     *,
@@ -75,26 +76,28 @@ def plan_batch(
     Returns:
         The plan; a single image is never refused.
 
-    >>> plan = plan_batch(nn.Sequential(nn.Flatten(), nn.Linear(4, 2)), (1, 2, 2), budget=10_000)
+    >>> network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 2)).eval()
+    >>> plan = plan_batch(network, (1, 2, 2), budget=10_000)
     >>> 20 < plan.size < 256, plan.limited_by
     (True, 'memory')
     """
     if limit < 1 or kept < 0:
         raise InputError(f"limit={limit} and kept={kept}; give at least 1 image and 0 bytes")
-    like = next(model.parameters(), torch.empty(0))
-    place = like.device if device is None else torch.device(device)
+    asked = Classifier.of(model)
+    place = asked.device if device is None else torch.device(device)
     allowed = int(share * free_memory(place)) if budget is None else budget
     peaks = []
+    asked.begin(shape)
     for count in _PROBED:
-        images = torch.full((count, *shape), 0.5, device=place, dtype=like.dtype)
+        images = torch.full((count, *shape), 0.5, device=place, dtype=asked.dtype)
         try:
-            peaks.append(peak_bytes(lambda x=images: _pass(model, x, backward), place))  # type: ignore[misc]
+            peaks.append(peak_bytes(lambda x=images: _pass(asked, x, backward), place))  # type: ignore[misc]
         except Exception as error:
             if not out_of_memory(error):
                 raise
             return BatchPlan(1, allowed, 0, allowed, "memory")
     each, fixed = _line(peaks)
-    each += math.prod(shape) * like.element_size() + kept
+    each += math.prod(shape) * asked.dtype.itemsize + kept
     fitting = max(int((allowed - fixed) // max(each, 1)), 1)
     return BatchPlan(
         min(fitting, limit), each, fixed, allowed, "memory" if fitting < limit else "limit"
@@ -138,16 +141,7 @@ def halving(
             on_halving(size)
 
 
-def out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out, on a GPU or elsewhere."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    text = str(error).lower()
-    words = ("out of memory", "not enough memory", "can't allocate memory", "alloc_failed")
-    return isinstance(error, RuntimeError) and any(word in text for word in words)
-
-
-def _pass(model: nn.Module, images: Tensor, backward: bool) -> None:
+def _pass(model: Classifier, images: Tensor, backward: bool) -> None:
     with torch.set_grad_enabled(backward):
         points = images.clone().requires_grad_(backward)
         logits = model(points)

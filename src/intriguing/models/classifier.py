@@ -7,9 +7,12 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
+from intriguing.data.checks import check_labels, check_pixels
 from intriguing.data.dataset import ImageSet
 from intriguing.data.preprocessing import Preprocessing, of_shape
 from intriguing.errors import InputError
+from intriguing.memory import out_of_memory
+from intriguing.models.asking import Classifier, Model, device_of, own_dtypes, own_words
 
 _PROBES = 16
 
@@ -48,8 +51,10 @@ class Normalized(nn.Module):
         self.preprocessing: Preprocessing | None = None
         self.class_names: tuple[str, ...] | None = None
         self.shape: tuple[int, ...] | None = getattr(model, "shape", None)
-        self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(std).view(-1, 1, 1), persistent=False)
+        # Where the network is, and in its precision: wider numbers would widen what it is given.
+        like = torch.zeros((), device=device_of(model), dtype=next(iter(own_dtypes(model)), None))
+        self.register_buffer("mean", like.new_tensor(mean).view(-1, 1, 1), persistent=False)
+        self.register_buffer("std", like.new_tensor(std).view(-1, 1, 1), persistent=False)
         self.train(model.training)
 
     def forward(self, images: Float[Tensor, "batch channel height width"]) -> Tensor:
@@ -99,10 +104,9 @@ def own_labels(model: nn.Module, images: ImageSet, batch_size: int = 64) -> Imag
     """
     if not len(images):
         raise InputError("there are no images; give at least one")
-    like = next(model.parameters(), images.images)
+    asked = Classifier.of(model)
     with torch.no_grad():
-        logits = [model(b.images.to(like.device, like.dtype)) for b in images.batches(batch_size)]
-    given = torch.cat(logits).cpu()
+        given = torch.cat([asked(b.images).cpu() for b in images.batches(batch_size)])
     known = getattr(model, "class_names", None)
     names = known if known is not None and len(known) == given.shape[1] else None
     names = names or tuple(map(str, range(given.shape[1])))
@@ -110,7 +114,7 @@ def own_labels(model: nn.Module, images: ImageSet, batch_size: int = 64) -> Imag
 
 
 def check_classifier(
-    model: nn.Module,
+    model: Model,
     images: Float[Tensor, "batch ..."],
     labels: Int64[Tensor, " batch"] | None = None,
     *,
@@ -120,92 +124,114 @@ def check_classifier(
 
     Args:
         model: Any module from images to logits.
-        images: What it is going to be asked about; the first few are tried.
+        images: What it is going to be asked about, in any floating-point type and on any device;
+            the first few are tried.
         labels: Their classes, if the caller relies on any.
         finite: Whether NaN or infinite logits are refused.
 
     Raises:
-        InputError: If the model is in training mode, does not take these images, gives something
-            other than finite logits of shape (batch, classes), gives probabilities, or has fewer
-            classes than the labels.
+        InputError: If a part of the model is in training mode, it does not take these images, gives
+            something other than finite logits of shape (batch, classes), gives probabilities, or
+            has fewer classes than the labels.
 
     >>> model = nn.Sequential(nn.Flatten(), nn.Linear(4, 3)).eval()
     >>> check_classifier(model, torch.rand(2, 1, 2, 2))
     3
     """
-    if model.training:
-        raise InputError("the model is in training mode; call model.eval() first")
+    asked = Classifier.of(model)
+    check_pixels(images)
     if not len(images):
         raise InputError("there are no images; give at least one")
-    probes = images[:_PROBES]
-    logits = _try(model, probes)
-    if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(probes):
-        got = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-        raise InputError(
-            f"the model maps images of shape {tuple(probes.shape)} to {got}; "
-            f"it must give logits of shape ({len(probes)}, classes)"
-        )
+    logits = _logits_of(asked, images[:_PROBES])
     if finite and not logits.isfinite().all():
         raise InputError(
             "the model gives NaN or infinite logits; check its weights and that the images are in "
             "the range it was trained on"
         )
-    if _probabilities(logits):
-        raise InputError(
-            "the model gives probabilities, not logits; remove its final softmax, or wrap it so "
-            "that it returns their logarithm"
-        )
+    if kind := probabilities_of(logits, asked.eps):
+        raise InputError(f"the model gives {PROBABILITIES[kind]}")
     classes = logits.shape[1]
-    if labels is not None and len(labels):
-        low, high = int(labels.min()), int(labels.max())
-        if low < 0 or high >= classes:
-            raise InputError(
-                f"labels run from {low} to {high} but the model has {classes} classes; "
-                f"labels must be 0 … {classes - 1}"
-            )
+    if labels is not None:
+        check_labels(labels, len(labels), classes)
     return classes
 
 
-def check_gradients(model: nn.Module, images: Float[Tensor, "batch ..."]) -> None:
+def check_gradients(model: Model, images: Float[Tensor, "batch ..."]) -> None:
     """Refuse a model whose logits change with the images but have no gradient for them.
 
     A model that gives the same logits whatever the image is not refused.
 
     Raises:
-        InputError: As said.
+        InputError: As said, or if taking the gradient fails.
     """
+    asked = Classifier.of(model)
     with torch.enable_grad():
-        logits = model(images[:_PROBES].detach().clone().requires_grad_())
-    if not logits.requires_grad and bool((logits != logits[:1]).any()):
+        points = asked.fit(images[:_PROBES]).clone().requires_grad_()
+        logits = asked(points)
+        gradient = None
+        if logits.requires_grad:
+            try:
+                (gradient,) = torch.autograd.grad(logits.sum(), points, allow_unused=True)
+            except Exception as error:
+                if out_of_memory(error):
+                    raise
+                raise InputError(
+                    f"the gradient of the model's logits cannot be taken: {own_words(error)}; mend "
+                    'its forward, or search without gradients: method="noise"'
+                ) from error
+    if gradient is None and bool((logits != logits[:1]).any()):
         raise InputError(
-            "the model's logits have no gradient for its images; remove torch.no_grad, detach and "
-            'numpy from its forward, or search without gradients: method="noise"'
+            "the model's logits have no gradient for its images; remove torch.no_grad, detach, "
+            "numpy and int8 layers from its forward, or search without gradients: "
+            'method="noise"'
         )
 
 
-def _try(model: nn.Module, probes: Tensor) -> object:
-    """The model's answer to `probes`; InputError showing both shapes when it does not fit."""
-    try:
-        with torch.no_grad():
-            return model(probes)
-    except (RuntimeError, ValueError, TypeError, IndexError) as error:
-        own = next(model.parameters(), probes)
-        if (own.device, own.dtype) != (probes.device, probes.dtype):
-            raise InputError(
-                f"the images are {probes.dtype} on {probes.device}, the model {own.dtype} on "
-                f"{own.device}; move the images: images.to(device, dtype)"
-            ) from error
-        weight = next((tuple(p.shape) for p in model.parameters() if p.ndim > 1), None)
-        raise InputError(
-            f"the model does not take images of shape {tuple(probes.shape)} (its first weight has "
-            f"shape {weight}): {str(error).splitlines()[0]}; give it images of the size it was "
-            "made for"
-        ) from error
+PROBABILITIES = {
+    "softmax": "probabilities, not logits; remove its final softmax, or wrap it so that it "
+    "returns their logarithm",
+    "sigmoid": "a sigmoid's probabilities, not logits; remove its final sigmoid, or wrap it so "
+    "that it returns torch.logit of them",
+}
+"""What to do about a network whose last step is one of these."""
+
+_PASSED_THROUGH = (
+    "ToCopy", "Clone", "View", "UnsafeView", "Reshape", "ReshapeAlias", "Squeeze", "Unsqueeze",
+    "Transpose", "T", "Slice", "Alias", "Permute", "Select",
+)  # fmt: skip
+_LAST = {"Softmax": "softmax", "SafeSoftmax": "softmax", "Sigmoid": "sigmoid"}
 
 
-def _probabilities(logits: Tensor) -> bool:
-    """Whether every row is a distribution; too few rows could be one by chance and do not count."""
-    if len(logits) < 2 or logits.shape[1] < 2:
-        return False
-    near = (logits.sum(1) - 1).abs().max() < 1e-4
-    return bool(near and logits.min() >= 0 and logits.max() <= 1)
+def probabilities_of(logits: Float[Tensor, "b k"], eps: float = 1e-7) -> str:
+    """ "softmax" or "sigmoid" where that is what made these outputs, else "".
+
+    Told by the operation that made them, where autograd kept it; and by rows that are
+    distributions, of which too few could be so by chance and do not count.
+    """
+    node = logits.grad_fn
+    while node is not None:
+        name = node.name().rstrip("0123456789").removesuffix("Backward")
+        if name in _LAST:
+            return _LAST[name]
+        if name not in _PASSED_THROUGH:
+            break
+        node = next((before for before, _ in node.next_functions if before is not None), None)
+    if len(logits) < 2 or logits.shape[1] < 2 or not _between(logits):
+        return ""
+    near = (logits.sum(1) - 1).abs().max() < max(1e-4, 4 * eps)
+    return "softmax" if near else ""
+
+
+def _between(logits: Tensor) -> bool:
+    return bool(logits.min() >= 0 and logits.max() <= 1)
+
+
+def _logits_of(asked: Classifier, images: Tensor) -> Tensor:
+    """Logits that know what made them, as far as the network can be differentiated."""
+    with torch.enable_grad():
+        try:
+            return asked(asked.fit(images).requires_grad_())
+        except InputError:
+            pass  # a network may fail with gradients alone, which `check_gradients` says
+    with torch.no_grad():
+        return asked(images)

@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from intriguing.measures import Box
+from intriguing.models.asking import Classifier
 from intriguing.models.finding import Finding
 
 _STEPS = (1e-4, 1e-3, 1e-2)
@@ -26,7 +27,7 @@ class _Seen:
     loss: Tensor
 
 
-def gradient_findings(model: nn.Module, x: Tensor, box: Box) -> Iterator[Finding]:
+def gradient_findings(model: Classifier, x: Tensor, box: Box) -> Iterator[Finding]:
     """What is wrong with gradients or logits; see each flaw's words."""
     seen = _look(model, x)
     if seen is None:
@@ -68,11 +69,14 @@ def gradient_findings(model: nn.Module, x: Tensor, box: Box) -> Iterator[Finding
     yield from _quantised(model, x, seen, box)
 
 
-def _look(model: nn.Module, x: Tensor) -> _Seen | None:
+def _look(model: Classifier, x: Tensor) -> _Seen | None:
     with torch.enable_grad():
         points = x.clone().requires_grad_()
         logits = model(points)
         if not logits.requires_grad:
+            return None
+        (known,) = torch.autograd.grad(logits.sum(), points, retain_graph=True, allow_unused=True)
+        if known is None and bool((logits != logits[:1]).any()):
             return None
         top = logits.topk(min(2, logits.shape[1]), 1).values
         margin = _gradient((top[:, 0] - top[:, -1]).sum(), points)
@@ -86,14 +90,14 @@ def _gradient(value: Tensor, points: Tensor) -> Tensor:
     return torch.zeros_like(points) if found is None else found
 
 
-def _misleading(model: nn.Module, x: Tensor, seen: _Seen, box: Box) -> float:
+def _misleading(model: Classifier, x: Tensor, seen: _Seen, box: Box) -> float:
     """Share of images, if most, for which no small step does what the gradient says."""
     width = box.width
     first, second = seen.logits.topk(min(2, seen.logits.shape[1]), 1).indices[:, [0, -1]].unbind(1)
     length = seen.margin.norm(dim=1)
     unit = seen.margin / length[:, None]
     rows = torch.arange(len(x), device=x.device)
-    noise = 64 * torch.finfo(x.dtype).eps * seen.logits.abs().amax(1).clamp_min(1e-6)
+    noise = 64 * model.eps * seen.logits.abs().amax(1).clamp_min(1e-6)
 
     def margin(points: Tensor) -> Tensor:
         with torch.no_grad():
@@ -127,9 +131,9 @@ def _saturated(seen: _Seen, zero: Tensor) -> Iterator[Finding]:
         )
 
 
-def _quantised(model: nn.Module, x: Tensor, seen: _Seen, box: Box) -> Iterator[Finding]:
+def _quantised(model: Classifier, x: Tensor, seen: _Seen, box: Box) -> Iterator[Finding]:
     generator = torch.Generator().manual_seed(0)
-    size = box.width * max(_SMALL, 100 * torch.finfo(x.dtype).eps)
+    size = box.width * max(_SMALL, 100 * model.eps)
     noise = size * torch.randn(x.shape, generator=generator).to(x)
     with torch.no_grad():
         moved = model(x + noise)

@@ -11,6 +11,7 @@ from intriguing.data.dataset import ImageSet
 from intriguing.data.preprocessing import Preprocessing
 from intriguing.errors import InputError
 from intriguing.measures import Progress, ProgressCallback, wilson_interval
+from intriguing.models.asking import Classifier
 from intriguing.models.classifier import Normalized, with_preprocessing
 from intriguing.models.finding import Finding
 from intriguing.models.label_order import another_order
@@ -151,11 +152,11 @@ class _Asked:
         return replace(self, images=self.images.subset(every))
 
     def logits(self, model: nn.Module) -> Float[Tensor, "image classes"]:
-        like = next(model.parameters(), self.images.images)
+        asked = Classifier.of(model)
         parts, done = [], 0
         with torch.no_grad():
             for batch in self.images.batches(self.batch_size):
-                parts.append(model(batch.images.to(like.device, like.dtype)).float().cpu())
+                parts.append(asked(batch.images).float().cpu())
                 done += len(batch)
                 if self.progress is not None:
                     self.progress(Progress("clean accuracy", done, len(self.images)))
@@ -205,12 +206,11 @@ def _normalisation(
     bare = model.model if isinstance(model, Normalized) else model
     size = tuple(int(side) for side in asked.images.images.shape[2:])
     order = "L" if channels == 1 else "RGB"
-    like = next(model.parameters(), asked.images.images)
     few = asked.spread(_SCREENED)
 
     def under(words: str, on: _Asked) -> int:
         how = Preprocessing(size, **({"channels": order} | usual[words]))  # type: ignore[arg-type]
-        other = with_preprocessing(bare, how).to(like.device, like.dtype)
+        other = with_preprocessing(bare, how)
         return int((on.logits(other).argmax(1) == on.images.labels.cpu()).sum())
 
     screened = {words: under(words, few) for words in usual}

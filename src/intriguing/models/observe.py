@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -73,10 +73,10 @@ def _place(tensor: Tensor) -> int:
     return int(tensor.untyped_storage()._cdata)
 
 
-def operations(model: nn.Module, images: Tensor) -> tuple[str, ...]:
+def operations(model: Callable[[Tensor], Tensor], images: Tensor) -> tuple[str, ...]:
     """The operations of one forward pass; two images that take other branches have others.
 
-    >>> operations(nn.ReLU(), torch.zeros(1))
+    >>> operations(torch.nn.ReLU(), torch.zeros(1))
     ('aten.relu.default',)
     """
     with torch.no_grad(), _Operations() as seen:

@@ -12,8 +12,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from intriguing.data.checks import check_images
 from intriguing.errors import InputError
 from intriguing.measures import UNIT_BOX, Box, as_box
+from intriguing.models.asking import Classifier, training_parts
+from intriguing.models.classifier import PROBABILITIES, probabilities_of
 from intriguing.models.finding import Finding
 from intriguing.models.gradients import gradient_findings
 from intriguing.models.observe import operations
@@ -43,42 +46,44 @@ def preflight(
         box: Of the pixels: its corners are tried, too.
 
     Raises:
-        InputError: If there are no images.
+        InputError: If the model does not take the images, or gives no logits of them: then there
+            is nothing to look at.
     """
+    box = as_box(box)
+    check_images(images, box)
     if not len(images):
         raise InputError("there are no images; give at least one")
-    box = as_box(box)
-    like = next(model.parameters(), images)
-    x = images[:_MOST].detach().to(like.device, like.dtype)
-    found = [*training_mode(model), *not_finite(model, x, box)]
-    random = list(randomised(model, x))
+    asked = Classifier(model)
+    found = list(training_mode(model))
+    with torch.enable_grad():
+        logits = asked(images[:_MOST].detach())
+    x = asked.fit(images[:_MOST])
+    found += not_finite(asked, x, box)
+    random = list(randomised(asked, x))
     found += random
-    with torch.no_grad():
-        logits = model(x)
     if not bool(logits.isfinite().all()):
         return tuple(found)
-    found += probabilities(logits)
-    found += optimises_inside(model, x)
+    found += probabilities(logits, asked.eps)
+    found += optimises_inside(asked, x)
     if not random:  # what differs anyhow cannot be compared
-        found += depends_on_batch(model, x)
-        found += changes_itself(model, x)
-        found += branches(model, x)
-        found += gradient_findings(model, x, box)
+        found += depends_on_batch(asked, x)
+        found += changes_itself(asked, x)
+        found += branches(asked, x)
+        found += gradient_findings(asked, x, box)
     return tuple(found)
 
 
 def training_mode(model: nn.Module) -> Iterator[Finding]:
     """Dropout or batch statistics left on, anywhere inside."""
-    names = [
-        name or "the network" for name, module in model.named_modules()
-        if module.training and not list(module.children())
-    ]  # fmt: skip
-    if not names:
+    parts = training_parts(model)
+    if not parts:
         return
+    modules = dict(model.named_modules())
+    leaves = [name for name in parts if not list(modules[name].children())]
+    names = [name or "the network" for name in leaves or parts]
     some = ", ".join(names[:3]) + (" …" if len(names) > 3 else "")
     active = [
-        module for module in model.modules()
-        if module.training and isinstance(module, _ACTIVE)
+        module for module in map(modules.__getitem__, parts) if isinstance(module, _ACTIVE)
     ]  # fmt: skip
     kinds = sorted({type(module).__name__ for module in active})
     yield Finding(
@@ -93,7 +98,7 @@ def training_mode(model: nn.Module) -> Iterator[Finding]:
 _ACTIVE = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._BatchNorm)
 
 
-def not_finite(model: nn.Module, x: Tensor, box: Box) -> Iterator[Finding]:
+def not_finite(model: Classifier, x: Tensor, box: Box) -> Iterator[Finding]:
     """NaN or infinity, on the images or in the corners of the box where a search may go."""
     noise = torch.rand(x.shape, generator=torch.Generator().manual_seed(0)).to(x)
     low, high = box.lower + 0 * x[:2], box.upper + 0 * x[:2]
@@ -116,13 +121,13 @@ def not_finite(model: nn.Module, x: Tensor, box: Box) -> Iterator[Finding]:
         )
 
 
-def randomised(model: nn.Module, x: Tensor) -> Iterator[Finding]:
+def randomised(model: Classifier, x: Tensor) -> Iterator[Finding]:
     """Other logits for the same images."""
     with torch.no_grad():
         first, *others = (model(x) for _ in range(4))
     scale = _scale(first)
     spread = max(float((other - first).abs().nan_to_num().max()) for other in others) / scale
-    if spread <= _ROUNDING:
+    if spread <= _rounding(model):
         return
     changed = torch.stack([other.argmax(1) != first.argmax(1) for other in others]).any(0)
     yield Finding(
@@ -135,21 +140,21 @@ def randomised(model: nn.Module, x: Tensor) -> Iterator[Finding]:
     )
 
 
-def probabilities(logits: Tensor) -> Iterator[Finding]:
-    """A softmax at the end."""
-    if len(logits) < 2 or logits.shape[1] < 2:
-        return
-    near = float((logits.sum(1) - 1).abs().max())
-    if near < 1e-4 and float(logits.min()) >= 0 and float(logits.max()) <= 1:
+def probabilities(logits: Tensor, eps: float) -> Iterator[Finding]:
+    """A softmax or a sigmoid at the end."""
+    kind = probabilities_of(logits, eps)
+    if kind:
+        near = float((logits.detach().sum(1) - 1).abs().max())
+        sums = f" and sum to 1 within {near:.1g}" if kind == "softmax" else ", from a sigmoid"
         yield Finding(
             "probabilities",
-            f"the outputs of every image lie in [0, 1] and sum to 1 within {near:.1g}",
-            "the cross-entropy of a softmax of a softmax is flat, and margins saturate; take the "
-            "final softmax away, or give the logarithm",
+            f"the outputs of every image lie in [0, 1]{sums}",
+            "the cross-entropy of a softmax of probabilities is flat, and margins saturate; the "
+            f"model gives {PROBABILITIES[kind]}",
         )
 
 
-def optimises_inside(model: nn.Module, x: Tensor) -> Iterator[Finding]:
+def optimises_inside(model: Classifier, x: Tensor) -> Iterator[Finding]:
     """Gradients taken within the forward pass."""
     calls = 0
     engine: tuple[Any, Any] = (torch.autograd.grad, torch.autograd.backward)
@@ -177,7 +182,7 @@ def optimises_inside(model: nn.Module, x: Tensor) -> Iterator[Finding]:
         )
 
 
-def depends_on_batch(model: nn.Module, x: Tensor) -> Iterator[Finding]:
+def depends_on_batch(model: Classifier, x: Tensor) -> Iterator[Finding]:
     """Other logits for an image in other company."""
     if len(x) < 2:
         return
@@ -190,7 +195,7 @@ def depends_on_batch(model: nn.Module, x: Tensor) -> Iterator[Finding]:
             alone = halves
     scale = _scale(together)
     spread = max(float((other - together).abs().max()) for other in (alone, halves)) / scale
-    if spread > _ROUNDING:
+    if spread > _rounding(model):
         yield Finding(
             "depends on the batch",
             f"the logits of an image change by up to {spread:.2g} of the largest with the images "
@@ -200,12 +205,12 @@ def depends_on_batch(model: nn.Module, x: Tensor) -> Iterator[Finding]:
         )
 
 
-def changes_itself(model: nn.Module, x: Tensor) -> Iterator[Finding]:
+def changes_itself(model: Classifier, x: Tensor) -> Iterator[Finding]:
     """Weights or buffers that a forward pass changes."""
-    before = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+    before = {name: tensor.clone() for name, tensor in _state(model.network).items()}
     with torch.no_grad():
         model(x)
-    after = model.state_dict()
+    after = _state(model.network)
     changed = [name for name, old in before.items() if not torch.equal(old, after[name])]
     changed = [name for name in changed if not bool(before[name].isnan().all())]
     if changed:
@@ -217,7 +222,7 @@ def changes_itself(model: nn.Module, x: Tensor) -> Iterator[Finding]:
         )
 
 
-def branches(model: nn.Module, x: Tensor) -> Iterator[Finding]:
+def branches(model: Classifier, x: Tensor) -> Iterator[Finding]:
     """Operations that depend on what is in the image."""
     noise = torch.rand(x[:1].shape, generator=torch.Generator().manual_seed(1)).to(x)
     points = (*torch.split(x[:8], 1), 0 * x[:1], 0 * x[:1] + 1, noise)
@@ -232,6 +237,16 @@ def branches(model: nn.Module, x: Tensor) -> Iterator[Finding]:
             "the gradient knows only the branch an image took, and bounds of layers and "
             "certificates, which need one graph for all images, cannot be had",
         )
+
+
+def _state(network: nn.Module) -> dict[str, Tensor]:
+    """Weights and buffers; what int8 layers keep besides is never changed by a pass."""
+    state = network.state_dict().items()
+    return {name: tensor.detach() for name, tensor in state if isinstance(tensor, Tensor)}
+
+
+def _rounding(model: Classifier) -> float:
+    return max(_ROUNDING, 4 * model.eps if model.coarse else 0.0)
 
 
 def _scale(logits: Tensor) -> float:

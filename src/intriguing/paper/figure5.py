@@ -18,6 +18,7 @@ from intriguing.data.png import read_png, write_png
 from intriguing.distortion.methods import Config
 from intriguing.errors import InputError
 from intriguing.measures import ProgressCallback, mean_interval, median, wilson_interval
+from intriguing.models.asking import Classifier
 from intriguing.paper.pairs import Words, write_pairs
 from intriguing.results.schema import Cell
 from intriguing.scale.attack import Attacked, attack_in_shards
@@ -53,11 +54,8 @@ def predict(
     """Predicted classes and logits, on the CPU; of no images, none."""
     if not len(images):
         return torch.empty(0, dtype=torch.long), images.new_empty(0, 1).cpu()
-    like = next(model.parameters(), images)
-    parts = [
-        model(part.to(like.device, like.dtype)).cpu() for part in torch.split(images, batch_size)
-    ]
-    logits = torch.cat(parts)
+    asked = Classifier.of(model)
+    logits = torch.cat([asked(part).cpu() for part in torch.split(images, batch_size)])
     return logits.argmax(1), logits
 
 

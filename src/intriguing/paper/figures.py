@@ -13,6 +13,7 @@ from intriguing.distortion.noise import gaussian_noise
 from intriguing.distortion.penalty import PaperConfig
 from intriguing.errors import InputError
 from intriguing.measures import UNIT_BOX
+from intriguing.models.asking import Classifier
 from intriguing.models.autoencoder import AutoencoderClassifier
 from intriguing.paper.figure5 import predict
 from intriguing.paper.published import PublishedPanel, published_figure7
@@ -78,9 +79,8 @@ def _correct(
     candidates = images.subset(order)
     correct = torch.ones(len(order), dtype=torch.bool)
     for network in networks.values():
-        like = next(network.parameters())
         with torch.no_grad():
-            predicted = network(candidates.images.to(like.device, like.dtype)).argmax(1).cpu()
+            predicted = Classifier.of(network)(candidates.images).argmax(1).cpu()
         correct &= predicted == candidates.labels
     return order[correct][:PAIRS]
 

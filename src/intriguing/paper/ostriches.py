@@ -73,8 +73,7 @@ def photographs(
             "are classified correctly; put each class in a subfolder, or add a labels.csv"
         )
     images, skipped = pictures.read(how, progress)
-    like = next(model.parameters(), images.images)
-    classes = check_classifier(model, images.images[:8].to(like.device, like.dtype), images.labels)
+    classes = check_classifier(model, images.images[:8], images.labels)
     if classes <= TARGET:
         raise InputError(
             f"{config.network} has {classes} classes, so none is the ostrich, class {TARGET}; "

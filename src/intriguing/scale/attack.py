@@ -11,12 +11,14 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
+from intriguing.data.checks import check_images
 from intriguing.data.dataset import ImageSet
-from intriguing.distortion.inputs import check_images, check_numbers
+from intriguing.distortion.inputs import check_numbers
 from intriguing.distortion.methods import Config, check_method, default_config
 from intriguing.distortion.minimum import minimum_distortion
 from intriguing.distortion.targets import check_targets
 from intriguing.measures import UNIT_BOX, Box, ProgressCallback, as_box
+from intriguing.models.asking import Classifier, own_dtypes
 from intriguing.models.classifier import check_classifier
 from intriguing.models.weights import model_sha256
 from intriguing.scale.shards import Shards, run_in_shards
@@ -131,15 +133,14 @@ def attack_in_shards(
     box = as_box(box)
     check_search(method, targets, budget=budget, levels=levels, batch_size=batch_size)
     check_images(images.images, box)
-    like = next(model.parameters(), images.images)
-    probes = images.images[:8].to(like.device, like.dtype)
-    classes = check_classifier(model, probes, images.labels, finite=False)
+    asked = Classifier.of(model)
+    classes = check_classifier(asked, images.images[:8], images.labels, finite=False)
     if isinstance(targets, Tensor):
-        targets = check_targets(targets.cpu(), images.labels.cpu(), classes)
+        targets = check_targets(targets, images.labels.cpu(), classes)
     identity = {
         "model": model_sha256(model),
-        "dtype": str(like.dtype),
-        "device": like.device.type,
+        "dtype": str(next(iter(own_dtypes(model)), asked.dtype)),
+        "device": asked.device.type,
         "data": images.sha256,
         "targets": targets if isinstance(targets, str) else _digest(targets),
         "method": method,

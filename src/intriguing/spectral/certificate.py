@@ -9,11 +9,13 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
+from intriguing.data.checks import check_images, check_labels
 from intriguing.distortion.minimum import minimum_distortion
 from intriguing.distortion.problem import rounding
 from intriguing.distortion.result import Distortions
 from intriguing.errors import InputError
 from intriguing.measures import UNIT_BOX, Box, Progress, ProgressCallback, as_box
+from intriguing.models.asking import Classifier
 from intriguing.models.classifier import check_classifier
 from intriguing.spectral.around import around
 from intriguing.spectral.pairs import PairBounds, pair_bounds
@@ -84,24 +86,21 @@ def certify(
     >>> certify(net, torch.tensor([[0.5, 0.5]]), torch.tensor([0])).radius
     tensor([0.7000])
     """
-    check_classifier(model, images, labels, finite=False)
+    box = as_box(box)
+    check_images(images, box)
+    asked = Classifier.of(model)
+    labels = check_labels(labels, len(images), check_classifier(asked, images, finite=False)).cpu()
     bounds = pair_bounds(
-        model, tuple(images.shape[1:]), as_box(box),
-        semidefinite=semidefinite, progress=progress,
+        model, tuple(images.shape[1:]), box, semidefinite=semidefinite, progress=progress,
     )  # fmt: skip
     size = batch_size or _BATCH
     logits = []
     for start in range(0, len(images), size):
-        logits.append(_logits(model, images[start : start + size]))
+        with torch.no_grad():
+            logits.append(asked(images[start : start + size]).cpu())
         if progress is not None:
             progress(Progress("logits", min(start + size, len(images)), len(images)))
-    return _certificates(torch.cat(logits), images, labels.cpu(), bounds, local, progress)
-
-
-@torch.no_grad()
-def _logits(model: nn.Module, images: Tensor) -> Tensor:
-    like = next(model.parameters(), images)
-    return model(images.to(like.device, like.dtype)).cpu()  # type: ignore[no-any-return]
+    return _certificates(torch.cat(logits), images, labels, bounds, local, progress)
 
 
 def _certificates(

@@ -10,6 +10,7 @@ from torch import Tensor, fx, nn
 
 from intriguing.errors import InputError
 from intriguing.measures import Box, Progress, ProgressCallback, as_box
+from intriguing.models.asking import Classifier, unwrapped
 from intriguing.spectral.chain import chain_bound
 from intriguing.spectral.equation import convolution_spectrum
 from intriguing.spectral.feed_forward import chain_of
@@ -194,15 +195,14 @@ def analyse(
     Raises:
         InputError: As `lipschitz_report` says.
     """
-    if any(module.training for module in model.modules()):
-        raise InputError("the model is in training mode; call model.eval() first")
+    asked = Classifier.of(unwrapped(model))
+    model = asked.network
     if not input_shape or any(int(size) < 1 for size in input_shape):
         raise InputError(
             f"input shape {input_shape}; give that of one image, such as (3, 224, 224)"
         )
     domain = None if domain is None else as_box(domain)
-    own = next((p for p in model.parameters()), torch.zeros(0))
-    example = _centre(domain, input_shape).to(own.device)
+    example = _centre(domain, input_shape).to(asked.device)
     graph = precise_graph(model, example)
     return Analysed(graph, example, walk(graph, example, domain))
 

@@ -19,6 +19,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 from intriguing.errors import InputError
+from intriguing.models.asking import Classifier, device_of, own_dtypes
 from intriguing.spectral.bound import outward
 from intriguing.spectral.convolution import convolution_norm
 from intriguing.spectral.matrix import matrix_norm
@@ -179,16 +180,11 @@ def _layers(
         for module in model.modules()
         if isinstance(module, _OPERATORS + _SCALES)
     ]
-    like = next(model.parameters(), torch.zeros(0))
-    training = model.training
+    training, place = model.training, device_of(model)
+    dtype = next(iter(own_dtypes(model)), torch.float32)
     try:
         with torch.no_grad():
-            model.eval()(torch.zeros(1, *input_shape, device=like.device, dtype=like.dtype))
-    except (RuntimeError, ValueError) as error:
-        first = str(error).splitlines()[0]
-        raise InputError(
-            f"the model takes no image of shape {tuple(input_shape)}: {first}"
-        ) from error
+            Classifier.of(model.eval()).begin(input_shape)
     finally:
         model.train(training)
         for handle in handles:
@@ -199,7 +195,7 @@ def _layers(
         shape = shapes[module]
         shape = shape[-1:] if isinstance(module, nn.Linear) else shape
         start = torch.randn((1, *shape), generator=generator, dtype=torch.float64)
-        yield _Layer(name, module, shape, _unit(start.to(like)), _copies(module, shape))
+        yield _Layer(name, module, shape, _unit(start.to(place, dtype)), _copies(module, shape))
 
 
 def _copies(module: nn.Module, shape: tuple[int, ...]) -> float:

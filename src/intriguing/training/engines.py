@@ -26,6 +26,7 @@ from torch.nn.functional import cross_entropy
 from torch.nn.parallel import DistributedDataParallel
 
 from intriguing.errors import InputError
+from intriguing.models.asking import device_of
 from intriguing.models.quocnet import QuocNet, Stage
 from intriguing.training.locations import LocatedQuocNet, LocatedStage, as_whole
 from intriguing.training.order import share
@@ -78,7 +79,7 @@ class Reconstruction:
         self.mesh: DeviceMesh | None = None
         self.located: LocatedQuocNet | None = None
         if engine in ("shards", "locations"):
-            kind = next(network.parameters()).device.type
+            kind = device_of(network).type
             self.mesh = init_device_mesh(kind, (self.size,))
         if engine == "locations":
             self.located = LocatedQuocNet(network, self.rank, self.size)
@@ -189,7 +190,7 @@ def classification_work(
     rank = 0 if engine == "alone" else dist.get_rank()
     parameters = dict(model.named_parameters())
     if engine == "shards":
-        kind = next(model.parameters()).device.type
+        kind = device_of(model).type
         fully_shard(model, mesh=init_device_mesh(kind, (size,)))
         parameters = dict(model.named_parameters())
     wrapped = DistributedDataParallel(model) if engine == "copies" else model

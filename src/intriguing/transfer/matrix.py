@@ -1,5 +1,6 @@
 """Error of several networks on several sets of images, as in Tables 2 and 4."""
 
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -7,8 +8,10 @@ from typing import TypeAlias
 import torch
 from torch import Tensor, nn
 
+from intriguing.data.checks import check_labels, check_pixels
 from intriguing.errors import InputError
 from intriguing.measures import wilson_interval
+from intriguing.models.asking import Classifier, Model
 
 Batches: TypeAlias = Iterable[tuple[Tensor, Tensor]]
 """Images and their true labels, piece by piece, so that a set need not be in memory at once."""
@@ -52,29 +55,35 @@ def error_matrix(
     >>> error_matrix({"identity": nn.Identity().eval()}, {"even": even})
     {('even', 'identity'): ErrorCount(count=1, total=2)}
     """
-    if training := [name for name, model in models.items() if model.training]:
-        raise InputError(f"{', '.join(training)} is in training mode; call model.eval() first")
+    asked = {name: _named(name, model) for name, model in models.items()}
     return {
         (row, column): count
         for row, batches in sets.items()
-        for column, count in count_errors(models, batches, batch_size).items()
+        for column, count in count_errors(asked, batches, batch_size).items()
     }
 
 
 @torch.no_grad()
 def count_errors(
-    models: Mapping[str, nn.Module], batches: Batches, batch_size: int = 1000
+    models: Mapping[str, Model], batches: Batches, batch_size: int = 1000
 ) -> dict[str, ErrorCount]:
     """Error of each model on one set of images; see `error_matrix`."""
     counts = dict.fromkeys(models, ErrorCount(0, 0))
+    asked = {name: _named(name, model) for name, model in models.items()}
     for images, labels in batches:
-        if len(images) != len(labels):
-            raise InputError(f"{len(images)} images and {len(labels)} labels; give as many")
+        check_pixels(images)
+        check_labels(labels, len(images), sys.maxsize)
         for start in range(0, len(images), batch_size):
             x, truth = images[start : start + batch_size], labels[start : start + batch_size]
-            for name, model in models.items():
-                like = next(model.parameters(), x)
-                predicted = model(x.to(like.device, like.dtype)).argmax(1)
-                wrong = int((predicted != truth.to(like.device)).sum())
+            for name, network in asked.items():
+                wrong = int((network(x).argmax(1) != truth.to(network.device)).sum())
                 counts[name] += ErrorCount(wrong, len(x))
     return counts
+
+
+def _named(name: str, model: Model) -> Classifier:
+    """A network to ask; errors say which."""
+    try:
+        return Classifier.of(model)
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from error

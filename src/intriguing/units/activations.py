@@ -14,9 +14,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from intriguing.data.checks import check_pixels
 from intriguing.data.dataset import ImageSet
 from intriguing.errors import InputError
 from intriguing.measures import Progress, ProgressCallback
+from intriguing.models.asking import Classifier, unwrapped
 
 Images: TypeAlias = Tensor | ImageSet | Iterable[Any]
 """Images at once, or piece by piece: tensors, sets, or tuples that begin with the images."""
@@ -80,19 +82,26 @@ def list_layers(model: nn.Module, input_shape: Sequence[int]) -> tuple[Layer, ..
             found.pop(name, None)  # of a module called again, the last call is the one read
             found[name] = Layer(name, type(module).__name__, tuple(value.shape[1:]))
 
-    like = next(model.parameters(), torch.empty(0))
-    image = torch.zeros((1, *input_shape), dtype=like.dtype, device=like.device)
-    seen.append((image, image._version))
-    handles: list[RemovableHandle] = []
-    for name, module in model.named_modules():
-        if name:
-            handles.append(_before(module, partial(note, name + INPUT)))
-            handles.append(_after(module, partial(note, name)))
-    try:
-        _forward(model, image)
-    finally:
-        for handle in handles:
-            handle.remove()
+    asked = _readable(model)
+    with torch.no_grad():
+        asked.begin(input_shape)
+        handles: list[RemovableHandle] = []
+        for name, module in asked.network.named_modules():
+            if name and not isinstance(module, torch.jit.ScriptModule):
+                handles.append(_before(module, partial(note, name + INPUT)))
+                handles.append(_after(module, partial(note, name)))
+        image = torch.zeros((1, *input_shape), dtype=asked.takes, device=asked.device)
+        seen.append((image, image._version))
+        try:
+            asked.answer(image)
+        finally:
+            for handle in handles:
+                handle.remove()
+    if not found:
+        raise InputError(
+            "the model has no layer to read: it computes everything in one forward, or is a graph "
+            "without modules, as torch.export gives; give the network it was made from"
+        )
     return tuple(found.values())
 
 
@@ -135,15 +144,13 @@ def pieces(
     progress: ProgressCallback | None = None,
 ) -> Iterator[Piece]:
     """As `activations`, with the padded rows left in, so that sums over them round alike too."""
-    if model.training:
-        raise InputError("the model is in training mode; call model.eval() first")
+    asked = _readable(model)
     if batch_size is not None and batch_size < 1:
         raise InputError(f"batch_size={batch_size}; give 1 or more, or None to let it be chosen")
     done, total = 0, len(images) if isinstance(images, Tensor | ImageSet) else 0
-    like = next(model.parameters(), None)
-    with _Taps(model, layers) as taps:
+    with _Taps(asked, layers) as taps:
         for batch in _batches(images, batch_size):
-            x = batch if like is None else batch.to(like.device, like.dtype)
+            x = asked.fit(batch)
             missing = -len(x) % ROWS
             taps.read(torch.cat((x, x[:1].expand(missing, *x.shape[1:]))) if missing else x)
             yield Piece(len(x), dict(taps.values))
@@ -160,12 +167,12 @@ class _Taps:
     A module that is called several times is read at its last call.
     """
 
-    def __init__(self, model: nn.Module, layers: Sequence[str]) -> None:
-        self.model = model
+    def __init__(self, asked: Classifier, layers: Sequence[str]) -> None:
+        self.asked = asked
         self.values: dict[str, Tensor] = {}
         self._versions: dict[str, int] = {}
         self._copied: set[str] = set()
-        modules = dict(model.named_modules())
+        modules = dict(asked.network.named_modules())
         self._layers = {name: _find(modules, name) for name in layers}
         self._handles: list[RemovableHandle] = []
 
@@ -189,7 +196,8 @@ class _Taps:
 
     def _pass(self, batch: Tensor) -> None:
         self.values.clear()
-        _forward(self.model, batch)
+        with torch.no_grad():
+            self.asked.answer(batch)
         for name in self._layers:
             if name not in self.values:
                 raise InputError(f"layer {name!r} is not used when the network looks at an image")
@@ -206,7 +214,8 @@ class _Taps:
                 "one that gives a tensor with a row an image"
             )
         kept = value.clone() if name in self._copied else value
-        self.values[name], self._versions[name] = kept, kept._version
+        self._versions[name] = kept._version
+        self.values[name] = kept
 
 
 def _find(modules: Mapping[str, nn.Module], name: str) -> nn.Module:
@@ -237,26 +246,26 @@ def _after(module: nn.Module, see: Callable[[nn.Module, object], None]) -> Remov
     return module.register_forward_hook(hook)
 
 
-@torch.no_grad()
-def _forward(model: nn.Module, batch: Tensor) -> None:
-    if model.training:
-        raise InputError("the model is in training mode; call model.eval() first")
-    try:
-        model(batch)
-    except InputError:
-        raise
-    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+def _readable(model: nn.Module) -> Classifier:
+    """A network whose layers can be looked into: without its wrapping, and not TorchScript.
+
+    Raises:
+        InputError: If hooks would not be called.
+    """
+    bare = unwrapped(model)
+    if isinstance(bare, torch.jit.ScriptModule):
         raise InputError(
-            f"the model does not take images of shape {tuple(batch.shape[1:])}: "
-            f"{str(error).splitlines()[0]}; give it images of the size it was made for"
-        ) from error
+            "the layers of a network in TorchScript cannot be read; give the network from before "
+            "torch.jit.script, trace or freeze"
+        )
+    return Classifier.of(bare)
 
 
 def _batches(images: Images, batch_size: int | None) -> Iterator[Tensor]:
     """The images in batches of one size, whatever the pieces they came in."""
     held: list[Tensor] = []
     for part in _parts(images):
-        _check(part)
+        check_pixels(part)
         size = batch_size or (_SMALL if part[:1].numel() <= _LARGE_IMAGE else _LARGE)
         start = 0
         while start < len(part):
@@ -282,13 +291,3 @@ def _parts(images: Images) -> Iterator[Tensor]:
     for part in images:
         first = part[0] if isinstance(part, tuple | list) and part else part
         yield first.images if isinstance(first, ImageSet) else first
-
-
-def _check(part: object) -> None:
-    if not isinstance(part, Tensor):
-        raise InputError(f"images are a {type(part).__name__}; give tensors or an ImageSet")
-    if part.ndim < 2 or not part.is_floating_point():
-        raise InputError(
-            f"images have shape {tuple(part.shape)} and dtype {part.dtype}; give a batch of "
-            "floating-point pixels, (images, channel, height, width)"
-        )

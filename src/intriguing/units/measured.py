@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from intriguing.data.dataset import ImageSet
 from intriguing.errors import InputError
+from intriguing.models.asking import device_of
 from intriguing.units.activations import activations
 from intriguing.units.coherence import (
     all_cosines,
@@ -90,7 +91,6 @@ def reinitialised(model: nn.Module, seed: int) -> nn.Module:
     Raises:
         InputError: If parameters belong to modules without `reset_parameters`.
     """
-    like = next(model.parameters(), torch.empty(0))
     fresh = copy.deepcopy(model).cpu()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -102,7 +102,7 @@ def reinitialised(model: nn.Module, seed: int) -> nn.Module:
                     f"{name or 'the network'} ({type(module).__name__}) has no reset_parameters(); "
                     "give untrained networks yourself, untrained=[...], or untrained=0"
                 )
-    return fresh.to(like.device).eval()
+    return fresh.to(device_of(model)).eval()
 
 
 def _coherence(top: TopImages, score: Callable[[Tensor], Tensor]) -> Float[Tensor, " direction"]:

@@ -17,6 +17,7 @@ from torch.fx.passes.shape_prop import ShapeProp
 from torch.nn import functional
 
 from intriguing.errors import InputError
+from intriguing.models.asking import Classifier, check_evaluation, unwrapped
 from intriguing.models.interpreted import Interpreted
 from intriguing.units.activations import INPUT
 
@@ -67,8 +68,8 @@ def receptive_field(model: nn.Module, layer: str, input_shape: Sequence[int]) ->
     >>> field.grid, field.box(4)
     ((3, 3), Box(top=1, left=1, bottom=4, right=4))
     """
-    if model.training:
-        raise InputError("the model is in training mode; call model.eval() first")
+    model = unwrapped(model)
+    check_evaluation(model)
     if layer.removesuffix(INPUT) not in dict(model.named_modules()) or layer in ("", INPUT):
         raise InputError(f"there is no layer {layer!r}; list_layers(model, input_shape) names them")
     height, width = (int(side) for side in (*input_shape, 1, 1)[1:3])
@@ -126,9 +127,10 @@ def _trace(model: nn.Module, layer: str, input_shape: Sequence[int]) -> fx.Node:
     proxy = tracer.given.get(layer)
     if not isinstance(proxy, fx.Proxy):
         raise ValueError(f"layer {layer!r} is not a tensor of the graph")
-    like = next(model.parameters(), torch.empty(0))
+    asked = Classifier(model)
     with torch.no_grad():
-        image = torch.zeros((1, *input_shape), dtype=like.dtype, device=like.device)
+        asked.begin(input_shape)
+        image = torch.zeros((1, *input_shape), dtype=asked.takes, device=asked.device)
         ShapeProp(Interpreted(model, graph)).propagate(image)
     modules = dict(model.named_modules())
     for node in graph.nodes:

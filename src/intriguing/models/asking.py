@@ -1,0 +1,380 @@
+"""The one way to ask a network: pixels in, logits out, and nothing of the caller's is changed.
+
+Every analysis computes in float32, or in float64 where the network does. Pixels become what the
+network takes (its device, its 16 bits) right at the call, and its logits are brought back. A
+network that writes into its input is given a copy; one that fails, or that gives something else
+than logits, is refused in one line, with its own words.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeAlias, Union
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from intriguing.errors import InputError
+from intriguing.memory import out_of_memory
+
+_FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
+
+Model: TypeAlias = Union[nn.Module, "Classifier"]
+
+
+class Classifier:
+    """A network as the analyses call it.
+
+    Attributes:
+        network: As it was given; it is never changed.
+        device: Where it is, and where its logits are.
+
+    >>> half = nn.Sequential(nn.Flatten(), nn.Linear(4, 2)).eval().half()
+    >>> Classifier.of(half)(torch.rand(3, 1, 2, 2)).dtype
+    torch.float32
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        if not isinstance(network, nn.Module):
+            given = f"the class {network.__name__}" if isinstance(network, type) else (
+                f"a {type(network).__name__}"
+            )  # fmt: skip
+            raise InputError(
+                f"the model is {given}; give a torch.nn.Module from images to logits (wrap a "
+                "function in one whose forward calls it)"
+            )
+        _check_weights(network)
+        self.network = network
+        self._own = own_dtypes(network)
+        self.device = device_of(network)
+        self._takes: torch.dtype | None = None
+        self._gives: torch.dtype | None = None
+        self._copies = False
+        self._rows = 0
+
+    @classmethod
+    def of(cls, model: Model) -> "Classifier":
+        """A network in evaluation mode as a classifier; one that is none yet is looked at first.
+
+        Raises:
+            InputError: If a part of it is in training mode, has no weights yet, or it is no module.
+        """
+        if isinstance(model, Classifier):
+            return model
+        made = cls(model)
+        check_evaluation(model)
+        return made
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of pixels and logits outside the network: float64 where it takes that, else float32."""
+        takes = self._takes or next(iter(self._own), None)
+        return torch.float64 if takes == torch.float64 else torch.float32
+
+    @property
+    def takes(self) -> torch.dtype:
+        """What the network itself is given; known for certain after a call."""
+        return self._takes or next(iter(self._own), self.dtype)
+
+    @property
+    def eps(self) -> float:
+        """One unit in the last place of 1 in the network's own arithmetic, as far as it shows.
+
+        Of the coarsest among its floating-point weights and its logits; known after a call.
+        """
+        known = {*self._own, *({self._gives} if self._gives else ()), self.dtype}
+        return max(torch.finfo(kind).eps for kind in known)
+
+    @property
+    def coarse(self) -> bool:
+        """Whether the network computes in less than float32."""
+        return self.eps > torch.finfo(torch.float32).eps
+
+    def fit(self, images: Tensor) -> Tensor:
+        """Images as the analyses take them: on the device, in float32 or float64, no graph."""
+        return images.detach().to(self.device, self.dtype)
+
+    def begin(self, shape: Sequence[int]) -> None:
+        """Find out what the network takes, by one gray image, if that is not known yet."""
+        if self._takes is None:
+            with torch.no_grad():
+                self.answer(torch.full((1, *shape), 0.5, dtype=self.dtype))
+
+    def __call__(self, images: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch classes"]:
+        """Logits in `dtype` on `device`; differentiable where the network is.
+
+        Raises:
+            InputError: If the network fails, or gives something else than logits.
+        """
+        answer = self.answer(images)
+        _check_logits(answer, tuple(images.shape))
+        self._gives = answer.dtype
+        return answer.to(self.dtype)
+
+    def answer(self, images: Float[Tensor, "batch ..."]) -> Tensor:
+        """The one tensor that the network gives, whatever its shape, as it is.
+
+        Raises:
+            InputError: If the network fails, or gives something else than one tensor.
+        """
+        if self._takes is None:
+            return self._first(images)
+        x = images.to(self.device, self._takes)
+        x = x.clone() if self._copies else x
+        before = _version(x)
+        answer = self._run(x)
+        if _version(x) != before and not self._copies:
+            raise InputError(
+                "the model changes its input in place, but only for some images; give it a copy: "
+                "begin its forward with x = x.clone()"
+            )
+        return answer
+
+    def _first(self, images: Tensor) -> Tensor:
+        """Ask for the first time: find out what it takes, and whether it writes into that."""
+        wide = torch.float64 if images.dtype == torch.float64 else torch.float32
+        failed: InputError | None = None
+        for dtype in dict.fromkeys((*(self._own or (wide,)), *_FLOATS)):
+            given = images.to(self.device, dtype)
+            x = given.clone()
+            before = _version(x)
+            try:
+                answer = self._run(x)
+            except InputError as error:
+                failed = failed or error
+                continue
+            self._takes, self._rows = dtype, len(x)
+            same = torch.equal(x.detach().nan_to_num(), given.detach().nan_to_num())
+            self._copies = _version(x) != before or not same
+            return answer
+        assert failed is not None
+        raise failed
+
+    def _run(self, x: Tensor) -> Tensor:
+        try:
+            answer = self.network(x)
+        except InputError:
+            raise
+        except Exception as error:
+            if out_of_memory(error):
+                raise
+            raise InputError(self._failure(x, error)) from error
+        if not isinstance(answer, Tensor):
+            what, how = _other(answer)
+            raise InputError(
+                f"the model maps images of shape {tuple(x.shape)} to {what}; it must give logits "
+                f"of shape ({len(x)}, classes): {how}"
+            )
+        return answer
+
+    def _failure(self, x: Tensor, error: Exception) -> str:
+        shape, said = tuple(x.shape), own_words(error)
+        if self._takes is not None:
+            return (
+                f"the model fails on a batch of shape {shape}, though it took one of {self._rows} "
+                f"image(s) before: {said}; mend its forward, so that it takes any number of images "
+                "and any pixels in the box"
+            )
+        weight = next((tuple(p.shape) for p in self.network.parameters() if p.ndim > 1), None)
+        first = "" if weight is None else f" (its first weight has shape {weight})"
+        how = "give it images of the size it was made for"
+        if isinstance(error, TypeError):
+            how = "it must take one batch of images: wrap it in a module whose forward does"
+        elif len(shape) == 4 and shape[-1] in (1, 3, 4) and shape[1] not in (1, 3, 4):
+            how = "channels come before rows and columns: images.permute(0, 3, 1, 2)"
+        return f"the model does not take images of shape {shape}{first}: {said}; {how}"
+
+
+def device_of(model: Model) -> torch.device:
+    """Where a network is: where its first weight is, or the CPU without any."""
+    if isinstance(model, Classifier):
+        return model.device
+    first = next(_tensors(model), None)
+    return torch.device("cpu") if first is None else first.device
+
+
+def own_dtypes(network: nn.Module) -> tuple[torch.dtype, ...]:
+    """The floating-point types of a network's weights in their order; integers do not count.
+
+    >>> own_dtypes(nn.Sequential(nn.Linear(1, 1).half(), nn.Linear(1, 1)))
+    (torch.float16, torch.float32)
+    """
+    weights = dict.fromkeys(w.dtype for w in network.parameters() if w.dtype in _FLOATS)
+    buffers = (b.dtype for b in network.buffers() if b.dtype in _FLOATS)
+    return tuple(weights or dict.fromkeys(buffers))
+
+
+def unwrapped(network: nn.Module) -> nn.Module:
+    """The network in what only says how it runs: `torch.compile`, `DataParallel`.
+
+    >>> unwrapped(nn.DataParallel(nn.Flatten()))
+    Flatten(start_dim=1, end_dim=-1)
+    """
+    while True:
+        inside = network._modules
+        compiled = inside.get("_orig_mod") if len(inside) == 1 else None
+        inner = network.module if isinstance(network, _PARALLEL) else compiled
+        if not isinstance(inner, nn.Module):
+            return network
+        network = inner
+
+
+_PARALLEL = (nn.DataParallel, nn.parallel.DistributedDataParallel)
+
+
+def check_evaluation(network: nn.Module) -> None:
+    """Refuse a network of which any part is in training mode, naming the part.
+
+    A part of which torch forbids eval(), as of what torch.export gives, counts by what is in its
+    graph: dropout or batch statistics that were exported in training mode.
+
+    Raises:
+        InputError: As said.
+    """
+    names = training_parts(network)
+    if not names:
+        return
+    if "" in names:
+        raise InputError("the model is in training mode; call model.eval() first")
+    some = ", ".join(names[:3]) + (" …" if len(names) > 3 else "")
+    raise InputError(f"a part of the model is in training mode ({some}); call model.eval() first")
+
+
+def training_parts(network: nn.Module) -> list[str]:
+    """Names of the modules in training mode, "" for the network itself.
+
+    What has no forward of its own, such as the folders of a graph, is in no mode.
+    """
+    fixed = [name for name, module in network.named_modules() if _forbids_eval(module)]
+    names = []
+    for name, module in network.named_modules():
+        if any(name == path or name.startswith(f"{path}.") or not path for path in fixed):
+            if name in fixed and (node := _trained_in(module)):
+                raise InputError(
+                    f"the model was exported in training mode ({node}); call eval() on the "
+                    "original, then torch.export.export it again"
+                )
+        elif getattr(module, "training", False) and type(module) is not nn.Module:
+            names.append(name)
+    return names
+
+
+def own_words(error: BaseException) -> str:
+    """What an error says, in one line that begins with its type.
+
+    >>> own_words(KeyError("no such size"))
+    'KeyError: no such size'
+    """
+    single = isinstance(error, KeyError) and len(error.args) == 1
+    lines = [line.strip() for line in str(error.args[0] if single else error).splitlines()]
+    lines = [line for line in lines if line]
+    if not lines:
+        return type(error).__name__
+    # TorchScript begins with its own traceback and ends with what went wrong.
+    line = lines[-1] if "TorchScript interpreter" in lines[0] else lines[0]
+    return f"{type(error).__name__}: {line}"
+
+
+def _check_weights(network: nn.Module) -> None:
+    for name, tensor in (*network.named_parameters(), *network.named_buffers()):
+        if nn.parameter.is_lazy(tensor):
+            raise InputError(
+                f"the model has weights without a shape yet ({name}); show it images once: "
+                "model(images[:2])"
+            )
+        if tensor.is_meta:
+            raise InputError(
+                f"the model's weights are on the meta device ({name}) and have no values; load them"
+            )
+
+
+def _tensors(network: nn.Module) -> Iterator[Tensor]:
+    yield from network.parameters()
+    yield from network.buffers()
+
+
+def _forbids_eval(module: nn.Module) -> bool:
+    """Whether calling eval() of a module in training mode is refused, as of an exported graph."""
+    if not getattr(module, "training", False) or "eval" not in vars(module):
+        return False
+    try:
+        module.eval()
+    except NotImplementedError:
+        return True
+    module.train()  # it was in training mode, and is left as it was found
+    return False
+
+
+def _trained_in(module: nn.Module) -> str:
+    """The first operation of an exported graph that works as in training; "" without one."""
+    graph = getattr(module, "graph", None)
+    for node in getattr(graph, "nodes", ()):
+        name = str(node.target)
+        training = {"dropout": 2, "batch_norm": 5}.get(name.split(".")[1] if "." in name else "")
+        if training is not None and len(node.args) > training and node.args[training] is True:
+            return str(node.name)
+    return ""
+
+
+def _version(x: Tensor) -> int:
+    return 0 if x.is_inference() else x._version
+
+
+def _other(answer: Any) -> tuple[str, str]:
+    """What a network gives in place of a tensor, and what to do about it."""
+    wrap = "wrap it in a module whose forward returns self.model(x)"
+    kind = type(answer).__name__
+    if answer is None:
+        return "None", "its forward lacks a return"
+    if kind == "ndarray":
+        return "a numpy array", "return torch tensors, without detach() and numpy()"
+    if isinstance(answer, dict) or hasattr(answer, "keys"):
+        keys = [key for key in answer.keys() if isinstance(answer[key], Tensor)]  # noqa: SIM118
+        best = "logits" if "logits" in keys else next(iter(keys), "logits")
+        some = ", ".join(map(repr, keys[:4]))
+        return f"a {kind} of {some or 'no tensors'}", f"{wrap}[{best!r}]"
+    if isinstance(answer, tuple | list):
+        fields = getattr(answer, "_fields", ())
+        places = [i for i, part in enumerate(answer) if isinstance(part, Tensor)]
+        place = next(iter(places), 0)
+        own = f".{fields[place]}" if fields else f"[{place}]"
+        return f"a {kind} of {len(answer)}", wrap + own
+    named = [key for key, value in _attributes(answer) if isinstance(value, Tensor)]
+    best = "logits" if "logits" in named else next(iter(named), "logits")
+    return f"a {kind}", f"{wrap}.{best}" if named else "return one tensor"
+
+
+def _attributes(answer: Any) -> list[tuple[str, Any]]:
+    try:
+        return list(vars(answer).items())
+    except TypeError:
+        return []
+
+
+def _check_logits(answer: Tensor, images: tuple[int, ...]) -> None:
+    """Refuse a tensor that is not one row of floating-point logits an image."""
+    shape, count = tuple(answer.shape), images[0]
+    begin = f"the model maps images of shape {images} to "
+    if answer.dtype not in _FLOATS:
+        how = "return the logits as they are before argmax, comparison or rounding"
+        if answer.is_complex():
+            how = "return real numbers, such as z.abs()"
+        elif answer.is_floating_point():
+            how = "return z.float()"
+        elif answer.is_quantized:
+            how = "return z.dequantize()"
+        raise InputError(
+            f"{begin}{answer.dtype} of shape {shape}; it must give floating-point logits of shape "
+            f"({count}, classes): {how}"
+        )
+    if answer.ndim == 2 and len(answer) == count and shape[1] > 1:
+        return
+    how = ""
+    if shape in ((count,), (count, 1)):
+        two = "torch.stack((torch.zeros_like(z), z), 1)"
+        column = two if answer.ndim == 1 else "torch.cat((torch.zeros_like(z), z), 1)"
+        how = f": one number z decides between two classes, return {column}"
+    elif answer.ndim > 2 and len(answer) == count:
+        ones = all(size == 1 for size in shape[2:])
+        how = ": return z.flatten(1)" if ones else ": return one row an image, such as the mean of "
+        how += "" if ones else "z over its positions, z.flatten(2).mean(2)"
+    raise InputError(f"{begin}{shape}; it must give logits of shape ({count}, classes){how}")
