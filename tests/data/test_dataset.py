@@ -115,7 +115,7 @@ def test_to_changes_the_images_type_and_not_the_labels() -> None:
         ({"labels": torch.tensor([0, 1])}, r"labels have shape \(2,\) for 4 images"),
         (
             {"labels": torch.tensor([0, 1, 2, 3])},
-            "labels run from 0 to 3; there are names for classes 0 … 2",
+            "run from 0 to 3; there are names for classes 0 … 2",
         ),
         ({"labels": torch.tensor([0, 1, 2, -1])}, "labels run from -1 to 2"),
     ],

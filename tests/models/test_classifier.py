@@ -78,7 +78,7 @@ def test_images_of_another_dtype_are_brought_to_the_network(dtype: torch.dtype) 
 
 @pytest.mark.parametrize("labels", [[0, 3], [-1, 0]])
 def test_labels_beyond_the_classes_are_refused(labels: list[int]) -> None:
-    with pytest.raises(InputError, match="labels run from .* classes 0 … 2"):
+    with pytest.raises(InputError, match=r"labels run from .* classes 0 … 2"):
         check_classifier(FullyConnected((4, 3)).eval(), IMAGES, torch.tensor(labels))
 
 

@@ -136,7 +136,7 @@ def test_images_that_are_not_finite_are_refused() -> None:
     network = nn.Sequential(nn.Flatten(), nn.Linear(4, 3)).eval()
     broken = torch.rand(3, 1, 2, 2)
     broken[1] = math.nan
-    with pytest.raises(InputError, match="1 image.*NaN.*index 1"):
+    with pytest.raises(InputError, match=r"1 image.*NaN.*index 1"):
         certify(network, broken, torch.zeros(3, dtype=torch.int64))
 
 
