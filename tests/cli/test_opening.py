@@ -107,7 +107,7 @@ def test_dropout_that_stays_on_is_warned_of(place: Path) -> None:
 
 
 def test_labels_that_the_network_has_not_are_refused(place: Path) -> None:
-    with pytest.raises(InputError, match=r"labels run from 0 to 2 but the model has 2 classes"):
+    with pytest.raises(InputError, match=r"labels run from 0 to 2; the model has classes 0 … 1"):
         opened("two")
 
 
