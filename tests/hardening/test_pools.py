@@ -40,6 +40,7 @@ def _softmax_step(
 def test_refresh_1_and_one_step_on_a_linear_network_is_the_closed_form(tmp_path: Path) -> None:
     chance = np.random.default_rng(0)
     x, labels = chance.random((40, 7)), chance.integers(0, 4, 40)
+    torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(7, 4)).double()
     weight, bias = (p.detach().numpy().copy() for p in model.parameters())
     config = PoolConfig(refresh=1, start=0, steps=1)
