@@ -1,6 +1,7 @@
 """A network's bounds as a results folder keeps them: rows of layers, and singular values."""
 
 import io
+import json
 import logging
 import math
 import time
@@ -112,8 +113,11 @@ def write_spectra(
     """Singular values of each layer, greatest first; of many, evenly spaced ones by rank."""
     if not spectra:
         return
-    kept = {layer: _thinned(values) for layer, values in spectra.items()}
-    metadata = {"kind": "spectrum", "title": f"{name}: singular values of each layer"}
+    kept = {str(place): _thinned(values) for place, values in enumerate(spectra.values())}
+    metadata = {
+        "kind": "spectrum", "title": f"{name}: singular values of each layer", "network": name,
+        "layers": json.dumps(list(spectra)),
+    }  # fmt: skip
     write_tensors(folder, file, kept, metadata)
 
 

@@ -12,9 +12,9 @@ from intriguing.audit import bounding, certifying
 from intriguing.audit.attacking import Outcome
 from intriguing.audit.crossing import transfer_cells
 from intriguing.audit.kept import Made
-from intriguing.audit.names import slug
 from intriguing.audit.subject import Subject
 from intriguing.measures import UNIT_BOX, median
+from intriguing.names import file_name
 from intriguing.paper.figure5 import predict
 from intriguing.paper.study import Study, prepare
 from intriguing.paper.units import analyse
@@ -102,7 +102,7 @@ def judge(subject: Subject, outcomes: Mapping[str, Outcome]) -> Made:
             "ids": json.dumps(ids, ensure_ascii=False),
             "classes": json.dumps(subject.images.class_names, ensure_ascii=False),
         }  # fmt: skip
-        write_tensors(subject.folder, f"judged-{slug(name)}", tensors, words)
+        write_tensors(subject.folder, file_name("judged", name), tensors, words)
     return Made()
 
 
@@ -115,7 +115,7 @@ def spectrum(subject: Subject, name: str) -> Made:
         name, model, shape, images=subject.images.first(8), domain=UNIT_BOX, semidefinite=tight,
         seed=subject.config.seed, progress=subject.progress,
     )  # fmt: skip
-    bounding.write_spectra(subject.folder, name, analysed.spectra, f"spectrum-{slug(name)}")
+    bounding.write_spectra(subject.folder, name, analysed.spectra, file_name("spectrum", name))
     whole = next(row for row in analysed.rows if row.kind == "network")
     finite = math.isfinite(whole.upper)
     facts = {
@@ -134,7 +134,7 @@ def certificates(subject: Subject, name: str) -> certifying.Certified:
     """Of the chosen images; from disk where they are there."""
     return certifying.certify_images(
         subject.folder, name, subject.networks[name], subject.chosen(),
-        semidefinite=_tight(subject, name), file=f"certificate-{slug(name)}",
+        semidefinite=_tight(subject, name), file=file_name("certificate", name),
         progress=subject.progress,
     )  # fmt: skip
 

@@ -66,7 +66,6 @@ def shard_sizes(subject: Subject) -> dict[str, int]:
     for name, model in subject.networks.items():
         wanted = SHARD_SECONDS / (pass_seconds(model, subject.images) * subject.config.passes)
         sizes[name] = max(1, min(SHARD_SIZE, 1 << max(int(wanted), 1).bit_length() - 1))
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, json.dumps(sizes))
     return sizes
 

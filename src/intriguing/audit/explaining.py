@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from intriguing.audit.names import slug
 from intriguing.audit.subject import fitted
 from intriguing.distortion.minimum import minimum_distortion
 from intriguing.distortion.penalty import PaperConfig
@@ -19,6 +18,7 @@ from intriguing.models.weights import model_sha256
 from intriguing.results.explained import Made, Said, Solve, Story
 from intriguing.results.schema import RunRecord
 from intriguing.results.store import (
+    find_tensors,
     list_tensors,
     read_certificates,
     read_images,
@@ -123,7 +123,10 @@ def _find(wanted: str, ids: Sequence[str], folder: Path) -> str:
 
 def _said(folder: Path, name: str, place: int) -> tuple[Said, ...]:
     """What every network says of the image and of the example made for `name`."""
-    tensors, words = read_tensors(folder, f"judged-{slug(name)}")
+    file = find_tensors(folder, "judged", name)
+    if file is None:
+        return ()
+    tensors, words = read_tensors(folder, file)
     return tuple(
         Said(
             judge,
@@ -176,8 +179,8 @@ def _path_of_c(
 
 def original_of(folder: Path, name: str, image: str) -> np.ndarray | None:
     """The image in 8 bits, from the pairs that the audit kept; None where it did not."""
-    file = f"pairs-{slug(name)}"
-    if file not in list_tensors(folder):
+    file = find_tensors(folder, "pairs", name)
+    if file is None:
         return None
     tensors, words = read_tensors(folder, file)
     ids = [one["id"] for one in json.loads(words["words"])]

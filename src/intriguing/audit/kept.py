@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from intriguing import __version__
-from intriguing.audit.names import slug
 from intriguing.errors import InputError
 from intriguing.files import write_whole
+from intriguing.names import file_name
 from intriguing.results.audit import StageRecord
 from intriguing.results.schema import Cell, LayerRow
 
@@ -59,11 +59,8 @@ def finish_stage(
         basis: Everything the stage depends on, as a value with a stable repr.
         make: Does the work.
     """
-    path = (
-        folder
-        / "stages"
-        / f"{stage}{'-' if network else ''}{slug(network) if network else ''}.json"
-    )
+    parts = (stage, network) if network else (stage,)
+    path = folder / "stages" / f"{file_name(*parts)}.json"
     identity = hashlib.sha256(repr((stage, network, basis, __version__)).encode()).hexdigest()
     if (known := _recall(path, identity)) is not None:
         made, seconds = known
@@ -79,7 +76,6 @@ def finish_stage(
         return Finished(StageRecord(stage, network, "failed", words, {}, seconds), Made(words))
     seconds = time.perf_counter() - start if made.seconds is None else made.seconds
     content = {"identity": identity, "seconds": seconds, "made": asdict(made)}
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, json.dumps(content, ensure_ascii=False))
     return Finished(_record(stage, network, made, seconds), made)
 

@@ -9,12 +9,12 @@ from torch import Tensor, nn
 
 from intriguing.audit.attacking import Outcome
 from intriguing.audit.kept import Made
-from intriguing.audit.names import slug
 from intriguing.audit.subject import Subject
 from intriguing.audit.summary import Row, add_certainty
 from intriguing.distortion.result import Status
 from intriguing.measures import Progress, median, median_interval, wilson_interval
 from intriguing.models.guard import clean_accuracy
+from intriguing.names import file_name
 from intriguing.paper.figure5 import PAPER, ostriches, predict, target_cells, write_figure
 from intriguing.paper.pairs import Words, write_pairs
 from intriguing.scale.attack import attack_in_shards
@@ -43,7 +43,7 @@ def accuracy(subject: Subject, name: str, order: int) -> Made:
 
     identity = {"model": subject.digests[name], "data": images.sha256}
     shards = run_in_shards(
-        compute, len(images), SHARD, subject.folder / "shards" / f"accuracy-{slug(name)}",
+        compute, len(images), SHARD, subject.folder / "shards" / file_name("accuracy", name),
         identity, stage=f"accuracy of {name}", progress=subject.progress,
     )  # fmt: skip
     right = int((shards.column("predicted") == images.labels).sum())
@@ -67,7 +67,8 @@ def nearest(subject: Subject, name: str, shard_size: int) -> Outcome:
     """The nearest example of any wrong class of every chosen image, from disk where it is there."""
     config, images = subject.config, subject.chosen()
     attacked = attack_in_shards(
-        subject.networks[name], images, "untargeted", subject.folder / "shards" / slug(name),
+        subject.networks[name], images, "untargeted",
+        subject.folder / "shards" / file_name("attack", name),
         shard_size=shard_size, method=config.method,
         budget=config.passes, config=config.search(targeted=False), seed=config.seed,
         batch_size=config.batch_size, stage=f"attacking {name}", progress=subject.progress,
@@ -125,8 +126,8 @@ def _show(subject: Subject, name: str, model: nn.Module, outcome: Outcome) -> No
         for row, said in zip(rows.tolist(), says, strict=True)
     ]
     title = f"The nearest examples found for {name}"
-    write_pairs(subject.folder, f"pairs-{slug(name)}", title, images.images[rows], adversarial,
-                words)  # fmt: skip
+    write_pairs(subject.folder, file_name("pairs", name), title, images.images[rows], adversarial,
+                words, name)  # fmt: skip
 
 
 def class_name(subject: Subject, number: int) -> str:
@@ -142,13 +143,13 @@ def target(subject: Subject, name: str, order: int, shard_size: int) -> Made:
     chosen = subject.chosen()
     chosen = chosen.subset((chosen.labels != goal).nonzero()[:, 0])
     made = ostriches(
-        subject.networks[name], chosen, subject.folder, name=f"target-{slug(name)}", target=goal,
+        subject.networks[name], chosen, subject.folder, name=file_name("target", name), target=goal,
         budget=config.target_passes, config=config.search(targeted=True), seed=config.seed,
         batch_size=config.batch_size, shard_size=shard_size, progress=subject.progress,
     )  # fmt: skip
     called = class_name(subject, goal)
     write_figure(
-        subject.folder, f"Made {called} for {name}", made, name=f"figure5-{slug(name)}",
+        subject.folder, f"Made {called} for {name}", made, name=file_name("figure5", name),
         count=config.attacked or len(chosen),
     )  # fmt: skip
     sizes = made.attacked.distortion[made.attacked.success]

@@ -1,6 +1,5 @@
-"""Short names for networks, and names that any file system takes."""
+"""Short names for networks."""
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,8 +16,3 @@ def _stem(spec: str) -> str:
     """ "runs/fc.safetensors" is fc, "nets/mine.py:build" mine:build, "alexnet:a.pth" a.pth."""
     path, colon, function = spec.partition(".py:")
     return Path(path.removesuffix(".safetensors")).name + (f":{function}" if colon else "")
-
-
-def slug(name: str) -> str:
-    """A name that any file system takes."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "network"

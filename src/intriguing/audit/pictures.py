@@ -3,13 +3,13 @@
 import json
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import nn
 
 from intriguing.audit.attacking import Outcome
-from intriguing.audit.names import slug
 from intriguing.models.asking import Classifier
+from intriguing.data.png import write_png
+from intriguing.names import file_name
 from intriguing.results.store import write_tensors
 
 GALLERY = 8
@@ -34,17 +34,12 @@ def write_gallery(folder: Path, name: str, model: nn.Module, outcome: Outcome) -
         "distorted": adversarial.float().numpy(),
     }
     metadata = {"kind": "gallery", "title": f"{name}: the first images", "words": json.dumps(words)}
-    write_tensors(folder, f"gallery-{slug(name)}", tensors, metadata)
+    write_tensors(folder, file_name("gallery", name), tensors, metadata)
 
 
 def write_pngs(folder: Path, outcome: Outcome) -> None:
     """Every adversarial image as an 8-bit PNG under its id, to be read back without any change."""
-    from PIL import Image
-
-    folder.mkdir(parents=True, exist_ok=True)
     for row in outcome.columns["success"].nonzero()[:, 0].tolist():
-        pixels = np.rint(255.0 * outcome.columns["adversarial"][row].double().numpy())
-        picture = pixels.astype(np.uint8)
-        flat = picture[0] if picture.shape[0] == 1 else np.moveaxis(picture, 0, -1)
         target = int(outcome.columns["targets"][row])
-        Image.fromarray(flat).save(folder / f"{slug(outcome.images.ids[row])}-as-{target}.png")
+        path = folder / f"{file_name(outcome.images.ids[row])}-as-{target}.png"
+        write_png(path, outcome.columns["adversarial"][row])

@@ -71,6 +71,7 @@ def attack(
     from intriguing.cli.progress import shown
     from intriguing.cli.report import finish
     from intriguing.errors import InputError
+    from intriguing.names import file_name
     from intriguing.results.opening import open_results
     from intriguing.results.schema import RunRecord, Stage
     from intriguing.results.store import write_cells, write_images, write_run
@@ -86,7 +87,7 @@ def attack(
     images, (name, network) = opened.images, opened.only
     plan = attacking.plan(network, images, goal, seed)
     record = provenance.record_model(name, network)
-    folder = out or Path("results") / f"attack-{setup.slug(name)}-{setup.slug(Path(data).stem)}"
+    folder = out or setup.default_folder("attack", name, Path(data).stem)
     config = {
         "model": model, "model_sha256": record.sha256, "data": data, "part": part, "limit": limit,
         "targets": targets, "method": method, "budget": budget, "levels": levels, "seed": seed,
@@ -100,7 +101,7 @@ def attack(
         )  # fmt: skip
         write_run(folder, run)
         with shown() as progress:
-            shards = folder / "shards" / setup.slug(name)
+            shards = folder / "shards" / file_name(name)
             attacked = attacking.attack_network(
                 f"attacking {name}", network, plan, shards, search, progress=progress
             )

@@ -115,7 +115,7 @@ def audit(
         models[0], first, data, part, limit, input, limits
     )
     reading = (elapsed() - start) / len(found)
-    folder = out or Path("results") / f"audit-{setup.slug(names[0])}"
+    folder = out or setup.default_folder("audit", names[0])
     console = Console(stderr=True)
     with shown() as progress:
         subject = prepare(networks, found, folder, config, labelled, words, progress)

@@ -70,6 +70,7 @@ def certify(
     from intriguing.cli.opening import open_all
     from intriguing.cli.progress import shown
     from intriguing.cli.report import finish
+    from intriguing.names import file_name
     from intriguing.results.opening import open_results
     from intriguing.results.schema import RunRecord, Stage
     from intriguing.results.store import write_cells, write_certificates, write_images, write_run
@@ -84,7 +85,7 @@ def certify(
     plan = attacking.plan(network, images, "untargeted", seed)
     bounding.check_traceable(model, network, tuple(images.images.shape[1:]))
     record = provenance.record_model(name, network)
-    folder = out or Path("results") / f"certify-{setup.slug(name)}-{setup.slug(Path(data).stem)}"
+    folder = out or setup.default_folder("certify", name, Path(data).stem)
     config = {
         "model": model, "model_sha256": record.sha256, "data": data, "part": part, "limit": limit,
         "attack": attack, "budget": budget, "semidefinite": semidefinite,
@@ -113,7 +114,7 @@ def certify(
             outcome = None
             if attack:
                 outcome = attacking.attack_network(
-                    f"attacking {name}", network, plan, folder / "shards" / setup.slug(name),
+                    f"attacking {name}", network, plan, folder / "shards" / file_name(name),
                     search, shard_size=certifying.shard_size(place), progress=progress,
                 )  # fmt: skip
         stages = [Stage(f"certify {name}", certified.wall_seconds)]

@@ -79,7 +79,7 @@ def compare(
     images, (name, network) = opened.images, opened.only
     plan = attacking.plan(network, images, goal, seed)
     record = provenance.record_model(name, network)
-    folder = out or Path("results") / f"compare-{setup.slug(name)}-{setup.slug(Path(data).stem)}"
+    folder = out or setup.default_folder("compare", name, Path(data).stem)
     config = {
         "model": model, "model_sha256": record.sha256, "data": data, "part": part, "limit": limit,
         "targets": targets, "methods": list(methods), "budget": budget, "levels": levels,

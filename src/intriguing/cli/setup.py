@@ -8,12 +8,13 @@ from typing import Literal, TypeAlias
 import torch
 from torch import nn
 
-from intriguing.audit.names import names_of, slug
+from intriguing.audit.names import names_of
 from intriguing.data.dataset import ImageSet
 from intriguing.data.limits import LIMITS, Limits
 from intriguing.errors import InputError
 from intriguing.models.classifier import check_classifier
 from intriguing.models.load import load_model
+from intriguing.names import file_name
 
 __all__ = [
     "Device",
@@ -22,10 +23,10 @@ __all__ = [
     "choose_any_images",
     "choose_device",
     "choose_images",
+    "default_folder",
     "load_network",
     "names_of",
     "open_model",
-    "slug",
 ]
 
 Device: TypeAlias = Literal["auto", "cpu", "cuda"]
@@ -77,6 +78,11 @@ def open_model(spec: str, images: ImageSet, device: torch.device) -> nn.Module:
     except InputError as error:
         raise InputError(f"{spec}: {error}") from error
     return model
+
+
+def default_folder(verb: str, *names: str) -> Path:
+    """The results folder of a verb where none is given: its names as far as files may have them."""
+    return Path("results") / "-".join((verb, *map(file_name, names)))
 
 
 def check_output_file(path: Path, ending: str) -> None:

@@ -80,7 +80,7 @@ def spectrum(
     shape = bounding.choose_shape(model, network, given, images)
     (name,) = setup.names_of([model])
     record = provenance.record_model(name, network)
-    folder = out or Path("results") / f"spectrum-{setup.slug(name)}"
+    folder = out or setup.default_folder("spectrum", name)
     config = {
         "model": model, "model_sha256": record.sha256, "input": ",".join(map(str, shape)),
         "data": data, "part": part, "limit": limit, "domain": domain,

@@ -108,6 +108,7 @@ def train(
     from intriguing.hardening.config import PoolConfig
     from intriguing.models.load import build_small
     from intriguing.models.weights import save_model
+    from intriguing.names import file_name
     from intriguing.results.opening import open_results
     from intriguing.results.schema import RunRecord, Stage
     from intriguing.results.store import write_cells, write_run
@@ -123,7 +124,7 @@ def train(
         train_quocnet(
             name, data, unlabelled=unlabelled, positive=positive, engine=engine, steps=steps,
             rate=rate, seed=seed, device=place, out=weights, dry_run=dry_run,
-            results=results or Path("results") / f"train-{setup.slug(name)}-{data}-seed{seed}",
+            results=results or setup.default_folder("train", name, data, f"seed{seed}"),
         )  # fmt: skip
         return
     model = build_small(name)
@@ -137,10 +138,10 @@ def train(
         default_schedule(model, len(pair.train)), bool(asked), epochs, rate
     )
     recipe = Recipe(
-        name, setup.slug(name), name, lambdas, convention, gain=1.0 if asked else 2.0,
+        name, file_name(name), name, lambdas, convention, gain=1.0 if asked else 2.0,
         schedule=schedule,
     )  # fmt: skip
-    folder = results or Path("results") / f"train-{setup.slug(name)}-{data}-seed{seed}"
+    folder = results or setup.default_folder("train", name, data, f"seed{seed}")
     config = {
         "name": name, "data": data, "decay": list(lambdas), "convention": convention, "seed": seed,
         **asked.settings,

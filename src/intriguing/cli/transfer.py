@@ -58,6 +58,7 @@ def transfer(
     from intriguing.cli.progress import shown
     from intriguing.cli.report import finish
     from intriguing.errors import InputError
+    from intriguing.names import file_name
     from intriguing.results.opening import open_results
     from intriguing.results.schema import RunRecord, Stage
     from intriguing.results.store import write_cells, write_images, write_run
@@ -77,7 +78,7 @@ def transfer(
         name: attacking.plan(network, images, goal, seed) for name, network in networks.items()
     }
     records = tuple(provenance.record_model(name, network) for name, network in networks.items())
-    folder = out or Path("results") / f"transfer-{setup.slug(Path(data).stem)}"
+    folder = out or setup.default_folder("transfer", Path(data).stem)
     config = {
         "models": list(models), "sha256": [record.sha256 for record in records], "data": data,
         "part": part, "limit": limit, "targets": targets, "method": method,
@@ -98,7 +99,7 @@ def transfer(
                     f"attacking {name}",
                     network,
                     plans[name],
-                    folder / "shards" / setup.slug(name),
+                    folder / "shards" / file_name(name),
                     search,
                     progress=progress,
                 )

@@ -120,7 +120,7 @@ def units(
         provenance.record_model(spec, one)
         for spec, one in zip(setup.names_of([model, *also]), models, strict=True)
     )
-    folder = out or Path("results") / f"units-{setup.slug(name)}-{setup.slug(Path(data).stem)}"
+    folder = out or setup.default_folder("units", name, Path(data).stem)
     config = {
         "model": model, "models_sha256": [record.sha256 for record in records], "data": data,
         "part": part, "limit": limit, "images_sha256": images.sha256, "layer": list(asked.names),

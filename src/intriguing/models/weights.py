@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from intriguing.errors import InputError
 from intriguing.files import check_regular, write_whole
+from intriguing.names import storable
 
 
 def save_model(
@@ -156,7 +157,8 @@ def model_sha256(model: nn.Module) -> str:
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
     """Write a safetensors file whole or not at all, also when killed or the disk is full."""
-    write_whole(path, save({k: v.cpu().contiguous() for k, v in tensors.items()}, dict(metadata)))
+    words = {key: storable(value) for key, value in metadata.items()}
+    write_whole(path, save({k: v.cpu().contiguous() for k, v in tensors.items()}, words))
 
 
 BROKEN = (OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, OverflowError)

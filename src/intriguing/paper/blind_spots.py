@@ -13,6 +13,7 @@ from intriguing.distortion.noise import gaussian_noise
 from intriguing.errors import InputError
 from intriguing.measures import Progress, ProgressCallback, mean_interval, wilson_interval
 from intriguing.models.quocnet import CONFIGS, QuocNetClassifier
+from intriguing.names import file_name
 from intriguing.paper.cars import CAR, REST, Figure6Config, one_against_rest, plan_of
 from intriguing.results.schema import Cell
 from intriguing.results.store import write_tensors
@@ -88,8 +89,9 @@ def attack(
         raise InputError(f"{name} knows none of {len(cars)} cars; train it for longer")
     goals = torch.full((len(chosen),), REST)
     return attack_in_shards(
-        model, chosen, goals, folder / "shards" / name.lower().replace(" ", "-"), shard_size=100,
-        budget=config.budget, stage=f"minimum distortion, {name}", progress=progress,
+        model, chosen, goals, folder / "shards" / file_name(name.lower().replace(" ", "-")),
+        shard_size=100, budget=config.budget, stage=f"minimum distortion, {name}",
+        progress=progress,
     )  # fmt: skip
 
 
@@ -148,16 +150,15 @@ def write_pictures(
     originals, distorted, _ = next(iter(found.found()))
     generator = torch.Generator().manual_seed(seed)
     chosen = torch.randperm(len(originals), generator=generator)[:SHOWN]
-    slug = name.lower().replace(" ", "-")
     write_tensors(
-        folder, f"figure6-{slug}",
+        folder, file_name("figure6", name.lower().replace(" ", "-")),
         {"original": originals[chosen].numpy(), "distorted": distorted[chosen].numpy()},
         {"kind": "figure6", "title": name,
          "magnified": f"{_magnification(distorted[chosen] - originals[chosen]):g}"},
     )  # fmt: skip
     filters, title = _living_filters(model, generator)
     write_tensors(
-        folder, f"filters-{slug}", {"filters": filters.numpy()},
+        folder, file_name("filters", name.lower().replace(" ", "-")), {"filters": filters.numpy()},
         {"kind": "colour filters", "title": f"{name}: {title}"},
     )  # fmt: skip
 

@@ -152,7 +152,6 @@ def _way(units: int, generator: torch.Generator) -> tuple[Basis, ...]:
 
 
 def _remember(path: Path, identity: str, content: dict[str, Any]) -> None:
-    path.parent.mkdir(exist_ok=True)
     write_whole(path, json.dumps({"identity": identity, **content}, ensure_ascii=False))
 
 

@@ -19,6 +19,7 @@ from intriguing.distortion.methods import Config
 from intriguing.errors import InputError
 from intriguing.measures import ProgressCallback, mean_interval, median, wilson_interval
 from intriguing.models.asking import Classifier
+from intriguing.names import file_name
 from intriguing.paper.pairs import Words, write_pairs
 from intriguing.results.schema import Cell
 from intriguing.scale.attack import Attacked, attack_in_shards
@@ -137,11 +138,6 @@ def _classify_files(model: nn.Module, attacked: Attacked, folder: Path, target: 
             write_png(path, columns["adversarial"][row])
             says.append(int(predict(model, read_png(path)[None])[0]))
     return torch.tensor(says)
-
-
-def file_name(image_id: str) -> str:
-    """An image's id as part of a file's name: "n01/a b.jpg" is n01-a-b.jpg."""
-    return "".join(c if c.isalnum() or c in "._-" else "-" for c in image_id).strip("-.") or "image"
 
 
 def write_figure(

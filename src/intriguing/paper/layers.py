@@ -83,7 +83,6 @@ def read_layers(
 
 def remember(path: Path, identity: str, layers: Layers, seconds: float) -> None:
     """Keep what was measured of the network that `identity` names, and how long it took."""
-    path.parent.mkdir(exist_ok=True)
     content = {"identity": identity, "seconds": seconds, **asdict(layers)}
     write_whole(path, json.dumps(content, indent=1, ensure_ascii=False))
 

@@ -14,12 +14,12 @@ from intriguing.errors import InputError
 from intriguing.measures import ProgressCallback
 from intriguing.models.classifier import check_classifier, preprocessing_of
 from intriguing.models.load import load_model
+from intriguing.names import file_name
 from intriguing.paper.config import OSTRICHES, ReproduceConfig
 from intriguing.paper.figure5 import (
     COUNT,
     TARGET,
     called_in,
-    file_name,
     first_correct,
     ostriches,
     target_cells,
@@ -107,7 +107,7 @@ def figure5(
     """The table's row and the pictures of Figure 5."""
     if given is None:
         return Reproduced()
-    start, name = perf_counter(), f"figure5-{file_name(given.name)}"
+    start, name = perf_counter(), file_name("figure5", given.name)
     chosen = first_correct([given.model], given.images, COUNT, 0, without=TARGET)
     made = ostriches(
         given.model, given.images.subset(chosen), folder, name=name,

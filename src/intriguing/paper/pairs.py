@@ -31,8 +31,9 @@ def write_pairs(
     originals: Float[Tensor, "n channel height width"],
     adversarial: Float[Tensor, "n channel height width"],
     words: Sequence[Words],
+    network: str = "",
 ) -> None:
-    """Write tensors/NAME.safetensors of kind "pairs".
+    """Write tensors/NAME.safetensors of kind "pairs"; `network` is whom the examples are for.
 
     Tensors: `original` in 8 bits; `change`, a signed byte a pixel, and `scale`, one an image, so
     that the adversarial image is original / 255 + change / scale: exactly, where it is an 8-bit
@@ -49,4 +50,6 @@ def write_pairs(
         "scale": scale.numpy().astype(np.float32),
     }
     said = json.dumps([asdict(one) for one in words], ensure_ascii=False)
-    write_tensors(folder, name, tensors, {"kind": "pairs", "title": title, "words": said})
+    write_tensors(
+        folder, name, tensors, {"kind": "pairs", "title": title, "words": said, "network": network}
+    )

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from intriguing.data.dataset import ImageSet
 from intriguing.measures import ProgressCallback
+from intriguing.names import file_name
 from intriguing.results.store import write_tensors
 from intriguing.units import directions
 from intriguing.units.activations import Layer, pieces
@@ -165,7 +166,7 @@ def write_directions(
             "shape": json.dumps(layer.shape), "whole": field.whole,
             "bases": json.dumps([b.name for b, _ in bases]), "invalid": str(top.invalid),
         }  # fmt: skip
-        write_tensors(folder, f"directions-{_slug(layer.name)}-{_slug(basis.name)}", tensors,
+        write_tensors(folder, file_name("directions", layer.name, basis.name), tensors,
                       metadata)  # fmt: skip
 
 
@@ -173,7 +174,3 @@ def renamed(progress: ProgressCallback | None, stage: str) -> ProgressCallback |
     if progress is None:
         return None
     return lambda step: progress(replace(step, stage=stage))
-
-
-def _slug(name: str) -> str:
-    return "".join(c if c.isalnum() or c in "._" else "-" for c in name)

@@ -19,6 +19,7 @@ from intriguing.measures import ProgressCallback
 from intriguing.models.alexnet import AlexNet, initialise
 from intriguing.models.classifier import Normalized
 from intriguing.models.load import load_model
+from intriguing.names import file_name
 from intriguing.paper.config import SCALES, ReproduceConfig
 from intriguing.paper.layers import Layer, Layers, read_layers, recall, remember
 from intriguing.paper.published import published_table
@@ -91,7 +92,7 @@ RANDOM = (
 
 def measure(subject: Subject, folder: Path, progress: ProgressCallback | None = None) -> Measured:
     """Bounds of every layer of a network, and of the whole; kept in `folder` for the next call."""
-    path = folder / "stages" / f"{subject.table}.json"
+    path = folder / "stages" / f"{file_name(subject.table)}.json"
     identity = f"{subject.record.sha256} {subject.shape} {__version__}"
     kept = recall(path, identity)
     if kept is None:

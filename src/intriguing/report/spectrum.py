@@ -1,5 +1,6 @@
 """The sections of a spectral analysis: the layers' bounds, and their singular values."""
 
+import json
 import math
 from collections.abc import Sequence
 
@@ -77,11 +78,15 @@ def _bars(contents: Contents) -> Sequence[Drawing]:
 
 def _drawing(contents: Contents, file: TensorFile) -> Drawing:
     uppers = {layer.name: layer.upper for layer in contents.layers}
-    order = [layer.name for layer in contents.layers if layer.name in file.tensors]
-    names = order + [name for name in file.tensors if name not in order]
+    if "layers" in file.metadata:
+        layers = json.loads(file.metadata["layers"])
+        spectra = {layer: file.tensors[str(place)] for place, layer in enumerate(layers)}
+    else:  # earlier versions called the tensors as the layers
+        spectra = file.tensors
+    order = [layer.name for layer in contents.layers if layer.name in spectra]
+    names = list(dict.fromkeys((*order, *spectra)))
     shown = [
-        norms.Spectrum(name, file.tensors[name], uppers.get(name, math.nan))
-        for name in names[:DRAWN]
+        norms.Spectrum(name, spectra[name], uppers.get(name, math.nan)) for name in names[:DRAWN]
     ]
     return Drawing(
         file.name,

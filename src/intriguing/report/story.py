@@ -1,19 +1,21 @@
 """The page and the text of one image's story."""
 
 import math
+from contextlib import suppress
 from pathlib import Path
 
 from markupsafe import Markup
 
 from intriguing.errors import InputError
 from intriguing.files import write_whole
+from intriguing.names import file_name
 from intriguing.report.browser import templates
 from intriguing.report.contents import TensorFile
 from intriguing.report.curves import descent
 from intriguing.report.ink import inline_svg
 from intriguing.report.viewer import one_pair
 from intriguing.results.explained import Made, Said, Story
-from intriguing.results.store import list_tensors, read_run, read_tensors
+from intriguing.results.store import find_tensors, read_run, read_tensors
 from intriguing.written import refuse_links
 
 STATUSES = {
@@ -93,7 +95,7 @@ def draw_story(folder: Path, story: Story) -> Path:
             path = inline_svg(figure, f"path-{place}", words)
         rows = [_row(story, said) for said in made.said]
         parts.append((made, facts(story, made), viewer, Markup(path), rows))
-    page = folder / "report" / f"explain-{_file(story.image_id)}.html"
+    page = folder / "report" / f"{file_name('explain', story.image_id)}.html"
     run = read_run(folder)
     text = templates().get_template("story.html.j2").render(
         run=run, story=story, title=f"{story.called(story.label)}: {story.image_id}", parts=parts
@@ -103,14 +105,11 @@ def draw_story(folder: Path, story: Story) -> Path:
 
 
 def _viewer(folder: Path, story: Story, made: Made, place: int) -> Markup:
-    for name in list_tensors(folder):
-        if name.startswith("pairs-"):
+    name = find_tensors(folder, "pairs", made.network)
+    if name is not None:
+        with suppress(InputError):  # of the images attacked, only the first ones' pairs are kept
             file = TensorFile(name, *read_tensors(folder, name))
-            if file.metadata["title"].endswith(f" {made.network}"):
-                try:
-                    return one_pair(file, story.image_id, f"{name}-{place}")
-                except InputError:
-                    break
+            return one_pair(file, story.image_id, f"{name}-{place}")
     return Markup("<p>No picture was kept of this image.</p>")
 
 
@@ -118,7 +117,3 @@ def _row(story: Story, said: Said) -> tuple[str, str, str, str]:
     change = said.label_after - said.label_before
     return (said.network, _top(story, said.before), _top(story, said.after),
             f"{said.label_before:.2f} → {said.label_after:.2f} ({change:+.2f})")  # fmt: skip
-
-
-def _file(image_id: str) -> str:
-    return "".join(c if c.isalnum() or c in "._-" else "-" for c in image_id).strip("-.") or "image"

@@ -5,7 +5,8 @@ replaced whole, so a folder is readable at any moment, whatever happened to the 
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from safetensors.numpy import save
 
 from intriguing.errors import InputError
 from intriguing.files import whole_file, write_whole
+from intriguing.names import storable
 from intriguing.results.columns import (
     ADDED,
     CELLS,
@@ -215,18 +217,49 @@ def image_columns(rows: Iterable[ImageRow]) -> dict[str, list[Any]]:
 def write_tensors(
     folder: Path, name: str, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]
 ) -> None:
-    """Write tensors/NAME.safetensors; the metadata says in words what each tensor is."""
-    content = save({key: np.ascontiguousarray(t) for key, t in tensors.items()}, dict(metadata))
+    """Write tensors/NAME.safetensors; the metadata says in words what each tensor is.
+
+    Args:
+        folder: A results folder.
+        name: Of the file; made by `file_name` from what others have named.
+        tensors: By names of ours; what others have named stands in the metadata.
+        metadata: Words.
+
+    Raises:
+        InputError: If the name is not one of a file.
+    """
+    if "/" in name or "\\" in name or name.startswith("."):
+        raise InputError(f"{name!r} cannot name a file of tensors; give it as file_name(...)")
+    words = {key: storable(value) for key, value in metadata.items()}
+    content = save({key: np.ascontiguousarray(t) for key, t in tensors.items()}, words)
     write_whole(folder / "tensors" / f"{name}.safetensors", content)
 
 
 def read_tensors(folder: Path, name: str) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Tensors and metadata of tensors/NAME.safetensors."""
+    with _opened(folder, name) as file:
+        keys = file.keys()
+        return {key: file.get_tensor(key) for key in keys}, file.metadata() or {}
+
+
+def find_tensors(folder: Path, start: str, network: str) -> str | None:
+    """The file named START-… that is about a network, as it says; None where there is none."""
+    for name in list_tensors(folder):
+        if name.startswith(f"{start}-"):
+            with _opened(folder, name) as file:
+                said = file.metadata() or {}
+            # Pairs of earlier versions say it in their title.
+            if said.get("network", said.get("title", "").partition(" found for ")[2]) == network:
+                return name
+    return None
+
+
+@contextmanager
+def _opened(folder: Path, name: str) -> Iterator[Any]:
     path = folder / "tensors" / f"{name}.safetensors"
     try:
         with safe_open(path, framework="numpy") as file:
-            keys = file.keys()
-            return {key: file.get_tensor(key) for key in keys}, file.metadata() or {}
+            yield file
     except (SafetensorError, OSError) as error:
         raise InputError(
             f"cannot read {path} ({error}); run the command in {folder / 'run.json'} again"
@@ -254,8 +287,16 @@ def _columns(part: Mapping[str, Any], schema: pa.Schema) -> pa.Table:
     for field in schema:
         column = part[field.name]
         whole = [column] * rows if isinstance(column, str) or np.ndim(column) == 0 else column
-        arrays.append(pa.array(whole, type=field.type))
+        arrays.append(pa.array(_storable(whole, field), type=field.type))
     return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def _storable(column: Any, field: pa.Field) -> Any:
+    """A column's texts as UTF-8 can hold them."""
+    text = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
+    if not pa.types.is_string(text):
+        return column
+    return [storable(one) if isinstance(one, str) else one for one in column]
 
 
 def _arrays(table: pa.Table) -> dict[str, np.ndarray]:
@@ -275,7 +316,12 @@ def _write_parts(path: Path, parts: Sequence[Mapping[str, Any]], schema: pa.Sche
 
 
 def _write_rows(path: Path, rows: Sequence[Any], schema: pa.Schema) -> None:
-    table = pa.Table.from_pylist([asdict(row) for row in rows], schema=schema)
+    dicts = [asdict(row) for row in rows]
+    columns = [
+        pa.array(_storable([one[field.name] for one in dicts], field), type=field.type)
+        for field in schema
+    ]
+    table = pa.Table.from_arrays(columns, schema=schema)
     with whole_file(path) as temporary:
         pq.write_table(table, temporary)
 
