@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -93,6 +94,18 @@ class Chromium:
         x, y = self._middle(selector)
         for kind in ("mousePressed", "mouseReleased"):
             self._call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+
+    def download(self, selector: str) -> bytes:
+        """What a click on a link saves."""
+        with TemporaryDirectory() as folder:
+            self._call("Page.setDownloadBehavior", behavior="allow", downloadPath=folder)
+            self.click(selector)
+            end = time.monotonic() + WAIT
+            while not (saved := [p for p in Path(folder).iterdir() if p.suffix != ".crdownload"]):
+                assert time.monotonic() < end, f"{selector} saves nothing"
+                time.sleep(0.02)
+            time.sleep(0.1)  # it is renamed when it is whole
+            return saved[0].read_bytes()
 
     def press(self, key: str) -> None:
         """A key, as if typed."""

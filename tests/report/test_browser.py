@@ -1,6 +1,5 @@
 """The page of all units, opened from disk in a real headless Chromium and used as people use it."""
 
-import base64
 import csv
 import io
 import json
@@ -231,16 +230,7 @@ def play(page, answers) -> dict:
         basis = page.run("(q => units.data.groups[q.rows[q.at].g].basis)(units.quiz)")
         page.press("y" if answers(row, basis) else "n")
     page.wait("!document.querySelector('#quiz-end').hidden")
-    return json.loads(saved(page, "#quiz-json"))
-
-
-def saved(page, link: str) -> str:
-    """What a download holds."""
-    read = (
-        f"fetch(document.querySelector('{link}').href).then(r => r.arrayBuffer())"
-        ".then(b => btoa(String.fromCharCode(...new Uint8Array(b))))"
-    )
-    return base64.b64decode(page.run(read)).decode()
+    return json.loads(page.download("#quiz-json"))
 
 
 @chromium
@@ -279,7 +269,7 @@ def test_the_quiz_is_blind_scored_with_intervals_and_exported(page, small):
     assert record["difference"] == pytest.approx(p1 - p2)
     assert record["low"] == pytest.approx(p1 - p2 - math.sqrt((p1 - l1) ** 2 + (u2 - p2) ** 2))
     assert record["high"] == pytest.approx(p1 - p2 + math.sqrt((u1 - p1) ** 2 + (p2 - l2) ** 2))
-    table = list(csv.DictReader(io.StringIO(saved(page, "#quiz-csv"))))
+    table = list(csv.DictReader(io.StringIO(page.download("#quiz-csv").decode())))
     assert [(int(r["direction"]), r["related"] == "1") for r in table] == [
         (row["direction"], row["related"]) for row in rows
     ]
@@ -312,7 +302,7 @@ def test_a_quiz_goes_back_and_stops_early(page, small):
     page.press("ArrowLeft")
     page.press("y")
     page.click("#quiz-stop")
-    record = json.loads(saved(page, "#quiz-json"))
+    record = json.loads(page.download("#quiz-json"))
     assert [row["related"] for row in record["rows"]] == [True, False, True]
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from intriguing.report import curves, norms, sandwich, units
 from intriguing.report.contents import Contents
+from intriguing.report.csv_text import csv_text
 from intriguing.report.ink import Drawing
 from intriguing.report.layers import HEAD, single, telling, to_csv, to_latex, words
 from intriguing.report.section import (
@@ -189,8 +190,9 @@ def _stages(contents: Contents) -> Section:
         )
         for record in contents.audit
     )  # fmt: skip
-    csv = "stage,network,status,seconds\n" + "".join(
-        f"{r.stage},{r.network},{r.status},{r.wall_seconds:.1f}\n" for r in contents.audit
+    csv = csv_text(
+        ("stage", "network", "status", "seconds"),
+        ((r.stage, r.network, r.status, round(r.wall_seconds, 1)) for r in contents.audit),
     )
     listing = Listing(
         "stages", "What was done, what failed, and what was not run",

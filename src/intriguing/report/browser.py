@@ -5,9 +5,11 @@ originals lie beside it, in units-images/, and are loaded when they are looked a
 """
 
 import base64
+import hashlib
 import io
 import json
 import math
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -54,13 +56,30 @@ def draw_browser(contents: Contents, report: Path) -> Path | None:
 
 
 def templates() -> Environment:
-    """The report's templates."""
-    return Environment(
+    """The report's templates: every value is escaped where it enters a page."""
+    environment = Environment(
         loader=PackageLoader("intriguing.report"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+    )
+    environment.globals |= {"script": _script, "policy": _policy}
+    return environment
+
+
+def _script(name: str) -> Markup:
+    """One of our own scripts, to stand in a page exactly as its digest in `_policy` was taken."""
+    return Markup("\n" + files("intriguing.report").joinpath("templates", name).read_text("utf-8"))
+
+
+def _policy(*scripts: str, images: str = "data:") -> str:
+    """What a page may do, if something of it were not escaped: run our scripts, load nothing."""
+    digests = (hashlib.sha256(_script(name).encode()).digest() for name in scripts)
+    ours = " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
+    return (
+        f"default-src 'none'; script-src {ours}; style-src 'unsafe-inline'; img-src {images}; "
+        "base-uri 'none'; form-action 'none'"
     )
 
 

@@ -1,7 +1,5 @@
 """The sections of a certification: the sandwich, accuracies over ε, and every image."""
 
-import csv
-import io
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,6 +7,7 @@ import numpy as np
 from intriguing.report import sandwich
 from intriguing.report.assurance import grounds, share_of_found, violations
 from intriguing.report.contents import Contents
+from intriguing.report.csv_text import csv_text
 from intriguing.report.ink import Drawing
 from intriguing.report.numbers import number
 from intriguing.report.section import CERTIFICATES, Listing, Part, Section, present
@@ -122,9 +121,6 @@ def _row(contents: Contents, row: int, share: float) -> tuple[str, ...]:
 
 
 def _csv(contents: Contents, order: np.ndarray) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
     columns = contents.certificates
-    writer.writerow(columns)
-    writer.writerows(zip(*(columns[name][order].tolist() for name in columns), strict=True))
-    return text.getvalue()
+    rows = zip(*(columns[name][order].tolist() for name in columns), strict=True)
+    return csv_text(tuple(columns), rows)

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
-from intriguing.report.ink import GRID, INK, MARKERS, MUTED, SERIES, axes, style
+from intriguing.report.ink import GRID, INK, MARKERS, MUTED, SERIES, axes, label, logarithmic, style
 from intriguing.report.tables import Table
 from intriguing.results.schema import Cell
 
@@ -36,8 +36,14 @@ def heatmaps(table: Table) -> Figure:
 def _heatmap(axis: Axes, values: np.ndarray, columns: Sequence[str], rows: Sequence[str]) -> None:
     axis.imshow(values, cmap=HEAT, vmin=0, vmax=100, aspect="auto")
     axis.grid(False)
-    axis.set_xticks(range(len(columns)), columns, rotation=35, ha="right", rotation_mode="anchor")
-    axis.set_yticks(range(len(rows)), rows)
+    axis.set_xticks(
+        range(len(columns)),
+        [label(c) for c in columns],
+        rotation=35,
+        ha="right",
+        rotation_mode="anchor",
+    )
+    axis.set_yticks(range(len(rows)), [label(row) for row in rows])
     axis.tick_params(length=0, labelcolor=INK, labelsize=8)
     for spine in axis.spines.values():
         spine.set_visible(False)
@@ -65,7 +71,9 @@ def distortion_curves(distortions: Mapping[str, np.ndarray]) -> Figure:
             keep = np.unique(np.linspace(0, len(found) - 1, min(len(found), 400)).astype(int))
             colour = SERIES[index % len(SERIES)]
             dashes = "-" if index < len(SERIES) else "--"
-            axis.step(found[keep], share[keep], dashes, where="post", color=colour, label=network)
+            axis.step(
+                found[keep], share[keep], dashes, where="post", color=colour, label=label(network)
+            )
             if len(found):
                 median = float(np.median(found))
                 half = 50.0 * len(found) / len(values)
@@ -95,7 +103,7 @@ def distortion_bars(rows: Sequence[Cell]) -> Figure:
                 xerr=np.transpose([_reach(cell)]),
                 label="ours, 95 % interval" if place == 0 else None,
             )  # fmt: skip
-        axis.set_yticks(range(len(rows)), [cell.row for cell in rows])
+        axis.set_yticks(range(len(rows)), [label(cell.row) for cell in rows])
         axis.tick_params(axis="y", length=0, labelcolor=INK)
         axis.set_ylim(len(rows) - 0.4, -0.6)
         axis.set_xlim(left=0)
@@ -122,7 +130,7 @@ def scatter(tables: Sequence[Table]) -> Figure:
                 [c.ours for c in cells],
                 yerr=np.transpose([_reach(cell) for cell in cells]),
                 fmt=MARKERS[index], ms=5.5, color=SERIES[index], alpha=0.85, lw=1.0, mec="none",
-                label=table.title.split(".")[0],
+                label=label(table.title.split(".")[0]),
             )  # fmt: skip
         ticks = [0, 1, 2, 5, 10, 20, 50, 100]
         for scale in (axis.set_xscale, axis.set_yscale):
@@ -143,8 +151,8 @@ def objectives(histories: Mapping[str, Sequence[float]]) -> Figure:
     with style():
         figure, axis = axes(7.6, 3.4)
         for index, (network, history) in enumerate(histories.items()):
-            axis.plot(range(len(history)), history, color=SERIES[index % 8], label=network)
-        axis.set_yscale("log")
+            axis.plot(range(len(history)), history, color=SERIES[index % 8], label=label(network))
+        logarithmic(axis, "y")
         axis.set_xlabel("chunk of iterations, or epoch")
         axis.set_ylabel("objective")
         axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), handlelength=1.4)

@@ -1,7 +1,5 @@
 """The sections of a comparison: methods side by side, image by image, pass by pass."""
 
-import csv
-import io
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple, fields
@@ -10,6 +8,7 @@ import numpy as np
 
 from intriguing.report import passes
 from intriguing.report.contents import Contents
+from intriguing.report.csv_text import csv_text
 from intriguing.report.ink import Drawing
 from intriguing.report.numbers import number
 from intriguing.report.section import IMAGES, Listing, Part, Section, present
@@ -134,7 +133,7 @@ def _numbers(points: Sequence[CurvePoint]) -> Listing:
         "The numbers of these charts",
         ("Method", "Passes", "Found", "Within 0.1 %", "Median L2", "Mean L2", "Median excess"),
         rows,
-        _csv([field.name for field in fields(CurvePoint)], map(astuple, points)),
+        csv_text([field.name for field in fields(CurvePoint)], map(astuple, points)),
         (CURVES,),
     )
 
@@ -151,7 +150,7 @@ def _losses(contents: Contents) -> Iterable[Listing]:
             f"{name} loses {len(losses):,} of {total:,} images",
             ("Image", "Class", "Taken for", "L2", "Shorter", "Its L2", "Longer by"),
             tuple(_loss(loss) for loss in losses[:SHOWN]),
-            _csv([field.name for field in fields(LossRow)], map(astuple, losses)),
+            csv_text([field.name for field in fields(LossRow)], map(astuple, losses)),
             (LOSSES,),
             omitted=max(len(losses) - SHOWN, 0),
             opened=name == best and 0 < len(losses) <= 30,
@@ -170,11 +169,3 @@ def _loss(loss: LossRow) -> tuple[str, ...]:
         number(loss.shorter_l2, "l2"),
         "–" if lost else number(longer, "% more"),
     )
-
-
-def _csv(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(head)
-    writer.writerows(rows)
-    return text.getvalue()

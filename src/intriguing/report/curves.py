@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
-from intriguing.report.ink import SERIES, axes, style
+from intriguing.report.ink import SERIES, axes, label, logarithmic, style
 
 
 @dataclass(frozen=True)
@@ -38,15 +38,15 @@ def accuracy(lines: Sequence[Line]) -> Figure:
                 start = found[0] / 3
                 axis.step(
                     [start, *found], 100 * line.clean * np.array([1.0, *left]), where="post",
-                    color=colour, label=f"{line.network}, nearest example",
+                    color=colour, label=f"{label(line.network)}, nearest example",
                 )  # fmt: skip
             if line.noise:
                 sizes, kept = np.array(line.noise).T
                 axis.plot(
                     sizes, 100 * line.clean * kept, "o--", ms=4, lw=1.2, color=colour,
-                    label=f"{line.network}, noise of that size",
+                    label=f"{label(line.network)}, noise of that size",
                 )  # fmt: skip
-        axis.set_xscale("log")
+        logarithmic(axis, "x")
         axis.set_ylim(0, 101)
         axis.set_xlabel("distortion  sqrt(Σ(x′ᵢ − xᵢ)² / n)")
         axis.set_ylabel("accuracy, %")
@@ -67,7 +67,7 @@ def descent(solves: Sequence[tuple[float, float, bool]], found: float) -> Figure
         )  # fmt: skip
         if np.isfinite(found):
             axis.axhline(found, ls=(0, (4, 3)), lw=0.9, color=SERIES[1], label="nearest found")
-        axis.set_xscale("log")
+        logarithmic(axis, "x")
         axis.xaxis.set_minor_formatter(NullFormatter())
         axis.set_xlabel("c")
         axis.set_ylabel("‖r‖₂")

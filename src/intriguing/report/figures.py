@@ -15,7 +15,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from intriguing.report.ink import MUTED, axes, bare, style
+from intriguing.report.ink import MUTED, axes, bare, label, style
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def figure7(panels: Sequence[Panel]) -> Figure:
             ]
             tiles = np.stack([images[: across * down] for images in columns], axis=1)
             _picture(axis, mosaic(tiles.reshape(-1, *tiles.shape[2:]), 2 * across), 0.0, 1.0)
-            axis.set_title(panel.title.replace(", ", "\n", 1), fontsize=8.5)
+            axis.set_title(label(panel.title, 90).replace(", ", "\n", 1), fontsize=8.5)
     return figure
 
 
@@ -84,8 +84,9 @@ def gallery(panel: Panel) -> Figure:
         axis.tick_params(length=0)
         for index, words in enumerate(panel.words[:count]):
             axis.text(
-                (index + 0.5) * width, picture.shape[0] + 1, words, ha="center", va="top",
-                fontsize=8, color=MUTED,
+                (index + 0.5) * width, picture.shape[0] + 1,
+                "\n".join(label(line, 28) for line in words.split("\n")),
+                ha="center", va="top", fontsize=8, color=MUTED,
             )  # fmt: skip
     return figure
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from intriguing.report.figures import mosaic
-from intriguing.report.ink import INK, MARKERS, MUTED, SERIES, axes, bare, style
+from intriguing.report.ink import INK, MARKERS, MUTED, SERIES, axes, bare, label, style
 from intriguing.report.rows import Group, Pictures, words
 from intriguing.report.tables import Table
 
@@ -50,7 +50,8 @@ def grid(group: Group, pictures: Pictures, crop: bool = False, rows: int = ROWS)
             strip = mosaic(images, k, gap=gap, gap_value=1.0)
             picture.imshow(strip, cmap="gray", vmin=0, vmax=1, interpolation="none", aspect="equal")
             letter = f"({'abcdefghijklmnopqrstuvwxyz'[row % 26]}) "
-            picture.set_title(letter + words(group, int(direction), pictures), fontsize=8,
+            title = letter + label(words(group, int(direction), pictures), 110)
+            picture.set_title(title, fontsize=8,
                               fontweight="normal", pad=2)  # fmt: skip
             _histogram(bars, group, int(direction))
         # Laid out once: a picture of so many axes takes longer to lay out than to draw.
@@ -75,7 +76,7 @@ def path(table: Table, measure: str) -> Figure:
             across = np.array([a for a, _ in some]) + 0.006 * (place - (len(table.rows) - 1) / 2)
             axis.errorbar(
                 across, ours, yerr=(ours - low, high - ours), color=SERIES[place % 8], lw=1.6,
-                marker=MARKERS[place % 8], ms=5, elinewidth=1.1, capsize=2.5, label=row,
+                marker=MARKERS[place % 8], ms=5, elinewidth=1.1, capsize=2.5, label=label(row),
             )  # fmt: skip
         axis.set_xticks(alphas)
         axis.set_xlabel("α: 0 is the natural basis, 1 a random rotation Q of it")
@@ -109,8 +110,8 @@ def distributions(groups: Sequence[Group], measure: str) -> Figure:
                 )  # fmt: skip
                 axis.plot([place - 0.42, place + 0.42], [found.chance.mean()] * 2, color=MUTED,
                           lw=1, ls=(0, (3, 2)))  # fmt: skip
-            axis.set_title(layer)
-            axis.set_xticks(range(len(some)), [g.basis for g in some])
+            axis.set_title(label(layer, 40))
+            axis.set_xticks(range(len(some)), [label(g.basis, 20) for g in some])
             axis.set_xlim(-0.6, len(some) - 0.4)
             axis.grid(axis="x", visible=False)
         panels[0][0].set_ylabel(f"{measure} of the top images")

@@ -1,7 +1,5 @@
 """The sections of a study of hardening: errors, claims, distances, the penalty, masking."""
 
-import csv
-import io
 import math
 
 import numpy as np
@@ -9,7 +7,8 @@ from matplotlib.figure import Figure
 
 from intriguing.report import charts
 from intriguing.report.contents import Contents
-from intriguing.report.ink import INK, MARKERS, MUTED, SERIES, Drawing, axes, style
+from intriguing.report.csv_text import csv_text
+from intriguing.report.ink import INK, MARKERS, MUTED, SERIES, Drawing, axes, label, style
 from intriguing.report.numbers import interval, number
 from intriguing.report.section import CELLS, IMAGES, Listing, Part, Section, present
 from intriguing.report.tables import Table
@@ -142,7 +141,7 @@ def trade_off(table: Table) -> Figure:
             axis.errorbar(
                 error.ours, distance.ours, xerr=_arms(error), yerr=_arms(distance),
                 fmt=MARKERS[index % len(MARKERS)], ms=7, lw=0.9, color=SERIES[index % len(SERIES)],
-                mfc="none" if index >= len(SERIES) else None, label=row,
+                mfc="none" if index >= len(SERIES) else None, label=label(row),
             )  # fmt: skip
         axis.set_xlabel("test error, %")
         axis.set_ylabel("median minimum distortion")
@@ -169,13 +168,13 @@ def _sentences(contents: Contents) -> Section:
     if not cells:
         return Section("claims", "", "", ())
     rows = tuple((cell.row, verdict(cell)) for cell in cells)
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("claim", "difference", "low", "high", "seeds"))
-    writer.writerows((c.row, c.ours, c.low, c.high, c.total) for c in cells)
+    text = csv_text(
+        ("claim", "difference", "low", "high", "seeds"),
+        ((c.row, c.ours, c.low, c.high, c.total) for c in cells),
+    )
     listing = Listing(
         "claims", "What the paper says, and what was measured", ("Claim", "Verdict"), rows,
-        text.getvalue(), (CELLS,), opened=True, prose=("Claim", "Verdict"),
+        text, (CELLS,), opened=True, prose=("Claim", "Verdict"),
     )  # fmt: skip
     return Section(
         "claims",
@@ -228,7 +227,7 @@ def penalty_curve(table: Table) -> Figure:
     """Certified radius and test error, one point a weight, evenly spaced."""
     with style():
         figure, (above, below) = axes(7.0, 4.4, rows=2, sharex=True)
-        for axis, column, label in (
+        for axis, column, said in (
             (above, RADIUS, "certified radius, L2"), (below, ERROR, "test error, %"),
         ):  # fmt: skip
             cells = _column(table, column)
@@ -240,8 +239,8 @@ def penalty_curve(table: Table) -> Figure:
                 color=SERIES[0],
             )  # fmt: skip
             axis.set_ylim(bottom=0)
-            axis.set_ylabel(label)
-        below.set_xticks(range(len(table.rows)), table.rows, color=INK)
+            axis.set_ylabel(said)
+        below.set_xticks(range(len(table.rows)), [label(row) for row in table.rows], color=INK)
         below.set_xlabel("weight of the penalty")
     return figure
 

@@ -8,6 +8,7 @@ from typing import Any
 from markupsafe import Markup
 
 from intriguing.files import write_whole
+from intriguing.names import file_name, storable
 from intriguing.report import numbers, tables
 from intriguing.report.browser import draw_browser, templates
 from intriguing.report.contents import Contents, read_contents
@@ -23,9 +24,10 @@ from intriguing.written import refuse_links
 
 @dataclass(frozen=True)
 class TableBlock:
-    """A table with its downloads, as the template shows it."""
+    """A table with its downloads, as the template shows it; `file` is what its files are called."""
 
     table: Table
+    file: str
     csv: Markup
     latex: Markup
     kind: str = "table"
@@ -36,6 +38,7 @@ class FigureBlock:
     """A figure as the template shows it."""
 
     drawing: Drawing
+    file: str
     picture: Markup
     kind: str = "figure"
 
@@ -45,6 +48,7 @@ class ListingBlock:
     """A listing with its download, as the template shows it."""
 
     listing: Listing
+    file: str
     csv: Markup
     latex: Markup | None = None
     kind: str = "listing"
@@ -84,26 +88,27 @@ def _block(block: Block, report: Path) -> TableBlock | FigureBlock | ListingBloc
 
 
 def _listing_block(listing: Listing, report: Path) -> ListingBlock:
-    csv = _data_uri("text/csv", listing.csv)
-    write_whole(report / "tables" / f"{listing.name}.csv", listing.csv)
+    csv, file = _data_uri("text/csv", listing.csv), file_name(listing.name)
+    write_whole(report / "tables" / f"{file}.csv", listing.csv)
     if not listing.latex:
-        return ListingBlock(listing, csv)
-    write_whole(report / "tables" / f"{listing.name}.tex", listing.latex)
-    return ListingBlock(listing, csv, _data_uri("application/x-tex", listing.latex))
+        return ListingBlock(listing, file, csv)
+    write_whole(report / "tables" / f"{file}.tex", listing.latex)
+    return ListingBlock(listing, file, csv, _data_uri("application/x-tex", listing.latex))
 
 
 def _table_block(table: Table, report: Path) -> TableBlock:
-    csv, latex = tables.to_csv(table), tables.to_latex(table)
-    write_whole(report / "tables" / f"{table.name}.csv", csv)
-    write_whole(report / "tables" / f"{table.name}.tex", latex)
-    return TableBlock(table, _data_uri("text/csv", csv), _data_uri("application/x-tex", latex))
+    csv, latex, file = tables.to_csv(table), tables.to_latex(table), file_name(table.name)
+    write_whole(report / "tables" / f"{file}.csv", csv)
+    write_whole(report / "tables" / f"{file}.tex", latex)
+    uris = _data_uri("text/csv", csv), _data_uri("application/x-tex", latex)
+    return TableBlock(table, file, *uris)
 
 
 def _figure_block(drawing: Drawing, report: Path) -> FigureBlock:
-    figure = drawing.draw()
-    write_whole(report / "figures" / f"{drawing.name}.svg", svg(figure))
-    write_whole(report / "figures" / f"{drawing.name}.png", png(figure))
-    return FigureBlock(drawing, Markup(inline_svg(figure, drawing.name, drawing.description)))
+    figure, file = drawing.draw(), file_name(drawing.name)
+    write_whole(report / "figures" / f"{file}.svg", svg(figure))
+    write_whole(report / "figures" / f"{file}.png", png(figure))
+    return FigureBlock(drawing, file, Markup(inline_svg(figure, file, drawing.description)))
 
 
 def _render(contents: Contents, drawn: list[Any], browse: Path | None) -> str:
@@ -200,4 +205,5 @@ def _subtitle(run: RunRecord) -> str:
 
 
 def _data_uri(media: str, text: str) -> Markup:
-    return Markup(f"data:{media};charset=utf-8;base64,{base64.b64encode(text.encode()).decode()}")
+    content = base64.b64encode(storable(text).encode()).decode()
+    return Markup(f"data:{media};charset=utf-8;base64,{content}")

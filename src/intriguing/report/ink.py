@@ -3,16 +3,21 @@
 import base64
 import io
 import re
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib as mpl
+from markupsafe import escape
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatterSciNotation
 from PIL import Image
+
+from intriguing.names import visible
 
 INK, MUTED, GRID = "#1d2531", "#5d6674", "#d8dbe0"
 SERIES = ("#0b6fae", "#d2571c", "#0a8f68", "#b3569a", "#b98207", "#5a6acf", "#7a8b1f", "#8a5a3c")
@@ -44,6 +49,7 @@ STYLE: Any = {
     "legend.fontsize": 8.5,
     "lines.linewidth": 1.8,
     "svg.fonttype": "none",
+    "text.parse_math": False,  # a dollar in somebody's name is a dollar
     "svg.hashsalt": "intriguing",
 }
 
@@ -63,8 +69,36 @@ class Drawing:
 @contextmanager
 def style() -> Iterator[None]:
     """Draw with the report's fonts, colours and lines."""
-    with mpl.rc_context(STYLE):
+    with mpl.rc_context(STYLE), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # the font lacks some scripts
         yield
+
+
+def label(text: str, longest: int = 60) -> str:
+    """A name from elsewhere as a figure shows it: short, in one line, nothing in it invisible."""
+    shown = visible(" ".join(text.split()), longest)
+    # A legend leaves out what begins so.
+    return f" {shown}" if shown.startswith("_") else shown
+
+
+def logarithmic(axis: Axes, which: Literal["x", "y"]) -> None:
+    """Make the x or the y axis logarithmic, its ticks text."""
+    axis.set(**{f"{which}scale": "log"})
+    one = axis.xaxis if which == "x" else axis.yaxis
+    one.set_major_formatter(_Powers())
+    one.set_minor_formatter(_Powers(labelOnlyBase=False))
+
+
+class _Powers(LogFormatterSciNotation):
+    """Ticks of a logarithmic axis as text: 10⁻³, 2×10⁻³."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        """The tick at `x`; nothing where there is no room for one."""
+        found = re.fullmatch(r"\$\\mathdefault\{(.*)\^\{(.*)\}\}\$", super().__call__(x, pos))
+        if found is None:
+            return ""
+        power = found[2].translate(str.maketrans("-−0123456789", "⁻⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+        return found[1].replace(r"\times", "×") + power
 
 
 def axes(
@@ -97,7 +131,13 @@ def svg(figure: Figure) -> str:
 
 
 def inline_svg(figure: Figure, name: str, description: str) -> str:
-    """The figure as an <svg> element of a page: the page's text colour and font, ids of its own."""
+    """The figure as an <svg> element of a page: the page's text colour and font, ids of its own.
+
+    Args:
+        figure: Whose texts are `label`s where they came from elsewhere.
+        name: Made by `file_name`; begins all ids.
+        description: What is seen, for those who do not.
+    """
     text = _saved(figure, "svg", transparent=True, metadata={"Date": None, "Creator": None})
     drawn = re.sub(r"<metadata>.*?</metadata>", "", _lighter(text.decode()), flags=re.DOTALL)
     drawn = drawn[drawn.index("<svg") :]
@@ -107,13 +147,18 @@ def inline_svg(figure: Figure, name: str, description: str) -> str:
     for colour, variable in ((INK, "--ink"), (MUTED, "--muted"), (GRID, "--rule")):
         body = body.replace(colour, f"var({variable})")
     body = body.replace("'DejaVu Sans'", "var(--sans)")
-    body = re.sub(r'\bid="', lambda _: f'id="{name}-', body)
-    body = body.replace("url(#", f"url(#{name}-").replace('href="#', f'href="#{name}-')
+    body = re.sub("<[^>]*>", lambda tag: _own(tag[0], name), body)
     return (
-        f'<svg role="img" aria-label="{_attribute(description)}" viewBox="'
+        f'<svg role="img" aria-label="{escape(visible(description))}" viewBox="'
         f'{view.group(1) if view else "0 0 600 400"}" style="max-width:{width * 4 / 3:.0f}px">'
         f"{body}"
     )
+
+
+def _own(tag: str, name: str) -> str:
+    """A tag whose ids are its page's alone."""
+    tag = re.sub(r'\bid="', f'id="{name}-', tag)
+    return tag.replace("url(#", f"url(#{name}-").replace('href="#', f'href="#{name}-')
 
 
 def _lighter(drawn: str) -> str:
@@ -136,7 +181,3 @@ def _saved(figure: Figure, kind: str, **keywords: Any) -> bytes:
     with style():
         figure.savefig(buffer, format=kind, **keywords)
     return buffer.getvalue()
-
-
-def _attribute(text: str) -> str:
-    return text.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")

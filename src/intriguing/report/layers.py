@@ -1,7 +1,5 @@
 """The bounds of a network's layers as a table like the paper's Table 5: terminal, CSV, LaTeX."""
 
-import csv
-import io
 import math
 from collections.abc import Sequence
 from dataclasses import astuple, fields
@@ -11,6 +9,7 @@ from rich import box
 from rich.table import Table as TerminalTable
 from rich.text import Text
 
+from intriguing.report.csv_text import csv_text
 from intriguing.report.numbers import number
 from intriguing.report.tables import latex_escape
 from intriguing.results.schema import LayerRow
@@ -121,11 +120,7 @@ def _style(layer: LayerRow) -> str | None:
 
 def to_csv(layers: Sequence[LayerRow]) -> str:
     """Every row with every digit."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([field.name for field in fields(LayerRow)])
-    writer.writerows(map(astuple, layers))
-    return text.getvalue()
+    return csv_text([field.name for field in fields(LayerRow)], map(astuple, layers))
 
 
 def to_latex(layers: Sequence[LayerRow]) -> str:

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from intriguing.report.ink import INK, MUTED, SERIES, axes, style
+from intriguing.report.ink import INK, MUTED, SERIES, axes, label, logarithmic, style
 from intriguing.report.numbers import number
 from intriguing.results.schema import LayerRow
 
@@ -51,9 +51,9 @@ def bounds(layers: Sequence[LayerRow]) -> Figure:
         if any(layer.lower > 0 for layer in layers):
             axis.plot([], [], "D", ms=5.5, color=SERIES[1], label="reached at an image")
         axis.axvline(1.0, color=MUTED, lw=0.9, zorder=3)
-        axis.set_xscale("log")
+        logarithmic(axis, "x")
         axis.set_xlim(low, high)
-        axis.set_yticks(range(len(layers)), [layer.name for layer in layers])
+        axis.set_yticks(range(len(layers)), [label(layer.name) for layer in layers])
         axis.tick_params(axis="y", length=0, labelcolor=INK)
         axis.set_ylim(len(layers) - 0.4, -0.6)
         axis.grid(axis="y", visible=False)
@@ -89,7 +89,7 @@ def _spectrum(axis: Axes, layer: Spectrum) -> None:
     top = float(layer.values.max())
     shown = np.where(layer.values > top / SPAN, layer.values, np.nan)
     across = np.linspace(0, 100, len(shown)) if len(shown) > 1 else np.array([0.0])
-    axis.set_yscale("log")
+    logarithmic(axis, "y")
     axis.plot(across, shown, color=SERIES[0], lw=1.6, marker="o" if len(shown) < 25 else "", ms=3)
     if math.isfinite(layer.upper) and layer.upper > 0:
         axis.axhline(layer.upper, color=SERIES[1], lw=1.1, ls=(0, (4, 2)))
@@ -104,7 +104,7 @@ def _spectrum(axis: Axes, layer: Spectrum) -> None:
     axis.yaxis.set_minor_locator(LogLocator(subs=(2.0, 5.0), numticks=12))
     axis.yaxis.set_minor_formatter(FuncFormatter(_plain) if narrow else NullFormatter())
     axis.tick_params(labelsize=7.5, which="both")
-    axis.set_title(layer.name, fontsize=8.5, pad=4)
+    axis.set_title(label(layer.name, 30), fontsize=8.5, pad=4)
 
 
 def _plain(value: float, place: int | None) -> str:

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from intriguing.report.ink import MARKERS, MUTED, SERIES, axes, style
+from intriguing.report.ink import MARKERS, MUTED, SERIES, axes, label, logarithmic, style
 from intriguing.results.schema import CurvePoint
 
 Curves = Mapping[str, Sequence[CurvePoint]]
@@ -30,7 +30,7 @@ def lengths_by_passes(curves: Curves) -> Figure:
             left.set_ylim(0.96 * least, 1.3 * least)
         _passes_axis(right)
         right.set_ylabel("median excess over the shortest, %")
-        right.set_yscale("log")
+        logarithmic(right, "y")
         right.set_ylim(0.8 * FLOOR, 150)
         right.yaxis.set_major_formatter(FuncFormatter(_excess_label))
         right.yaxis.set_minor_formatter(FuncFormatter(lambda value, place: ""))
@@ -73,9 +73,10 @@ def excess_profile(lengths: Mapping[str, np.ndarray]) -> Figure:
             share = 100 * np.searchsorted(ends, across, side="right") / len(ends)
             axis.step(
                 across, share, where="post", clip_on=False, color=SERIES[index % len(SERIES)],
-                marker=MARKERS[index % len(MARKERS)], markevery=30, ms=5, mec="none", label=method,
+                marker=MARKERS[index % len(MARKERS)], markevery=30, ms=5, mec="none",
+                label=label(method),
             )  # fmt: skip
-        axis.set_xscale("log")
+        logarithmic(axis, "x")
         axis.set_xlim(FLOOR, 100)
         axis.xaxis.set_major_formatter(FuncFormatter(_excess_label))
         axis.set_ylim(-2, 102)
@@ -89,16 +90,16 @@ def _line(
     axis: Axes, index: int, method: str, points: Sequence[CurvePoint], values: Sequence[float]
 ) -> None:
     shown = [(p.passes, v) for p, v in zip(points, values, strict=True) if np.isfinite(v)]
-    label = method if shown else f"{method}: under half found"
+    name = method if shown else f"{method}: under half found"
     axis.plot(
         [passes for passes, _ in shown], [value for _, value in shown],
         color=SERIES[index % len(SERIES)], marker=MARKERS[index % len(MARKERS)], ms=3.6, lw=1.5,
-        mec="none", alpha=0.9, label=label,
+        mec="none", alpha=0.9, label=label(name),
     )  # fmt: skip
 
 
 def _passes_axis(axis: Axes) -> None:
-    axis.set_xscale("log")
+    logarithmic(axis, "x")
     axis.set_xlabel("passes an image")
     axis.xaxis.set_major_formatter(FuncFormatter(lambda value, place: f"{value:,.0f}"))
 

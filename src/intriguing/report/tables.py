@@ -1,7 +1,5 @@
 """A table of the paper from its cells: in the terminal, as LaTeX and as CSV, beside the paper."""
 
-import csv
-import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -9,6 +7,8 @@ from rich import box
 from rich.table import Table as TerminalTable
 from rich.text import Text
 
+from intriguing.names import file_name, visible
+from intriguing.report.csv_text import csv_text
 from intriguing.report.numbers import interval, number, paper_number
 from intriguing.results.schema import Cell
 
@@ -171,13 +171,8 @@ CSV_FIELDS = (
 
 def to_csv(table: Table) -> str:
     """One line a cell, numbers with every digit they have; an empty field is a missing value."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, CSV_FIELDS, lineterminator="\n")
-    writer.writeheader()
-    for cell in _in_order(table):
-        values = {field: getattr(cell, field) for field in CSV_FIELDS}
-        writer.writerow({field: "" if v is None else v for field, v in values.items()})
-    return text.getvalue()
+    rows = ([getattr(cell, field) for field in CSV_FIELDS] for cell in _in_order(table))
+    return csv_text(CSV_FIELDS, rows)
 
 
 def _in_order(table: Table) -> list[Cell]:
@@ -211,7 +206,7 @@ def to_latex(table: Table) -> str:
         "\\bottomrule",
         "\\end{tabular}",
         f"\\caption{{{latex_escape(table.title)}}}",
-        f"\\label{{tab:{''.join(c for c in table.name if c.isalnum() or c == '-')}}}",
+        f"\\label{{tab:{''.join(c for c in file_name(table.name) if c.isalnum() or c == '-')}}}",
         "\\end{table}",
     ]
     return "\n".join(lines) + "\n"
@@ -240,6 +235,10 @@ LATEX = {
     "_": "\\_",
     "{": "\\{",
     "}": "\\}",
+    "[": "{[}",  # at the start of a row it would be an option of the line before, and * its star
+    "*": "{*}",
+    "|": "\\textbar{}",
+    "`": "\\`{}",
     "~": "\\textasciitilde{}",
     "^": "\\textasciicircum{}",
     "<": "\\textless{}",
@@ -278,4 +277,5 @@ def latex_escape(text: str) -> str:
     >>> print(latex_escape("FC10_a 5 % & {x}"))
     FC10\\_a 5 \\% \\& \\{x\\}
     """
-    return "".join(LATEX.get(character, character) for character in text)
+    shown = visible(" ".join(text.split()))
+    return "".join(LATEX.get(character, character) for character in shown)

@@ -1,10 +1,8 @@
 """The sections of a unit analysis: the verdicts, the pictures, how coherent rows are, the path."""
 
-import csv
-import io
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, fields
+from dataclasses import astuple, fields
 from functools import partial
 
 import numpy as np
@@ -12,8 +10,10 @@ from rich import box
 from rich.table import Table as TerminalTable
 from rich.text import Text
 
+from intriguing.names import file_name
 from intriguing.report import grids
 from intriguing.report.contents import Contents
+from intriguing.report.csv_text import csv_text
 from intriguing.report.ink import Drawing
 from intriguing.report.rows import Group, Pictures, read_groups, read_pictures
 from intriguing.report.section import CELLS, CLAIMS, COHERENCE, TOPS, Listing, Part, Section
@@ -152,10 +152,7 @@ def to_terminal(claims: Sequence[ClaimRow]) -> TerminalTable:
 
 
 def _verdicts(claims: Sequence[ClaimRow]) -> Listing:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, [f.name for f in fields(ClaimRow)], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(asdict(claim) for claim in claims)
+    text = csv_text([field.name for field in fields(ClaimRow)], map(astuple, claims))
     lines = [" & ".join(map(latex_escape, row)) + r" \\" for row in map(_words, claims)]
     latex = "\n".join(
         (
@@ -173,7 +170,7 @@ def _verdicts(claims: Sequence[ClaimRow]) -> Listing:
         "claim",
         f"Verdicts: {_networks(claims[0])}, {claims[0].rotations} random bases each, "
         f"{claims[0].untrained_networks} untrained networks",
-        HEAD, tuple(map(_words, claims)), text.getvalue(), (CLAIMS,), opened=True, latex=latex,
+        HEAD, tuple(map(_words, claims)), text, (CLAIMS,), opened=True, latex=latex,
         prose=("Verdict",),
     )  # fmt: skip
 
@@ -207,32 +204,34 @@ def _table(groups: Sequence[Group]) -> Listing:
             cells.append(f"{mean:.3f} (chance {chance:.3f})")
         count = f"{int(alive.sum()):,} of {len(alive):,}"
         rows.append((f"{group.layer}, {group.basis}", count, *cells))
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("layer", "basis", "direction", "responds", "measure", "value", "chance"))
-    for group in groups:
-        for found in group.measures:
+    text = csv_text(
+        ("layer", "basis", "direction", "responds", "measure", "value", "chance"),
+        (
+            (group.layer, group.basis, int(number), bool(alive), found.name, float(value),
+             float(chance))
+            for group in groups
+            for found in group.measures
             for number, alive, value, chance in zip(
                 group.numbers, group.responds, found.values, found.chance, strict=True
-            ):
-                writer.writerow((group.layer, group.basis, int(number), bool(alive), found.name,
-                                 float(value), float(chance)))  # fmt: skip
+            )
+        ),
+    )  # fmt: skip
     return Listing(
         "coherence", "Coherence beside chance", ("Layer, basis", "Respond", *names), tuple(rows),
-        text.getvalue(), (COHERENCE,), opened=True,
+        text, (COHERENCE,), opened=True,
     )  # fmt: skip
 
 
 def _drawing(contents: Contents, group: Group, pictures: Pictures, crop: bool) -> Drawing:
     what = "their most excited position sees" if crop else "excite it most"
-    name = f"{group.layer}-{group.basis}".replace(":", "-").replace(".", "-").replace(" ", "-")
+    name: tuple[str, ...] = (group.layer, group.basis)
     title = f"{group.layer}, {FIGURE.get(group.basis, group.basis)}"
     figure = _papers(contents, group.basis)
     if figure:
-        name, title = f"{figure}-{name}", f"Figure {figure[-1]}. {title}"
+        name, title = (figure, *name), f"Figure {figure[-1]}. {title}"
     said = " ".join(claim.sentence for claim in contents.claims if claim.layer == group.layer)
     return Drawing(
-        f"{name}-crops" if crop else name,
+        file_name(*name, "crops") if crop else file_name(*name),
         f"{title}: the pixels they see" if crop else title,
         f"One row a {group.word}: what of its top images {what}."
         if crop

@@ -325,7 +325,9 @@
       $(id).href = URL.createObjectURL(new Blob([text], { type }));
     };
     link("quiz-json", JSON.stringify(record, null, 1), "application/json");
-    const lines = rows.map((row) => [row.row, row.layer, row.basis, row.direction, row.related ? 1 : 0, row.images.join(" ")].map((value) => `"${String(value).replaceAll('"', '""')}"`).join(","));
+    // What a spreadsheet would compute stands behind an apostrophe.
+    const cell = (value) => `"${(typeof value === "string" && /^[\s=+@＝＋－＠-]/.test(value) ? "'" : "") + String(value).replaceAll('"', '""')}"`;
+    const lines = rows.map((row) => [row.row, row.layer, row.basis, row.direction, row.related ? 1 : 0, row.images.join(" ")].map(cell).join(","));
     link("quiz-csv", ["row,layer,basis,direction,related,images", ...lines].join("\n") + "\n", "text/csv");
     quiz.record = record;
     show("quiz-end");
