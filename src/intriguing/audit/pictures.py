@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from intriguing.audit.attacking import Outcome
-from intriguing.models.asking import Classifier
 from intriguing.data.png import write_png
+from intriguing.models.asking import Classifier
 from intriguing.names import file_name
 from intriguing.results.store import write_tensors
 
