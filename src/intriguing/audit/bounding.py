@@ -1,12 +1,9 @@
 """A network's bounds as a results folder keeps them: rows of layers, and singular values."""
 
-import io
 import json
-import logging
 import math
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, redirect_stderr
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from intriguing.data.dataset import ImageSet
-from intriguing.errors import InputError
+from intriguing.errors import InputError, UnsoundBound
 from intriguing.measures import Box, ProgressCallback
 from intriguing.models.asking import device_of
 from intriguing.models.autoencoder import AutoencoderClassifier
@@ -59,8 +56,8 @@ def analyse(
             model, shape, data=None if images is None else images.images, domain=domain,
             semidefinite=semidefinite, seed=seed, progress=progress,
         )  # fmt: skip
-    except InputError as error:
-        raise InputError(f"{name}: {error}") from error
+    except (InputError, UnsoundBound) as error:
+        raise type(error)(f"{name}: {error}") from error
     spectra = layer_spectra(model, shape)
     stage = Stage(f"bound {name}", time.perf_counter() - start)
     return Analysed(layer_rows(name, report, seed), spectra, report.notes, stage)
@@ -70,21 +67,9 @@ def check_traceable(spec: str, model: nn.Module, shape: Shape) -> None:
     """Refuse a network whose graph cannot be had, before a folder is made and time is spent."""
     example = torch.full((1, *shape), 0.5, dtype=torch.float64, device=device_of(model))
     try:
-        with _quiet():
-            precise_graph(model, example)
+        precise_graph(model, example)
     except InputError as error:
         raise InputError(f"{spec}: {error}") from error
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep what torch.export prints and logs about a network it refuses away from the user."""
-    logging.disable(logging.WARNING)
-    try:
-        with redirect_stderr(io.StringIO()):
-            yield
-    finally:
-        logging.disable(logging.NOTSET)
 
 
 def layer_rows(name: str, report: LipschitzReport, seed: int) -> list[LayerRow]:

@@ -34,6 +34,7 @@ class Executed:
         sources: The nodes that its moving tensors come from, in order.
         value: What it gave.
         changed: Nodes whose tensors it changed in place.
+        filled: Whether it changed one that does not depend on the input.
     """
 
     node: fx.Node
@@ -41,6 +42,7 @@ class Executed:
     sources: tuple[fx.Node, ...]
     value: Any
     changed: tuple[fx.Node, ...] = ()
+    filled: bool = False
 
 
 def execute(graph: fx.GraphModule, example: Tensor) -> Iterator[Executed]:
@@ -67,6 +69,15 @@ def execute(graph: fx.GraphModule, example: Tensor) -> Iterator[Executed]:
                 yield done
 
 
+def fills_constants(graph: fx.GraphModule, example: Tensor) -> bool:
+    """Whether values that depend on the input are written into a tensor that did not.
+
+    Whatever the graph does with that tensor elsewhere then depends on the input, too, and no edge
+    of the graph says so.
+    """
+    return any(done.filled for done in execute(graph, example))
+
+
 def _run(
     node: fx.Node, module: nn.Module | None, values: dict[fx.Node, Any], moving: set[fx.Node],
     float64: InFloat64,
@@ -90,10 +101,13 @@ def _run(
             return call(*args, **kwargs)
 
     versions = {source: _version(values[source]) for source in sources}
+    others = [leaf for place, leaf in enumerate(filled) if place not in places]
+    steady = _version(others)
     args, kwargs = pytree.tree_unflatten(filled, shape)
     with torch.no_grad(), float64:
         value = call(*args, **kwargs)
     changed = tuple(s for s in dict.fromkeys(sources) if _version(values[s]) != versions[s])
+    wrote = steady != _version(others)
     for place, kept_value in zip(places, inputs, strict=True):
         filled[place] = kept_value
     args, kwargs = pytree.tree_unflatten(filled, shape)
@@ -101,7 +115,7 @@ def _run(
     if name in _REORDERED and node.target is not getattr(functional, name):
         args = tuple(args[place] for place in _REORDERED[name] if place < len(args))
     operation = Operation(name, module, tuple(args), dict(kwargs), inputs, value, again)
-    return Executed(node, operation, sources, value, changed)
+    return Executed(node, operation, sources, value, changed, bool(sources) and wrote)
 
 
 def _callable(node: fx.Node, module: nn.Module | None) -> Callable[..., Any]:

@@ -29,11 +29,14 @@ _FLATTENS = {"flatten", "Flatten", "view", "reshape", "ravel", "squeeze"}
 def chain_of(walk: Walk) -> tuple[Stage, ...] | None:
     """The stages of a network without branches, or None if it has some or a layer without a stage.
 
+    None, too, if an operation has no bound: no chain may say more than the walk.
+
     A normalisation of the input and batch norms are made part of the linear layers beside them,
     and average pools are convolutions.
     """
     steps = walk.steps
-    if len(steps) < 2 or any(s.parents != (p,) for p, s in itertools.pairwise(steps)):
+    unbounded = any(math.isinf(step.own.upper) for step in steps if not step.spoken_for)
+    if unbounded or len(steps) < 2 or any(s.parents != (p,) for p, s in itertools.pairwise(steps)):
         return None
     writer = _Writer()
     taken = all(writer.take(step) for step in steps[1:])

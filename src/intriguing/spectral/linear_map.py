@@ -15,6 +15,7 @@ from intriguing.spectral.bound import outward
 from intriguing.spectral.convolution import convolution_norm
 from intriguing.spectral.matrix import matrix_norm
 from intriguing.spectral.operation import Operation, spread
+from intriguing.spectral.rules.registry import is_registered
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,8 @@ LinearMap: TypeAlias = Diagonal | Matrix | Convolution
 def linear_map(operation: Operation) -> LinearMap | None:
     """The operation as one of these maps, its bias left out; None if it is none of them."""
     name, layer = operation.name, operation.module
+    if layer is not None and is_registered(type(layer)):
+        return None  # what inherits from torch's layer may do anything; its bound is the user's
     if isinstance(layer, nn.Linear) or (layer is None and name == "linear"):
         return Matrix(_double(operation.option(1, "weight")))
     if name.startswith("conv") or isinstance(layer, nn.modules.conv._ConvNd):

@@ -8,11 +8,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, fx, nn
 
-from intriguing.errors import InputError
+from intriguing.errors import InputError, UnsoundBound
 from intriguing.measures import Box, Progress, ProgressCallback, as_box
 from intriguing.models.asking import Classifier, unwrapped
+from intriguing.spectral.alone import check_own, what_mixes
 from intriguing.spectral.chain import chain_bound
 from intriguing.spectral.equation import convolution_spectrum
+from intriguing.spectral.execution import fills_constants
 from intriguing.spectral.feed_forward import chain_of
 from intriguing.spectral.jacobian import jacobian_norm
 from intriguing.spectral.linear_map import Convolution, Matrix
@@ -106,7 +108,9 @@ def lipschitz_report(
 
     Raises:
         InputError: If the model is in training mode or cannot be traced, or the shape or data do
-            not fit it.
+            not fit it; if its graph is not all that it does.
+        UnsoundBound: If a lower bound is above an upper one. Both are rounded to the safe side, by
+            a billionth of themselves, so that no rounding can make them cross.
 
     >>> net = nn.Sequential(nn.Flatten(), nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2)).eval()
     >>> report = lipschitz_report(net, (1, 2, 2))
@@ -114,7 +118,7 @@ def lipschitz_report(
     (True, True)
     """
     domain = None if domain is None else as_box(domain)
-    analysed = analyse(model, input_shape, domain)
+    analysed = analyse(model, input_shape, domain, data)
     generator = torch.Generator().manual_seed(seed)
     points = _points(data, input_shape, domain, analysed.example, generator)
     steps = [s for s in analysed.walk.steps if _has_row(s)]
@@ -122,6 +126,7 @@ def lipschitz_report(
     values = [_values(analysed.walk, point) for point in points[:2]] if lower else []
     for done, step in enumerate(steps):
         attained = _attained(step, values, generator) if lower else math.nan
+        _check_order(step.name, attained, step.own.upper)
         rows.append(_row(step, attained))
         if progress is not None:
             progress(Progress("layers", done + 1, len(steps), step.name))
@@ -139,9 +144,21 @@ def lipschitz_report(
         together = chain_bound(stages, progress=progress).upper
         if together < upper:
             upper, formula = together, "semidefinite-quality bound of all layers together"
-    proved = analysed.walk.guaranteed and math.isfinite(upper)
+    _check_order("the whole network", whole, upper)
+    proved = analysed.walk.guaranteed and math.isfinite(upper) and analysed.mixing is None
     notes = _notes(analysed.walk)
+    if analysed.mixing is not None:
+        notes = (f"{analysed.mixing}; the bound is of one image alone", *notes)
     return LipschitzReport(tuple(rows), upper, whole, proved, analysed.walk.upper, formula, notes)
+
+
+def _check_order(name: str, lower: float, upper: float) -> None:
+    if lower > upper:
+        raise UnsoundBound(
+            f"{name}: some change becomes {lower:.6g} times as long, but the upper bound says at "
+            f"most {upper:.6g}: that bound is wrong, and what rests on it is not proved; if you "
+            "registered it, mend it, else please report this network"
+        )
 
 
 def layer_spectra(
@@ -178,19 +195,27 @@ def layer_spectra(
 
 @dataclass(frozen=True)
 class Analysed:
-    """A network's graph in float64, the example it was run on, and the walk through it."""
+    """A network's graph in float64, the example it was run on, and the walk through it.
+
+    `mixing` says that it mixes the images of a batch, if it does; bounds are then of single ones.
+    """
 
     graph: fx.GraphModule
     example: Float[Tensor, "1 ..."]
     walk: Walk
+    mixing: str | None = None
 
 
 def analyse(
     model: nn.Module,
     input_shape: tuple[int, ...],
     domain: Box | Sequence[float | Tensor] | None,
+    images: Float[Tensor, "n ..."] | None = None,
 ) -> Analysed:
-    """Trace a network in float64 and walk through it.
+    """Trace a network in float64, make sure that the graph is the network, and walk through it.
+
+    Args:
+        images: Some that the network is going to be asked about; others are drawn.
 
     Raises:
         InputError: As `lipschitz_report` says.
@@ -201,10 +226,20 @@ def analyse(
         raise InputError(
             f"input shape {input_shape}; give that of one image, such as (3, 224, 224)"
         )
+    if images is not None and tuple(images.shape[1:]) != tuple(input_shape):
+        raise InputError(
+            f"the data are images of shape {tuple(images.shape[1:])}, not {input_shape}"
+        )
     domain = None if domain is None else as_box(domain)
     example = _centre(domain, input_shape).to(asked.device)
     graph = precise_graph(model, example)
-    return Analysed(graph, example, walk(graph, example, domain))
+    if fills_constants(graph, example):
+        graph = precise_graph(model, example, in_place=False)
+    walked = walk(graph, example, domain)
+    mixing = what_mixes(asked, graph, example, domain, images)
+    if math.isfinite(walked.upper):
+        check_own(asked, graph, example if images is None else images[:_POINTS])
+    return Analysed(graph, example, walked, mixing)
 
 
 def _centre(domain: Box | None, shape: tuple[int, ...]) -> Tensor:
@@ -219,8 +254,6 @@ def _points(
     generator: torch.Generator,
 ) -> list[Tensor]:  # fmt: skip
     """A few images, each a batch of 1, moved off the kinks that exact zeros sit on."""
-    if data is not None and tuple(data.shape[1:]) != tuple(shape):
-        raise InputError(f"the data are images of shape {tuple(data.shape[1:])}, not {shape}")
     box = domain or Box(0.0, 1.0)
     if data is None or not len(data):
         noise = torch.rand((_POINTS, *shape), generator=generator, dtype=torch.float64)
@@ -284,10 +317,15 @@ def _row(step: Step, lower: float) -> LayerBound:
 
 
 def _notes(walked: Walk) -> tuple[str, ...]:
-    unknown = [s.own.note for s in walked.steps if math.isinf(s.own.upper) and not s.spoken_for]
-    others = [
+    others = tuple(
         f"{s.name}: {s.own.note}"
         for s in walked.steps
         if s.own.note and math.isfinite(s.own.upper) and not s.spoken_for
-    ]
-    return tuple(dict.fromkeys(unknown + others))
+    )
+    return tuple(dict.fromkeys(unknown_notes(walked) + others))
+
+
+def unknown_notes(walked: Walk) -> tuple[str, ...]:
+    """Why a network has no bound: a sentence for each operation that has none."""
+    unknown = (s.own.note for s in walked.steps if math.isinf(s.own.upper) and not s.spoken_for)
+    return tuple(dict.fromkeys(note for note in unknown if note))

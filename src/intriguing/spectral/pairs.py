@@ -7,12 +7,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from intriguing.errors import InputError
 from intriguing.measures import Box, ProgressCallback
 from intriguing.spectral.bound import outward
 from intriguing.spectral.chain import chain_bound
 from intriguing.spectral.feed_forward import chain_of
 from intriguing.spectral.linear_map import Matrix, linear_map
-from intriguing.spectral.lipschitz import Analysed, analyse
+from intriguing.spectral.lipschitz import Analysed, analyse, unknown_notes
 from intriguing.spectral.stages import Stage
 from intriguing.spectral.walk import Walk
 
@@ -36,22 +37,30 @@ def pair_bounds(
     input_shape: tuple[int, ...],
     domain: Box | None,
     *,
+    images: Float[Tensor, "n ..."] | None = None,
     semidefinite: bool = True,
     progress: ProgressCallback | None = None,
 ) -> PairBounds:
     """Bounds for every pair of logits.
 
-    √2 times the network's bound at most; where the last layer is linear, ‖w_c − w_j‖ times the
-    bound of what comes before it; for a feed-forward network the semidefinite-quality bound.
+    Infinite where the network's bound is, as `lipschitz_report` has it. Else √2 times that at most;
+    where the last layer is linear, ‖w_c − w_j‖ times the bound of what comes before it; for a
+    feed-forward network the semidefinite-quality bound.
 
     Raises:
-        InputError: As `analyse`.
+        InputError: As `analyse`, and if the network mixes the images of a batch.
     """
-    analysed = analyse(model, input_shape, domain)
+    analysed = analyse(model, input_shape, domain, images)
+    if analysed.mixing is not None:
+        raise InputError(analysed.mixing)
     walked = analysed.walk
     classes = int(walked.steps[-1].value.shape[-1]) if walked.steps else 0
     if not walked.steps:
         return PairBounds(torch.zeros(classes, classes), "constant", True, analysed)
+    if math.isinf(walked.upper):
+        nothing = torch.full((classes, classes), torch.inf).double().fill_diagonal_(0.0)
+        notes = "; ".join(unknown_notes(walked)) or "its bounds multiply to ∞"
+        return PairBounds(nothing, f"no bound is known: {notes}", False, analysed)
     pairs = torch.full((classes, classes), outward(math.sqrt(2) * walked.upper)).double()
     formula = "√2 times the network's bound, layer by layer"
     rows = _by_rows(walked)

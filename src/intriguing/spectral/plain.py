@@ -14,6 +14,8 @@ from torch.nn.utils import prune, remove_spectral_norm, remove_weight_norm
 from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
+from intriguing.spectral.foreign import patched
+
 
 def plain_copy(model: nn.Module) -> nn.Module:
     """The same function as the model, in evaluation mode, sharing nothing with it."""
@@ -27,7 +29,7 @@ def plain_copy(model: nn.Module) -> nn.Module:
     for module in list(plain.modules()):
         _with_constant_weights(module)
         written_out = _WRITTEN_OUT.get(type(module))
-        if written_out is not None:
+        if written_out is not None and patched(type(module)) is None:
             module.__class__ = written_out
     return plain
 

@@ -17,8 +17,9 @@ from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
 from intriguing.errors import InputError
+from intriguing.spectral.foreign import first_strange
 from intriguing.spectral.plain import plain_copy
-from intriguing.spectral.tracing import trace
+from intriguing.spectral.tracing import MIXED, first_line, trace
 
 _CASTS = {
     Tensor.float: torch.float32, Tensor.half: torch.float16, Tensor.bfloat16: torch.bfloat16,
@@ -87,25 +88,42 @@ def arithmetic(graph: fx.GraphModule) -> InFloat64:
     return InFloat64(graph.meta.get(_FORMATS, _USUAL))
 
 
-def precise_graph(model: nn.Module, example: Float[Tensor, "1 ..."]) -> fx.GraphModule:
+def precise_graph(
+    model: nn.Module, example: Float[Tensor, "1 ..."], *, in_place: bool = True
+) -> fx.GraphModule:
     """The network's graph, traced in its own number format, with weights in float64.
+
+    Args:
+        model, example, in_place: As for `trace`.
 
     Raises:
         InputError: If the model does not take such an image, or cannot be traced.
     """
-    plain = plain_copy(model).requires_grad_(False)
+    plain = plain_copy(getattr(model, "_orig_mod", model)).requires_grad_(False)
     image = example.to(format_of(plain))
     try:
         with torch.no_grad():
             plain(image.clone())
     except Exception as error:
-        first = (str(error).strip() or repr(error)).splitlines()[0]
+        if why := first_strange(plain):
+            raise InputError(f"{why} ({first_line(error)})") from error
+        check_one(plain, image)
         raise InputError(
             f"the model does not take an image of shape {tuple(image.shape[1:])} in "
-            f"{str(image.dtype).removeprefix('torch.')}: {first}; "
+            f"{str(image.dtype).removeprefix('torch.')}: {first_line(error)}; "
             "give the shape of one image, without the batch"
         ) from error
-    return _in_float64(trace(plain, image), formats_of(plain))
+    return _in_float64(trace(plain, image, in_place=in_place), formats_of(plain))
+
+
+def check_one(model: nn.Module, image: Tensor) -> None:
+    """Refuse a network that takes several images but not one."""
+    try:
+        with torch.no_grad():
+            model(image.repeat(2, *[1] * (image.ndim - 1)))
+    except Exception:
+        return
+    raise InputError(f"the network takes several images but not one, {MIXED}")
 
 
 def _in_float64(graph: fx.GraphModule, formats: frozenset[torch.dtype]) -> fx.GraphModule:

@@ -1,101 +1,189 @@
 """A network as a `torch.fx` graph of operations, checked to compute what the network computes."""
 
 import builtins
+import io
+import logging
 import math
 import operator
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 from torch.nn.utils import parametrize
+from torch.utils import _pytree as pytree
 
 from intriguing.errors import InputError
 from intriguing.models.interpreted import Interpreted
+from intriguing.spectral.foreign import (
+    counts_of,
+    first_change,
+    first_strange,
+    strange,
+    strip_harmless,
+    without_global_hooks,
+)
 from intriguing.spectral.rules.registry import is_known, registered_functions
+from intriguing.spectral.witness import DRAWS, READS, WRITES, Witness, watch
 
 _HOW = (
     "rewrite the part that depends on values, or register a bound for the module it is in: "
     "intriguing.register_bound(ItsClass, bound)"
 )
+MIXED = (
+    "so that its answer to one depends on those beside it; give a network that answers each image "
+    "alone (batch norms with running statistics, no mean, sort, softmax or attention over dim 0)"
+)
+_FOLLOWS = {
+    READS: f"so that its way can depend on them; {_HOW}",
+    WRITES: "so that its answers can depend on what it saw before; keep nothing between calls",
+    DRAWS: "so that it is not one function; take out what is random",
+}
+_OTHERWISE = "its graph does not do what the network does"
 _SPELLED = {
     "truediv": "div", "itruediv": "div", "iadd": "add", "isub": "sub", "imul": "mul",
     "imatmul": "matmul", "__getitem__": "getitem",
 }  # fmt: skip
 
 
-def trace(model: nn.Module, example: Tensor) -> fx.GraphModule:
-    """The graph of a network in evaluation mode.
+def trace(model: nn.Module, example: Tensor, *, in_place: bool = True) -> fx.GraphModule:
+    """The graph of a network in evaluation mode, checked to be the network.
 
     Modules of torch and those with a registered bound stay whole, all others are looked into. What
     symbolic tracing cannot follow, `torch.export` tries with the shapes of the example.
 
     Args:
-        model: The network.
-        example: A batch of one image; the graph must answer it as the network does.
+        model: The network; a copy, from which hooks that change nothing are taken off.
+        example: A batch of one image.
+        in_place: False for a graph without writes in place, which only `torch.export` makes.
 
     Raises:
-        InputError: If the network's way depends on the values it sees, or the graph answers
-            otherwise than the network.
+        InputError: If the network's way depends on the values it sees, on chance or on what it
+            saw before, hooks or replaced methods change the whole of it, or no graph does the
+            operations that the network does.
     """
-    if model._forward_hooks or model._forward_pre_hooks:
-        raise InputError("the network has forward hooks, which a graph does not show; remove them")
-    try:
-        tracer = _Tracer(autowrap_functions=registered_functions())
-        traced: fx.GraphModule = Interpreted(model, tracer.trace(model))
-    except Exception as reason:
-        traced = _exported(model, example, reason)
-    _check(model, traced, example)
-    return traced
+    _check_tensor(model, example)
+    globally = strip_harmless(model, example)
+    if globally is not None:
+        raise InputError(globally)
+    with without_global_hooks():
+        if why := strange(model):
+            raise InputError(f"the network {why}")
+        witness = _steady_witness(model, example)
+        if not in_place:
+            return _exported(model, example, None, in_place=False)
+        reason: Exception | None = None
+        try:
+            tracer = _Tracer(autowrap_functions=registered_functions())
+            traced: fx.GraphModule = Interpreted(model, tracer.trace(model))
+            seen = watch(traced, example)
+            if not seen.faults and seen.does_as(witness):
+                return traced
+        except Exception as error:
+            reason = error
+        if why := first_strange(model):
+            raise InputError(f"the network cannot be traced, and {why}")
+        return _exported(model, example, reason)
 
 
 class _Tracer(fx.Tracer):
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return is_known(m) or super().is_leaf_module(m, module_qualified_name)
+        known = is_known(m) or strange(m) is not None
+        return known or super().is_leaf_module(m, module_qualified_name)
 
 
-def _exported(model: nn.Module, example: Tensor, reason: Exception) -> fx.GraphModule:
+def _check_tensor(model: nn.Module, example: Tensor) -> None:
+    with torch.no_grad():
+        given = model(example.clone())
+    if not isinstance(given, Tensor):
+        raise InputError(
+            f"the network gives {type(given).__name__}, not one tensor; wrap it so that it gives "
+            "its logits"
+        )
+
+
+def _steady_witness(model: nn.Module, example: Tensor) -> Witness:
+    """What the network does, if it does the same every time and depends on no value it sees."""
+    first = watch(model, example)
+    counts = counts_of(model)
+    second = watch(model, example)
+    third = watch(model, example)
+    for fault in first.faults:
+        if why := first_strange(model):
+            raise InputError(f"{why} (it {fault.what})")
+        where = f" in {fault.module}" if fault.module else ""
+        raise InputError(
+            f"the network cannot be traced: it {fault.what}{where}, {_FOLLOWS[fault.what]}"
+        )
+    changed = first_change(counts, counts_of(model))
+    if changed is not None:
+        where = f" of {changed}" if changed else ""
+        raise InputError(
+            f"the network cannot be traced: it counts its calls, a number{where} changes from one "
+            "to the next, and its answers with it, or they could; remove that from the network"
+        )
+    if not (second.does_as(first) and third.does_as(first)):
+        raise InputError(
+            "the network cannot be traced: it does not do the same to the same image when it is "
+            "asked again; give one that keeps nothing between calls and draws no random numbers"
+        )
+    return first
+
+
+def _exported(
+    model: nn.Module, example: Tensor, reason: Exception | None, *, in_place: bool = True
+) -> fx.GraphModule:
     """The graph that `torch.export` finds, with weights as attributes.
 
     It writes source code with the names of layers in it, so it gets only names that are harmless.
     """
+    said = _OTHERWISE if reason is None else f"{type(reason).__name__}: {first_line(reason)}"
     for name, _ in model.named_modules():
         if re.search(r"[^\w.]", name):
             raise InputError(
-                f"the network cannot be traced by symbols ({_first(reason)}), nor exported with a "
-                f"layer called {name!r}; use letters, digits and underscores in names of layers"
+                f"the network cannot be traced by symbols ({said}), nor exported with a layer "
+                f"called {name!r}; use letters, digits and underscores in names of layers"
             ) from reason
     try:
-        module = torch.export.export(model, (example,)).module()
+        with _quiet():
+            program = torch.export.export(model, (example,))
+            module = (program if in_place else program.run_decompositions({})).module()
     except Exception as second:
-        raise InputError(f"the network cannot be traced ({_first(reason)}); {_HOW}") from second
+        raise InputError(f"the network cannot be traced ({said}); {_HOW}") from second
     assert isinstance(module, fx.GraphModule)
+    with torch.no_grad():
+        given, expected = module(example.clone()), model(example.clone())
+    leaves = pytree.tree_leaves(given)
+    if len(leaves) != 1 or not agree(leaves[0], expected):
+        raise InputError(f"the network cannot be traced ({_OTHERWISE}); {_HOW}")
     return module
 
 
-def _first(reason: Exception) -> str:
-    lines = str(reason).strip().splitlines()
-    return f"{type(reason).__name__}: {lines[0]}" if lines else repr(reason)
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep what torch.export prints and logs about a network it refuses away from the user."""
+    logging.disable(logging.WARNING)
+    try:
+        with redirect_stderr(io.StringIO()):
+            yield
+    finally:
+        logging.disable(logging.NOTSET)
 
 
-def _check(model: nn.Module, traced: fx.GraphModule, example: Tensor) -> None:
-    with torch.no_grad():
-        expected = model(example.clone())
-        if not isinstance(expected, Tensor):
-            raise InputError(
-                f"the network gives {type(expected).__name__}, not one tensor; wrap it so that it "
-                "gives its logits"
-            )
-        given = traced(example.clone())
-    if isinstance(given, (tuple, list)):
-        given = given[0]
-    if not torch.allclose(given, expected, rtol=1e-6, atol=1e-9, equal_nan=True):
-        raise InputError(
-            "the network's graph gives other values than the network: it changes tensors in place "
-            "or draws random numbers in a way that tracing does not see; write `x = x + y` for "
-            "`x += y`, and take out what is random"
-        )
+def agree(given: Tensor, expected: Tensor, eps: float | None = None) -> bool:
+    """Whether two computations of the same logits agree to half the digits of their arithmetic."""
+    scale = float(expected.abs().nan_to_num().max()) if expected.numel() else 0.0
+    allowed = math.sqrt(torch.finfo(expected.dtype).eps if eps is None else eps) * scale
+    return given.shape == expected.shape and torch.allclose(
+        given, expected, rtol=0.0, atol=allowed, equal_nan=True
+    )
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, in one line."""
+    return (str(error).strip() or repr(error)).splitlines()[0]
 
 
 def operation_name(node: fx.Node, module: nn.Module | None) -> str:

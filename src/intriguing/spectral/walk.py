@@ -18,6 +18,7 @@ from torch.utils import _pytree as pytree
 from intriguing.measures import Box
 from intriguing.spectral.bound import Bound, outward
 from intriguing.spectral.execution import Executed, execute
+from intriguing.spectral.foreign import first_strange
 from intriguing.spectral.linear_map import (
     Convolution,
     Diagonal,
@@ -187,8 +188,8 @@ class _Walker:
             _label(executed.node), kind_of(target, operation.name), operation, parents,
             _unknown(executed.node, target, operation), math.inf, executed.value,
         )  # fmt: skip
-        if _hooked(operation.module):
-            step.own = replace(step.own, note=f"{step.name} has forward hooks; remove them")
+        if operation.module is not None and (why := first_strange(operation.module, step.name)):
+            step.own = replace(step.own, note=why)
             return step
         rule, joining = rule_of(target, operation.name), join_of(target, operation.name)
         alone = len(parents) == 1 and operation.name in _EITHER_SIDE
@@ -387,12 +388,6 @@ def _times(factor: float, bound: float) -> float:
 
 def _storage(value: Any) -> int | None:
     return value.untyped_storage().data_ptr() if isinstance(value, Tensor) else None
-
-
-def _hooked(module: nn.Module | None) -> bool:
-    return module is not None and any(
-        m._forward_hooks or m._forward_pre_hooks for m in module.modules()
-    )
 
 
 def _label(node: fx.Node) -> str:

@@ -78,7 +78,14 @@ def is_affine(rule: Rule) -> bool:
 
 def is_known(module: nn.Module) -> bool:
     """Whether this module's type has a rule, or a user registered a bound for it or a parent."""
-    return type(module) in _RULES or any(kind in _USERS for kind in type(module).__mro__)
+    return type(module) in _RULES or is_registered(type(module))
+
+
+def is_registered(target: object) -> bool:
+    """Whether a user has registered a bound for this class or a parent, or this function's code."""
+    if isinstance(target, type):
+        return any(kind in _USERS for kind in target.__mro__)
+    return any(getattr(function, "__code__", None) is target for function in _USERS)
 
 
 def registered_functions() -> tuple[Callable[..., Any], ...]:
