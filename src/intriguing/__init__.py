@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from intriguing.distortion.penalty import PaperConfig
     from intriguing.distortion.result import Distortions, Status
     from intriguing.distortion.targets import choose_targets
-    from intriguing.errors import InputError
+    from intriguing.errors import InputError, UnsoundBound
     from intriguing.hardening.config import PoolConfig
     from intriguing.hardening.places import Place
     from intriguing.hardening.train import train_with_pools
@@ -72,6 +72,7 @@ _HOME = {
     "Sandwich": "spectral.certificate",
     "SpectralPenalty": "spectral.penalty",
     "Status": "distortion.result",
+    "UnsoundBound": "errors",
     "amplify": "transfer.amplify",
     "attack_in_shards": "scale.attack",
     "build": "models.load",
@@ -123,6 +124,7 @@ __all__ = [
     "Sandwich",
     "SpectralPenalty",
     "Status",
+    "UnsoundBound",
     "amplify",
     "attack_in_shards",
     "build",

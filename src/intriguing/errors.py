@@ -1,5 +1,14 @@
-"""The one exception a caller meets for a mistake of the caller's."""
+"""What a caller meets: a mistake of the caller's, and a bound that turned out to be wrong."""
 
 
 class InputError(ValueError):
     """Wrong input, noticed before any work starts; the text names the cause and the fix."""
+
+
+class UnsoundBound(ArithmeticError):
+    """What was called a bound is refuted: a lower one lies above it, or an example inside it.
+
+    Nothing that rests on it may be believed, so that the run stops. The fault is this package's, or
+    that of a bound which was registered by the user; the text names the layer or the image and both
+    numbers.
+    """

@@ -17,12 +17,12 @@ from intriguing.audit.attacking import Outcome
 from intriguing.audit.summary import Row
 from intriguing.data.dataset import ImageSet
 from intriguing.distortion.result import Status
-from intriguing.errors import InputError
+from intriguing.errors import InputError, UnsoundBound
 from intriguing.measures import ProgressCallback
 from intriguing.models.weights import model_sha256
 from intriguing.results.schema import Cell
 from intriguing.results.store import list_tensors, read_tensors, write_tensors
-from intriguing.spectral.certificate import certify
+from intriguing.spectral.certificate import certify, check_examples
 
 FILE = "certificate"
 EPSILONS = 7
@@ -88,7 +88,7 @@ def certify_images(
     """Certificates of every image, from the folder's `file` where they were computed before."""
     identity = json.dumps(
         {"model": model_sha256(model), "data": images.sha256, "semidefinite": semidefinite,
-         "local": local, "version": __version__, "torch": torch.__version__}
+         "local": local, "graph": "compared", "version": __version__, "torch": torch.__version__}
     )  # fmt: skip
     if file in list_tensors(folder):
         tensors, words = read_tensors(folder, file)
@@ -124,6 +124,19 @@ def _certified(tensors: Mapping[str, np.ndarray], words: Mapping[str, str]) -> C
     columns = {name: tensors[name] for name in ("radius", "margin", "against", "predicted")}
     guaranteed = words["guaranteed"] == "yes"
     return Certified(columns, words["formula"], guaranteed, float(words["wall_seconds"]))
+
+
+def check(name: str, images: ImageSet, certified: Certified, outcome: Outcome) -> None:
+    """Stop if an adversarial example lies inside a certified radius.
+
+    Raises:
+        UnsoundBound: As said.
+    """
+    radius = torch.from_numpy(certified.columns["radius"])
+    try:
+        check_examples(radius, images.images, outcome.columns["adversarial"], images.ids)
+    except UnsoundBound as refuted:
+        raise UnsoundBound(f"{name}, {refuted}") from None
 
 
 def columns(

@@ -142,6 +142,8 @@ def certificates(subject: Subject, name: str) -> certifying.Certified:
 def certify(subject: Subject, name: str, order: int, outcome: Outcome | None) -> Made:
     """How far the chosen images are safe, beside what was found."""
     certified = certificates(subject, name)
+    if outcome is not None:
+        certifying.check(name, subject.chosen(), certified, outcome)
     columns = certifying.columns(name, subject.chosen(), certified, outcome, subject.config.seed)
     radius, found = columns["certified"], columns["found"]
     cells = [

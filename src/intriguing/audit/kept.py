@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from intriguing import __version__
-from intriguing.errors import InputError
+from intriguing.errors import InputError, UnsoundBound
 from intriguing.files import write_whole
 from intriguing.names import file_name
 from intriguing.results.audit import StageRecord
@@ -50,8 +50,8 @@ def finish_stage(
 ) -> Finished:
     """Make a stage, or read what an earlier call made of the same things.
 
-    Whatever a network does to an analysis becomes a record that says so; only an interruption and
-    a disk that cannot be written end the audit.
+    Whatever a network does to an analysis becomes a record that says so; only an interruption, a
+    disk that cannot be written and a bound that is refuted end the audit.
 
     Args:
         folder: The results folder.
@@ -69,7 +69,7 @@ def finish_stage(
     try:
         made = make()
     except Exception as error:
-        if _of_the_disk(error):
+        if isinstance(error, UnsoundBound) or _of_the_disk(error):
             raise
         seconds = time.perf_counter() - start
         words = (_said(error),)

@@ -8,7 +8,7 @@ MODEL is any network and DATA any pictures; see below what each may be. Pictures
 network expects them, and without labels its own classes are taken for the true ones.
 
 Should an example
-ever be found closer than certified, a bound is wrong: it is said in red, and the exit code is 1.
+ever be found closer than certified, a bound is wrong: the run stops and says so, with exit code 1.
 
 examples:
   intriguing train fc100-100-10 mnist-5k --out fc.safetensors
@@ -117,6 +117,7 @@ def certify(
                     f"attacking {name}", network, plan, folder / "shards" / file_name(name),
                     search, shard_size=certifying.shard_size(place), progress=progress,
                 )  # fmt: skip
+                certifying.check(name, images, certified, outcome)
         stages = [Stage(f"certify {name}", certified.wall_seconds)]
         if outcome is not None:
             write_images(folder, [image_columns(name, outcome, seed)])

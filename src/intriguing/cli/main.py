@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from intriguing import __version__
 from intriguing.cli.command import running
-from intriguing.errors import InputError
+from intriguing.errors import InputError, UnsoundBound
 
 VERBS = {
     "reproduce": "train the paper's networks and make its Tables 1 to 5, Figures 1 to 4 and 7",
@@ -50,7 +50,10 @@ SUCCESS, FAILED, WRONG_INPUT, STOPPED = 0, 1, 2, 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command line; returns the exit code (2: wrong input, 1: disk full, 130: stopped)."""
+    """Run one command line; returns the exit code.
+
+    2: wrong input, 1: the disk is full or a bound was refuted, 130: stopped.
+    """
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         return _run(arguments)
@@ -60,6 +63,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except InputError as error:
         _complain(str(error))
         return FAILED if _disk_full(error.__cause__) else WRONG_INPUT
+    except UnsoundBound as refuted:
+        _complain(f"UnsoundBound: {refuted}")
+        return FAILED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return SUCCESS

@@ -99,7 +99,7 @@ def precise_graph(
     Raises:
         InputError: If the model does not take such an image, or cannot be traced.
     """
-    plain = plain_copy(getattr(model, "_orig_mod", model)).requires_grad_(False)
+    plain = plain_copy(model).requires_grad_(False)
     image = example.to(format_of(plain))
     try:
         with torch.no_grad():
