@@ -1,7 +1,7 @@
 """One network attacked on one set of images: what the verbs attack, compare and transfer share."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -14,6 +14,7 @@ from intriguing.data.dataset import ImageSet
 from intriguing.distortion.result import Status
 from intriguing.distortion.targets import choose_targets
 from intriguing.errors import InputError
+from intriguing.keys import APART
 from intriguing.measures import ProgressCallback
 from intriguing.models.asking import Classifier
 from intriguing.models.classifier import check_classifier
@@ -55,7 +56,7 @@ class Outcome:
     images: ImageSet
     method: str
     columns: dict[str, Tensor]
-    wall_seconds: float
+    wall_seconds: float = field(metadata=APART)
 
     def __len__(self) -> int:
         return len(self.images)

@@ -1,6 +1,5 @@
 """What `intriguing certify` makes of certificates and an attack: rows, tables, a cache."""
 
-import json
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -18,8 +17,8 @@ from intriguing.audit.summary import Row
 from intriguing.data.dataset import ImageSet
 from intriguing.distortion.result import Status
 from intriguing.errors import InputError, UnsoundBound
+from intriguing.keys import derive_key
 from intriguing.measures import ProgressCallback
-from intriguing.models.weights import model_sha256
 from intriguing.results.schema import Cell
 from intriguing.results.store import list_tensors, read_tensors, write_tensors
 from intriguing.spectral.certificate import certify, check_examples
@@ -86,13 +85,10 @@ def certify_images(
     progress: ProgressCallback | None = None,
 ) -> Certified:
     """Certificates of every image, from the folder's `file` where they were computed before."""
-    identity = json.dumps(
-        {"model": model_sha256(model), "data": images.sha256, "semidefinite": semidefinite,
-         "local": local, "graph": "compared", "version": __version__, "torch": torch.__version__}
-    )  # fmt: skip
+    key = derive_key(model, images.sha256, semidefinite, local, __version__, torch.__version__)
     if file in list_tensors(folder):
         tensors, words = read_tensors(folder, file)
-        if words.get("identity") == identity:
+        if words.get("key") == key:
             return _certified(tensors, words)
     start = time.perf_counter()
     try:
@@ -112,7 +108,7 @@ def certify_images(
     }  # fmt: skip
     arrays = {key: tensor.detach().cpu().numpy() for key, tensor in given.items()}
     words = {
-        "kind": "certificate", "title": f"{name}: certificates", "identity": identity,
+        "kind": "certificate", "title": f"{name}: certificates", "key": key,
         "formula": made.formula, "guaranteed": "yes" if made.guaranteed else "no",
         "wall_seconds": repr(time.perf_counter() - start),
     }  # fmt: skip

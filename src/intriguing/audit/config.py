@@ -1,6 +1,8 @@
 """What an audit is asked for."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
 from intriguing.distortion.closest import ClosestConfig
 from intriguing.distortion.methods import Config
@@ -24,6 +26,15 @@ _FEW = 300
 """Passes below which the search aims at one class rather than trying several."""
 
 
+def _only(*stages: str) -> Mapping[str, tuple[str, ...]]:
+    """Metadata of a setting that no other stage is shown."""
+    return {"stages": stages}
+
+
+SEARCHED = ("attack", "noise", "transfer", "certify", "judge")
+"""What depends on the search for the nearest example."""
+
+
 @dataclass(frozen=True)
 class AuditConfig:
     """How much an audit does.
@@ -45,17 +56,17 @@ class AuditConfig:
         batch_size: Images under way at once; None chooses by the memory there is.
     """
 
-    attacked: int | None = 64
-    passes: int = 200
-    method: str = "closest"
-    target: int | None = None
-    target_passes: int = 200
-    amplified: tuple[float, ...] = (1.0, 4.0)
-    semidefinite: bool = True
-    units_on: int = 1000
-    rotations: int = 39
-    untrained: int = 2
-    skip: tuple[str, ...] = ()
+    attacked: int | None = field(default=64, metadata=_only(*SEARCHED, "target"))
+    passes: int = field(default=200, metadata=_only(*SEARCHED))
+    method: str = field(default="closest", metadata=_only(*SEARCHED))
+    target: int | None = field(default=None, metadata=_only("target"))
+    target_passes: int = field(default=200, metadata=_only("target"))
+    amplified: tuple[float, ...] = field(default=(1.0, 4.0), metadata=_only("transfer"))
+    semidefinite: bool = field(default=True, metadata=_only("spectrum", "certify"))
+    units_on: int = field(default=1000, metadata=_only("units"))
+    rotations: int = field(default=39, metadata=_only("units"))
+    untrained: int = field(default=2, metadata=_only("units"))
+    skip: tuple[str, ...] = field(default=(), metadata=_only())
     seed: int = 0
     batch_size: int | None = None
 
@@ -75,6 +86,19 @@ class AuditConfig:
             )
         check_search(self.method, "untargeted", budget=self.passes)
         check_search("closest", "all", budget=self.target_passes)
+
+    def for_stage(self, stage: str) -> "AuditConfig":
+        """What one stage is given: settings of other stages are as if nobody had set them.
+
+        So a stage is kept under all that it can see, and a change of what it cannot see does not
+        make it anew. A new field is seen by every stage until its metadata say otherwise.
+        """
+        unseen: dict[str, Any] = {
+            one.name: one.default
+            for one in fields(self)
+            if stage not in one.metadata.get("stages", (stage,))
+        }
+        return replace(self, **unseen)
 
     def search(self, *, targeted: bool) -> Config | None:
         """Settings of the search: with few passes there is no time to try several classes."""

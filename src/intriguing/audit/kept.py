@@ -1,6 +1,5 @@
 """A stage of an audit done once: what it made is kept, and failing is one of its outcomes."""
 
-import hashlib
 import json
 import time
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from typing import Any
 from intriguing import __version__
 from intriguing.errors import InputError, UnsoundBound
 from intriguing.files import write_whole
+from intriguing.keys import derive_key
 from intriguing.names import file_name
 from intriguing.results.audit import StageRecord
 from intriguing.results.schema import Cell, LayerRow
@@ -46,7 +46,7 @@ class Finished:
 
 
 def finish_stage(
-    folder: Path, stage: str, network: str, basis: object, make: Callable[[], Made]
+    folder: Path, stage: str, network: str, given: object, make: Callable[[], Made]
 ) -> Finished:
     """Make a stage, or read what an earlier call made of the same things.
 
@@ -56,13 +56,13 @@ def finish_stage(
     Args:
         folder: The results folder.
         stage, network: Which one; the network is empty for a stage about all.
-        basis: Everything the stage depends on, as a value with a stable repr.
+        given: Everything that `make` is given, for `derive_key`.
         make: Does the work.
     """
     parts = (stage, network) if network else (stage,)
     path = folder / "stages" / f"{file_name(*parts)}.json"
-    identity = hashlib.sha256(repr((stage, network, basis, __version__)).encode()).hexdigest()
-    if (known := _recall(path, identity)) is not None:
+    key = derive_key(stage, network, given, __version__)
+    if (known := _recall(path, key)) is not None:
         made, seconds = known
         return Finished(_record(stage, network, made, seconds), made)
     start = time.perf_counter()
@@ -75,7 +75,7 @@ def finish_stage(
         words = (_said(error),)
         return Finished(StageRecord(stage, network, "failed", words, {}, seconds), Made(words))
     seconds = time.perf_counter() - start if made.seconds is None else made.seconds
-    content = {"identity": identity, "seconds": seconds, "made": asdict(made)}
+    content = {"key": key, "seconds": seconds, "made": asdict(made)}
     write_whole(path, json.dumps(content, ensure_ascii=False))
     return Finished(_record(stage, network, made, seconds), made)
 
@@ -102,10 +102,10 @@ def _of_the_disk(error: BaseException) -> bool:
     return isinstance(error, OSError) or isinstance(error.__cause__, OSError)
 
 
-def _recall(path: Path, identity: str) -> tuple[Made, float] | None:
+def _recall(path: Path, key: str) -> tuple[Made, float] | None:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        if content["identity"] != identity:
+        if content["key"] != key:
             return None
         made = content["made"]
         kept = Made(

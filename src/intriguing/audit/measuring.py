@@ -12,6 +12,7 @@ from intriguing.audit.kept import Made
 from intriguing.audit.subject import Subject
 from intriguing.audit.summary import Row, add_certainty
 from intriguing.distortion.result import Status
+from intriguing.keys import derive_key
 from intriguing.measures import Progress, median, median_interval, wilson_interval
 from intriguing.models.guard import clean_accuracy
 from intriguing.names import file_name
@@ -41,10 +42,10 @@ def accuracy(subject: Subject, name: str, order: int) -> Made:
         report(items.stop - items.start)
         return {"predicted": said, "confidence": logits.softmax(1).amax(1)}
 
-    identity = {"model": subject.digests[name], "data": images.sha256}
+    key = derive_key(model, images.sha256)
     shards = run_in_shards(
         compute, len(images), SHARD, subject.folder / "shards" / file_name("accuracy", name),
-        identity, stage=f"accuracy of {name}", progress=subject.progress,
+        key, stage=f"accuracy of {name}", progress=subject.progress,
     )  # fmt: skip
     right = int((shards.column("predicted") == images.labels).sum())
     row = Row("accuracy", name, order)

@@ -176,22 +176,17 @@ class _Stages:
         """Every stage in its order."""
         subject, names = self.subject, list(self.subject.networks)
         for name in names:
-            self.make("preflight", name, (), partial(preflight, subject, name))
+            self.make("preflight", name, preflight, name)
         for order, name in enumerate(names):
-            self.make(
-                "accuracy", name, subject.labelled,
-                partial(measuring.accuracy, subject, name, order),
-            )  # fmt: skip
+            self.make("accuracy", name, measuring.accuracy, name, order)
         if self.choose():
             self.examples(names)
         for name in names:
-            basis = (self.config.semidefinite, self.config.seed)
-            self.make("spectrum", name, basis, partial(composing.spectrum, subject, name))
+            self.make("spectrum", name, composing.spectrum, name)
         if len(subject.kept["attacked"]):
             self.proofs(names)
         first, *others = names
-        study = (self.config.units_on, self.config.rotations, self.config.untrained)
-        self.make("units", first, study, partial(composing.units, subject, first))
+        self.make("units", first, composing.units, first)
         for name in others:
             why = f"The units were studied of {first} only, the first network."
             self.add(left_out("units", name, why))
@@ -219,73 +214,56 @@ class _Stages:
         """Attack, noise, the target, and what the other networks say."""
         subject, config = self.subject, self.config
         plan = cost.shard_sizes(subject)
-        searched = (
-            config.method, config.passes, config.attacked, config.seed, config.batch_size,
-            plan, tuple(subject.digests.values()),
-        )  # fmt: skip
         for order, name in enumerate(names):
-            self.make(
-                "attack", name, searched,
-                partial(self.attack, name, order, plan[name]),
-            )  # fmt: skip
+            self.make("attack", name, self.attack, name, order, plan[name])
             if self.finished[-1].record.status == "done" and name not in self.outcomes:
-                self.outcomes[name] = measuring.nearest(subject, name, plan[name])
+                shown = subject.for_stage("attack")
+                self.outcomes[name] = measuring.nearest(shown, name, plan[name])
         for order, name in enumerate(names):
             if name not in self.outcomes:
                 self.add(left_out("noise", name, "There are no examples to compare noise with."))
                 continue
-            self.make(
-                "noise", name, searched,
-                partial(measuring.noise, subject, name, order, self.outcomes[name]),
-            )  # fmt: skip
+            self.make("noise", name, measuring.noise, name, order, self.outcomes[name])
         for order, name in enumerate(names):
             if config.target is None:
                 self.add(left_out("target", name, "No class was asked for (--target)."))
                 continue
-            self.make(
-                "target", name, (config.target, config.target_passes, searched),
-                partial(measuring.target, subject, name, order, plan[name]),
-            )  # fmt: skip
+            self.make("target", name, measuring.target, name, order, plan[name])
         if len(names) < 2:
             why = "Transfer needs two networks or more; give another one to compare with."
             self.add(left_out("transfer", "", why))
         elif self.outcomes:
-            basis = (config.amplified, searched, tuple(self.outcomes))
-            self.make("transfer", "", basis, partial(composing.transfer, subject, self.outcomes))
+            self.make("transfer", "", composing.transfer, self.outcomes)
         if self.outcomes:
-            finish_stage(
-                subject.folder, "judge", "", (searched, tuple(self.outcomes)),
-                partial(composing.judge, subject, self.outcomes),
-            )  # fmt: skip
+            self.finish("judge", "", composing.judge, self.outcomes)
 
-    def attack(self, name: str, order: int, shard_size: int) -> Made:
+    def attack(self, subject: Subject, name: str, order: int, shard_size: int) -> Made:
         """The nearest examples of a network."""
-        self.outcomes[name] = measuring.nearest(self.subject, name, shard_size)
-        return measuring.attack(self.subject, name, order, self.outcomes[name])
+        self.outcomes[name] = measuring.nearest(subject, name, shard_size)
+        return measuring.attack(subject, name, order, self.outcomes[name])
 
     def proofs(self, names: Sequence[str]) -> None:
         """Certificates of the attacked images."""
         for order, name in enumerate(names):
             outcome = self.outcomes.get(name)
-            basis = (
-                self.config.semidefinite, self.config.seed, self.config.attacked,
-                self.config.passes, self.config.method, outcome is None,
-            )  # fmt: skip
-            self.make(
-                "certify", name, basis,
-                partial(composing.certify, self.subject, name, order, outcome),
-            )  # fmt: skip
+            self.make("certify", name, composing.certify, name, order, outcome)
             if self.finished[-1].record.status == "done":
                 self.certified.append(name)
 
-    def make(self, stage: str, name: str, basis: object, work: Callable[[], Made]) -> None:
-        """One stage, unless it is to be skipped."""
+    def make(self, stage: str, name: str, work: Callable[..., Made], *arguments: Any) -> None:
+        """One stage, unless it is to be skipped: `work` of the subject and these arguments."""
         if stage in self.config.skip:
             self.add(left_out(stage, name, "It was left out on request (--skip)."))
-            return
-        digests = self.subject.digests
-        whole = (digests[name] if name else tuple(digests.values()), self.subject.images.sha256)
-        self.add(finish_stage(self.subject.folder, stage, name, (*whole, basis), work))
+        else:
+            self.add(self.finish(stage, name, work, *arguments))
+
+    def finish(self, stage: str, name: str, work: Callable[..., Made], *arguments: Any) -> Finished:
+        """What `work` makes, kept under all that it is given."""
+        subject = self.subject.for_stage(stage)
+        given = (subject.key, arguments)
+        return finish_stage(
+            subject.folder, stage, name, given, partial(work, subject, *arguments)
+        )  # fmt: skip
 
     def add(self, done: Finished) -> None:
         """Note what became of a stage, and write what there is."""

@@ -1,16 +1,17 @@
 """The networks and images of an audit, made to fit each other."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from intriguing.audit.config import AuditConfig
+from intriguing.audit.config import SEARCHED, AuditConfig
 from intriguing.data.dataset import ImageSet
 from intriguing.errors import InputError
+from intriguing.keys import derive_key
 from intriguing.measures import ProgressCallback
 from intriguing.models.batching import plan_batch
 from intriguing.models.classifier import check_classifier
@@ -70,6 +71,23 @@ class Subject:
     progress: ProgressCallback | None = None
     words: tuple[str, ...] = ()
     kept: dict[str, Tensor] = field(default_factory=dict)
+
+    def for_stage(self, stage: str) -> "Subject":
+        """The same with the settings, and the choice of images, that one stage is given."""
+        chosen = self.kept if stage in (*SEARCHED, "target") else {}
+        shown = replace(self, config=self.config.for_stage(stage), kept=chosen)
+        for name in ("digests", "classes", "batches", "_given"):  # each needs the networks' time
+            vars(shown)[name] = getattr(self, name)
+        return shown
+
+    @property
+    def key(self) -> str:
+        """Of all that a stage is given: what of it is kept is kept under this."""
+        return derive_key(self._given, self.config, self.kept)
+
+    @cached_property
+    def _given(self) -> str:
+        return derive_key(self.networks, self.images, self.labelled)
 
     @cached_property
     def digests(self) -> dict[str, str]:

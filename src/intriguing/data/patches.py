@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,10 @@ from torch import Tensor
 from intriguing.data.limits import LIMITS
 from intriguing.errors import InputError
 from intriguing.files import check_regular, whole_file
+from intriguing.keys import derive_key
 from intriguing.measures import Progress, ProgressCallback
 
+_SAMPLED = 1000
 _EXTRA = {
     "skimage": "scikit-image is missing; pip install 'intriguing[photographs]'",
     "av": "PyAV is missing, which reads video; pip install 'intriguing[video]'",
@@ -44,6 +47,12 @@ class Patches:
         """(channel, height, width) of one image."""
         channels, height, width = self.pixels.shape[1:]
         return channels, height, width
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Digest of their shape and a thousand of them, evenly spaced: there may be gigabytes."""
+        places = torch.linspace(0, len(self) - 1, min(len(self), _SAMPLED)).long()
+        return derive_key(tuple(self.pixels.shape), self.take(places) if len(self) else None)
 
     def take(self, places: Tensor) -> Float[Tensor, "image channel height width"]:
         """The images at `places` (int64), in [0, 1]."""

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from intriguing import __version__
 from intriguing.data.dataset import ImageSet
 from intriguing.files import write_whole
+from intriguing.keys import derive_key
 from intriguing.measures import Progress, ProgressCallback, mean_interval
-from intriguing.models.weights import model_sha256
 from intriguing.paper.ranked import renamed, responds
 from intriguing.paper.study import Asked
 from intriguing.results.schema import Cell, ClaimRow, Stage, Unit
@@ -56,17 +56,18 @@ class Case:
     progress: ProgressCallback | None = None
 
     @property
-    def identity(self) -> str:
-        """What the outcome depends on."""
-        models = map(model_sha256, self.models)
-        asked = (repr(self.asked.study), self.asked.measure, *self.asked.names)
-        return " ".join((*models, self.images.sha256, *asked, __version__))
+    def key(self) -> str:
+        """Of all that the outcome depends on; `name` is in the rows that are kept."""
+        return derive_key(
+            self.name, tuple(self.models), self.images.sha256, self.asked, self.features,
+            __version__,
+        )  # fmt: skip
 
 
 def judge(case: Case) -> tuple[list[ClaimRow], Stage]:
     """The verdict on every layer."""
     path = case.folder / "stages" / "claim.json"
-    kept = _recall(path, case.identity)
+    kept = _recall(path, case.key)
     if kept is not None:
         return [ClaimRow(**row) for row in kept["claims"]], Stage("test the claim", kept["seconds"])
     start = time.perf_counter()
@@ -91,7 +92,7 @@ def judge(case: Case) -> tuple[list[ClaimRow], Stage]:
         for layer in claim.layers
     ]  # fmt: skip
     seconds = time.perf_counter() - start
-    _remember(path, case.identity, {"claims": [asdict(row) for row in rows], "seconds": seconds})
+    _remember(path, case.key, {"claims": [asdict(row) for row in rows], "seconds": seconds})
     return rows, Stage("test the claim", seconds)
 
 
@@ -99,7 +100,7 @@ def follow(case: Case) -> tuple[list[Cell], Stage]:
     """Mean coherence of Q^α for α from 0 to 1, with Student's interval over the rotations Q."""
     asked, models = case.asked, case.models
     path = case.folder / "stages" / "path.json"
-    kept = _recall(path, case.identity)
+    kept = _recall(path, case.key)
     if kept is not None:
         return _path_cells(asked, kept["values"]), Stage("follow Q^α", kept["seconds"])
     start = time.perf_counter()
@@ -124,7 +125,7 @@ def follow(case: Case) -> tuple[list[Cell], Stage]:
                 step = done * count + q + 1
                 case.progress(Progress("following Q^α", step, len(models) * count))
     seconds = time.perf_counter() - start
-    _remember(path, case.identity, {"values": values, "seconds": seconds})
+    _remember(path, case.key, {"values": values, "seconds": seconds})
     return _path_cells(asked, values), Stage("follow Q^α", seconds)
 
 
@@ -151,13 +152,13 @@ def _way(units: int, generator: torch.Generator) -> tuple[Basis, ...]:
     return directions.rotation_powers(directions.haar(units, generator).matrix, ALPHAS)
 
 
-def _remember(path: Path, identity: str, content: dict[str, Any]) -> None:
-    write_whole(path, json.dumps({"identity": identity, **content}, ensure_ascii=False))
+def _remember(path: Path, key: str, content: dict[str, Any]) -> None:
+    write_whole(path, json.dumps({"key": key, **content}, ensure_ascii=False))
 
 
-def _recall(path: Path, identity: str) -> dict[str, Any] | None:
+def _recall(path: Path, key: str) -> dict[str, Any] | None:
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return content if content.get("identity") == identity else None
+    return content if content.get("key") == key else None

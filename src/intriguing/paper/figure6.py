@@ -18,6 +18,7 @@ from intriguing.data.dataset import ImageSet
 from intriguing.data.named import load_data
 from intriguing.data.patches import of_images
 from intriguing.errors import InputError
+from intriguing.keys import derive_key
 from intriguing.measures import ProgressCallback
 from intriguing.models.quocnet import CONFIGS, QuocNetClassifier
 from intriguing.models.weights import read_model, save_model
@@ -124,8 +125,9 @@ def train_half(
     """One network, from nothing to a classifier, or as it was saved before."""
     path, plan = folder / "models" / f"{slug}.safetensors", plan_of(config)
     size = CONFIGS[config.network]
-    if path.is_file():
-        return load_classifier(path, config), read_model(path)[2]
+    key = derive_key(config, size, plan, half.sha256, seed)
+    if path.is_file() and (kept := read_model(path)[2]).get("key") == key:
+        return load_classifier(path, config), kept
     patches = of_images(half.name, half.images)
     start = time.perf_counter()
     network, reports = train_unsupervised(
@@ -141,7 +143,7 @@ def train_half(
     said: dict[str, object] = {
         "stages": [asdict(replace(r, history=r.history[:: max(1, len(r.history) // 50)]))
                    for r in reports],
-        "classifier": asdict(replace(report, history=())), "decay": decay, "seed": seed,
+        "classifier": asdict(replace(report, history=())), "decay": decay, "seed": seed, "key": key,
         "wall_seconds": time.perf_counter() - start,
     }  # fmt: skip
     save_model(path, model, model.describe(), said)

@@ -81,17 +81,17 @@ def read_layers(
     return Layers(layers, report.product, report.lower)
 
 
-def remember(path: Path, identity: str, layers: Layers, seconds: float) -> None:
-    """Keep what was measured of the network that `identity` names, and how long it took."""
-    content = {"identity": identity, "seconds": seconds, **asdict(layers)}
+def remember(path: Path, key: str, layers: Layers, seconds: float) -> None:
+    """Keep what was measured of the network that `key` was derived from, and how long it took."""
+    content = {"key": key, "seconds": seconds, **asdict(layers)}
     write_whole(path, json.dumps(content, indent=1, ensure_ascii=False))
 
 
-def recall(path: Path, identity: str) -> tuple[Layers, float] | None:
+def recall(path: Path, key: str) -> tuple[Layers, float] | None:
     """What `remember` kept of this very network, and its seconds; None if it did not."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        if content["identity"] != identity:
+        if content["key"] != key:
             return None
         layers = tuple(
             Layer(LayerBound(**entry["bound"]), entry["printed"]) for entry in content["layers"]

@@ -13,6 +13,7 @@ from intriguing.data.dataset import ImageSet
 from intriguing.data.named import DataPair
 from intriguing.distortion.targets import choose_targets
 from intriguing.errors import InputError
+from intriguing.keys import derive_key
 from intriguing.measures import Progress, ProgressCallback
 from intriguing.models.load import load_model
 from intriguing.models.weights import read_model, save_model
@@ -115,8 +116,8 @@ def trained(
     checkpoint when it was interrupted, and starts otherwise.
     """
     path = folder / "models" / f"{job.key}.safetensors"
-    identity = f"{recipe.essence} seed={job.draw('training')} data={data.sha256} device={device}"
-    report = _finished(path, identity)
+    key = derive_key(recipe, job.draw("training"), data.sha256, device)
+    report = _finished(path, key)
     if report is None:
         model, outcome = train_network(
             recipe,
@@ -127,7 +128,7 @@ def trained(
             progress=_renamed(progress, f"train {job.title}"),
         )
         report = asdict(outcome)
-        save_model(path, model, recipe.architecture, {"identity": identity, "report": report})
+        save_model(path, model, recipe.architecture, {"key": key, "report": report})
     for used in (".checkpoint", ".autoencoder.checkpoint"):
         path.with_suffix(used).unlink(missing_ok=True)
     return load_model(path).to(device), report
@@ -151,7 +152,7 @@ def shortened(recipe: Recipe, iterations: int | None) -> Recipe:
     )
 
 
-def _finished(path: Path, identity: str) -> dict[str, Any] | None:
+def _finished(path: Path, key: str) -> dict[str, Any] | None:
     """The report of the finished training in `path`; None if there is none, or another's."""
     if not path.exists():
         return None
@@ -159,7 +160,7 @@ def _finished(path: Path, identity: str) -> dict[str, Any] | None:
         _, _, metadata = read_model(path)
     except InputError:
         return None
-    if metadata.get("identity") != identity:
+    if metadata.get("key") != key:
         return None
     report: dict[str, Any] = metadata["report"]
     return report

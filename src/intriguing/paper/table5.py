@@ -15,6 +15,7 @@ from torch import nn
 
 from intriguing import __version__
 from intriguing.errors import InputError
+from intriguing.keys import derive_key
 from intriguing.measures import ProgressCallback
 from intriguing.models.alexnet import AlexNet, initialise
 from intriguing.models.classifier import Normalized
@@ -93,13 +94,13 @@ RANDOM = (
 def measure(subject: Subject, folder: Path, progress: ProgressCallback | None = None) -> Measured:
     """Bounds of every layer of a network, and of the whole; kept in `folder` for the next call."""
     path = folder / "stages" / f"{file_name(subject.table)}.json"
-    identity = f"{subject.record.sha256} {subject.shape} {__version__}"
-    kept = recall(path, identity)
+    key = derive_key(subject.model, subject.shape, __version__)
+    kept = recall(path, key)
     if kept is None:
         start = time.perf_counter()
         layers = read_layers(subject.model, subject.shape, progress)
         seconds = time.perf_counter() - start
-        remember(path, identity, layers, seconds)
+        remember(path, key, layers, seconds)
     else:
         layers, seconds = kept
     if subject.table == "table5":

@@ -1,6 +1,5 @@
 """Minimum distortions of a whole image set, in shards: any size, any number of interruptions."""
 
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,16 +10,17 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
+from intriguing import __version__
 from intriguing.data.checks import check_images
 from intriguing.data.dataset import ImageSet
 from intriguing.distortion.inputs import check_numbers
 from intriguing.distortion.methods import Config, check_method, default_config
 from intriguing.distortion.minimum import minimum_distortion
 from intriguing.distortion.targets import check_targets
+from intriguing.keys import derive_key
 from intriguing.measures import UNIT_BOX, Box, ProgressCallback, as_box
 from intriguing.models.asking import Classifier, own_dtypes
 from intriguing.models.classifier import check_classifier
-from intriguing.models.weights import model_sha256
 from intriguing.scale.shards import Shards, run_in_shards
 
 SHARD_SIZE = 2000
@@ -137,15 +137,11 @@ def attack_in_shards(
     classes = check_classifier(asked, images.images[:8], images.labels, finite=False)
     if isinstance(targets, Tensor):
         targets = check_targets(targets, images.labels.cpu(), classes)
-    identity = {
-        "model": model_sha256(model),
-        "dtype": str(next(iter(own_dtypes(model)), asked.dtype)),
-        "device": asked.device.type,
-        "data": images.sha256,
-        "targets": targets if isinstance(targets, str) else _digest(targets),
-        "method": method,
-        "settings": repr((budget, config or default_config(method), box, levels, seed, batch_size)),
-    }
+    settings = (budget, config or default_config(method), box, levels, seed, batch_size)
+    dtype = next(iter(own_dtypes(model)), asked.dtype)
+    given = derive_key(
+        model, dtype, asked.device.type, images.sha256, targets, method, settings, __version__
+    )
 
     def compute(items: slice, report: Callable[[int], None]) -> dict[str, Tensor]:
         result = minimum_distortion(
@@ -166,7 +162,7 @@ def attack_in_shards(
         return {name: getattr(result, name).clone() for name in COLUMNS}
 
     shards = run_in_shards(
-        compute, len(images), shard_size, folder, identity, stage=stage, progress=progress
+        compute, len(images), shard_size, folder, given, stage=stage, progress=progress
     )
     return Attacked(images, shards)
 
@@ -187,7 +183,3 @@ def check_search(
     untargeted = isinstance(targets, str) and targets == "untargeted"
     check_method(method, untargeted=untargeted, budget=budget)
     check_numbers(levels, batch_size)
-
-
-def _digest(targets: Tensor) -> str:
-    return hashlib.sha256(targets.numpy().tobytes()).hexdigest()

@@ -6,7 +6,6 @@ whether the process was interrupted or not.
 """
 
 import hashlib
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from intriguing.errors import InputError
+from intriguing.keys import derive_key
 from intriguing.measures import Progress, ProgressCallback
 from intriguing.models.weights import read_tensors, write_tensors
 from intriguing.written import delete_stale
@@ -68,7 +68,7 @@ def run_in_shards(
     count: int,
     size: int,
     folder: Path,
-    identity: Mapping[str, str],
+    key: str,
     *,
     stage: str = "shards",
     progress: ProgressCallback | None = None,
@@ -81,8 +81,8 @@ def run_in_shards(
         count: Number of items.
         size: Items in a shard.
         folder: Where the shards go; it should serve one analysis.
-        identity: Everything that the result depends on: digests of model and data, configuration.
-            It is written into each shard, and a shard with another one is computed again.
+        key: By `derive_key`, of everything that `compute` is given.  It is written into each
+            shard, and a shard with another one is computed again.
         stage: How progress calls this.
         progress: Called with the number of finished items.
     """
@@ -91,14 +91,14 @@ def run_in_shards(
     shards = Shards(folder, count, size)
     delete_stale(shards.path(index) for index in range(len(shards.slices)))
     for index, items in enumerate(shards.slices):
-        words = {**identity, "items": f"{items.start}-{items.stop} of {count}"}
+        own = derive_key(key, items.start, items.stop, count)
         report = _reporter(progress, stage, items.start, count)
-        if not _usable(shards.path(index), words, items.stop - items.start):
+        if not _usable(shards.path(index), own, items.stop - items.start):
             start = time.perf_counter()
             columns = compute(items, report)
             seconds = time.perf_counter() - start
             notes = {
-                "identity": json.dumps(words, sort_keys=True),
+                "key": own,
                 "content": _digest(columns),
                 "wall_seconds": repr(seconds),
             }
@@ -117,7 +117,7 @@ def _reporter(
     return report
 
 
-def _usable(path: Path, words: Mapping[str, str], rows: int) -> bool:
+def _usable(path: Path, key: str, rows: int) -> bool:
     """Whether the shard is whole, undamaged, and the one that would be computed now."""
     if not path.exists():
         return False
@@ -126,7 +126,7 @@ def _usable(path: Path, words: Mapping[str, str], rows: int) -> bool:
     except InputError:
         return False
     return (
-        notes.get("identity") == json.dumps(dict(words), sort_keys=True)
+        notes.get("key") == key
         and all(len(column) == rows for column in columns.values())
         and notes.get("content") == _digest(columns)
     )

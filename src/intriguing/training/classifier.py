@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from intriguing.errors import InputError
+from intriguing.keys import derive_key
 from intriguing.measures import ProgressCallback
 from intriguing.training.decay import Convention, check_decay, weight_decay, weight_layers
 from intriguing.training.lbfgs import UNTIL_CONVERGED, LBFGSConfig, minimise
@@ -52,6 +53,9 @@ def train_classifier(
         return weight_decay(layers, decay, convention)
 
     objective = full_batch(model, inputs, labels, penalty)
+    if checkpoint is not None:
+        given = derive_key(inputs, labels, tuple(decay), convention)
+        identity = f"{identity}, {given}" if identity else given
     return minimise(
         list(model.parameters()),
         objective,

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from intriguing.errors import InputError
+from intriguing.keys import derive_key
 from intriguing.measures import Progress, ProgressCallback
 from intriguing.training.batches import Batch, Batches
 from intriguing.training.checkpoint import load_epoch, save_epoch
@@ -94,7 +95,9 @@ def train_minibatch(
     batches = Batches(inputs, labels, schedule, seed, like=parameters[0])
     memory = {} if extra is None else extra.memory
     name = None if extra is None else extra.name
-    identity = f"{schedule} {tuple(decay)} {convention} seed={seed} {name} {identity}"
+    if checkpoint is not None:
+        given = derive_key(inputs, labels, tuple(decay), schedule, seed, convention, name)
+        identity = f"{identity}, {given}" if identity else given
     report = load_epoch(checkpoint, identity, model, optimizer, memory) if checkpoint else None
     report = report or TrainingReport()
 

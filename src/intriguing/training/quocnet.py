@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from intriguing.data.patches import Patches
 from intriguing.errors import InputError
+from intriguing.keys import derive_key
 from intriguing.measures import ProgressCallback
 from intriguing.models.fully_connected import initialise
 from intriguing.models.quocnet import QuocNet, QuocNetClassifier, QuocNetConfig, Stage
@@ -126,12 +127,13 @@ def train_unsupervised(
     def take(places: Tensor) -> Tensor:
         return patches.take(places).to(device)
 
+    key = derive_key(config, plan, seed, patches.fingerprint)
     reports = []
     for number in range(len(config.stages)):
         work = job.work(number, take, plan.of_stage(number, len(config.stages)))
         report = train_steps(
             work, len(patches), plan.steps_of(number), seed,
-            identity=f"{config} stage {number + 1} of {patches.name}, {plan.sparsity}",
+            identity=f"stage {number + 1} of {config.name}: {key}",
             checkpoint=None if folder is None else folder / f"stage{number + 1}",
             stage=f"stage {number + 1} of {len(config.stages)}", progress=progress,
         )  # fmt: skip

@@ -1,7 +1,7 @@
 """From a recipe and images to a trained network: the one way the paper's networks are made."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TypeAlias
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from intriguing.data.dataset import ImageSet
 from intriguing.errors import InputError
+from intriguing.keys import APART, derive_key
 from intriguing.measures import ProgressCallback
 from intriguing.models.autoencoder import AutoencoderClassifier, SparseAutoencoder
 from intriguing.models.convolutional import Convolutional, initialise_rectifiers
@@ -49,8 +50,8 @@ class Recipe:
         autoencoder_stop: When the autoencoder has converged.
     """
 
-    name: str
-    slug: str
+    name: str = field(metadata=APART)
+    slug: str = field(metadata=APART)
     architecture: str
     decay: tuple[float, ...]
     convention: Convention = "half"
@@ -59,17 +60,6 @@ class Recipe:
     schedule: Schedule | None = None
     sparsity: Sparsity = PEN_STROKES
     autoencoder_stop: LBFGSConfig = AUTOENCODER_STOP
-
-    @property
-    def essence(self) -> str:
-        """All of it that decides the weights, and nothing else: what tells trainings apart."""
-        ends = self.stop if self.schedule is None else self.schedule
-        essence = (
-            f"{self.architecture} decay={self.decay} {self.convention} gain={self.gain} {ends}"
-        )
-        if self.architecture.startswith("ae"):
-            essence += f" {self.sparsity} {self.autoencoder_stop}"
-        return essence
 
 
 def train_network(
@@ -109,7 +99,7 @@ def train_network(
     images = data.images.to(device, dtype).clone(memory_format=torch.contiguous_format)
     labels = data.labels.to(device)
     generator = torch.Generator().manual_seed(seed)
-    identity = f"{recipe.essence} seed={seed} {dtype} data={data.sha256}"
+    identity = f"{recipe.name}, seed {seed}: {derive_key(recipe, seed, dtype, data.sha256)}"
     pretraining = None
     trained: nn.Module = model
     if isinstance(model, AutoencoderClassifier):

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +12,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from intriguing.errors import InputError
+from intriguing.keys import APART, derive_key
 from intriguing.measures import Progress, ProgressCallback
 from intriguing.training.order import Order
 from intriguing.training.report import TrainingReport
@@ -42,7 +43,7 @@ class Steps:
     optimizer: Literal["adam", "sgd", "lbfgs"] = "adam"
     momentum: float = 0.9
     warmup: int = 20
-    every: int = 250
+    every: int = field(default=250, metadata=APART)
 
     def __post_init__(self) -> None:
         if min(self.count, self.batch, self.every) < 1 or self.warmup < 0:
@@ -118,7 +119,7 @@ def train_steps(
     if steps.optimizer == "lbfgs" and dist.is_initialized() and dist.get_world_size() > 1:
         raise InputError("minibatch L-BFGS trains in one process; choose adam or sgd")
     order = Order(images, steps.batch, seed)
-    identity = f"{replace(steps, every=1)} images={images} seed={seed} {identity}"
+    identity = f"{images} images, seed {seed}, {identity}: {derive_key(steps, images, seed)}"
     report = TrainingReport()
     if checkpoint is not None:
         report = _resumed(checkpoint, identity, work, optimizer) or report

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from intriguing.errors import InputError
+from intriguing.keys import derive_key
 from intriguing.paper.config import ScaleName, draw
 from intriguing.paper.hardening.families import FAMILIES, Family, candidates, curve
 
@@ -112,5 +113,5 @@ def trials(config: HardeningConfig) -> Iterator[Trial]:
         for of, one in pairs:
             scaled = one.scaled(scale.epochs, scale.start)
             if config.search:
-                scaled = replace(scaled, slug=f"{of}-{draw(scaled.essence):08x}")
+                scaled = replace(scaled, slug=f"{of}-{derive_key(scaled)[:8]}")
             yield Trial(scaled, seed, of)

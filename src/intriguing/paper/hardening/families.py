@@ -9,6 +9,7 @@ from intriguing.errors import InputError
 from intriguing.hardening.config import PoolConfig
 from intriguing.hardening.places import Place
 from intriguing.hardening.train import hardening
+from intriguing.keys import APART
 from intriguing.training.minibatch import Extra
 from intriguing.training.recipe import Recipe
 from intriguing.training.schedule import Schedule
@@ -34,15 +35,15 @@ class Family:
         curve: Whether it is a point of the curve over the penalty's weight only.
     """
 
-    name: str
-    slug: str
+    name: str = field(metadata=APART)
+    slug: str = field(metadata=APART)
     schedule: Schedule
     decay: tuple[float, ...]
     places: tuple[Place, ...] = ()
     pools: PoolConfig = field(default_factory=PoolConfig)
     penalty: float = 0.0
-    paper: float | None = None
-    curve: bool = False
+    paper: float | None = field(default=None, metadata=APART)
+    curve: bool = field(default=False, metadata=APART)
 
     @property
     def recipe(self) -> Recipe:
@@ -50,12 +51,6 @@ class Family:
         return Recipe(
             self.name, self.slug, ARCHITECTURE, self.decay, "sum", gain=1.0, schedule=self.schedule
         )
-
-    @property
-    def essence(self) -> str:
-        """All that decides the weights."""
-        pools = f" {self.places} {self.pools}" if self.places else ""
-        return f"{self.recipe.essence}{pools} penalty={self.penalty}"
 
     @property
     def in_words(self) -> str:

@@ -10,14 +10,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from intriguing import __version__
 from intriguing.data.dataset import ImageSet
 from intriguing.distortion.noise import gaussian_noise
 from intriguing.distortion.result import Status
 from intriguing.errors import InputError
+from intriguing.keys import derive_key
 from intriguing.measures import UNIT_BOX, Progress, ProgressCallback
 from intriguing.models.load import load_model
 from intriguing.models.preflight import preflight
-from intriguing.models.weights import model_sha256, read_model, save_model
+from intriguing.models.weights import read_model, save_model
 from intriguing.paper.hardening.config import BUDGET, Trial
 from intriguing.results.schema import ModelRecord, Stage
 from intriguing.scale.attack import Attacked, attack_in_shards
@@ -72,8 +74,8 @@ def train_trial(
 ) -> Trained:
     """Train the trial's network, or read it from `folder` where this very training is done."""
     family, path = trial.family, folder / "models" / f"{trial.key}.safetensors"
-    identity = f"{family.essence} seed={trial.draw('training')} data={data.sha256} device={device}"
-    report = _finished(path, identity)
+    key = derive_key(family, trial.draw("training"), data.sha256, device)
+    report = _finished(path, key)
     if report is None:
         seed = trial.draw("training")
         harden = partial(family.harden, seed=seed) if family.places or family.penalty else None
@@ -83,9 +85,7 @@ def train_trial(
             progress=_renamed(progress, f"train {trial.title}"),
         )  # fmt: skip
         report = asdict(outcome)
-        save_model(
-            path, model, family.recipe.architecture, {"identity": identity, "report": report}
-        )
+        save_model(path, model, family.recipe.architecture, {"key": key, "report": report})
     path.with_suffix(".checkpoint").unlink(missing_ok=True)
     model = load_model(path).to(device)
     errors = count_errors({"": model}, [(judged_by.images, judged_by.labels)])[""]
@@ -115,7 +115,7 @@ def certified_radii(
     """
     stage = f"certify {trained.trial.title}"
     model = trained.model
-    identity = {"model": model_sha256(model), "data": images.sha256, "bound": "by layers"}
+    key = derive_key(model, images.sha256, __version__)
 
     def compute(items: slice, report: Callable[[int], None]) -> dict[str, Tensor]:
         made = certify(model, images.images[items], images.labels[items], semidefinite=False)
@@ -123,7 +123,7 @@ def certified_radii(
 
     shards = run_in_shards(
         compute, len(images), len(images), folder / "shards" / f"{trained.trial.key}-certified",
-        identity, stage=stage, progress=progress,
+        key, stage=stage, progress=progress,
     )  # fmt: skip
     return shards.column("radius")
 
@@ -178,7 +178,7 @@ def image_rows(trained: Trained, attacked: Attacked) -> dict[str, Any]:
     }
 
 
-def _finished(path: Path, identity: str) -> dict[str, Any] | None:
+def _finished(path: Path, key: str) -> dict[str, Any] | None:
     """The report of the finished training in `path`; None if there is none, or another's."""
     if not path.exists():
         return None
@@ -186,7 +186,7 @@ def _finished(path: Path, identity: str) -> dict[str, Any] | None:
         _, _, metadata = read_model(path)
     except InputError:
         return None
-    return metadata["report"] if metadata.get("identity") == identity else None
+    return metadata["report"] if metadata.get("key") == key else None
 
 
 def _renamed(progress: ProgressCallback | None, stage: str) -> ProgressCallback | None:
