@@ -14,6 +14,7 @@ from intriguing.paper.config import ITEMS, SCALES, ReproduceConfig, draw, jobs
 from intriguing.paper.notes import notes
 from intriguing.paper.published import published_table
 from intriguing.paper.tables import Value
+from intriguing.results.older import said_by_names
 from intriguing.scale.attack import Attacked
 from intriguing.scale.shards import run_in_shards
 
@@ -94,7 +95,7 @@ def cells_of(name: str, change: float = 0.0):
         other = row.removeprefix("Distorted for ").split(" ampl")[0]
         if "noise" in row or column == other or "istortion" in column:
             values[row, column] = Value(value.ours * change, 0, 0, 0, 0)
-    return tables.to_cells(name, [values])
+    return said_by_names(tables.to_cells(name, [values]))
 
 
 @pytest.mark.parametrize(("name", "off_diagonal"), [("table2", 30), ("table4", 12)])

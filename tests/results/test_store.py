@@ -70,7 +70,7 @@ def test_a_record_is_read_back_as_it_was_written(tmp_path: Path) -> None:
     write_run(tmp_path, RECORD)
     assert read_run(tmp_path) == RECORD
     content = json.loads((tmp_path / "run.json").read_text(encoding="utf-8"))
-    assert content["schema_version"] == 3
+    assert content["schema_version"] == 4
     assert content["models"][0]["train_error"] == 0.067
 
 
@@ -113,7 +113,7 @@ def test_tensors_keep_values_and_words(tmp_path: Path) -> None:
 
 def test_another_schema_version_is_refused_with_the_way_out(tmp_path: Path) -> None:
     write_run(tmp_path, replace(RECORD, schema_version=9))
-    with pytest.raises(InputError, match=r"schema version 9; .* reads 1 to 3; use another --out"):
+    with pytest.raises(InputError, match=r"schema version 9; .* reads 1 to 4; use another --out"):
         read_run(tmp_path)
 
 

@@ -176,15 +176,18 @@ def cells(name: str, columns: Mapping[str, Any], epsilons: Sequence[float]) -> l
         bad = int((certified > found).sum())
         row.add("Violations", 4, "images", float(bad), (None, None), bad, total)
     chosen = tuple(sorted(set(epsilons))) or round_epsilons(certified[correct], found[correct])
-    return row.cells + _robust(columns, chosen, searched)
+    return row.cells + _robust(name, columns, chosen, searched)
 
 
-def _robust(columns: Mapping[str, Any], epsilons: Sequence[float], searched: bool) -> list[Cell]:
+def _robust(
+    name: str, columns: Mapping[str, Any], epsilons: Sequence[float], searched: bool
+) -> list[Cell]:
     """The share of all images that no change of at most ε, and none found, makes misclassified."""
     made = []
     total, root = len(columns["certified"]), math.sqrt(columns["pixels"])
     for order, epsilon in enumerate(epsilons):
-        row = Row("robust", f"{epsilon:g} ({epsilon / root:.4f})", order)
+        title = f"{epsilon:g} ({epsilon / root:.4f})"
+        row = Row("robust", title, order, network=name, size=epsilon)
         row.share("Certified", 0, int((columns["certified"] > epsilon).sum()), total)
         if searched:
             row.share("Under the attack", 1, int((columns["found"] > epsilon).sum()), total)

@@ -40,9 +40,8 @@ def transfer(subject: Subject, outcomes: Mapping[str, Outcome]) -> Made:
     sizes = [float(f"{m * max(means):.2g}") for m in subject.config.amplified if m * max(means) < 1]
     images = next(iter(few.values())).images
     cells = transfer_cells(subject.networks, few, images, sizes, subject.config.seed)
-    plain = [c for c in cells if c.row.startswith("Distorted") and "amplified" not in c.row]
-    noise = [c for c in cells if "noise" in c.row]
-    others = [c for c in plain if not _own(c)]
+    others = [c for c in cells if c.condition == "examples" and not c.own]
+    noise = [c for c in cells if c.condition == "noise"]
     facts = {
         "pairs": len(others), "fooled": sum(c.count for c in others),
         "total": sum(c.total for c in others), "sizes": sizes,
@@ -50,13 +49,14 @@ def transfer(subject: Subject, outcomes: Mapping[str, Outcome]) -> Made:
         "amplified": {
             f"{size:g}": {
                 "examples": _rate([
-                    c for c in cells if c.row.endswith(f"to stddev={size:g}") and not _own(c)
+                    c for c in cells
+                    if c.condition == "amplified" and c.size == size and not c.own
                 ]),
-                "noise": _rate([c for c in noise if c.row.endswith(f"stddev={size:g}")]),
+                "noise": _rate([c for c in noise if c.size == size]),
             }
             for size in sizes
         },
-        "each": [[_made_for(c), c.column, c.count, c.total] for c in others],
+        "each": [[c.made_for, c.network, c.count, c.total] for c in others],
     }  # fmt: skip
     return Made((), facts, tuple(cells), passes=(sum(c.total for c in cells), 0))
 
@@ -67,14 +67,6 @@ def _first(outcome: Outcome) -> Outcome:
         return outcome
     columns = {name: column[:CROSSED] for name, column in outcome.columns.items()}
     return replace(outcome, images=outcome.images.first(CROSSED), columns=columns)
-
-
-def _made_for(cell: Cell) -> str:
-    return cell.row.removeprefix("Distorted for ").partition(" amplified")[0].partition(" (av.")[0]
-
-
-def _own(cell: Cell) -> bool:
-    return _made_for(cell) == cell.column
 
 
 def _rate(cells: list[Cell]) -> float | None:

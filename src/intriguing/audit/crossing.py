@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from intriguing.audit.attacking import Outcome
 from intriguing.data.dataset import ImageSet
 from intriguing.distortion.noise import gaussian_noise
-from intriguing.results.schema import Cell
+from intriguing.results.schema import Cell, Shown
 from intriguing.transfer import amplify, error_matrix
 from intriguing.transfer.matrix import Batches, ErrorCount
 
@@ -27,31 +27,46 @@ def transfer_cells(
     seed: int,
 ) -> list[Cell]:
     """Errors of every network (a column) on every set of distorted images (a row)."""
-    sets: dict[str, Batches] = {}
+    sets: dict[Shown, Batches] = {}
     sizes = {name: float(outcome.found.double().mean()) for name, outcome in outcomes.items()}
     for name, outcome in outcomes.items():
-        sets[f"Distorted for {name} (av. stddev={sizes[name]:.3f})"] = _changed(outcome, None)
+        sets[Shown("examples", name)] = _changed(outcome, None)
     found = [size for size in sizes.values() if size == size]
     if found:
-        _add_noise(sets, images, round(sum(found) / len(found), 3), seed)
+        _add_noise(sets, images, sum(found) / len(found), seed)
     for stddev in stddevs:
         for name, outcome in outcomes.items():
-            sets[f"Distorted for {name} amplified to stddev={stddev:g}"] = _changed(outcome, stddev)
+            sets[Shown("amplified", name, stddev)] = _changed(outcome, stddev)
         _add_noise(sets, images, stddev, seed)
     counts = error_matrix(networks, sets)
     rows, columns = list(sets), list(networks)
     return [
-        _cell(row, column, rows.index(row), columns.index(column), count)
-        for (row, column), count in counts.items()
+        _cell(
+            shown, _title(shown, sizes.get(shown.made_for, 0.0)), column, rows.index(shown),
+            columns.index(column), count,
+        )
+        for (shown, column), count in counts.items()
         if count.total
-    ]
+    ]  # fmt: skip
 
 
-def _cell(row: str, column: str, row_order: int, column_order: int, error: ErrorCount) -> Cell:
+def _title(shown: Shown, length: float) -> str:
+    """The row of these images, for people; `length` is the mean of examples as they are."""
+    if shown.condition == "noise":
+        return f"Gaussian noise with stddev={shown.size:.3g}"
+    if shown.condition == "amplified":
+        return f"Distorted for {shown.made_for} amplified to stddev={shown.size:g}"
+    return f"Distorted for {shown.made_for} (av. stddev={length:.3g})"
+
+
+def _cell(
+    shown: Shown, title: str, network: str, row_order: int, column_order: int, error: ErrorCount
+) -> Cell:
     low, high = error.interval
     return Cell(
-        "transfer", row, column, row_order, column_order, "%",
-        100 * error.rate, 100 * low, 100 * high, error.count, error.total,
+        "transfer", title, network, row_order, column_order, "%",
+        100 * error.rate, 100 * low, 100 * high, error.count, error.total, network=network,
+        made_for=shown.made_for, condition=shown.condition, size=shown.size,
     )  # fmt: skip
 
 
@@ -61,7 +76,7 @@ def _changed(outcome: Outcome, stddev: float | None) -> Iterator[tuple[Tensor, T
         yield (changed if stddev is None else amplify(original, changed, stddev)), labels
 
 
-def _add_noise(sets: dict[str, Batches], images: ImageSet, stddev: float, seed: int) -> None:
+def _add_noise(sets: dict[Shown, Batches], images: ImageSet, stddev: float, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     noisy = gaussian_noise(images.images, stddev, generator)
-    sets[f"Gaussian noise with stddev={stddev:g}"] = [(noisy, images.labels)]
+    sets[Shown("noise", size=stddev)] = [(noisy, images.labels)]

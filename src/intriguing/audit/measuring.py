@@ -128,7 +128,7 @@ def _show(subject: Subject, name: str, model: nn.Module, outcome: Outcome) -> No
     ]
     title = f"The nearest examples found for {name}"
     write_pairs(subject.folder, file_name("pairs", name), title, images.images[rows], adversarial,
-                words, name)  # fmt: skip
+                words, network=name)  # fmt: skip
 
 
 def class_name(subject: Subject, number: int) -> str:
@@ -151,7 +151,7 @@ def target(subject: Subject, name: str, order: int, shard_size: int) -> Made:
     called = class_name(subject, goal)
     write_figure(
         subject.folder, f"Made {called} for {name}", made, name=file_name("figure5", name),
-        count=config.attacked or len(chosen),
+        network=name, count=config.attacked or len(chosen),
     )  # fmt: skip
     sizes = made.attacked.distortion[made.attacked.success]
     cells = target_cells(name, order, made)

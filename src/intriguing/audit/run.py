@@ -17,7 +17,7 @@ from intriguing.audit.checks import preflight
 from intriguing.audit.config import STAGES, AuditConfig
 from intriguing.audit.crossing import NOTES
 from intriguing.audit.kept import Finished, Made, finish_stage, left_out
-from intriguing.audit.subject import Subject, fitted, relabelled
+from intriguing.audit.subject import Resized, Subject, fitted, relabelled
 from intriguing.audit.summary import image_columns
 from intriguing.data.dataset import ImageSet
 from intriguing.errors import InputError
@@ -148,6 +148,8 @@ def prepare(
     """
     if not networks or not len(images):
         raise InputError("there is nothing to audit; give a network and at least one image")
+    if not all(name.strip() for name in networks):
+        raise InputError("a network has no name; give each one, such as its file's")
     shape = tuple(images.images.shape[1:])
     ready = {name: fitted(model, shape) for name, model in networks.items()}
     if not labelled:
@@ -329,7 +331,7 @@ def _notes(subject: Subject) -> tuple[str, ...]:
             "its class. So the accuracies are agreements with that network, and nothing here says "
             "whether it is right.",
         )
-    resized = [n for n, m in subject.networks.items() if type(m).__name__ == "Resized"]
+    resized = [n for n, m in subject.networks.items() if isinstance(m, Resized)]
     if resized:
         said.append(
             f"{', '.join(resized)} got the images resized inside the network, so that all networks "

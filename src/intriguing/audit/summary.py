@@ -16,8 +16,13 @@ from intriguing.transfer.matrix import count_errors
 class Row:
     """Cells of one row of a table, in the order in which they are added."""
 
-    def __init__(self, table: str, row: str, order: int) -> None:
+    def __init__(
+        self, table: str, row: str, order: int, *, network: str | None = None, reference: str = "",
+        size: float | None = None,
+    ) -> None:  # fmt: skip
+        """`network` is what is judged, the row where that is a name; the rest as in `Cell`."""
         self.table, self.row, self.order = table, row, order
+        self.network, self.reference, self.size = network, reference, size
         self.cells: list[Cell] = []
 
     def add(
@@ -33,7 +38,8 @@ class Row:
             low = high = None
         self.cells.append(
             Cell(self.table, self.row, column, self.order, place, unit, value, low, high, count,
-                 total)
+                 total, network=self.row if self.network is None else self.network,
+                 reference=self.reference, size=self.size)
         )  # fmt: skip
 
     def share(self, column: str, place: int, count: int, total: int) -> None:

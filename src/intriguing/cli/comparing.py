@@ -128,7 +128,8 @@ def _pairs(lengths: Lengths) -> list[Cell]:
     others = [method for method in lengths.methods if method != best]
     for order, method in enumerate(others):
         pair = lengths.beside(method, best)
-        row = Row("paired", f"{method} beside {best}", order)
+        title = f"{method} beside {best}"
+        row = Row("paired", title, order, network=method, reference=best)
         if pair.both:
             row.add("Mean difference of L2", 0, "l2 more", pair.difference,
                     pair.difference_interval, pair.both, total)  # fmt: skip

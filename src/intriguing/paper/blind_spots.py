@@ -15,7 +15,7 @@ from intriguing.measures import Progress, ProgressCallback, mean_interval, wilso
 from intriguing.models.quocnet import CONFIGS, QuocNetClassifier
 from intriguing.names import file_name
 from intriguing.paper.cars import CAR, REST, Figure6Config, one_against_rest, plan_of
-from intriguing.results.schema import Cell
+from intriguing.results.schema import Cell, Shown
 from intriguing.results.store import write_tensors
 from intriguing.scale.attack import Attacked, attack_in_shards
 from intriguing.training.quocnet import features_of, fit_linear, prepared
@@ -130,15 +130,20 @@ def transfer(
             known = features_of(model, originals).argmax(1) == CAR
             if not bool(known.any()):
                 continue
-            for shift, (label, images) in enumerate(
-                ((f"{source}", distorted), (f"{source}, noise instead", noisy))
+            for shift, (shown, images) in enumerate(
+                (
+                    (Shown("examples", source), distorted),
+                    (Shown("noise", source, length), noisy),
+                )
             ):
                 says = features_of(model, images[known.cpu()]).argmax(1)
                 lost, total = int((says != CAR).sum()), int(known.sum())
                 low, high = wilson_interval(lost, total)
+                label = f"{source}, noise instead" if shown.condition == "noise" else source
                 cells.append(
                     Cell("figure6-transfer", label, judge, row + 2 * shift, column, "%",
-                         100 * lost / total, 100 * low, 100 * high, lost, total)
+                         100 * lost / total, 100 * low, 100 * high, lost, total, network=judge,
+                         made_for=source, condition=shown.condition, size=shown.size)
                 )  # fmt: skip
     return cells
 

@@ -22,15 +22,9 @@ def rank_agreement(cells: Sequence[Cell], table: str) -> float:
     compared = [
         (cell.ours, cell.paper)
         for cell in cells
-        if cell.table == table and cell.paper is not None and is_transferred(cell)
+        if cell.table == table and cell.paper is not None and cell.transferred
     ]
     if len(compared) < 2:
         return float("nan")
     ours, theirs = zip(*compared, strict=True)
     return spearman(ours, theirs)
-
-
-def is_transferred(cell: Cell) -> bool:
-    """Whether the cell is the error of one network on the examples made for another."""
-    made_for = cell.row.removeprefix("Distorted for ").split(" amplified")[0]
-    return cell.unit == "%" and "noise" not in cell.row and made_for != cell.column

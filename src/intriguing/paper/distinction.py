@@ -144,7 +144,7 @@ def _path_cells(asked: Asked, values: Mapping[str, Sequence[Sequence[float]]]) -
             some = torch.tensor(values[layer][j], dtype=torch.float64)
             low, high = mean_interval(some) if alpha and len(some) > 1 else (None, None)
             cells.append(Cell("path", layer, f"α = {alpha:g}", i, j, unit, float(some.mean()), low,
-                              high, len(some), len(some)))  # fmt: skip
+                              high, len(some), len(some), size=alpha))  # fmt: skip
     return cells
 
 

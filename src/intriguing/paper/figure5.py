@@ -141,7 +141,13 @@ def _classify_files(model: nn.Module, attacked: Attacked, folder: Path, target: 
 
 
 def write_figure(
-    folder: Path, title: str, made: Ostriches, *, name: str = "figure5", count: int = COUNT
+    folder: Path,
+    title: str,
+    made: Ostriches,
+    *,
+    name: str = "figure5",
+    network: str = "",
+    count: int = COUNT,
 ) -> None:
     """Keep the pairs for the report: original, difference, adversarial."""
     images = made.attacked.images
@@ -160,7 +166,10 @@ def write_figure(
         )
         for row in rows.tolist()
     ]
-    write_pairs(folder, name, title, images.images[rows], adversarial, words)
+    write_pairs(
+        folder, name, title, images.images[rows], adversarial, words, network=network,
+        made="target",
+    )  # fmt: skip
 
 
 def called_in(images: ImageSet, number: int) -> str:

@@ -114,7 +114,9 @@ def figure5(
         budget=config.passes, config=ClosestConfig(budget=config.passes), progress=progress,
     )  # fmt: skip
     called = called_in(given.images, TARGET)
-    write_figure(folder, f"Figure 5. Made {called} for {given.name}", made, name=name)
+    write_figure(
+        folder, f"Figure 5. Made {called} for {given.name}", made, name=name, network=given.name
+    )
     spent = max(perf_counter() - start, made.attacked.shards.wall_seconds)
     ways = made.attacked.forward_passes, made.attacked.backward_passes
     stage = Stage(f"Figure 5 of {given.name}", spent, *(int(way.sum()) for way in ways))

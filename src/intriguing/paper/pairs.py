@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -11,6 +12,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from intriguing.results.store import write_tensors
+
+Made: TypeAlias = Literal["nearest", "target"]
 
 
 @dataclass(frozen=True)
@@ -31,13 +34,16 @@ def write_pairs(
     originals: Float[Tensor, "n channel height width"],
     adversarial: Float[Tensor, "n channel height width"],
     words: Sequence[Words],
+    *,
     network: str = "",
+    made: Made = "nearest",
 ) -> None:
     """Write tensors/NAME.safetensors of kind "pairs"; `network` is whom the examples are for.
 
     Tensors: `original` in 8 bits; `change`, a signed byte a pixel, and `scale`, one an image, so
     that the adversarial image is original / 255 + change / scale: exactly, where it is an 8-bit
-    image, else to 1/254 of the largest change.
+    image, else to 1/254 of the largest change.  The metadata say for which `network` they were
+    made, and whether they are the nearest of any class or all of one ("target").
     """
     change = (adversarial - originals).double().cpu()
     largest = change.flatten(1).abs().amax(1).clamp_min(1e-12)
@@ -50,6 +56,7 @@ def write_pairs(
         "scale": scale.numpy().astype(np.float32),
     }
     said = json.dumps([asdict(one) for one in words], ensure_ascii=False)
-    write_tensors(
-        folder, name, tensors, {"kind": "pairs", "title": title, "words": said, "network": network}
-    )
+    metadata = {
+        "kind": "pairs", "title": title, "words": said, "network": network, "made": made
+    }  # fmt: skip
+    write_tensors(folder, name, tensors, metadata)

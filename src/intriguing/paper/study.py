@@ -106,12 +106,19 @@ def prepare(
             f"bases {' '.join(study.bases) or '(none)'}: give each once, of {', '.join(BASES)}, or "
             "FILE.npy or FILE.safetensors with a direction a column"
         )
+    called = [_called(basis) for basis in study.bases]
+    if twice := [name for name in dict.fromkeys(called) if called.count(name) > 1]:
+        raise InputError(
+            f"bases {' '.join(study.bases)}: two would be called {twice[0]!r}; rename a file"
+        )
     shape = tuple(images.images.shape[1:])
     known = {layer.name: layer for layer in list_layers(model, shape)}
     names = study.layers or default_layers(tuple(known.values()))
     # A network with its normalisation in front is called as without it.
     inner = (f"model.{name}" for name in names)
-    names = tuple(b if b in known else a for a, b in zip(names, inner, strict=True))
+    names = tuple(
+        b if a not in known and b in known else a for a, b in zip(names, inner, strict=True)
+    )
     for name in names:
         if name not in known:
             raise InputError(
@@ -142,6 +149,11 @@ def prepare(
             ) from error
     fields = tuple(receptive_field(model, layer.name, shape) for layer in layers)
     return Asked(study, layers, fields, measure)
+
+
+def _called(basis: str) -> str:
+    """What a basis is called in rows and tables: a file by its stem."""
+    return {"kmeans": "k-means"}.get(basis, basis if basis in BASES else Path(basis).stem)
 
 
 def default_layers(layers: Sequence[Layer]) -> tuple[str, ...]:
@@ -184,7 +196,7 @@ def choose_bases(
                 torch.randperm(len(basis), generator=generator) if name == "natural" else numbers
             )
             numbers = order[: study.directions].sort().values
-        kept = Basis("k-means" if name == "kmeans" else basis.name, basis.matrix[:, numbers])
+        kept = Basis(_called(name), basis.matrix[:, numbers])
         found.append((kept, numbers.numpy()))
     return found
 

@@ -5,7 +5,7 @@ several seeds' measurements show the first seed with its interval, and the range
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 import torch
@@ -15,7 +15,7 @@ from intriguing.data.dataset import ImageSet
 from intriguing.distortion.noise import gaussian_noise
 from intriguing.measures import distortion, mean_interval
 from intriguing.paper.published import published_table
-from intriguing.results.schema import Cell
+from intriguing.results.schema import Cell, Shown
 from intriguing.scale.attack import Attacked
 from intriguing.transfer.amplify import amplify
 from intriguing.transfer.matrix import ErrorCount, count_errors
@@ -27,13 +27,19 @@ Attacks: TypeAlias = Mapping[str, Attacked]
 
 @dataclass(frozen=True)
 class Value:
-    """A measured cell: an error in percent or a mean distortion, with its 95 % interval."""
+    """A measured cell: an error in percent or a mean distortion, with its 95 % interval.
+
+    network: Which one was judged, where it is an error.
+    shown: On which images.
+    """
 
     ours: float
     low: float
     high: float
     count: int
     total: int
+    network: str = ""
+    shown: Shown = field(default_factory=Shown)
 
 
 Values: TypeAlias = dict[tuple[str, str], Value]
@@ -48,7 +54,7 @@ def table1(networks: Networks, train: ImageSet, test: ImageSet, attacks: Attacks
         for row, value in errors(networks, images).items():
             values[row, column] = value
     for row, attacked in attacks.items():
-        values[row, "Av. min. distortion"] = found_distortion(attacked)
+        values[row, "Av. min. distortion"] = replace(found_distortion(attacked), network=row)
     return values
 
 
@@ -62,10 +68,12 @@ def table2(
     """
     values: Values = {}
     for row, attacked in attacks.items():
-        values |= _row(networks, row, attacked.found(), len(attacked))
+        shown = Shown("examples", row)
+        values |= _row(networks, row, attacked.found(), len(attacked), shown)
     for stddev in (0.1, 0.3):
         noisy = _noisy(train, stddev, generator)
-        values |= _row(networks, f"Gaussian noise, stddev={stddev}", noisy, len(train))
+        shown = Shown("noise", size=stddev)
+        values |= _row(networks, f"Gaussian noise, stddev={stddev}", noisy, len(train), shown)
     return values
 
 
@@ -82,7 +90,7 @@ def table3(networks: Networks, sets: Mapping[str, ImageSet], attacks: Attacks) -
         for row, value in errors(networks, images).items():
             values[row, f"Error on {name}"] = value
     for row, attacked in attacks.items():
-        values[row, "Min Av. Distortion"] = found_distortion(attacked)
+        values[row, "Min Av. Distortion"] = replace(found_distortion(attacked), network=row)
     return values
 
 
@@ -96,12 +104,15 @@ def table4(
     values: Values = {}
     for network, attacked in attacks.items():
         row = f"Distorted for {network}"
-        values |= _row(networks, row, attacked.found(), len(attacked))
-        amplified = _amplified(attacked, 0.1)
-        values |= _row(networks, f"{row} amplified to stddev=0.1", amplified, len(attacked))
+        shown = Shown("examples", network)
+        values |= _row(networks, row, attacked.found(), len(attacked), shown)
+        row, amplified = f"{row} amplified to stddev=0.1", _amplified(attacked, 0.1)
+        shown = Shown("amplified", network, 0.1)
+        values |= _row(networks, row, amplified, len(attacked), shown)
     for stddev in (0.06, 0.1):
-        noisy = _noisy(test, stddev, generator)
-        values |= _row(networks, f"Gaussian noise with stddev={stddev}", noisy, len(test))
+        row, noisy = f"Gaussian noise with stddev={stddev}", _noisy(test, stddev, generator)
+        shown = Shown("noise", size=stddev)
+        values |= _row(networks, row, noisy, len(test), shown)
     return values
 
 
@@ -130,6 +141,10 @@ def to_cells(name: str, seeds: Sequence[Values]) -> list[Cell]:
                     seeds=len(seeds),
                     seed_low=min(over) if len(seeds) > 1 else None,
                     seed_high=max(over) if len(seeds) > 1 else None,
+                    network=first.network,
+                    made_for=first.shown.made_for,
+                    condition=first.shown.condition,
+                    size=first.shown.size,
                 )
             )
     return cells
@@ -138,7 +153,10 @@ def to_cells(name: str, seeds: Sequence[Values]) -> list[Cell]:
 def errors(networks: Networks, images: ImageSet) -> dict[str, Value]:
     """Each network's error on images as they are."""
     counts = count_errors(networks, [(images.images, images.labels)])
-    return {name: error_value(count) for name, count in counts.items()}
+    return {
+        name: replace(error_value(count), network=name, shown=Shown("clean"))
+        for name, count in counts.items()
+    }
 
 
 def error_value(count: ErrorCount) -> Value:
@@ -158,8 +176,8 @@ def mean_value(distortions: Tensor, total: int) -> Value:
     return Value(float(sizes.mean()), *mean_interval(sizes), len(sizes), total)
 
 
-def _row(networks: Networks, row: str, changed: Changed, total: int) -> Values:
-    """Every network's error on changed images, and the average size of the change."""
+def _row(networks: Networks, row: str, changed: Changed, total: int, shown: Shown) -> Values:
+    """Every network's error on changed images, which `shown` describes, and their mean change."""
     sizes = [torch.empty(0)]
 
     def batches() -> Iterable[tuple[Tensor, Tensor]]:
@@ -168,8 +186,12 @@ def _row(networks: Networks, row: str, changed: Changed, total: int) -> Values:
             yield x_changed, labels
 
     counts = count_errors(networks, batches())
-    values = {(row, column): error_value(count) for column, count in counts.items()}
-    return values | {(row, "Av. distortion"): mean_value(torch.cat(sizes), total)}
+    values = {
+        (row, name): replace(error_value(count), network=name, shown=shown)
+        for name, count in counts.items()
+    }
+    change = replace(mean_value(torch.cat(sizes), total), shown=shown)
+    return values | {(row, "Av. distortion"): change}
 
 
 def _noisy(images: ImageSet, stddev: float, generator: torch.Generator) -> Changed:

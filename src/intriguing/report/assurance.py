@@ -118,7 +118,7 @@ def _between(table: Table | None, searched: bool) -> list[str]:
         return []
     cell = certified[-1] if not searched else certified[len(certified) // 2]
     attacked = table.at(cell.row, "Under the attack")
-    epsilon = cell.row.split(" ")[0]
+    epsilon = f"{cell.size:g}"
     sure = number(cell.ours, "%")
     if attacked is None:
         return [

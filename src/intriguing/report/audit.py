@@ -70,7 +70,7 @@ def figure5(contents: Contents) -> Section:
     """The images that became one class: the paper's Figure 5, and any other class of an audit."""
     blocks: list[Block] = list(present(contents.tables.get("target")))
     for file in contents.of_kind("pairs"):
-        if file.name.startswith("figure5"):
+        if file.metadata.get("made") == "target":
             caption = (
                 "As the paper's Figure 5: left the original, in the centre the difference × 10, "
                 "shifted by 128 and clamped, right the adversarial image. None was left out."
@@ -87,7 +87,7 @@ def figure5(contents: Contents) -> Section:
 def _pictures(contents: Contents) -> Section:
     blocks: list[Block] = []
     for file in contents.of_kind("pairs"):
-        if file.name.startswith("pairs-"):
+        if file.metadata.get("made") == "nearest":
             caption = (
                 "Not chosen: the first images attacked. Under the pictures drag the line between "
                 "the original and the adversarial image, and magnify the change."

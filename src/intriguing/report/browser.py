@@ -35,7 +35,7 @@ def draw_browser(contents: Contents, report: Path) -> Path | None:
     if pictures is None or not groups:
         return None
     data = {
-        "title": ", ".join(dict.fromkeys(model.name for model in contents.run.models[:1])),
+        "title": str(contents.tops["network"][0]),
         "command": contents.run.command,
         "images": _images(pictures, report),
         "groups": [_group(group) for group in groups],
@@ -46,7 +46,7 @@ def draw_browser(contents: Contents, report: Path) -> Path | None:
         templates()
         .get_template("units.html.j2")
         .render(
-            title=f"What excites the units of {data['title'] or 'the network'}",
+            title=f"What excites the units of {data['title']}",
             run=contents.run,
             data=Markup(_json(data)),
         )

@@ -126,14 +126,14 @@ def _transfer(table: Table | None) -> Findings:
     if table is None or not cells:
         return NOTHING
     heading = table.title.split(".")[0]
-    plain = [c for c in cells if "amplified" not in c.row]
+    plain = [c for c in cells if c.condition == "examples"]
     words = (
         f"{heading}: examples made for one network are misclassified by another in "
         f"{np.mean([c.ours for c in plain]):.1f} % of cases, on average over {len(plain)} pairs"
     )
     if len(printed := [c.paper for c in plain if c.paper is not None]) == len(plain):
         words += f" (paper {np.mean(printed):.1f} %)"
-    if noise := [c for c in table.cells.values() if c.unit == "%" and is_noise(c)]:
+    if noise := [c for c in table.cells.values() if c.unit == "%" and c.condition == "noise"]:
         row = min(noise, key=lambda c: c.row_order).row
         words += f", and {np.mean([c.ours for c in noise if c.row == row]):.1f} % under {row}"
     compared = [c for c in cells if c.paper is not None]
@@ -154,19 +154,4 @@ def correlation(cells: list[Cell]) -> float:
 
 def transferred(table: Table) -> list[Cell]:
     """Error cells of examples made for one network and shown to another: off the diagonal."""
-    return [
-        cell
-        for cell in table.cells.values()
-        if cell.unit == "%" and not is_noise(cell) and not on_diagonal(cell)
-    ]
-
-
-def on_diagonal(cell: Cell) -> bool:
-    """Whether the row's examples were made for the column's own network."""
-    made_for = cell.row.removeprefix("Distorted for ")
-    return made_for == cell.column or made_for.startswith(f"{cell.column} ")
-
-
-def is_noise(cell: Cell) -> bool:
-    """Whether the row is random noise rather than adversarial examples."""
-    return "noise" in cell.row.lower()
+    return [cell for cell in table.cells.values() if cell.transferred]

@@ -66,7 +66,8 @@ def path(table: Table, measure: str) -> Figure:
     """Mean coherence on the way Q^α from the natural basis to rotated ones, a line a layer."""
     with style():
         figure, axis = axes(7.6, 3.6)
-        alphas = [float(column.partition("=")[2]) for column in table.columns]
+        sizes = {cell.column: cell.size for cell in table.cells.values()}
+        alphas = [float(sizes[column] or 0.0) for column in table.columns]
         for place, row in enumerate(table.rows):
             cells = [table.at(row, column) for column in table.columns]
             some = [(a, c) for a, c in zip(alphas, cells, strict=True) if c is not None]

@@ -1,6 +1,7 @@
 """The sections of a study of hardening: errors, claims, distances, the penalty, masking."""
 
 import math
+from typing import Literal
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -60,9 +61,9 @@ def _judged(contents: Contents) -> list[str]:
     cells = _claims(contents)
     if not cells:
         return []
-    verdicts = [verdict(cell).partition(":")[0] for cell in cells]
     if not any(cell.low is not None for cell in cells):
         return ["One seed decides none of the paper's sentences; run it with --seeds 5."]
+    verdicts = [_decided(cell) for cell in cells]
     counts = (verdicts.count(word) for word in ("holds", "does not hold", "open"))
     return ["Of {} sentences {} hold, {} do not, {} stay open.".format(len(cells), *counts)]
 
@@ -73,9 +74,15 @@ def verdict(cell: Cell) -> str:
     if cell.low is None or cell.high is None:
         return f"{difference} points of test error with one seed, which decides nothing."
     span = f"{difference} points [{interval(cell.low, cell.high, '% more')}], {cell.total} seeds"
+    return f"{_decided(cell)}: {span}."
+
+
+def _decided(cell: Cell) -> Literal["holds", "does not hold", "open", "undecided"]:
+    if cell.low is None or cell.high is None:
+        return "undecided"
     if cell.high < 0:
-        return f"holds: {span}."
-    return f"does not hold: {span}." if cell.low > 0 else f"open: {span}."
+        return "holds"
+    return "does not hold" if cell.low > 0 else "open"
 
 
 def _searched(table: Table | None) -> Findings:
@@ -83,8 +90,7 @@ def _searched(table: Table | None) -> Findings:
         return NOTHING
     best: dict[str, Cell] = {}
     for cell in table.cells.values():
-        family = cell.row.partition(":")[0]
-        best[family] = min(best.get(family, cell), cell, key=lambda one: one.ours)
+        best[cell.network] = min(best.get(cell.network, cell), cell, key=lambda one: one.ours)
     return Findings(
         (), tuple(f"Best by validation, {number(c.ours, '%')}: {c.row}." for c in best.values())
     )

@@ -12,7 +12,7 @@ from intriguing.names import file_name, storable
 from intriguing.report import numbers, tables
 from intriguing.report.browser import draw_browser, templates
 from intriguing.report.contents import Contents, read_contents
-from intriguing.report.findings import findings, is_noise, on_diagonal
+from intriguing.report.findings import findings
 from intriguing.report.ink import Drawing, inline_svg, png, svg
 from intriguing.report.section import Block, Listing
 from intriguing.report.sections import sections
@@ -122,7 +122,6 @@ def _render(contents: Contents, drawn: list[Any], browse: Path | None) -> str:
         "meaning": lambda status: STATUSES.get(status, status),
         "duration": duration,
     }
-    environment.tests |= {"noise": is_noise, "own": on_diagonal}
     run = contents.run
     return environment.get_template("report.html.j2").render(
         run=run,

@@ -10,7 +10,7 @@ from intriguing.results.schema import Cell
 def best_method(contents: Contents) -> str | None:
     """The method that is most often shortest: the one that the pairs are beside."""
     pairs = contents.tables.get("paired")
-    return pairs.rows[0].rpartition(" beside ")[2] if pairs and pairs.rows else None
+    return next((cell.reference for cell in pairs.cells.values()), None) if pairs else None
 
 
 def verdict(contents: Contents) -> Findings:
@@ -24,7 +24,7 @@ def verdict(contents: Contents) -> Findings:
         tuple(_tiles(methods, pairs, best)),
         (
             _shortest(methods, best, others),
-            *_longer(pairs),
+            *_longer(pairs, best),
             _not_found(methods),
             _losses(contents, best),
         ),
@@ -66,16 +66,15 @@ def _shortest(methods: Table, best: str, others: list[str]) -> str:
     return f"{best} is shortest, up to 0.1 %, on {count} images; {', '.join(parts)}."
 
 
-def _longer(pairs: Table) -> list[str]:
+def _longer(pairs: Table, best: str) -> list[str]:
     said = []
     for row in pairs.rows:
         cell = pairs.at(row, "Mean relative difference")
         if cell is not None:
-            name, _, best = row.partition(" beside ")
             some = "" if cell.count == cell.total else f" over {_images(cell.count)}"
             span = interval(cell.low, cell.high, cell.unit)
             said.append(
-                f"{name} {number(cell.ours, cell.unit)}{f' ({span})' if span else ''}{some}"
+                f"{cell.network} {number(cell.ours, cell.unit)}{f' ({span})' if span else ''}{some}"
             )
     if not said:
         return []

@@ -23,6 +23,12 @@ CELLS = pa.schema(
         pa.field("seeds", pa.int32(), nullable=False),
         pa.field("seed_low", pa.float64()),
         pa.field("seed_high", pa.float64()),
+        *(
+            pa.field(name, pa.string(), nullable=False)
+            for name in ("network", "made_for", "condition")
+        ),
+        pa.field("size", pa.float64()),
+        pa.field("reference", pa.string(), nullable=False),
     ]
 )
 
@@ -46,8 +52,12 @@ IMAGES = pa.schema(
     ]
 )
 
-ADDED: dict[str, Any] = {"method": "paper", "gap": float("nan"), "local_gap": float("nan")}
-"""What the columns of `IMAGES` that version 1 lacks would hold there."""
+ADDED: dict[str, Any] = {
+    "method": "paper", "gap": float("nan"), "local_gap": float("nan"),
+    "network": "", "made_for": "", "condition": "", "size": None, "reference": "",
+}  # fmt: skip
+"""What the columns that older versions lack would hold there: of `IMAGES` in version 1, of `CELLS`
+before version 4 (`results.older` then reads what the names say)."""
 
 CURVES = pa.schema(
     [

@@ -1,14 +1,15 @@
-"""What a results folder holds, version 3: a run record, table cells, and rows of one thing each.
+"""What a results folder holds, version 4: a run record, table cells, and rows of one thing each.
 
-Still read: version 2, which had no layers, certificates and units, and version 1, which besides had
-one method, "paper", and no gaps, curves or losses.
+Still read: version 3, whose cells said what they measure in their names only; version 2, which
+besides had no layers, certificates and units; and version 1, which had one method, "paper", and no
+gaps, curves or losses either.
 """
 
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-SCHEMA_VERSION = 3
-READABLE = (1, 2, 3)
+SCHEMA_VERSION = 4
+READABLE = (1, 2, 3, 4)
 
 Kind: TypeAlias = Literal[
     "reproduce",
@@ -38,6 +39,9 @@ Unit: TypeAlias = Literal[
     "bits",
     "cosine",
 ]
+Condition: TypeAlias = Literal["", "clean", "examples", "amplified", "noise"]
+"""What was done to the images that a cell is about: nothing, the nearest examples found, these made
+longer to one size, Gaussian noise of one size; empty where the cell is of something else."""
 RunStatus: TypeAlias = Literal["running", "complete"]
 
 
@@ -108,11 +112,24 @@ class RunRecord:
 
 
 @dataclass(frozen=True)
+class Shown:
+    """The images that a network is shown: what was done to them, for whom, and how much of it.
+
+    Attributes are those of `Cell`.
+    """
+
+    condition: Condition = ""
+    made_for: str = ""
+    size: float | None = None
+
+
+@dataclass(frozen=True)
 class Cell:
     """One cell of a table beside the paper's.
 
     Attributes:
-        row, column: Display names as in the paper, "FC10(1e-4)".
+        row, column: Display names as in the paper, "FC10(1e-4)"; they are for people, and what a
+            cell is about is said by the fields from `network` on.
         row_order, column_order: Place in the table, from 0.
         unit: "%" (ours is in percent), "distortion" (sqrt(mean r²)), "l2" (‖r‖₂), "passes" and "ms"
             (of an image), "gap" (a share); "l2 more" and "% more" are differences with a sign;
@@ -124,6 +141,12 @@ class Cell:
         paper: The paper's value, None where it gives none.
         seeds: How many seeds were run.
         seed_low, seed_high: Least and greatest value over the seeds; None for one seed.
+        network: The network, method or training that is judged; empty where it is none.
+        made_for: The network that the images were changed for; empty where it is none.
+        condition: What was done to the images.
+        size: Of the change, as distortion, where one size was given to all; ε of table "robust",
+            in L2; α of table "path"; else None.
+        reference: What a difference is a difference to; empty where the value is none.
     """
 
     table: str
@@ -141,6 +164,22 @@ class Cell:
     seeds: int = 1
     seed_low: float | None = None
     seed_high: float | None = None
+    network: str = ""
+    made_for: str = ""
+    condition: Condition = ""
+    size: float | None = None
+    reference: str = ""
+
+    @property
+    def own(self) -> bool:
+        """Whether a network is shown examples that were made for itself."""
+        return self.condition in ("examples", "amplified") and self.made_for == self.network
+
+    @property
+    def transferred(self) -> bool:
+        """Whether it is the share of another network's examples that a network misclassifies."""
+        changed = self.unit == "%" and self.condition in ("examples", "amplified")
+        return changed and not self.own
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ from intriguing.results.columns import (
     LOSSES,
     TOPS,
 )
+from intriguing.results.older import said_by_names
 from intriguing.results.schema import (
     READABLE,
     Cell,
@@ -96,6 +97,8 @@ def read_cells(folder: Path) -> list[Cell]:
     """Read rows/cells.parquet, in the order of table, row and column; empty when there is none."""
     table = _read_rows(folder / "rows" / "cells.parquet", CELLS)
     cells = [Cell(**row) for row in table.to_pylist()]
+    if not any(cell.network or cell.condition or cell.size is not None for cell in cells):
+        cells = said_by_names(cells)
     return sorted(cells, key=lambda cell: (cell.table, cell.row_order, cell.column_order))
 
 

@@ -1,9 +1,9 @@
 """Error of several networks on several sets of images, as in Tables 2 and 4."""
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,9 @@ from intriguing.models.asking import Classifier, Model
 
 Batches: TypeAlias = Iterable[tuple[Tensor, Tensor]]
 """Images and their true labels, piece by piece, so that a set need not be in memory at once."""
+
+
+Row = TypeVar("Row", bound=Hashable)
 
 
 @dataclass(frozen=True)
@@ -39,13 +42,13 @@ class ErrorCount:
 
 
 def error_matrix(
-    models: Mapping[str, nn.Module], sets: Mapping[str, Batches], batch_size: int = 1000
-) -> dict[tuple[str, str], ErrorCount]:
+    models: Mapping[str, nn.Module], sets: Mapping[Row, Batches], batch_size: int = 1000
+) -> dict[tuple[Row, str], ErrorCount]:
     """Error of each model (a column of Tables 2 and 4) on each set of images (a row).
 
     Args:
         models: Classifiers in evaluation mode, by column name; each keeps its device and dtype.
-        sets: Pairs of images and labels, by row name; every set is read once, in order.
+        sets: Pairs of images and labels, by row; every set is read once, in order.
         batch_size: At most so many images pass through a model together.
 
     Returns:

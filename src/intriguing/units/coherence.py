@@ -72,6 +72,8 @@ def coherence(
     rows = top.indices
     k = rows.shape[1]
     check_rows(rows, len(images))
+    if taken := {"purity", "entropy", "pixels", "own"} & set(features or {}):
+        raise InputError(f"features {', '.join(taken)}: that is a measure of its own; rename it")
     generator = torch.Generator().manual_seed(seed)
     random_rows = draw_rows(len(images), k, _ROWS, generator)
     labels = images.labels.cpu()

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from jaxtyping import Float
 from torch import Tensor
@@ -41,7 +41,7 @@ def to_cells(judged: Sequence[Judged], times: Mapping[str, float]) -> list[Cell]
     baseline = next((members for family, members in of_family.items() if family.slug == PLAIN), [])
     compared = {f: m for f, m in of_family.items() if not f.curve}
     cells = _rows(ERRORS, compared, baseline, times)
-    penalised = {f: m for f, m in of_family.items() if f.slug.startswith("penalty")}
+    penalised = {f: m for f, m in of_family.items() if f.penalty and not f.places}
     curve = {f: m for f, m in of_family.items() if f.slug == PLAIN} | dict(
         sorted(penalised.items(), key=lambda pair: pair[0].penalty)
     )
@@ -58,10 +58,13 @@ def search_cells(networks: Sequence[Trained]) -> list[Cell]:
     families = list(dict.fromkeys(one.trial.of for one in networks))
     ordered = sorted(networks, key=lambda one: (families.index(one.trial.of), one.error))
     cells: list[Cell] = []
-    rows = dict.fromkeys(f"{n.trial.family.name}: {n.trial.family.in_words}" for n in ordered)
-    for order, row in enumerate(rows):
-        members = [n for n in ordered if f"{n.trial.family.name}: {n.trial.family.in_words}" == row]
-        cells.append(_error(SEARCH, row, "Validation error", order, members, None))
+    settings: dict[tuple[str, Family], list[Trained]] = {}
+    for one in ordered:
+        settings.setdefault((one.trial.of, one.trial.family), []).append(one)
+    for order, ((of, tried), members) in enumerate(settings.items()):
+        row = f"{tried.name}: {tried.in_words}"
+        cell = _error(SEARCH, row, "Validation error", order, members, None)
+        cells.append(replace(cell, network=of))
     return cells
 
 
