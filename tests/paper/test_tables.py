@@ -34,7 +34,7 @@ def partly(tmp_path: Path) -> Attacked:
             "success": found[items],
         }
 
-    return Attacked(images, run_in_shards(columns, 10, 10, tmp_path, {}))
+    return Attacked(images, run_in_shards(columns, 10, 10, tmp_path, "moved"))
 
 
 def test_averages_and_errors_are_over_what_was_found(partly: Attacked) -> None:

@@ -21,13 +21,15 @@ from intriguing.measures import ProgressCallback, mean_interval, median, wilson_
 from intriguing.models.asking import Classifier
 from intriguing.names import file_name
 from intriguing.paper.pairs import Words, write_pairs
+from intriguing.paper.published import published_numbers
 from intriguing.results.schema import Cell
 from intriguing.scale.attack import Attacked, attack_in_shards
 
 TARGET = 9
 """Of ImageNet's classes: "ostrich, Struthio camelus"."""
-COUNT, LEVELS = 64, 256
-PAPER = 0.006508
+LEVELS = 256
+COUNT = int(published_numbers("figure5")["images"])
+PAPER = published_numbers("figure5")["average_distortion"]
 """Average distortion over the paper's 64 images (§4.1, caption of Figure 5)."""
 SHARD = 8
 

@@ -64,6 +64,16 @@ def published_figure7() -> tuple[PublishedPanel, ...]:
     return tuple(PublishedPanel(**panel) for panel in _published()["figure7"]["panels"])
 
 
+def published_numbers(name: str) -> dict[str, float]:
+    """The numbers of a caption or of the text: "figure5" or "hardening".
+
+    >>> published_numbers("figure5")["images"]
+    64
+    """
+    content = _published()[name]
+    return {key: value for key, value in content.items() if not isinstance(value, str)}
+
+
 @cache
 def _published() -> dict[str, Any]:
     text = files("intriguing.paper").joinpath("published.toml").read_text(encoding="utf-8")

@@ -10,6 +10,7 @@ from intriguing.hardening.config import PoolConfig
 from intriguing.hardening.places import Place
 from intriguing.hardening.train import hardening
 from intriguing.keys import APART
+from intriguing.paper.published import published_numbers
 from intriguing.training.minibatch import Extra
 from intriguing.training.recipe import Recipe
 from intriguing.training.schedule import Schedule
@@ -85,15 +86,18 @@ _ALL = (_INPUT, replace(_FIRST, weight=0.5), replace(_SECOND, weight=0.5))
 _JOINT = PoolConfig(scheme="joint")
 _PENALTY, _BOTH = 0.019, 0.03
 
+_PAPER = published_numbers("hardening")
+
 FAMILIES: tuple[Family, ...] = (
-    Family("Weight decay", PLAIN, _FAST, decays(5e-5), paper=1.6),
+    Family("Weight decay", PLAIN, _FAST, decays(5e-5), paper=_PAPER["weight_decay"]),
     Family("Dropout", "dropout", replace(_FAST, rate=1.0, input_dropout=0.1), decays(3e-5),
-           paper=1.3),
+           paper=_PAPER["dropout"]),
     Family("Input pool", "pool-input", _SLOW, decays(3e-5), (_INPUT,)),
-    Family("All pools, joint", "pools-joint", _SLOW, decays(5e-5), _ALL, _JOINT, paper=1.2),
+    Family("All pools, joint", "pools-joint", _SLOW, decays(5e-5), _ALL, _JOINT,
+           paper=_PAPER["adversarial_pool"]),
     Family("Spectral penalty", "penalty", _SLOW, decays(5e-5), penalty=_PENALTY),
     Family("All pools, alternating", "pools-alternating", _SLOW, decays(3e-5),
-           (_INPUT, _FIRST, _SECOND), paper=1.2),
+           (_INPUT, _FIRST, _SECOND), paper=_PAPER["adversarial_pool"]),
     Family("Gaussian noise", "noise", _SLOW, decays(3e-5), (_INPUT,),
            PoolConfig(search="gaussian")),
     Family("First layer's pool", "pool-1", _SLOW, decays(3e-5), (_FIRST,)),
