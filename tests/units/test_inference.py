@@ -130,3 +130,26 @@ def test_holm_rejects_as_the_steps_do(p_values):
             rejected.add(i)
     assert {i for i, p in enumerate(adjusted) if p <= 0.05} == rejected
     assert all(a >= p for a, p in zip(adjusted, p_values, strict=True))
+
+
+@pytest.mark.parametrize("networks", [1, 3])
+def test_what_is_less_coherent_is_held_to_the_same_as_what_is_more(networks):
+    """Mirrored tables have mirrored intervals, and are equivalent to nothing alike."""
+    generator = seeded(6)
+    for shift in (0.1, 0.45, 0.7):
+        tables = [table(generator, shift=shift) for _ in range(networks)]
+        mirrored = [Measured(-one.natural, -one.random) for one in tables]
+        one, other = effect(tables, seeded(7)), effect(mirrored, seeded(7))
+        low, high = one.interval()
+        assert other.interval() == pytest.approx((-high, -low))
+        for delta in (0.3, 0.5, 0.8, 1.2):
+            assert one.equivalence(delta) == pytest.approx(other.equivalence(delta))
+
+
+def test_the_interval_of_one_network_is_students():
+    """Of many units, whose mean is normal: the 95 % of Student's t, not less."""
+    generator = seeded(8)
+    natural, random = (torch.randn(60, generator=generator), torch.zeros(1, 60))
+    low, high = effect([Measured(natural, random)], seeded(0)).interval()
+    expected = stats.t.interval(0.95, 59, float(natural.mean()), float(natural.std()) / 60**0.5)
+    assert high - low == pytest.approx(expected[1] - expected[0], rel=0.06)

@@ -1,0 +1,531 @@
+"""The controls that make a number mean something: equal noise, whole counts, honest tables.
+
+Each test here is there because the package could be changed for the worse in one line and no other
+test saw it; `benchmarks/mutations.toml` has the lines.
+"""
+
+import contextlib
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+from torch import Tensor, nn
+
+from intriguing import AuditConfig, ImageSet, InputError, gaussian_noise, load_data, run_audit
+from intriguing.audit import certifying
+from intriguing.data.png import write_png
+from intriguing.distortion import minimum
+from intriguing.distortion.minimum import minimum_distortion
+from intriguing.distortion.result import Found, Status
+from intriguing.measures import distortion
+from intriguing.paper import blind_spots, figure5, stimuli, tables
+from intriguing.paper.config import ReproduceConfig
+from intriguing.paper.hardening import cells as study_cells
+from intriguing.paper.hardening import network as study_network
+from intriguing.paper.hardening.claims import CLAIMS
+from intriguing.paper.hardening.config import HardeningConfig, trials
+from intriguing.paper.hardening.families import FAMILIES
+from intriguing.paper.study import Study, prepare
+from intriguing.paper.units import analyse
+from intriguing.report.curves import Line, accuracy
+from intriguing.report.tables import gather, to_csv, to_latex, to_terminal
+from intriguing.results.audit import read_audit
+from intriguing.results.schema import Cell
+from intriguing.results.store import (
+    read_cells,
+    read_coherence,
+    read_images,
+    read_tops,
+)
+from intriguing.scale.attack import Attacked
+from intriguing.scale.shards import run_in_shards
+from intriguing.spectral.certificate import Certificates, Sandwich
+from intriguing.units.receptive_field import receptive_field
+
+
+class Spied(nn.Module):
+    """A network that keeps what it is shown."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+        self.eval()
+        self._shown: list[Tensor] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits of the inner network."""
+        if type(x) is Tensor:  # and nothing that only traces
+            self._shown.append(x.detach().clone())
+        return self.inner(x)
+
+    def shown(self, count: int) -> list[Tensor]:
+        """What it was shown of so many images at once, in order."""
+        return [x for x in self._shown if len(x) == count]
+
+
+def linear(seed: int, features: int = 64, classes: int = 10) -> nn.Module:
+    """Flatten and multiply."""
+    net = nn.Sequential(nn.Flatten(), nn.Linear(features, classes)).eval()
+    generator = torch.Generator().manual_seed(seed)
+    for parameter in net.parameters():
+        parameter.data.normal_(0, 0.3, generator=generator)
+    return net
+
+
+def means(scale: float = 3.0) -> nn.Module:
+    """A linear classifier of the digits: the nearest mean."""
+    train = load_data("digits").train
+    x = train.images.flatten(1)
+    middle = torch.stack([x[train.labels == label].mean(0) for label in range(10)])
+    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10)).eval()
+    net[1].weight.data.copy_(scale * middle)
+    net[1].bias.data.copy_(-scale / 2 * middle.square().sum(1))
+    return net
+
+
+def attacked(images: ImageSet, adversarial: Tensor, found: Tensor, folder: Path) -> Attacked:
+    """An attack on images that ended with these."""
+    sizes = torch.where(found, distortion(images.images, adversarial), torch.inf)
+    columns = {
+        "adversarial": adversarial, "distortion": sizes, "success": found,
+        "l2": sizes * math.sqrt(images.images[0].numel()),
+        "status": torch.where(found, int(Status.FOUND), int(Status.NOT_FOUND)),
+    }  # fmt: skip
+
+    def compute(items: slice, report: object) -> dict[str, Tensor]:
+        return {name: column[items] for name, column in columns.items()}
+
+    return Attacked(images, run_in_shards(compute, len(images), len(images), folder, "made"))
+
+
+# Noise and searches.
+
+
+def test_noise_is_clipped_where_a_box_is_given_and_nowhere_else():
+    x = torch.full((4, 1, 8, 8), 0.9)
+    for box in (None, (0.0, 1.0), (0.8, 0.95)):
+        noisy = gaussian_noise(x, 0.5, torch.Generator().manual_seed(0), box)
+        free = gaussian_noise(x, 0.5, torch.Generator().manual_seed(0))
+        assert torch.equal(noisy, free if box is None else free.clamp(*box))
+    assert float(free.max()) > 1
+
+
+@pytest.mark.parametrize(
+    ("point", "levels", "stands"),
+    [(0.5, None, True), (1.5, None, False), (0.95, None, False), (0.5, 2, False), (0.5, 3, True)],
+)
+def test_a_search_that_lies_is_not_believed(point, levels, stands, monkeypatch):
+    """A pixel near 0.5, or beyond 1, is of class 1: no level of two, and no pixel."""
+    net = nn.Sequential(nn.Flatten(), nn.Linear(1, 3), nn.ReLU(), nn.Linear(3, 2)).eval()
+    net[1].weight.data.copy_(torch.tensor([[1.0], [-1.0], [9.0]]))
+    net[1].bias.data.copy_(torch.tensor([-0.5, 0.5, -9.5]))
+    net[3].weight.data.copy_(torch.tensor([[1.0, 1.0, -1.0], [0.0, 0.0, 0.0]]))
+    net[3].bias.data.copy_(torch.tensor([0.0, 0.2]))
+
+    def search(*_: object, **__: object) -> Found:
+        one = torch.ones(1, dtype=torch.long)
+        curve = torch.full((1, 27), torch.inf)
+        return Found(torch.tensor([[point]]), one > 0, one == 0, one > 0, one, one, curve)
+
+    monkeypatch.setattr(minimum, "search_with", search)
+    x, label = torch.tensor([[[[0.9]]]]), torch.tensor([0])
+    found = minimum_distortion(net, x, label, "untargeted", "ddn", levels=levels)
+    assert bool(found.success) == stands
+
+
+# Certificates and what is found.
+
+
+def test_certificates_that_are_wrong_are_counted_everywhere():
+    certified, found = torch.tensor([0.5, 0.1, 0.0, 2.0]), torch.tensor([0.4, 0.4, 0.0, 1.0])
+    given = Certificates(
+        certified, certified, torch.ones(4).long(), torch.zeros(4).long(), torch.ones(2, 2), "",
+        True,
+    )  # fmt: skip
+    both = Sandwich(certified, found, given, None)  # type: ignore[arg-type]
+    assert both.violations == 2
+    assert both.median_ratio == pytest.approx(1.25)
+    columns = {
+        "certified": certified.double().numpy(), "found": found.double().numpy(),
+        "predicted": np.array([0, 0, 1, 0]), "label": np.zeros(4, int), "pixels": 4,
+    }  # fmt: skip
+    table = {(c.table, c.column): c for c in certifying.cells("net", columns, (0.3,))}
+    assert (table["certify", "Violations"].count, table["certify", "Violations"].total) == (2, 4)
+    assert table["certify", "Clean accuracy"].count == 3
+    for column, share in (("Certified", 50.0), ("Under the attack", 75.0)):
+        cell = table["robust", column]
+        assert (cell.ours, cell.total, cell.size) == (share, 4, 0.3)
+
+
+def test_an_audit_never_passes_over_a_certificate_that_is_wrong(tmp_path, monkeypatch):
+    """It counts it, or ends the stage with its name."""
+    true = certifying.certify
+
+    def wrong(*arguments: object, **settings: object) -> Certificates:
+        made = true(*arguments, **settings)  # type: ignore[arg-type]
+        return replace(made, radius=made.radius + 9)
+
+    monkeypatch.setattr(certifying, "certify", wrong)
+    monkeypatch.setattr("intriguing.audit.run.draw_report", lambda folder: folder / "report")
+    skip = ("preflight", "noise", "spectrum", "units")
+    config = AuditConfig(attacked=5, passes=40, semidefinite=False, skip=skip)
+    with contextlib.suppress(InputError):  # which may be how it ends
+        run_audit(means(), load_data("digits").test.first(40), tmp_path, config)
+    for record in read_audit(tmp_path):
+        if record.stage == "certify":
+            assert record.status == "failed" or record.facts["violations"] == 5
+
+
+# An audit's controls.
+
+
+@pytest.fixture(scope="module")
+def audited(tmp_path_factory):
+    """Two networks that keep what they are shown, after an audit."""
+    folder = tmp_path_factory.mktemp("audit")
+    networks = {"a": Spied(means(3.0)), "b": Spied(linear(1))}
+    with torch.no_grad():
+        networks["b"].inner[1].weight.add_(networks["a"].inner[1].weight)
+        networks["b"].inner[1].bias.copy_(networks["a"].inner[1].bias)
+    config = AuditConfig(
+        attacked=11, passes=60, amplified=(1.0, 3.0), target=4, target_passes=60,
+        skip=("preflight", "spectrum", "certify", "units"),
+    )  # fmt: skip
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("intriguing.audit.run.draw_report", lambda folder: folder / "report")
+        run_audit(networks, load_data("digits").test.first(60), folder, config)
+    facts = {(r.stage, r.network): r.facts for r in read_audit(folder)}
+    rows = read_images(folder)
+    places = {name: i for i, name in enumerate(load_data("digits").test.ids)}
+    first = rows["network"] == "a"
+    order = torch.tensor([places[one] for one in rows["image_id"][first]])
+    x = load_data("digits").test.images[order]
+    sizes = {n: torch.from_numpy(rows["distortion"][rows["network"] == n].copy()) for n in "ab"}
+    return folder, networks, facts, x, sizes
+
+
+def test_noise_of_each_ones_size_has_exactly_that_size(audited):
+    _, networks, facts, x, sizes = audited
+    for name, net in networks.items():
+        shown = torch.stack([distortion(x, seen) for seen in net.shown(len(x))])
+        exact = ((shown - sizes[name]).abs() < 1e-5).all(1).sum()
+        assert int(exact) >= 4 + 1  # four draws, and the examples themselves
+        noise = facts["noise", name]
+        assert noise["total"] == 4 * len(x)
+        assert all(of == len(x) for _, _, of in noise["curve"])
+        assert [size / noise["median"] for size, *_ in noise["curve"]] == pytest.approx(
+            [1, 3, 10, 30, 100][: len(noise["curve"])]
+        )
+
+
+def test_half_is_where_a_line_through_the_curves_logarithms_meets_it(tmp_path, monkeypatch):
+    """Noise fools where the first pixel leaves a band: at some multiple half of the images."""
+    monkeypatch.setattr("intriguing.audit.run.draw_report", lambda folder: folder / "report")
+    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 2), nn.ReLU(), nn.Linear(2, 2)).eval()
+    for parameter in net.parameters():
+        parameter.data.zero_()
+    net[1].weight.data[:, 0] = torch.tensor([1.0, -1.0])
+    net[1].bias.data.copy_(torch.tensor([-0.5, 0.5]))
+    net[3].weight.data[1] = 9.0
+    net[3].bias.data[0] = 0.9
+    x = torch.full((40, 1, 8, 8), 0.5)
+    x[:, 0, 0, 0] += torch.linspace(0.005, 0.03, 40)
+    images = ImageSet("band", x, torch.zeros(40).long(), tuple(map(str, range(40))), ("in", "out"))
+    skip = ("preflight", "target", "spectrum", "certify", "units")
+    run_audit(net, images, tmp_path, AuditConfig(attacked=40, passes=60, skip=skip))
+    (noise,) = [r.facts for r in read_audit(tmp_path) if r.stage == "noise"]
+    assert noise["median"] == pytest.approx(0.0103, rel=0.05)
+    shares = np.array([count / of for _, count, of in noise["curve"]])
+    log = np.log([size for size, _, _ in noise["curve"]])
+    end = int((shares >= 0.5).argmax())
+    assert 0 < shares[end - 1] < 0.5 < shares[end]
+    expected = np.exp(np.interp(0.5, shares[end - 1 : end + 1], log[end - 1 : end + 1]))
+    assert noise["half_at"] == pytest.approx(expected)
+
+
+def test_a_transfer_stands_beside_noise_of_the_mean_and_of_each_size(audited):
+    folder, networks, facts, x, sizes = audited
+    means = {name: float(values.double().mean()) for name, values in sizes.items()}
+    assert abs(means["a"] - means["b"]) > 0.02 * max(means.values())
+    wanted = [*facts["transfer", ""]["sizes"]]
+    noise = {c.size for c in read_cells(folder) if c.table == "transfer" and c.condition == "noise"}
+    assert sorted(noise) == pytest.approx(sorted([sum(means.values()) / 2, *wanted]))
+    shown = [distortion(x, seen) for seen in networks["b"].shown(len(x))]
+    equal = [s for s in shown if float(s.std()) < 1e-5 and float(s.mean()) > 0]
+    for size in wanted:  # of a's and of b's examples
+        assert sum(abs(float(s.mean()) - size) < 1e-5 for s in equal) == 2
+    drawn = [float(s.square().mean().sqrt()) for s in shown if float(s.std()) > 1e-5]
+    for size in noise:  # of 11 · 64 draws, so within a tenth
+        assert any(abs(s / size - 1) < 0.1 for s in drawn)
+
+
+def test_intervals_are_in_the_unit_of_their_cell(audited):
+    folder, *_ = audited
+    shares = [c for c in read_cells(folder) if c.unit == "%" and c.low is not None]
+    assert len(shares) > 20
+    for cell in shares:
+        test = stats.binomtest(cell.count, cell.total)
+        span = test.proportion_ci(method="wilson")
+        assert cell.ours == pytest.approx(100 * cell.count / cell.total)
+        assert (cell.low, cell.high) == pytest.approx((100 * span.low, 100 * span.high))
+
+
+def test_what_was_not_found_is_infinitely_far_in_the_median(tmp_path, monkeypatch):
+    monkeypatch.setattr("intriguing.audit.run.draw_report", lambda folder: folder / "report")
+    skip = ("preflight", "noise", "spectrum", "certify", "units")
+    config = AuditConfig(attacked=12, passes=1, method="noise", skip=skip)
+    run_audit(means(), load_data("digits").test.first(60), tmp_path, config)
+    (facts,) = [r.facts for r in read_audit(tmp_path) if r.stage == "attack"]
+    assert facts["found"] < facts["total"] / 2
+    assert facts["median"] is None
+
+
+# The paper's tables.
+
+
+def test_tables_1_and_4_are_of_the_images_and_sizes_that_they_name(tmp_path):
+    data = load_data("digits")
+    train, test = data.train.first(50), data.test.first(40)
+    net = Spied(means())
+    made = attacked(test, test.images + 0.02, torch.ones(40, dtype=torch.bool), tmp_path / "one")
+    one = tables.table1({"n": net}, train, test, {"n": made})
+    with torch.no_grad():
+        for column, images in (("Training error", train), ("Test error", test)):
+            wrong = int((net.inner(images.images).argmax(1) != images.labels).sum())
+            assert (one["n", column].count, one["n", column].total) == (wrong, len(images))
+    assert one["n", "Av. min. distortion"].ours == pytest.approx(0.02, rel=1e-4)
+    four = tables.table4({"n": net}, test, {"n": made}, torch.Generator().manual_seed(0))
+    sizes = {row: value.ours for (row, column), value in four.items() if "istortion" in column}
+    assert sizes == {
+        "Distorted for n": pytest.approx(0.02, rel=1e-4),
+        "Distorted for n amplified to stddev=0.1": pytest.approx(0.1, rel=1e-4),
+        "Gaussian noise with stddev=0.06": pytest.approx(0.06, rel=0.05),
+        "Gaussian noise with stddev=0.1": pytest.approx(0.1, rel=0.05),
+    }
+    assert {v.shown.size for (row, _), v in four.items() if "noise" in row} == {0.06, 0.1}
+
+
+def test_figure_5_is_the_mean_of_every_image_found_and_classifies_its_files(tmp_path, monkeypatch):
+    images = load_data("digits").test.first(6)
+    moved = torch.tensor([0.01, 0.02, 0.03, 0.04, 0.5, 0.6]).view(-1, 1, 1, 1)
+    found = torch.tensor([True, True, True, True, True, False])
+    far = ((images.images + moved).clamp(0, 1) * 255).round() / 255
+    made = attacked(images, far, found, tmp_path / "shards")
+    monkeypatch.setattr(figure5, "attack_in_shards", lambda *_, **__: made)
+    fives = figure5.ostriches(means(), images, tmp_path, target=4)
+    sizes = distortion(images.images, far)[found].double()
+    cells = {cell.column: cell for cell in figure5.target_cells("net", 0, fives)}
+    assert cells["Mean distortion"].ours == pytest.approx(float(sizes.mean()))
+    assert (cells["Mean distortion"].count, cells["Mean distortion"].total) == (5, 6)
+    assert cells["Median distortion"].ours == pytest.approx(float(sizes.median()))
+    with torch.no_grad():
+        says = torch.where(found, means()(far).argmax(1), -1)
+    assert fives.says.tolist() == says.tolist()
+    assert fives.again.tolist() == (says == 4).tolist()
+    for file in (tmp_path / "pictures").rglob("*.png"):
+        write_png(file, torch.zeros(1, 8, 8))
+    assert cells["Still so as PNG files"].count == int((says == 4).sum())
+
+
+def test_figure_6_shows_noise_of_the_examples_size_and_only_cars_that_are_known(tmp_path):
+    generator = torch.Generator().manual_seed(0)
+    x = 0.5 + 0.02 * torch.randn(12, 3, 4, 4, generator=generator)
+    images = ImageSet("cars", x, torch.ones(12).long(), tuple(map(str, range(12))), ("no", "car"))
+
+    class Knows(nn.Module):
+        """A car is what is brighter than so much on average; the first few never are."""
+
+        def __init__(self, blind: int) -> None:
+            super().__init__()
+            self.register_parameter("level", nn.Parameter(x.mean((1, 2, 3)).sort().values[blind]))
+
+        def forward(self, seen: Tensor) -> Tensor:
+            """Logits."""
+            bright = seen.mean((1, 2, 3)) - self.level
+            return torch.stack((-bright, bright), 1)
+
+    models = {"one": Spied(Knows(0)), "two": Spied(Knows(5))}
+    found = torch.ones(12, dtype=torch.bool)
+    made = {n: attacked(images, x - 0.1, found, tmp_path / n) for n in models}
+    cells = {(c.row, c.column): c for c in blind_spots.transfer(models, made, 0)}
+    with torch.no_grad():
+        known = {n: int((m.inner(x).argmax(1) == 1).sum()) for n, m in models.items()}
+    assert 0 < known["two"] < known["one"] <= 12
+    for source in models:
+        for judge in models:
+            assert cells[source, judge].total == known[judge]
+            assert cells[source, judge].count == known[judge]
+            noise = cells[f"{source}, noise instead", judge]
+            assert noise.total == known[judge]
+            assert (noise.condition, noise.size) == ("noise", pytest.approx(0.1, rel=1e-4))
+    with torch.no_grad():
+        kept = models["two"].inner(x).argmax(1) == 1
+    apart = [seen - x[kept] for seen in models["two"].shown(int(kept.sum()))]
+    lengths = [float(r.square().mean().sqrt()) for r in apart]
+    noisy = [size for size, r in zip(lengths, apart, strict=True) if float(r.std()) > 0.05]
+    assert len(noisy) == 2
+    assert noisy == pytest.approx([0.1, 0.1], rel=0.15)
+
+
+# The study of hardening.
+
+
+def test_every_family_is_trained_as_it_is_called():
+    known = {family.slug: family for family in FAMILIES}
+    assert list(known) == [
+        "weight-decay", "dropout", "pool-input", "pools-joint", "penalty", "pools-alternating",
+        "noise", "pool-1", "pool-2", "pool-penalty",
+    ]  # fmt: skip
+    every = ("input", "1", "2")
+    places = {
+        "pool-input": ("input",), "pools-joint": every, "pools-alternating": every,
+        "noise": ("input",), "pool-1": ("1",), "pool-2": ("2",), "pool-penalty": ("input",),
+    }  # fmt: skip
+    for slug, family in known.items():
+        assert tuple(place.layer for place in family.places) == places.get(slug, ())
+        assert (family.penalty > 0) == (slug in ("penalty", "pool-penalty"))
+        assert (family.pools.search == "gaussian") == (slug == "noise")
+        assert (family.pools.scheme == "joint") == (slug == "pools-joint")
+        dropped = family.schedule.input_dropout + family.schedule.dropout
+        assert (dropped > 0) == (slug == "dropout")
+    # The control differs from what it is a control of by the direction of r alone.
+    assert replace(known["noise"].pools, search="steps") == known["pool-input"].pools
+    assert known["noise"].places == known["pool-input"].places
+    assert known["noise"].decay == known["pool-input"].decay
+
+
+def test_every_claim_compares_what_its_sentence_names():
+    said = {claim.sentence: (claim.better, claim.worse) for claim in CLAIMS}
+    assert list(said.values()) == [
+        ("weight-decay", 1.7), ("dropout", "weight-decay"), ("dropout", 1.4),
+        ("pools-alternating", 1.2), ("pools-joint", 1.2), ("pools-alternating", "weight-decay"),
+        ("pools-alternating", "dropout"), ("pools-alternating", "pool-input"),
+        ("pools-joint", "pool-input"), ("pool-input", "weight-decay"), ("pool-input", "noise"),
+        ("pool-2", "pool-1"), ("pool-2", "pool-input"), ("penalty", "weight-decay"),
+    ]  # fmt: skip
+    for words, pair in (
+        ("second hidden before first", ("pool-2", "pool-1")),
+        ("adversarial, not merely noisy", ("pool-input", "noise")),
+        ("Dropout improves", ("dropout", "weight-decay")),
+    ):
+        assert [p for sentence, p in said.items() if words in sentence] == [pair]
+
+
+@pytest.fixture
+def trial():
+    return next(iter(trials(HardeningConfig("smoke"))))
+
+
+def test_the_check_for_masking_goes_all_the_way_and_beside_noise_of_that_length(trial, tmp_path):
+    """What an example made for another network shows at four fifths of the own one's length."""
+    x = torch.full((5, 1, 8, 8), 0.5)
+    images = ImageSet("grey", x, torch.zeros(5).long(), tuple("abcde"), ("no", "yes"))
+    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 2)).eval()
+    way = torch.zeros(64)
+    way[0] = 1.0
+    net[1].weight.data.copy_(torch.stack((-way, way)))
+    net[1].bias.data.copy_(torch.tensor([0.66, -0.66]))  # class 1 where the first pixel is > 0.66
+    spied = Spied(net)
+    found = torch.ones(5, dtype=torch.bool)
+    other = torch.zeros(1, 1, 8, 8)
+    other[0, 0, 5, 5] = 0.2  # another way, and farther: nothing shorter was found
+    own = attacked(images, x + other, found, tmp_path / "own")
+    theirs = attacked(images, x + 0.3 * way.view(1, 1, 8, 8), found, tmp_path / "theirs")
+    trained = study_network.Trained(trial, spied, None, None, 0, 0, 1)  # type: ignore[arg-type]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(study_network, "preflight", lambda *_: ())
+        assert study_network.masking(trained, images, own, theirs).transferred == 1.0
+    shown = [(seen - x).flatten(1).norm(dim=1) for seen in spied.shown(5)]
+    assert max(float(length.max()) for length in shown if float(length.std()) < 1e-6) == (
+        pytest.approx(0.999 * 0.2, rel=1e-4)
+    )
+    noisy = torch.cat([length for length in shown if float(length.std()) > 1e-4])
+    assert float(noisy.square().mean().sqrt()) == pytest.approx(0.2, rel=0.05)
+    near = attacked(images, x + 0.1 * other, found, tmp_path / "near")
+    assert study_network.masking(trained, images, near, theirs).transferred == 0.0
+
+
+def test_ratios_are_over_the_plain_network(trial):
+    def judged(slug: str, far: float, safe: float) -> study_cells.Judged:
+        (family,) = [one for one in FAMILIES if one.slug == slug]
+        told = replace(trial, family=family, of=slug)
+        trained = study_network.Trained(told, None, None, None, 2.0, 2, 100)  # type: ignore[arg-type]
+        return study_cells.Judged(trained, torch.full((5,), far), torch.full((5,), safe), None)
+
+    both = [judged("weight-decay", 0.1, 0.2), judged("pool-input", 0.3, 0.5)]
+    cells = {
+        (c.row, c.column): c.ours
+        for c in study_cells.to_cells(both, {"weight-decay": 1.0})
+        if c.table == "hardening"
+    }
+    assert cells["Input pool", "Distortion over plain"] == pytest.approx(3.0)
+    assert cells["Input pool", "Radius over plain"] == pytest.approx(2.5)
+    assert cells["Input pool", "Median distortion"] == pytest.approx(0.3)
+    assert cells["Weight decay", "Distortion over plain"] == 1
+
+
+# Units.
+
+
+def test_figures_1_and_3_are_of_units_and_2_and_4_of_random_directions(monkeypatch):
+    asked = []
+    monkeypatch.setattr(stimuli, "prepare", lambda study, *_: asked.append(study.bases))
+    monkeypatch.setattr(stimuli, "analyse", lambda *_, **__: None)
+    sets = [type("Sets", (), {"test": None})]
+    made = type("Made", (), {"model": None, "job": type("J", (), {"row": stimuli.CONVOLUTIONAL})})
+    for items in (("figure1",), ("figure2",), ("figure1", "figure2")):
+        config = ReproduceConfig(items=items, scale="smoke")
+        stimuli.figures1to4(config, [made], sets, None, Path())  # type: ignore[list-item]
+    assert asked == [("natural",), ("random",), ("natural", "random")]
+
+
+def test_rows_say_what_positions_see_and_which_units_respond(tmp_path):
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(1, 4, (2, 5)), nn.ReLU(), nn.Flatten(), nn.Linear(80, 3)).eval()
+    with torch.no_grad():
+        net[0].bias.fill_(9.0)
+        net[0].bias[2] = -99.0
+    generator = torch.Generator().manual_seed(0)
+    images = ImageSet(
+        "wide", torch.rand(30, 1, 6, 8, generator=generator), torch.arange(30) % 3,
+        tuple(map(str, range(30))), ("a", "b", "c"),
+    )  # fmt: skip
+    asked = prepare(Study(layers=("1",), k=3, claim=False), net, images)
+    analyse(tmp_path, "net", [net], images, asked)
+    tops, field = read_tops(tmp_path), receptive_field(net, "1", (1, 6, 8))
+    for row in range(len(tops["rank"])):
+        box = field.box(int(tops["position"][row]))
+        sides = tuple(int(tops[side][row]) for side in ("top", "left", "bottom", "right"))
+        assert sides == (box.top, box.left, box.bottom, box.right)
+    assert {(int(b) - int(t), int(r) - int(le)) for t, le, b, r in zip(
+        tops["top"], tops["left"], tops["bottom"], tops["right"], strict=True
+    )} == {(2, 5)}  # fmt: skip
+    rows = read_coherence(tmp_path)
+    natural = rows["basis"] == "natural"
+    silent = set(rows["direction"][natural & ~rows["responds"]].tolist())
+    assert silent == {2}
+
+
+# What is printed.
+
+
+def test_the_spread_over_seeds_runs_from_the_least_to_the_greatest():
+    cell = Cell("t", "a", "b", 0, 0, "%", 2.0, 1.0, 3.0, 5, 5, None, 5, 1.5, 2.75)
+    (table,) = gather([cell])
+    assert "1.5,2.75" in to_csv(table)
+    assert "[1.00--3.00]" in to_latex(table)
+    assert "seeds 1.50–2.75" in str([*to_terminal(table)[0].columns[1].cells])
+
+
+def test_accuracy_falls_over_all_images_also_those_never_fooled():
+    line = Line("net", np.array([0.1, 0.2, np.inf, np.inf]), 0.8, ((0.1, 0.5), (0.3, 0.25)))
+    figure = accuracy([line])
+    falling, noise = figure.axes[0].lines
+    assert falling.get_ydata() == pytest.approx([80.0, 60.0, 40.0])
+    assert noise.get_ydata() == pytest.approx([40.0, 20.0])
+    assert noise.get_xdata() == pytest.approx([0.1, 0.3])
+    assert falling.get_xdata()[1:] == pytest.approx([0.1, 0.2])
