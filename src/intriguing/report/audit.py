@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 
 from intriguing.report import curves, norms, sandwich, units
-from intriguing.report.contents import Contents
+from intriguing.report.contents import Contents, TensorFile
 from intriguing.report.csv_text import csv_text
 from intriguing.report.ink import Drawing
 from intriguing.report.layers import HEAD, single, telling, to_csv, to_latex, words
@@ -70,7 +70,7 @@ def figure5(contents: Contents) -> Section:
     """The images that became one class: the paper's Figure 5, and any other class of an audit."""
     blocks: list[Block] = list(present(contents.tables.get("target")))
     for file in contents.of_kind("pairs"):
-        if file.metadata.get("made") == "target":
+        if _made(file) == "target":
             caption = (
                 "As the paper's Figure 5: left the original, in the centre the difference × 10, "
                 "shifted by 128 and clamped, right the adversarial image. None was left out."
@@ -87,13 +87,18 @@ def figure5(contents: Contents) -> Section:
 def _pictures(contents: Contents) -> Section:
     blocks: list[Block] = []
     for file in contents.of_kind("pairs"):
-        if file.metadata.get("made") == "nearest":
+        if _made(file) == "nearest":
             caption = (
                 "Not chosen: the first images attacked. Under the pictures drag the line between "
                 "the original and the adversarial image, and magnify the change."
             )
             blocks += _shown(viewer(file, caption))
     return Section("nearest", "What the nearest examples look like", "", tuple(blocks))
+
+
+def _made(file: TensorFile) -> str:
+    """What the examples of a file are; before version 4 its name says it."""
+    return file.metadata.get("made") or ("target" if file.name[:7] == "figure5" else "nearest")
 
 
 def _shown(block: Viewer | None) -> list[Block]:
