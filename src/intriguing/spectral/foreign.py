@@ -28,6 +28,7 @@ from intriguing.spectral.witness import Aside, Watching, Witness, watch
 _OURS = tuple(str(Path(str(package.__file__)).parent) for package in (torch, intriguing))
 _WORDS = (bool, int, float, str, bytes)
 _SILENT = (nn.Module, Tensor, types.ModuleType, type)
+_KINDS = ("_forward_hooks", "_forward_pre_hooks")
 _Table: TypeAlias = MutableMapping[int, Any]
 _GLOBAL: tuple[_Table, ...] = (
     torch_module._global_forward_hooks, torch_module._global_forward_pre_hooks,
@@ -40,8 +41,6 @@ def strange(module: nn.Module) -> str | None:
         return "has forward hooks that change values, or could; remove them"
     if names := _replaced(module):
         return f"has its own {names[0]} in place of its class's; put the class's back"
-    if getattr(module, "_compiled_call_impl", None) is not None:
-        return "was compiled in place; analyse the network before module.compile()"
     if is_known(module) and not is_registered(type(module)):
         name = patched(plain_type(module))
         if name is not None:
@@ -57,44 +56,54 @@ def first_strange(root: nn.Module, name: str = "") -> str | None:
     return None
 
 
-def strip_harmless(network: nn.Module, image: Tensor) -> str | None:
-    """Take hooks and replaced methods off that change nothing; says what global hooks change.
+def strip_harmless(copy: nn.Module, network: nn.Module, image: Tensor) -> str | None:
+    """Take hooks and replaced methods off a copy that change nothing of the network.
 
     A hook changes nothing if it gives None or what it was given, writes to no tensor that was there
     before, reads no value of the image, leaves its module's tensors as they are, and keeps no
-    count. As its way then depends on no value, it is the same for every image. A replaced method
-    changes nothing if the class's does the same operations.
+    count. As its way then depends on no value, it is the same for every image. And what is left
+    must do the same operations as the network with its hooks, in case they work together. A
+    replaced method changes nothing if the class's does the same operations.
 
     Args:
-        network: A copy, in evaluation mode; it is changed.
+        copy: Of the network, in evaluation mode; it is changed.
+        network: As it was given; it is only run.
         image: A batch of one.
+
+    Returns:
+        Why the copy cannot stand for the network, if so.
     """
     tables = [
-        (module, table)
-        for module in network.modules()
-        for table in (module._forward_hooks, module._forward_pre_hooks)
-        if table
-    ] + [(None, table) for table in _GLOBAL if table]
+        (name, kind, table)
+        for name, module in network.named_modules()
+        for kind in _KINDS
+        if (table := getattr(module, kind))
+    ] + [("", "", table) for table in _GLOBAL if table]
+    hooks = [[_Observed(hook) for hook in table.values()] for _, _, table in tables]
+    whole = _run_observed(network, image, [table for _, _, table in tables], hooks)
     if tables:
-        hooks = [[_Observed(hook) for hook in table.values()] for _, table in tables]
-        _run_observed(network, image, tables, hooks)
-        judged = _run_observed(network, image, tables, hooks)
-        if any(
-            one.changes for (m, _), own in zip(tables, hooks, strict=True) for one in own if not m
-        ):
+        whole = _run_observed(network, image, [table for _, _, table in tables], hooks)
+    taken = []
+    for (name, kind, table), own in zip(tables, hooks, strict=True):
+        if not kind and any(hook.changes for hook in own):
             return "a global forward hook of torch changes values, or could; remove it"
-        before = [dict(table) for _, table in tables]
-        for (module, table), own in zip(tables, hooks, strict=True):
-            for key, hook in zip(list(table), own, strict=True):
-                if module is not None and not hook.changes:
-                    del table[key]
-        with without_global_hooks():
-            apart = watch(network, image)
-        if not apart.does_as(judged):  # what one hook kept, another or the network itself took up
-            for (_, table), all_of_them in zip(tables, before, strict=True):
-                table.update(all_of_them)
-    for module in network.modules():
-        _restore_harmless(network, module, image)
+        theirs = getattr(copy.get_submodule(name), kind) if kind else {}
+        for key, hook in zip(list(table), own, strict=True):
+            if not hook.changes and key in theirs:
+                taken.append((theirs, key, theirs.pop(key)))
+    with without_global_hooks():
+        alike = watch(copy, image).does_as(whole)
+    if not alike:  # what one hook kept, another or the network itself took up
+        for theirs, key, hook in taken:
+            theirs[key] = hook
+        if first_strange(copy) is None:
+            return (
+                "a copy of the network does something else than the network: code in it refers to "
+                "parts of the network as they were, or it changes from call to call; let every "
+                "module use its own parts only"
+            )
+    for module in copy.modules():
+        _restore_harmless(copy, module, image)
     return None
 
 
@@ -112,20 +121,29 @@ def without_global_hooks() -> Iterator[None]:
 
 
 def _run_observed(
-    network: nn.Module, image: Tensor, tables: Sequence[tuple[nn.Module | None, _Table]],
+    network: nn.Module, image: Tensor, tables: Sequence[_Table],
     hooks: Sequence[Sequence["_Observed"]],
 ) -> Witness:  # fmt: skip
     """Run with every hook observed; what harmless ones do is left out of the witness."""
     seen = Watching(network, image)
-    kept = [dict(table) for _, table in tables]
+    kept = [dict(table) for table in tables]
+    compiled = {
+        module: own
+        for module in network.modules()
+        if (own := getattr(module, "_compiled_call_impl", None)) is not None
+    }
     try:
-        for (_, table), own in zip(tables, hooks, strict=True):
+        for module in compiled:
+            module._compiled_call_impl = None
+        for table, own in zip(tables, hooks, strict=True):
             for key, hook in zip(list(table), own, strict=True):
                 hook.seen, table[key] = seen, hook
         seen.run()
     finally:
-        for (_, table), all_of_them in zip(tables, kept, strict=True):
+        for table, all_of_them in zip(tables, kept, strict=True):
             table.update(all_of_them)
+        for module, own in compiled.items():
+            module._compiled_call_impl = own
     return seen.witness
 
 
@@ -202,41 +220,49 @@ def _restore_harmless(network: nn.Module, module: nn.Module, image: Tensor) -> N
 
 
 def patched(kind: type[nn.Module]) -> str | None:
-    """A function that a class of torch's or ours runs, but that neither of us wrote."""
-    forward = kind.forward
-    if _foreign(forward, kind, "forward"):
+    """A function that a class of torch's or ours runs, but that neither of us wrote; its name."""
+    if not isinstance(kind.forward, types.FunctionType):
         return "forward"
-    for name in forward.__code__.co_names:
-        if _foreign(getattr(kind, name, None), kind, name):
+    for name in ("forward", "__call__", "_call_impl", *kind.forward.__code__.co_names):
+        if _foreign(getattr(kind, name, None), name, kind):
             return name
-        if _foreign(getattr(functional, name, None), None, name):
+        used = getattr(functional, name, None)
+        if _foreign(used, name):
             return f"torch.nn.functional.{name}"
-    return next(
-        (name for name in ("__call__", "_call_impl") if _foreign(getattr(kind, name), None, name)),
-        None,
-    )
+        for inner in used.__code__.co_names if isinstance(used, types.FunctionType) else ():
+            if _foreign(getattr(torch, inner, None), inner):
+                return f"torch.{inner}"
+    return None
 
 
-def _foreign(function: Any, kind: type[nn.Module] | None, name: str) -> bool:
+def _foreign(function: Any, name: str, kind: type[nn.Module] | None = None) -> bool:
+    """Whether a function is not the one that torch, or this package, has under this name."""
+    if isinstance(function, types.BuiltinFunctionType):
+        return kind is None and function.__name__.replace("_", "") != name.replace("_", "")
     if not isinstance(function, types.FunctionType):
         return False
     if not function.__code__.co_filename.startswith(_OURS):
         return True
     homes = () if kind is None else (c for c in kind.__mro__ if name in vars(c))
     home = next(iter(homes), None)
-    return home is not None and function.__qualname__ != f"{home.__name__}.{name}"
+    # __call__ is another name of _wrapped_call_impl.
+    own = {f"{home.__name__}.{name}", "Module._wrapped_call_impl"} if home is not None else set()
+    return home is not None and function.__qualname__ not in own
 
 
 def counts_of(network: nn.Module) -> dict[str, Any]:
     """Every number, flag and word that the network's modules, classes and functions keep."""
     return {
-        name: (
-            _plain(vars(module), 4),
-            {key: value for key, value in vars(type(module)).items() if isinstance(value, _WORDS)},
-            numbers_of(type(module).forward),
-        )
+        name: (_plain(vars(module), 4), [_of_class(kind) for kind in type(module).__mro__])
         for name, module in network.named_modules()
     }
+
+
+def _of_class(kind: type) -> Any:
+    """What a class of the network's own keeps, its methods and what they use."""
+    if kind.__module__.partition(".")[0] in ("torch", "builtins", "intriguing"):
+        return None
+    return {name: _plain(value, 4) for name, value in vars(kind).items()}
 
 
 def first_change(before: dict[str, Any], after: dict[str, Any]) -> str | None:
@@ -262,9 +288,9 @@ def numbers_of(thing: Any, depth: int = 4) -> Any:
         return None
     if isinstance(thing, types.FunctionType):
         cells = [_content(cell, depth) for cell in thing.__closure__ or ()]
-        around = {name: thing.__globals__.get(name) for name in thing.__code__.co_names}
-        plain = {name: value for name, value in around.items() if isinstance(value, _WORDS)}
-        return cells, plain, _plain(thing.__defaults__ or (), depth - 1)
+        names = [name for name in thing.__code__.co_names if name in thing.__globals__]
+        around = {name: _plain(thing.__globals__[name], depth - 1) for name in names}
+        return cells, around, _plain(thing.__defaults__ or (), depth - 1)
     if isinstance(thing, types.MethodType):
         return numbers_of(thing.__self__, depth - 1), numbers_of(thing.__func__, depth - 1)
     if isinstance(thing, functools.partial):

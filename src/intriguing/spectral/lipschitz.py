@@ -237,7 +237,7 @@ def analyse(
         graph = precise_graph(model, example, in_place=False)
     walked = walk(graph, example, domain)
     mixing = what_mixes(asked, graph, example, domain, images)
-    if math.isfinite(walked.upper):
+    if mixing is None and math.isfinite(walked.upper):
         check_own(asked, graph, example if images is None else images[:_POINTS])
     return Analysed(graph, example, walked, mixing)
 

@@ -99,7 +99,13 @@ def precise_graph(
     Raises:
         InputError: If the model does not take such an image, or cannot be traced.
     """
-    plain = plain_copy(model).requires_grad_(False)
+    try:
+        plain = plain_copy(model).requires_grad_(False)
+    except Exception as error:
+        raise InputError(
+            f"the network cannot be copied ({first_line(error)}), and only a copy is looked into; "
+            "hold what cannot be copied outside of its modules"
+        ) from error
     image = example.to(format_of(plain))
     try:
         with torch.no_grad():
@@ -113,7 +119,7 @@ def precise_graph(
             f"{str(image.dtype).removeprefix('torch.')}: {first_line(error)}; "
             "give the shape of one image, without the batch"
         ) from error
-    return _in_float64(trace(plain, image, in_place=in_place), formats_of(plain))
+    return _in_float64(trace(plain, model, image, in_place=in_place), formats_of(plain))
 
 
 def check_one(model: nn.Module, image: Tensor) -> None:

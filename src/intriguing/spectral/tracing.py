@@ -48,14 +48,17 @@ _SPELLED = {
 }  # fmt: skip
 
 
-def trace(model: nn.Module, example: Tensor, *, in_place: bool = True) -> fx.GraphModule:
+def trace(
+    model: nn.Module, network: nn.Module, example: Tensor, *, in_place: bool = True
+) -> fx.GraphModule:
     """The graph of a network in evaluation mode, checked to be the network.
 
     Modules of torch and those with a registered bound stay whole, all others are looked into. What
     symbolic tracing cannot follow, `torch.export` tries with the shapes of the example.
 
     Args:
-        model: The network; a copy, from which hooks that change nothing are taken off.
+        model: A copy of the network, from which hooks that change nothing are taken off.
+        network: As it was given.
         example: A batch of one image.
         in_place: False for a graph without writes in place, which only `torch.export` makes.
 
@@ -65,9 +68,8 @@ def trace(model: nn.Module, example: Tensor, *, in_place: bool = True) -> fx.Gra
             operations that the network does.
     """
     _check_tensor(model, example)
-    globally = strip_harmless(model, example)
-    if globally is not None:
-        raise InputError(globally)
+    if why := strip_harmless(model, network, example):
+        raise InputError(f"the network cannot be traced: {why}")
     with without_global_hooks():
         if why := strange(model):
             raise InputError(f"the network {why}")
@@ -97,10 +99,15 @@ class _Tracer(fx.Tracer):
 def _check_tensor(model: nn.Module, example: Tensor) -> None:
     with torch.no_grad():
         given = model(example.clone())
-    if not isinstance(given, Tensor):
+    if not isinstance(given, Tensor) or not given.ndim:
         raise InputError(
             f"the network gives {type(given).__name__}, not one tensor; wrap it so that it gives "
             "its logits"
+        )
+    if len(given) != 1:
+        raise InputError(
+            f"the network gives {tuple(given.shape)} for one image; its first axis must be the "
+            "batch's"
         )
 
 
@@ -119,12 +126,16 @@ def _steady_witness(model: nn.Module, example: Tensor) -> Witness:
         )
     changed = first_change(counts, counts_of(model))
     if changed is not None:
+        if why := first_strange(model):
+            raise InputError(f"{why} (it counts its calls)")
         where = f" of {changed}" if changed else ""
         raise InputError(
             f"the network cannot be traced: it counts its calls, a number{where} changes from one "
             "to the next, and its answers with it, or they could; remove that from the network"
         )
     if not (second.does_as(first) and third.does_as(first)):
+        if why := first_strange(model):
+            raise InputError(f"{why} (it does not do the same every time)")
         raise InputError(
             "the network cannot be traced: it does not do the same to the same image when it is "
             "asked again; give one that keeps nothing between calls and draws no random numbers"

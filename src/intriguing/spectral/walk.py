@@ -270,12 +270,12 @@ class _Walker:
 
     def _change(self, executed: Executed, step: Step) -> None:
         """After a change in place: later uses of the tensor see the new value."""
-        storages = {_storage(self.steps[node].value) for node in executed.changed}
+        storages = set().union(*(_storages(self.steps[node].value) for node in executed.changed))
         now = self.order[executed.node]
         for node, other in list(self.steps.items()):
-            if node is executed.node or _storage(other.value) not in storages:
+            if node is executed.node or not storages & _storages(other.value):
                 continue
-            if node in executed.changed and other.value.shape == step.value.shape:
+            if node in executed.changed and _is_all_of(step.value, other.value):
                 self.steps[node] = step
             elif any(self.order[user] > now for user in node.users):
                 note = (
@@ -386,8 +386,17 @@ def _times(factor: float, bound: float) -> float:
     return 0.0 if factor == 0.0 or bound == 0.0 else outward(factor * bound, 1e-15)
 
 
-def _storage(value: Any) -> int | None:
-    return value.untyped_storage().data_ptr() if isinstance(value, Tensor) else None
+def _storages(value: Any) -> set[int]:
+    tensors = (leaf for leaf in pytree.tree_leaves(value) if isinstance(leaf, Tensor))
+    return {tensor.untyped_storage().data_ptr() for tensor in tensors}
+
+
+def _is_all_of(first: Any, second: Any) -> bool:
+    """Whether two values are one tensor, entry for entry."""
+    if not isinstance(first, Tensor) or not isinstance(second, Tensor):
+        return False
+    places = [(t.data_ptr(), t.shape, t.stride(), t.dtype) for t in (first, second)]
+    return places[0] == places[1]
 
 
 def _label(node: fx.Node) -> str:

@@ -1,0 +1,459 @@
+"""Nothing is proved of a network that its graph is not, whatever hides the difference."""
+
+import contextlib
+import math
+import random
+import types
+from collections.abc import Callable, Iterator
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from intriguing import Box, InputError, certify, lipschitz_report, register_bound
+from tests.oracles.tricky_networks import CLASSES, SHAPE, TRICKY, Between, plain
+
+IMAGES = torch.rand(6, *SHAPE, generator=torch.Generator().manual_seed(3))
+
+
+def network() -> nn.Sequential:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return plain().eval()
+
+
+def radii(model: nn.Module) -> Tensor:
+    with torch.no_grad():
+        labels = model(IMAGES.clone()).argmax(1)
+    made = certify(model, IMAGES, labels, semidefinite=False, local=False)
+    assert made.guaranteed or not made.radius.any()
+    return made.radius
+
+
+def proves_nothing(model: nn.Module) -> str:
+    """Refused, or radius 0 and ∞; what is said of it."""
+    said = []
+    try:
+        assert not radii(model).any()
+    except InputError as refusal:
+        said.append(str(refusal))
+    try:
+        report = lipschitz_report(model, SHAPE, domain=Box(0, 1), semidefinite=False, lower=False)
+        assert not report.guaranteed
+        said.extend(report.notes)
+    except InputError as refusal:
+        said.append(str(refusal))
+    return " ".join(said)
+
+
+def hooked(place: int, hook: Callable, *, before: bool = False, **options: bool) -> nn.Module:
+    model = network()
+    layer = model[place]
+    register = layer.register_forward_pre_hook if before else layer.register_forward_hook
+    register(hook, **options)
+    return model
+
+
+# What changes values, of one layer: its name is said.
+
+
+class Stateful:
+    """A hook that is an object."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(self, module: nn.Module, args: object, output: Tensor) -> Tensor | None:
+        self.calls += 1
+        return None if self.calls < 60 else 20 * output
+
+
+def late_list() -> nn.Module:
+    calls: list[int] = []
+
+    def hook(module: nn.Module, args: object, output: Tensor) -> Tensor | None:
+        calls.append(1)
+        return 20 * output if len(calls) > 60 else None
+
+    return hooked(1, hook)
+
+
+def late_dict() -> nn.Module:
+    state = {"n": 0}
+
+    def hook(module: nn.Module, args: object, output: Tensor) -> Tensor | None:
+        state["n"] += 1
+        return 20 * output if state["n"] > 60 else None
+
+    return hooked(1, hook)
+
+
+def by_lot(module: nn.Module, args: object, output: Tensor) -> Tensor | None:
+    return 20 * output if random.random() < 0.01 else None
+
+
+def on_a_print(module: nn.Module, args: object, output: Tensor) -> Tensor | None:
+    return 20 * output if "-0.9" in f"{output}" else None
+
+
+def by_numpy(module: nn.Module, args: object, output: Tensor) -> Tensor | None:
+    return 20 * output if output.detach().numpy().max() > 0.9 else None
+
+
+def set_data(module: nn.Module, args: object, output: Tensor) -> None:
+    output.data = 20 * output.data
+
+
+def through_a_view(module: nn.Module, args: object, output: Tensor) -> None:
+    output.detach()[:, ::2].mul_(20)
+
+
+def grows_weight(module: nn.Module, args: object, output: Tensor) -> None:
+    module.weight.data = module.weight.data * 1.01
+
+
+def passed_on() -> nn.Module:
+    """What one hook keeps, another adds: neither alone changes anything."""
+    model, kept = network(), {}
+    model[1].register_forward_hook(lambda m, a, output: kept.update(output=output))
+    model[2].register_forward_hook(lambda m, a, output: output + 5 * kept["output"].square())
+    return model
+
+
+def taken_up() -> nn.Module:
+    """What a hook keeps, a later layer adds."""
+
+    class Adds(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x + 5 * self.kept.square() if hasattr(self, "kept") else x
+
+    model = nn.Sequential(*network()[:2], Adds(), *network()[2:]).eval()
+    model[1].register_forward_hook(lambda m, a, output: setattr(model[2], "kept", output))
+    return model
+
+
+def replaced(place: int, **methods: Callable) -> nn.Module:
+    model = network()
+    for name, method in methods.items():
+        setattr(model[place], name, method)
+    return model
+
+
+CHANGED: dict[str, tuple[Callable[[], nn.Module], str]] = {
+    "always called": (lambda: hooked(1, lambda m, a, o: 20 * o, always_call=True), "1 has forward"),
+    "with keywords": (
+        lambda: hooked(3, lambda m, a, k: ((20 * a[0],), k), before=True, with_kwargs=True),
+        "3 has forward hooks",
+    ),
+    "prepended": (lambda: hooked(2, lambda m, a, o: o**3, prepend=True), "2 has forward hooks"),
+    "sets data": (lambda: hooked(1, set_data), "1 has forward hooks"),
+    "through a view": (lambda: hooked(1, through_a_view), "1 has forward hooks"),
+    "weights": (lambda: hooked(1, grows_weight), "1 has forward hooks"),
+    "by numpy": (lambda: hooked(1, by_numpy), "1 has forward hooks"),
+    "on a print": (lambda: hooked(1, on_a_print), "1 has forward hooks"),
+    "by lot": (lambda: hooked(1, by_lot), ""),
+    "late, an object": (lambda: hooked(1, Stateful()), "1"),
+    "late, a list": (late_list, "1"),
+    "late, a dict": (late_dict, "1"),
+    "two hooks": (passed_on, ""),
+    "a hook and a layer": (taken_up, ""),
+    "forward of torch": (lambda: replaced(2, forward=torch.exp), "2 has its own forward"),
+    "forward in reserve": (
+        lambda: replaced(2, forward=lambda x: torch.where(x > 0.6, 20 * x, torch.relu(x))),
+        "2 has its own forward",
+    ),
+    "call": (lambda: replaced(2, _call_impl=lambda x: 20 * x.relu()), "2 has its own _call_impl"),
+    "compiled in place": (
+        lambda: replaced(2, _compiled_call_impl=lambda x: 20 * x.relu()), "other logits",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CHANGED)
+def test_hooks_and_replaced_methods_leave_nothing_proved_and_are_named(name: str) -> None:
+    make, words = CHANGED[name]
+    assert words in proves_nothing(make())
+
+
+# What changes classes or everything.
+
+
+@contextlib.contextmanager
+def swapped(owner: object, name: str, value: object) -> Iterator[None]:
+    before = vars(owner)[name]
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        setattr(owner, name, before)
+
+
+@contextlib.contextmanager
+def handled(handle: object) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+_RELU, _LINEAR, _CALL = nn.ReLU.forward, functional.linear, nn.Module._call_impl
+_FORWARD = nn.modules.module.register_module_forward_hook
+_PRE = nn.modules.module.register_module_forward_pre_hook
+PATCHES: dict[str, Callable[[], contextlib.AbstractContextManager[None]]] = {
+    "forward of a class": lambda: swapped(nn.ReLU, "forward", lambda self, x: 20 * _RELU(self, x)),
+    "another's forward": lambda: swapped(nn.ReLU, "forward", nn.Softsign.forward),
+    "torch's function": lambda: swapped(nn.ReLU, "forward", torch.tanh),
+    "functional.relu": lambda: swapped(functional, "relu", lambda x, inplace=False: 20 * x.relu()),
+    "functional.linear": lambda: swapped(functional, "linear", lambda *given: 20 * _LINEAR(*given)),
+    "torch.relu": lambda: swapped(torch, "relu", lambda x: 20 * x.clamp(0)),
+    "call of all modules": lambda: swapped(
+        nn.Module, "_call_impl", lambda self, *given, **more: 3 * _CALL(self, *given, **more)
+    ),
+    "global hook": lambda: handled(_FORWARD(lambda m, a, o: 2 * o)),
+    "global hook for some": lambda: handled(
+        _FORWARD(lambda m, a, o: 20 * o if isinstance(m, nn.ReLU) and o.max() > 0.9 else None)
+    ),
+    "global pre-hook": lambda: handled(_PRE(lambda m, a: (2 * a[0],))),
+}
+
+
+@pytest.mark.parametrize("name", PATCHES)
+def test_changed_classes_and_global_hooks_leave_nothing_proved(name: str) -> None:
+    model = network()
+    assert radii(model).any()
+    with PATCHES[name]():
+        proves_nothing(model)
+    assert radii(model).any()
+
+
+# What changes nothing keeps its certificates.
+
+
+def reading() -> dict[str, Callable[[], nn.Module]]:
+    seen: list[object] = []
+    kept: dict[str, Tensor] = {}
+
+    def keeps(module: nn.Module, args: object, output: Tensor) -> None:
+        kept["mean"] = output.detach().clone().mul_(2).mean()
+
+    def same(module: nn.Module, args: object, output: Tensor) -> Tensor:
+        return output
+
+    def as_it_was() -> nn.Module:
+        model = network()
+        model[2].forward = types.MethodType(lambda self, x: functional.relu(x), model[2])
+        return model
+
+    return {
+        "shapes": lambda: hooked(1, lambda m, a, o: seen.append(o.shape)),
+        "tensors": lambda: hooked(2, lambda m, a, o: seen.append(o.detach())),
+        "a copy changed": lambda: hooked(1, keeps),
+        "gives what it got": lambda: hooked(2, same),
+        "a pre-hook": lambda: hooked(3, lambda m, a: seen.append(a), before=True),
+        "gives its arguments": lambda: hooked(3, lambda m, a: a, before=True),
+        "a backward hook": lambda: _backward(network()),
+        "the same forward": as_it_was,
+    }
+
+
+def _backward(model: nn.Module) -> nn.Module:
+    model[1].weight.register_hook(lambda gradient: 2 * gradient)
+    return model
+
+
+@pytest.mark.parametrize("name", reading())
+def test_what_only_reads_keeps_its_certificates(name: str) -> None:
+    torch.testing.assert_close(radii(reading()[name]()), radii(network()), rtol=0, atol=0)
+
+
+def test_a_global_hook_that_only_reads_keeps_certificates_and_stays() -> None:
+    expected, seen = radii(network()), []
+    with handled(_FORWARD(lambda m, a, o: seen.append(type(m)))):
+        torch.testing.assert_close(radii(network()), expected, rtol=0, atol=0)
+        seen.clear()
+        network()(IMAGES)
+        assert len(seen) == 5
+
+
+def test_hooks_of_the_caller_are_left_as_they_were() -> None:
+    calls = []
+    model = hooked(1, lambda m, a, o: calls.append(o))
+    hooks = dict(model[1]._forward_hooks)
+    lipschitz_report(model, SHAPE, semidefinite=False)
+    assert dict(model[1]._forward_hooks) == hooks
+    assert calls
+    assert all(type(call) is Tensor for call in calls)
+
+
+# Python that reads values, keeps count, draws lots, or knows whether it is traced.
+
+COUNT = 0
+
+
+def _counted(x: Tensor) -> Tensor:
+    global COUNT
+    COUNT += 1
+    return 20 * x if COUNT > 60 else x
+
+
+@torch.jit.script
+def _scripted(x: Tensor) -> Tensor:
+    if bool(x.max() > 0.9):
+        return 20 * x
+    return x
+
+
+class _Tagged(nn.Module):
+    calls = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        type(self).calls += 1
+        return 20 * x if self.calls > 60 else x
+
+
+class _Loud(nn.Sequential):
+    def __call__(self, x: Tensor) -> Tensor:
+        return 20 * super().__call__(x).square()
+
+
+def _swallowed(x: Tensor) -> Tensor:
+    try:
+        loud = float(x.max()) > 0.9
+    except Exception:
+        loud = False
+    return 20 * x if loud else x
+
+
+def _aside(x: Tensor) -> Tensor:
+    parts = x.chunk(2, dim=1)
+    parts[0].square_().mul_(20)
+    return torch.cat([parts[0], parts[1]], 1)
+
+
+def _by_unbind(x: Tensor) -> Tensor:
+    x = 1.0 * x
+    for part in x.unbind(1)[:2]:
+        part.mul_(20)
+    return x
+
+
+def _all_at_once(x: Tensor) -> Tensor:
+    x, y = 1.0 * x, 2.0 * x
+    torch._foreach_mul_([x, y], 20.0)
+    return x + y
+
+
+def _strided(x: Tensor) -> Tensor:
+    return x.contiguous().as_strided((len(x), 6), (6, 0))
+
+
+def _data_is_set(x: Tensor) -> Tensor:
+    y = 1.0 * x
+    y.data = 20 * x
+    return y
+
+
+VALUES: dict[str, Callable[[], nn.Module]] = {
+    "bool": lambda: Between(lambda x: 20 * x if (x > 0.9).any() else x),
+    "int": lambda: Between(lambda x: x * int(10 * x.max())),
+    "index": lambda: Between(lambda x: x + x[:, [int(x.argmax()) % 6]]),
+    "list of values": lambda: Between(lambda x: x * sorted(x.flatten().tolist())[-1]),
+    "equal": lambda: Between(lambda x: x if torch.equal(x, x.abs()) else 20 * x),
+    "allclose": lambda: Between(lambda x: 20 * x if torch.allclose(x, x.abs(), atol=0.1) else x),
+    "a sum in Python": lambda: Between(lambda x: x * float(sum(x.flatten()))),
+    "scripted": lambda: Between(lambda x: _scripted(x)),
+    "swallowed error": lambda: Between(_swallowed),
+    "global count": lambda: Between(_counted),
+    "count of a class": lambda: nn.Sequential(*plain(), _Tagged()),
+    "random": lambda: Between(lambda x: x * (1 + random.random())),
+    "rand": lambda: Between(lambda x: x * torch.rand(()).to(x)),
+}
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_a_way_that_depends_on_values_is_refused(name: str) -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = VALUES[name]().eval()
+    with pytest.raises(InputError, match="cannot be traced"):
+        lipschitz_report(model, SHAPE, domain=Box(0, 1))
+    with pytest.raises(InputError):
+        radii(model)
+
+
+IN_PLACE: dict[str, Callable[[Tensor], Tensor]] = {
+    "one of several": _aside, "unbound": _by_unbind, "all at once": _all_at_once,
+    "strided": _strided, "data": _data_is_set,
+    "flat": lambda x: (y := 1.0 * x, y.flatten().square_())[0],
+    "transposed": lambda x: (y := 1.0 * x, y.T.exp_())[0],
+    "of an item": lambda x: (y := 1.0 * x, y[:, 1].mul_(20))[0],
+    "power": lambda x: (1.0 * x).pow_(3),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", IN_PLACE)
+def test_what_is_written_in_place_is_never_certified_too_far(name: str) -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = Between(IN_PLACE[name]).eval()
+    steps = torch.randn(200, *SHAPE, dtype=torch.float64)
+    with contextlib.suppress(InputError):
+        report = lipschitz_report(model, SHAPE, domain=Box(0, 1), semidefinite=False)
+        model.double()
+        for step in 1e-4 * steps / steps.flatten(1).norm(dim=1)[:, None, None, None]:
+            with torch.no_grad():
+                x = torch.rand(1, *SHAPE, dtype=torch.float64)
+                apart = model(x.clone()) - model((x + step).clone())
+            assert float(apart.norm()) <= 1e-4 * report.upper
+        assert report.guaranteed == math.isfinite(report.upper)
+
+
+def test_a_call_of_the_root_s_own_is_followed_or_refused() -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        loud = _Loud(*plain()).eval()
+    proves_nothing(loud)
+
+
+def test_the_bound_of_a_registered_subclass_is_the_user_s_and_not_torch_s() -> None:
+    class Tripled(nn.Linear):
+        def forward(self, x: Tensor) -> Tensor:
+            return 3 * super().forward(x)
+
+    register_bound(Tripled, lambda operation: 3 * float(operation.module.weight.norm()))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Flatten(), Tripled(16, CLASSES)).eval()
+    report = lipschitz_report(model, SHAPE)
+    assert report.lower == pytest.approx(3 * float(torch.linalg.matrix_norm(model[1].weight, 2)))
+    assert report.upper == pytest.approx(3 * float(model[1].weight.norm()))
+    made = certify(model, IMAGES, model(IMAGES).argmax(1))
+    gap = (model[1].weight[:, None] - model[1].weight[None]).norm(dim=2)
+    assert (made.pair_bounds >= 3 * gap.detach().double() * (1 - 1e-6)).all()
+
+
+KEPT = (
+    "hook_reads", "hook_keeps", "subclass_of_relu", "subclass_of_sequential", "weight_norm",
+    "orthogonal", "spectral_norm", "shared", "called_twice", "tied_weights", "changes_its_input",
+)  # fmt: skip
+MIXING = (
+    "subtracts_mean_of_batch", "batch_statistics", "softmax_over_batch", "attends_to_batch",
+    "sorts_the_batch", "normalises_by_largest", "rolls_the_batch", "branches_on_shape",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_what_is_as_it_seems_is_certified(name: str) -> None:
+    assert (radii(TRICKY[name](0)) > 0).all()
+
+
+@pytest.mark.parametrize("name", MIXING)
+def test_networks_that_mix_the_images_of_a_batch_are_refused(name: str) -> None:
+    model = TRICKY[name](0)
+    with pytest.raises(InputError, match=r"mixes the images|several images"):
+        certify(model, IMAGES, torch.zeros(len(IMAGES), dtype=torch.int64))
+    with contextlib.suppress(InputError):
+        report = lipschitz_report(model, SHAPE, domain=Box(0, 1))
+        assert not report.guaranteed
+        assert "mixes the images of a batch" in report.notes[0]
