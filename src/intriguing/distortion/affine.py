@@ -16,7 +16,8 @@ from torch import Tensor, fx, nn
 from torch.nn import functional
 
 from intriguing.distortion.incumbent import Incumbent
-from intriguing.distortion.problem import Goal, Network, rounding
+from intriguing.distortion.logit_unit import power_of_two
+from intriguing.distortion.problem import Goal, Network
 from intriguing.distortion.quadratic import closest_point
 from intriguing.measures import Box
 from intriguing.models.asking import own_dtypes
@@ -139,7 +140,7 @@ def affine_optimum(
     with torch.no_grad():
         logits = network.logits(best.images)
     best.offer(best.images, goal.secure_margin(logits), backward=len(jacobian))
-    program = _Program(network, jacobian.double(), best, box, logits)
+    program = _Program(network, jacobian.double(), goal, best, box, logits)
     bound = program.beat_all(goal.classes) if goal.targeted else program.beat_one(goal.classes)
     length = best.l2.double()
     farthest = torch.maximum(program.x - box.lower, box.upper - program.x).norm(dim=1)
@@ -170,11 +171,21 @@ class _Program:
     """The quadratic programs of rows of images, in float64."""
 
     def __init__(
-        self, network: Network, jacobian: Tensor, best: Incumbent, box: Box, logits: Tensor
+        self,
+        network: Network,
+        jacobian: Tensor,
+        goal: Goal,
+        best: Incumbent,
+        box: Box,
+        logits: Tensor,
     ) -> None:
-        self.network, self.jacobian, self.best, self.box = network, jacobian, best, box
-        self.x, self.logits = best.images.double(), logits.double()
-        self.safety = rounding(logits).double()
+        self.network, self.goal, self.best, self.box = network, goal, best, box
+        # One unit for all, since all have one J; what is relative to the logits is each one's own.
+        one = power_of_two(jacobian.abs().amax()[None])
+        own = 1.0 if goal.unit is None else goal.unit.double()
+        self.jacobian = jacobian / one
+        self.x, self.logits = best.images.double(), logits.double() / one
+        self.safety = goal.rounding(logits).double() * own / one
         self.attainable = torch.full_like(self.x[:, 0], torch.inf)
 
     def beat_all(self, wanted: Tensor) -> Tensor:
@@ -193,7 +204,7 @@ class _Program:
             idle = multipliers <= 0
             rank = idle.long().cumsum(1) - 1
             chosen = torch.where(idle, worst.gather(1, rank.clamp_min(0)), chosen)
-        self._offer(ahead, wanted, chosen, Goal(wanted))
+        self._offer(ahead, wanted, chosen)
         return bound
 
     def beat_one(self, labels: Tensor) -> Tensor:
@@ -213,7 +224,7 @@ class _Program:
             ahead = behind.gather(1, wanted[:, None]).expand_as(behind)
             _, _, reached = self._solve(ahead, wanted, labels[:, None], (0, 0))
             bound = torch.minimum(bound, reached)
-            self._offer(ahead, wanted, labels[:, None], Goal(labels, targeted=False))
+            self._offer(ahead, wanted, labels[:, None])
         return bound
 
     def _solve(
@@ -233,7 +244,7 @@ class _Program:
         change = (points - self.x) @ self.jacobian.T
         return ahead + change.gather(1, wanted[:, None]) - change
 
-    def _offer(self, ahead: Tensor, wanted: Tensor, chosen: Tensor, goal: Goal) -> None:
+    def _offer(self, ahead: Tensor, wanted: Tensor, chosen: Tensor) -> None:
         """Offer the closest point that stands in the network's own arithmetic."""
         waiting = torch.ones_like(self.attainable, dtype=torch.bool)
         for inset in _INSETS:
@@ -241,7 +252,7 @@ class _Program:
             point = self.box.clamp(points.to(self.best.images.dtype))
             with torch.no_grad():
                 logits = self.network.logits(point)
-            margin = goal.margin(logits) - _ASKED * rounding(logits)
+            margin = self.goal.margin(logits) - _ASKED * self.goal.rounding(logits)
             self.best.offer(point, torch.where(waiting, margin, -torch.inf), forward=waiting.long())
             self.attainable = torch.where(
                 waiting & (margin > 0), torch.minimum(self.attainable, bound), self.attainable

@@ -12,7 +12,7 @@ image whose shortest r several rounds have found again is finished early.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -122,6 +122,7 @@ class _Search:
             logits = self.network.logits(self.x)
         finite = logits.isfinite().all(1)
         already = self.goal.margin(logits) > 0
+        self.goal = self.goal.measured(self.network, self.x, logits, self.box)
         self.best.offer(self.x, torch.where(already, 1.0, -1.0).to(self.x.dtype))
         self.per_class = self.x.new_full(logits.shape, torch.nan)
         rows = (finite & ~already).nonzero()[:, 0]
@@ -165,12 +166,14 @@ class _Search:
         config, classes = self.config, logits.shape[1]
         rivals = min(config.rivals, classes - 1)
         if self.goal.targeted:
-            walks = self._walk(rows, self._against_all(self.goal.classes[rows]), self.x[rows])
+            walks = self._walk(
+                rows, _against_all(self.goal.classes[rows], self.goal[rows]), self.x[rows]
+            )
             self.smooth[rows] = walks.length.isfinite() & (walks.gap < _SMOOTH)
             return
         self.nearest = self._nearest_classes(rows, logits[rows], rivals)
         for rank in range(min(config.classes, rivals)):
-            race = Race(self.nearest[rows, rank], self.goal.classes[rows])
+            race = Race(self.nearest[rows, rank], self.goal.classes[rows], self.goal[rows])
             walks = self._walk(rows, race, self.x[rows])
             self.smooth[rows] |= walks.length.isfinite() & (walks.gap < _SMOOTH)
 
@@ -181,7 +184,7 @@ class _Search:
         labels = self.goal.classes[rows]
         best = self.best.take(rows)
         likely = logits.scatter(1, labels[:, None], -torch.inf).topk(count, 1).indices
-        race = self._against_all(labels)
+        race = _against_all(labels, self.goal[rows])
         tangent = race.linearise(self.network, best.images, likely)
         best.offer(best.images, torch.full_like(best.l2, -torch.inf), backward=count)
         self.best.put(rows, best)
@@ -199,7 +202,7 @@ class _Search:
         towards = goal
         if not goal.targeted and number in (1, 3):
             rank = (number // 2) % min(config.classes, self.nearest.shape[1])
-            towards = Goal(self.nearest[rows, rank])
+            towards = replace(goal, classes=self.nearest[rows, rank], targeted=True)
         usual = 0.05 * self.box.width * self.x.shape[1] ** 0.5
         expected = torch.minimum(best.l2, self.expected[rows])
         expected = torch.where(expected.isfinite() & (expected > 0), expected, usual)
@@ -219,13 +222,13 @@ class _Search:
             best.put(part, some)
             self.best.put(rows[part], some)
         if goal.targeted:
-            race = self._against_all(goal.classes)
+            race = _against_all(goal.classes, goal)
         else:
             with torch.no_grad():
                 logits = self.network.logits(point)
             best.offer(point, goal.secure_margin(logits))
             wanted = logits.scatter(1, goal.classes[:, None], -torch.inf).argmax(1)
-            race = Race(wanted, goal.classes)
+            race = Race(wanted, goal.classes, goal)
         self.best.put(rows, best)
         promising = (point - best.images).norm(dim=1) < _HOPELESS * best.l2
         promising |= best.l2.isinf()
@@ -336,5 +339,6 @@ class _Search:
             known = self.per_class[rows, wanted].nan_to_num(nan=torch.inf)
             self.per_class[rows, wanted] = torch.minimum(known, walk.length)
 
-    def _against_all(self, wanted: Tensor) -> Race:
-        return Race(wanted, torch.full_like(wanted, -1))
+
+def _against_all(wanted: Tensor, goal: Goal) -> Race:
+    return Race(wanted, torch.full_like(wanted, -1), goal)

@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from intriguing.distortion.incumbent import Incumbent
+from intriguing.distortion.logit_unit import USUAL_UNIT
 from intriguing.distortion.problem import Goal, Network
 from intriguing.measures import Box
 
@@ -100,7 +101,7 @@ def _constraint(
     with torch.enable_grad():
         z = z.detach().requires_grad_()
         logits = network.logits(z)
-        top = logits.topk(min(4, logits.shape[1]), 1).values
+        top = goal.scaled(logits).topk(min(4, logits.shape[1]), 1).values
         spread = (top[:, 0] - top[:, -2:].mean(1)) if top.shape[1] > 2 else top[:, 0] - top[:, -1]
         margin = towards.margin(logits)
         y = -margin / spread.clamp_min(1e-8)
@@ -108,7 +109,7 @@ def _constraint(
             sign = 1 if towards.targeted else -1
             # In float64, since exp of the last few of many float32 values rounds otherwise.
             surface = sign * functional.cross_entropy(
-                logits.double(), towards.classes, reduction="none"
+                USUAL_UNIT * goal.scaled(logits).double(), towards.classes, reduction="none"
             )
         else:
             surface = -margin if kind == "margin" else y

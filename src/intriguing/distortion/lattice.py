@@ -45,7 +45,10 @@ def to_lattice(
     levels: int,
 ) -> OnLattice:
     """Round adversarial `points` to the lattice, repair what that undoes, and trim what it left."""
+    with torch.no_grad():
+        goal = goal.measured(network, images, network.logits(images), box)
     search = _Search(network, images, goal, box, levels, round_to_levels(points, box, levels))
+    search.forward += 1
     everyone = torch.arange(len(points), device=points.device)
     search.success = search.adversarial(search.level, everyone)
     for _ in range(_REPAIRS):

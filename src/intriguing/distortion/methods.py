@@ -128,13 +128,17 @@ def _paper(
     report: Report,
 ) -> Found:
     objective = TargetedLoss(network.classifier, network.image_shape)
-    found = search_c(objective, images, goal.classes, box, config, batch_size, report)
+    with torch.no_grad():
+        parts = torch.split(images, batch_size)
+        logits = torch.cat([network.logits(part) for part in parts])
+    goal = goal.measured(network, images, logits, box)
+    found = search_c(objective, images, goal, box, config, batch_size, report)
     return Found(
         points=found.points,
         claimed=found.margin > 0,
         already=found.c.isinf(),
         finite=~found.c.isnan(),
-        forward=found.passes,
+        forward=found.passes + 1,
         backward=found.passes,
         curve=found.curve,
         extra={"c": found.c, "trace": found.trace},
@@ -159,6 +163,7 @@ def _in_batches(
         with torch.no_grad():
             logits = network.logits(x)
         finite, already = logits.isfinite().all(1), wanted.margin(logits) > 0
+        wanted = wanted.measured(network, x, logits, box)
         best = attack(network.logits, wanted, x, box, budget, seed)
         points = torch.where(already[:, None], x, best.points)
         claimed = best.l2.isfinite() | already

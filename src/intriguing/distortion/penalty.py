@@ -22,7 +22,7 @@ from torch import Tensor
 
 from intriguing.distortion.incumbent import BUDGETS
 from intriguing.distortion.lbfgsb import BoxDescent, DescentConfig, Penalty
-from intriguing.distortion.problem import TargetedLoss
+from intriguing.distortion.problem import Goal, TargetedLoss
 from intriguing.errors import InputError
 from intriguing.measures import Box
 
@@ -83,16 +83,16 @@ class PenaltySearch:
 def search_c(
     objective: TargetedLoss,
     images: Float[Tensor, "image n"],
-    targets: Int64[Tensor, " image"],
+    goal: Goal,
     box: Box,
     config: PaperConfig,
     width: int,
     on_finished: Callable[[int], None] = lambda count: None,
 ) -> PenaltySearch:
     """Search the largest c of every image, `width` images at a time."""
-    search = _Conveyor(images, targets, box, config, width)
+    search = _Conveyor(images, box, config, width)
     while search.alive.any():
-        now = objective(search.descent.trial, search.targets)
+        now = objective(search.descent.trial, goal[search.image])
         search.passes += 1
         search.consume(now.loss, now.gradient, now.margin)
         on_finished(search.finished_images)
@@ -102,11 +102,9 @@ def search_c(
 class _Conveyor:
     """The images under way, their descents and their brackets of c."""
 
-    def __init__(
-        self, images: Tensor, targets: Tensor, box: Box, config: PaperConfig, width: int
-    ) -> None:
+    def __init__(self, images: Tensor, box: Box, config: PaperConfig, width: int) -> None:
         count = len(images)
-        self.images, self.all_targets, self.config = images, targets, config
+        self.images, self.config = images, config
         self.next = min(width, count)
         self.finished_images = 0
         first = images[: self.next]
@@ -114,7 +112,6 @@ class _Conveyor:
         self.descent = BoxDescent(first, first, blank, box, config.descent, config.penalty)
         self.image = torch.arange(self.next, device=images.device)
         self.alive = torch.ones(self.next, dtype=torch.bool, device=images.device)
-        self.targets = targets[: self.next].clone()
         self.passes = torch.zeros_like(self.image)
         self.solves = torch.zeros_like(self.image)
         self.new = torch.ones_like(self.alive)
@@ -130,14 +127,14 @@ class _Conveyor:
             points=images.clone(),
             margin=undefined.clone(),
             c=undefined.clone(),
-            passes=torch.zeros_like(targets),
-            solves=torch.zeros_like(targets),
+            passes=torch.zeros(count, dtype=torch.long, device=images.device),
+            solves=torch.zeros(count, dtype=torch.long, device=images.device),
             trace=images.new_full((count, config.max_solves, 3), torch.nan),
             curve=images.new_full((count, len(BUDGETS)), torch.inf),
         )
 
     _ROWS = (
-        "image", "alive", "targets", "passes", "solves", "new", "margin", "low", "high", "best",
+        "image", "alive", "passes", "solves", "new", "margin", "low", "high", "best",
         "best_gradient", "best_loss", "best_margin",
     )  # fmt: skip
 
@@ -242,7 +239,6 @@ class _Conveyor:
         self.next += len(rows)
         self.descent.load(rows, self.images[coming], self.images.new_zeros(len(rows)))
         self.image[rows] = coming
-        self.targets[rows] = self.all_targets[coming]
         self.new[rows] = True
         for name, value in (("passes", 0), ("solves", 0), ("low", 0.0), ("high", math.inf)):
             getattr(self, name)[rows] = value

@@ -9,7 +9,10 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.nn import functional
 
+from intriguing.distortion.logit_unit import natural, noise_in, unit_of
+from intriguing.measures import Box
 from intriguing.models.asking import Classifier, Model
+from intriguing.models.logit_scale import spread
 
 # Matrix products of few rows, and the last few values of an elementwise function, take other code
 # paths that round otherwise: with a multiple of this many rows an image's result does not depend on
@@ -19,19 +22,26 @@ _LARGE = 1 << 14
 # How far the logits of one image were seen to differ between batches of 1 and of 256, in units of
 # eps·max|logit|: up to 7 on FC100-100-10, 3 on a softmax network; a margin is a difference of two.
 _ROUNDING = 16
+# Logits that are all near 0 are sums of greater values, whose rounding counts: in units.
+_LEAST = 0.25
 
 Logits: TypeAlias = Callable[[Float[Tensor, "b n"]], Float[Tensor, "b k"]]
 
 
 @dataclass(frozen=True)
 class Goal:
-    """What counts as adversarial: taken for `classes` (targeted), or no longer taken for them."""
+    """What counts as adversarial: taken for `classes` (targeted), or no longer taken for them.
+
+    Margins are in units of the logits (`logit_unit`), one an image; without, as they come.
+    """
 
     classes: Int64[Tensor, " b"]
     targeted: bool = True
+    unit: Float[Tensor, " b"] | None = None
 
     def __getitem__(self, rows: Tensor | slice) -> "Goal":
-        return Goal(self.classes[rows], self.targeted)
+        unit = None if self.unit is None else self.unit[rows]
+        return Goal(self.classes[rows], self.targeted, unit)
 
     def __len__(self) -> int:
         return len(self.classes)
@@ -39,11 +49,40 @@ class Goal:
     def margin(self, logits: Float[Tensor, "b k"]) -> Float[Tensor, " b"]:
         """By how much the goal is reached: positive when adversarial, −∞ for NaN logits."""
         gap = margin(logits, self.classes)
-        return gap if self.targeted else (-gap).nan_to_num(posinf=-torch.inf)
+        gap = gap if self.targeted else (-gap).nan_to_num(posinf=-torch.inf)
+        return gap if self.unit is None else gap / self.unit
 
     def secure_margin(self, logits: Float[Tensor, "b k"]) -> Float[Tensor, " b"]:
         """The margin less what rounding could take: what is positive stays so in other batches."""
-        return (self.margin(logits) - rounding(logits)).nan_to_num(nan=-torch.inf)
+        return (self.margin(logits) - self.rounding(logits)).nan_to_num(nan=-torch.inf)
+
+    def rounding(self, logits: Float[Tensor, "b k"]) -> Float[Tensor, " b"]:
+        """How much of a margin rounding could take, in its units."""
+        return rounding(self.scaled(logits), at_least=_LEAST)
+
+    def scaled(self, logits: Float[Tensor, "b k"]) -> Float[Tensor, "b k"]:
+        """Logits in units."""
+        return logits if self.unit is None else logits / self.unit[:, None]
+
+    @property
+    def sharpness(self) -> Float[Tensor, " b"] | float:
+        """What turns units into logits as networks have them."""
+        return 1.0 if self.unit is None else natural(self.unit)
+
+    def natural(self, logits: Float[Tensor, "b k"]) -> Float[Tensor, "b k"]:
+        """Logits as they are; where that is an unusual size, of a usual one."""
+        return logits if self.unit is None else logits * (self.sharpness / self.unit)[:, None]
+
+    def measured(
+        self,
+        network: "Network",
+        images: Float[Tensor, "b n"],
+        logits: Float[Tensor, "b k"],
+        box: Box,
+    ) -> "Goal":
+        """The same in units of the logits of its images."""
+        unit = unit_of(logits, network.spread_of_noise(images, box))
+        return Goal(self.classes, self.targeted, unit)
 
 
 @dataclass(frozen=True)
@@ -62,6 +101,7 @@ class Network:
         self.classifier = Classifier.of(model)
         self.model = self.classifier.network
         self.image_shape = image_shape
+        self._spread: float | None = None
 
     def logits(self, z: Float[Tensor, "b n"]) -> Float[Tensor, "b k"]:
         """Logits of rows of pixels; differentiable. The model never sees a batch of no images."""
@@ -74,18 +114,33 @@ class Network:
             out = out + 0 * padded[:, :1]  # logits that never change have the gradient 0
         return out[: len(z)]
 
+    def spread_of_noise(self, like: Float[Tensor, "_ n"], box: Box) -> float:
+        """How far apart the logits of noise in the box are, at most; the network is asked once."""
+        if self._spread is None:
+            with torch.no_grad():
+                logits = self.logits(noise_in(box, like.shape[1], like))
+            self._spread = float(spread(logits).nan_to_num(0, 0, 0).amax())
+        return self._spread
+
 
 class TargetedLoss(Network):
     """loss_f(z, l) of §4.1 for rows of pixels z and targets l: the cross-entropy of the logits."""
 
-    def __call__(self, z: Float[Tensor, "b n"], targets: Int64[Tensor, " b"]) -> Evaluation:
-        """Loss, gradient and margin at z, from one forward and one backward pass."""
+    def __call__(self, z: Float[Tensor, "b n"], targets: Int64[Tensor, " b"] | Goal) -> Evaluation:
+        """Loss, gradient and margin at z, from one forward and one backward pass.
+
+        Where a goal says in which unit its logits are and that is an unusual one, they are taken as
+        it takes them (`Goal.natural`).
+        """
+        goal = targets if isinstance(targets, Goal) else Goal(targets)
         with torch.enable_grad():
             z = z.detach().requires_grad_()
             logits = self.logits(z)
-            loss = functional.cross_entropy(logits, targets, reduction="none")
+            natural = goal.natural(logits)
+            loss = functional.cross_entropy(natural, goal.classes, reduction="none")
             (gradient,) = torch.autograd.grad(loss.sum(), z, materialize_grads=True)
-        return Evaluation(loss.detach(), gradient, secure_margin(logits.detach(), targets))
+        margin = goal.secure_margin(logits.detach()) * goal.sharpness
+        return Evaluation(loss.detach(), gradient, margin)
 
 
 def margin(logits: Float[Tensor, "b k"], targets: Int64[Tensor, " b"]) -> Float[Tensor, " b"]:
@@ -99,14 +154,10 @@ def margin(logits: Float[Tensor, "b k"], targets: Int64[Tensor, " b"]) -> Float[
     return (wanted[:, 0] - others.amax(1)).nan_to_num(nan=-torch.inf)
 
 
-def secure_margin(
-    logits: Float[Tensor, "b k"], targets: Int64[Tensor, " b"]
-) -> Float[Tensor, " b"]:
-    """The targeted margin less what rounding could take."""
-    return margin(logits, targets) - rounding(logits)
+def rounding(logits: Float[Tensor, "b k"], at_least: float = 0.0) -> Float[Tensor, " b"]:
+    """How much of a margin another batch size or run could take by rounding.
 
-
-def rounding(logits: Float[Tensor, "b k"]) -> Float[Tensor, " b"]:
-    """How much of a margin another batch size or run could take by rounding."""
-    largest = logits.abs().amax(1).clamp_min(1)
+    `at_least` is the size of what was added up to give the logits, where that is known.
+    """
+    largest = logits.abs().amax(1).clamp_min(at_least)
     return _ROUNDING * torch.finfo(logits.dtype).eps * largest

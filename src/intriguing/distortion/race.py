@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from intriguing.distortion.problem import Network, rounding
+from intriguing.distortion.problem import Goal, Network
 
 
 @dataclass(frozen=True)
@@ -14,21 +14,25 @@ class Race:
     """What each row asks of the logits: f_wanted ≥ f_j for every other j, or for one rival only.
 
     The first is a targeted search; the second serves an untargeted one, in which the label alone
-    must be beaten (`rivals` = label; −1 stands for every other class).
+    must be beaten (`rivals` = label; −1 stands for every other class). Margins and gradients are in
+    the units of `goal`, which may be none.
     """
 
     wanted: Int64[Tensor, " b"]
     rivals: Int64[Tensor, " b"]
+    goal: Goal
 
     def __getitem__(self, rows: Tensor) -> "Race":
-        return Race(self.wanted[rows], self.rivals[rows])
+        return Race(self.wanted[rows], self.rivals[rows], self.goal[rows])
 
     def __len__(self) -> int:
         return len(self.wanted)
 
     def margins(self, logits: Float[Tensor, "b k"]) -> Float[Tensor, "b k"]:
         """f_wanted − f_j, less what rounding could take; infinite for a j that does not matter."""
-        ahead = logits.gather(1, self.wanted[:, None]) - logits - rounding(logits)[:, None]
+        less = self.goal.rounding(logits)[:, None]
+        logits = self.goal.scaled(logits)
+        ahead = logits.gather(1, self.wanted[:, None]) - logits - less
         classes = torch.arange(logits.shape[1], device=logits.device)
         matters = (self.rivals[:, None] < 0) | (classes == self.rivals[:, None])
         matters &= classes != self.wanted[:, None]
@@ -48,6 +52,7 @@ class Race:
             margins = self.margins(logits.detach())
             if isinstance(chosen, int):
                 chosen = margins.topk(min(chosen, margins.shape[1]), 1, largest=False).indices
+            logits = self.goal.scaled(logits)
             wanted = logits.gather(1, self.wanted[:, None])
             ahead = wanted - logits.gather(1, chosen)
             count = chosen.shape[1]

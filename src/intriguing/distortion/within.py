@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from intriguing.distortion.attacks.steps import gradient_of, unit
 from intriguing.distortion.methods import rows_at_once
-from intriguing.distortion.problem import Network
+from intriguing.distortion.problem import Goal, Network
 from intriguing.errors import InputError
 from intriguing.measures import UNIT_BOX, Box, as_box
 
@@ -69,11 +69,14 @@ def strongest_within(
 def _ascended(
     network: Network, x: Tensor, labels: Tensor, radius: float, box: Box, steps: int
 ) -> Tensor:
-    points = x
+    points, goal = x, Goal(labels, targeted=False)
     for _ in range(steps):
         with torch.enable_grad():
             z = points.detach().requires_grad_()
-            loss = functional.cross_entropy(network.logits(z), labels, reduction="none")
+            logits = network.logits(z)
+            if goal.unit is None:
+                goal = goal.measured(network, x, logits.detach(), box)
+            loss = functional.cross_entropy(goal.natural(logits), labels, reduction="none")
             uphill = gradient_of(loss, z)
         r = points - x + 2 * radius / (steps + 1) * unit(uphill)
         r = r * (radius / r.norm(dim=1, keepdim=True).clamp_min(radius))

@@ -97,7 +97,7 @@ def _misleading(model: Classifier, x: Tensor, seen: _Seen, box: Box) -> float:
     length = seen.margin.norm(dim=1)
     unit = seen.margin / length[:, None]
     rows = torch.arange(len(x), device=x.device)
-    noise = 64 * model.eps * seen.logits.abs().amax(1).clamp_min(1e-6)
+    noise = 64 * model.eps * seen.logits.abs().amax(1)
 
     def margin(points: Tensor) -> Tensor:
         with torch.no_grad():

@@ -19,6 +19,7 @@ from intriguing.models.asking import Classifier, training_parts
 from intriguing.models.classifier import PROBABILITIES, probabilities_of
 from intriguing.models.finding import Finding
 from intriguing.models.gradients import gradient_findings
+from intriguing.models.logit_scale import logit_scale
 from intriguing.models.observe import operations
 
 __all__ = ["Finding", "preflight"]
@@ -38,7 +39,8 @@ def preflight(
 
     Checked are: modules in training mode, logits that are not finite, probabilities, outputs that
     differ from run to run, that depend on the batch, weights that change, gradients taken inside,
-    branches, missing, zero and misleading gradients, saturated and rounded logits.
+    branches, missing, zero and misleading gradients, saturated and rounded logits, and logits of an
+    unusual size or far from 0.
 
     Args:
         model: Any module from images to logits; left as it was found.
@@ -64,6 +66,7 @@ def preflight(
     if not bool(logits.isfinite().all()):
         return tuple(found)
     found += probabilities(logits, asked.eps)
+    found += logit_scale(logits, asked.eps)
     found += optimises_inside(asked, x)
     if not random:  # what differs anyhow cannot be compared
         found += depends_on_batch(asked, x)
@@ -250,4 +253,4 @@ def _rounding(model: Classifier) -> float:
 
 
 def _scale(logits: Tensor) -> float:
-    return max(float(logits.abs().nan_to_num(posinf=0).max()), 1e-12)
+    return float(logits.abs().nan_to_num(posinf=0).max()) or 1.0

@@ -40,7 +40,7 @@ def cw(logits: Logits, goal: Goal, images: Tensor, box: Box, budget: int, seed: 
             margin, uphill = margin_and_gradient(logits, goal, points)
             best.offer(points, margin, backward=1)
             reached |= margin > 0
-            hinge = torch.where(margin > 0, 0, c)[:, None] * -uphill
+            hinge = torch.where(margin > 0, 0, c * goal.sharpness)[:, None] * -uphill
             by_point = 2 * (points - images) / box.width**2 + hinge
             by_w = by_point * (1 - tanh**2) * box.width / 2
             w = w - rate * adam.direction(by_w)

@@ -30,7 +30,7 @@ def ddn(logits: Logits, goal: Goal, images: Tensor, box: Box, budget: int, seed:
         with torch.enable_grad():
             z = points.detach().requires_grad_()
             out = logits(z)
-            loss = functional.cross_entropy(out, goal.classes, reduction="none")
+            loss = functional.cross_entropy(goal.natural(out), goal.classes, reduction="none")
             downhill = -gradient_of(loss if goal.targeted else -loss, z)
         margin = goal.secure_margin(out.detach())
         best.offer(points, margin, backward=1)

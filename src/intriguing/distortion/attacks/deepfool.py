@@ -6,7 +6,7 @@ from torch import Tensor
 
 from intriguing.distortion.attacks.steps import gradient_of, unit
 from intriguing.distortion.incumbent import Incumbent
-from intriguing.distortion.problem import Goal, Logits, rounding
+from intriguing.distortion.problem import Goal, Logits
 from intriguing.measures import Box
 
 _RIVALS = 9
@@ -65,7 +65,9 @@ def _gaps(
     """What must become positive: one of them is enough."""
     if goal.targeted:
         return goal.secure_margin(out)[:, None]
-    return out.gather(1, rivals) - out.gather(1, goal.classes[:, None]) - rounding(out)[:, None]
+    less = goal.rounding(out)[:, None]
+    out = goal.scaled(out)
+    return out.gather(1, rivals) - out.gather(1, goal.classes[:, None]) - less
 
 
 def _nearest(

@@ -35,7 +35,8 @@ def pdgd(logits: Logits, goal: Goal, images: Tensor, box: Box, budget: int, seed
         margin, uphill = margin_and_gradient(logits, goal, points)
         best.offer(points, margin, backward=1)
         shorter = ((1 - weight) / box.width)[:, None] * unit(points - images)
-        safer = (weight * torch.sigmoid(-margin))[:, None] * -uphill
+        sharp = goal.sharpness
+        safer = (weight * sharp * torch.sigmoid(-margin * sharp))[:, None] * -uphill
         rate = 0.1 * box.width * 0.01 ** (step / budget)
         points = box.clamp(points - rate * adam.direction(shorter + safer))
         state = state - 0.1 * (1 - 0.9 * step / budget) * margin.sign()

@@ -13,7 +13,7 @@ from intriguing.measures import Box
 def margin_and_gradient(
     logits: Logits, goal: Goal, points: Float[Tensor, "b n"]
 ) -> tuple[Float[Tensor, " b"], Float[Tensor, "b n"]]:
-    """The goal's secure margin at `points`, −∞ for NaN logits, and the direction it rises in."""
+    """The goal's secure margin at `points`, −∞ for NaN logits, and its gradient."""
     with torch.enable_grad():
         z = points.detach().requires_grad_()
         margin = goal.secure_margin(logits(z))
