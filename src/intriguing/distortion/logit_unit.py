@@ -14,12 +14,7 @@ from torch import Tensor
 from intriguing.measures import Box
 from intriguing.models.logit_scale import USUAL, spread
 
-# Near the boundary of two classes the logits of an image may be all alike, and say nothing of the
-# size of what was added up to give them. So no unit is below a sixteenth of what noise gives, as
-# far as noise of a wide box is comparable at all.
 _NOISES, _LARGE = 16, 1 << 14
-_SHARE = 1 / 16
-_FARTHEST = 256.0
 # A softmax, or a constant beside a margin, depends on the size of the logits by its definition. It
 # takes them as they are where they are as networks have them; else, where it would be flat or a
 # step, as if this were their unit, which is that of trained networks.
@@ -44,12 +39,13 @@ def power_of_two(size: Float[Tensor, " b"]) -> Float[Tensor, " b"]:
     return torch.ldexp(torch.ones_like(size), exponent)
 
 
-def unit_of(logits: Float[Tensor, "b k"], of_noise: float) -> Float[Tensor, " b"]:
-    """The unit of each image with these logits; `of_noise` is how far apart noise's are."""
-    own = spread(logits)
-    least = torch.full_like(own, _SHARE * of_noise)
-    least = torch.where(own > 0, torch.minimum(least, _FARTHEST * own), least)
-    return power_of_two(torch.maximum(own, least))
+def unit_of(logits: Float[Tensor, "b k"], at_least: float) -> Float[Tensor, " b"]:
+    """The unit of images with these logits.
+
+    Of two classes the logits of an image near the boundary are all alike, and say nothing of the
+    size of the sums that gave them, which rounding follows: `at_least` does.
+    """
+    return power_of_two(spread(logits).clamp_min(at_least))
 
 
 def natural(unit: Float[Tensor, " b"]) -> Float[Tensor, " b"]:

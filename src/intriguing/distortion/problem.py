@@ -81,8 +81,8 @@ class Goal:
         box: Box,
     ) -> "Goal":
         """The same in units of the logits of its images."""
-        unit = unit_of(logits, network.spread_of_noise(images, box))
-        return Goal(self.classes, self.targeted, unit)
+        at_least = network.spread_of_noise(images, box) if logits.shape[1] == 2 else 0.0
+        return Goal(self.classes, self.targeted, unit_of(logits, at_least))
 
 
 @dataclass(frozen=True)
