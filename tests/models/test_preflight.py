@@ -106,7 +106,7 @@ FLAWS: dict[str, tuple[Callable[[], nn.Module], set[str]]] = {
     ),
     "straight-through": (lambda: before(Straight.apply), {"quantised logits"}),
     "turned round": (lambda: before(lambda x: 2 * x.detach() - x), {"misleading gradients"}),
-    "huge logits": (lambda: plain(Does(lambda x: 1e6 * x)), {"saturated logits"}),
+    "huge logits": (lambda: plain(Does(lambda x: 1e6 * x)), {"saturated logits", "unusual logits"}),
     "rounded logits": (
         lambda: plain(Does(lambda x: x + ((x * 10).round() / 10 - x).detach())),
         {"quantised logits", "misleading gradients"},

@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from intriguing.distortion.incumbent import Incumbent
 from intriguing.distortion.logit_unit import power_of_two
-from intriguing.distortion.problem import Goal, Network
+from intriguing.distortion.problem import Goal, Network, rounding
 from intriguing.distortion.quadratic import closest_point
 from intriguing.measures import Box
 from intriguing.models.asking import own_dtypes
@@ -185,7 +185,7 @@ class _Program:
         own = 1.0 if goal.unit is None else goal.unit.double()
         self.jacobian = jacobian / one
         self.x, self.logits = best.images.double(), logits.double() / one
-        self.safety = goal.rounding(logits).double() * own / one
+        self.safety = _rounding(goal, logits).double() * own / one
         self.attainable = torch.full_like(self.x[:, 0], torch.inf)
 
     def beat_all(self, wanted: Tensor) -> Tensor:
@@ -252,7 +252,7 @@ class _Program:
             point = self.box.clamp(points.to(self.best.images.dtype))
             with torch.no_grad():
                 logits = self.network.logits(point)
-            margin = self.goal.margin(logits) - _ASKED * self.goal.rounding(logits)
+            margin = self.goal.margin(logits) - _ASKED * _rounding(self.goal, logits)
             self.best.offer(point, torch.where(waiting, margin, -torch.inf), forward=waiting.long())
             self.attainable = torch.where(
                 waiting & (margin > 0), torch.minimum(self.attainable, bound), self.attainable
@@ -260,3 +260,8 @@ class _Program:
             waiting &= ~(margin > 0)
             if not waiting.any():
                 break
+
+
+def _rounding(goal: Goal, logits: Tensor) -> Float[Tensor, " b"]:
+    """What rounding could take, in units: the sums of one product are hardly above the logits."""
+    return rounding(goal.scaled(logits), at_least=1 / 8)

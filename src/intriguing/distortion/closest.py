@@ -23,7 +23,7 @@ from intriguing.distortion.attacks.noise import noise
 from intriguing.distortion.bundle import polish
 from intriguing.distortion.incumbent import Incumbent
 from intriguing.distortion.lagrangian import lagrangian_path
-from intriguing.distortion.problem import Goal, Network
+from intriguing.distortion.problem import Goal, Network, passes_to_measure
 from intriguing.distortion.race import Race
 from intriguing.distortion.result import Found
 from intriguing.distortion.schedule import SCHEDULE, directions
@@ -123,7 +123,8 @@ class _Search:
         finite = logits.isfinite().all(1)
         already = self.goal.margin(logits) > 0
         self.goal = self.goal.measured(self.network, self.x, logits, self.box)
-        self.best.offer(self.x, torch.where(already, 1.0, -1.0).to(self.x.dtype))
+        reached = torch.where(already, 1.0, -1.0).to(self.x.dtype)
+        self.best.offer(self.x, reached, forward=1 + passes_to_measure(logits))
         self.per_class = self.x.new_full(logits.shape, torch.nan)
         rows = (finite & ~already).nonzero()[:, 0]
         if len(rows) and matrix is not None:

@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from intriguing.distortion.problem import Goal, Network
+from intriguing.distortion.problem import Goal, Network, passes_to_measure
 from intriguing.measures import Box
 
 _REPAIRS = 10
@@ -46,9 +46,10 @@ def to_lattice(
 ) -> OnLattice:
     """Round adversarial `points` to the lattice, repair what that undoes, and trim what it left."""
     with torch.no_grad():
-        goal = goal.measured(network, images, network.logits(images), box)
+        logits = network.logits(images)
+    goal = goal.measured(network, images, logits, box)
     search = _Search(network, images, goal, box, levels, round_to_levels(points, box, levels))
-    search.forward += 1
+    search.forward += 1 + passes_to_measure(logits)
     everyone = torch.arange(len(points), device=points.device)
     search.success = search.adversarial(search.level, everyone)
     for _ in range(_REPAIRS):

@@ -11,21 +11,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from intriguing.measures import Box
-from intriguing.models.logit_scale import USUAL, spread
+from intriguing.models.logit_scale import USUAL
 
-_NOISES, _LARGE = 16, 1 << 14
 # A softmax, or a constant beside a margin, depends on the size of the logits by its definition. It
 # takes them as they are where they are as networks have them; else, where it would be flat or a
 # step, as if this were their unit, which is that of trained networks.
 USUAL_UNIT = 2.0**4
-
-
-def noise_in(box: Box, pixels: int, like: Tensor) -> Float[Tensor, "noise n"]:
-    """A few rows of pixels drawn from the box, always the same."""
-    count = _NOISES if pixels <= _LARGE else 2
-    drawn = torch.rand(count, pixels, generator=torch.Generator().manual_seed(0)).to(like)
-    return box.clamp(box.lower + drawn * (box.upper - box.lower))
 
 
 def power_of_two(size: Float[Tensor, " b"]) -> Float[Tensor, " b"]:
@@ -37,15 +28,6 @@ def power_of_two(size: Float[Tensor, " b"]) -> Float[Tensor, " b"]:
     usable = size.isfinite() & (size > 0)
     exponent = torch.where(usable, size, 1).frexp().exponent - 1
     return torch.ldexp(torch.ones_like(size), exponent)
-
-
-def unit_of(logits: Float[Tensor, "b k"], at_least: float) -> Float[Tensor, " b"]:
-    """The unit of images with these logits.
-
-    Of two classes the logits of an image near the boundary are all alike, and say nothing of the
-    size of the sums that gave them, which rounding follows: `at_least` does.
-    """
-    return power_of_two(spread(logits).clamp_min(at_least))
 
 
 def natural(unit: Float[Tensor, " b"]) -> Float[Tensor, " b"]:

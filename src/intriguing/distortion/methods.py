@@ -16,7 +16,7 @@ from intriguing.distortion.attacks.pdgd import pdgd
 from intriguing.distortion.closest import ClosestConfig, search_closest
 from intriguing.distortion.incumbent import Incumbent
 from intriguing.distortion.penalty import PaperConfig, search_c
-from intriguing.distortion.problem import Goal, Logits, Network, TargetedLoss
+from intriguing.distortion.problem import Goal, Logits, Network, TargetedLoss, passes_to_measure
 from intriguing.distortion.result import Found
 from intriguing.errors import InputError
 from intriguing.measures import Box
@@ -128,17 +128,21 @@ def _paper(
     report: Report,
 ) -> Found:
     objective = TargetedLoss(network.classifier, network.image_shape)
-    with torch.no_grad():
-        parts = torch.split(images, batch_size)
-        logits = torch.cat([network.logits(part) for part in parts])
-    goal = goal.measured(network, images, logits, box)
+    units, extra = [], 0
+    for rows in torch.split(torch.arange(len(images), device=images.device), batch_size):
+        with torch.no_grad():
+            logits = network.logits(images[rows])
+        measured = goal[rows].measured(network, images[rows], logits, box)
+        units.append(torch.ones_like(logits[:, 0]) if measured.unit is None else measured.unit)
+        extra = 1 + passes_to_measure(logits)
+    goal = Goal(goal.classes, unit=torch.cat(units))
     found = search_c(objective, images, goal, box, config, batch_size, report)
     return Found(
         points=found.points,
         claimed=found.margin > 0,
         already=found.c.isinf(),
         finite=~found.c.isnan(),
-        forward=found.passes + 1,
+        forward=found.passes + extra,
         backward=found.passes,
         curve=found.curve,
         extra={"c": found.c, "trace": found.trace},
@@ -168,7 +172,17 @@ def _in_batches(
         points = torch.where(already[:, None], x, best.points)
         claimed = best.l2.isfinite() | already
         curve = torch.where(already[:, None], 0, best.curve)
-        parts.append((points, claimed, already, finite, best.forward + 1, best.backward, curve))
+        parts.append(
+            (
+                points,
+                claimed,
+                already,
+                finite,
+                best.forward + 1 + passes_to_measure(logits),
+                best.backward,
+                curve,
+            )
+        )
         report(int(rows[-1]) + 1)
     points, claimed, already, finite, forward, backward, curve = map(
         torch.cat, zip(*parts, strict=True)

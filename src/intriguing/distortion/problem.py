@@ -9,7 +9,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.nn import functional
 
-from intriguing.distortion.logit_unit import natural, noise_in, unit_of
+from intriguing.distortion.logit_unit import natural, power_of_two
 from intriguing.measures import Box
 from intriguing.models.asking import Classifier, Model
 from intriguing.models.logit_scale import spread
@@ -23,7 +23,7 @@ _LARGE = 1 << 14
 # eps·max|logit|: up to 7 on FC100-100-10, 3 on a softmax network; a margin is a difference of two.
 _ROUNDING = 16
 # Logits that are all near 0 are sums of greater values, whose rounding counts: in units.
-_LEAST = 0.25
+_LEAST = 1.0
 
 Logits: TypeAlias = Callable[[Float[Tensor, "b n"]], Float[Tensor, "b k"]]
 
@@ -80,9 +80,19 @@ class Goal:
         logits: Float[Tensor, "b k"],
         box: Box,
     ) -> "Goal":
-        """The same in units of the logits of its images."""
-        at_least = network.spread_of_noise(images, box) if logits.shape[1] == 2 else 0.0
-        return Goal(self.classes, self.targeted, unit_of(logits, at_least))
+        """The same in units of the logits of its images, by `passes_to_measure` forward passes.
+
+        Of two classes the logits of an image near the boundary are all alike, and say nothing of
+        the size of the sums that gave them, which rounding follows: those of its pixels in other
+        orders do.
+        """
+        apart = spread(logits)
+        if passes_to_measure(logits):
+            for other in (images.flip(1), images.roll(images.shape[1] // 3, 1)):
+                with torch.no_grad():
+                    moved = spread(network.logits(box.clamp(other))).nan_to_num(0, 0, 0)
+                apart = torch.maximum(apart, 4 * moved)
+        return Goal(self.classes, self.targeted, power_of_two(apart))
 
 
 @dataclass(frozen=True)
@@ -101,7 +111,6 @@ class Network:
         self.classifier = Classifier.of(model)
         self.model = self.classifier.network
         self.image_shape = image_shape
-        self._spread: float | None = None
 
     def logits(self, z: Float[Tensor, "b n"]) -> Float[Tensor, "b k"]:
         """Logits of rows of pixels; differentiable. The model never sees a batch of no images."""
@@ -113,14 +122,6 @@ class Network:
         if torch.is_grad_enabled() and not out.requires_grad:
             out = out + 0 * padded[:, :1]  # logits that never change have the gradient 0
         return out[: len(z)]
-
-    def spread_of_noise(self, like: Float[Tensor, "_ n"], box: Box) -> float:
-        """How far apart the logits of noise in the box are, at most; the network is asked once."""
-        if self._spread is None:
-            with torch.no_grad():
-                logits = self.logits(noise_in(box, like.shape[1], like))
-            self._spread = float(spread(logits).nan_to_num(0, 0, 0).amax())
-        return self._spread
 
 
 class TargetedLoss(Network):
@@ -152,6 +153,11 @@ def margin(logits: Float[Tensor, "b k"], targets: Int64[Tensor, " b"]) -> Float[
     wanted = logits.gather(1, targets[:, None])
     others = logits.scatter(1, targets[:, None], -torch.inf)
     return (wanted[:, 0] - others.amax(1)).nan_to_num(nan=-torch.inf)
+
+
+def passes_to_measure(logits: Float[Tensor, "b k"]) -> int:
+    """Forward passes that `Goal.measured` takes beside the one that gave these logits."""
+    return 2 if logits.shape[1] == 2 else 0
 
 
 def rounding(logits: Float[Tensor, "b k"], at_least: float = 0.0) -> Float[Tensor, " b"]:

@@ -10,6 +10,8 @@ from intriguing.models.finding import Finding
 USUAL = (2.0**-2, 2.0**9)
 """How far apart the logits of an image are in networks: .6 under weight decay of 1, 10 to 60."""
 
+# Wider than the usual: a network that is not trained is no finding.
+_SUSPICIOUS = (2.0**-7, 2.0**14)
 _LOST = 1e-5
 _FAR = 30
 
@@ -20,11 +22,12 @@ def spread(logits: Float[Tensor, "b k"]) -> Float[Tensor, " b"]:
 
 
 def logit_scale(logits: Float[Tensor, "b k"], eps: float) -> Iterator[Finding]:
-    """Logits of an unusual size, or so far from 0 that rounding (`eps`) blurs what they differ by."""
+    """Logits of an unusual size, or so far from 0 that rounding by `eps` blurs them."""
+    logits = logits.detach()
     apart = float(spread(logits).median())
     if not apart > 0:
         return
-    if not USUAL[0] <= apart < USUAL[1]:
+    if not _SUSPICIOUS[0] <= apart < _SUSPICIOUS[1]:
         yield Finding(
             "unusual logits",
             f"the logits of an image are {apart:.2g} apart; in networks it is .5 to 100",
