@@ -3,13 +3,20 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from intriguing.names import visible
+
 
 def names_of(specs: Sequence[str]) -> list[str]:
-    """A short name for each network: of its file, or the whole where two would be equal."""
+    """A name for each network, no two alike: short, of its file, or the whole where need be."""
     stems = [_stem(spec) for spec in specs]
-    return [
-        stem if stems.count(stem) == 1 else spec for stem, spec in zip(stems, specs, strict=True)
-    ]
+    names: list[str] = []
+    for stem, spec in zip(stems, specs, strict=True):
+        name = free = visible(stem if stems.count(stem) == 1 else spec)
+        again = 2
+        while free in names:
+            free, again = f"{name} ({again})", again + 1
+        names.append(free)
+    return names
 
 
 def _stem(spec: str) -> str:

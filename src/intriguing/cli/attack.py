@@ -61,12 +61,11 @@ def attack(
         out: The results folder; results/attack-MODEL-DATA when not given.
         fresh: Delete the results that are in the folder and start again.
     """
-    from rich.console import Console
-
     from intriguing.audit import attacking, pictures
     from intriguing.audit.summary import image_columns, summary
     from intriguing.cli import setup
     from intriguing.cli.command import command
+    from intriguing.cli.console import Console
     from intriguing.cli.opening import open_all
     from intriguing.cli.progress import shown
     from intriguing.cli.report import finish

@@ -84,13 +84,12 @@ def audit(
         dry_run: Only measure on a few images how long it would take, stage by stage.
         images: With --dry-run: for so many images, instead of those of DATA.
     """
-    from rich.console import Console
-
     from intriguing.audit.budget import parse_budget
     from intriguing.audit.config import AuditConfig
     from intriguing.audit.run import estimate, prepare, run_audit
     from intriguing.cli import setup
     from intriguing.cli.command import command, elapsed
+    from intriguing.cli.console import Console
     from intriguing.cli.progress import shown
     from intriguing.errors import InputError
     from intriguing.report.html import duration
@@ -146,12 +145,12 @@ def _describe(subject: "Subject", count: int, folder: Path, start: float, readin
         start: Seconds that it took to get here, without reading the images.
         reading: Seconds an image.
     """
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     from intriguing.audit.cost import Cost, measure
     from intriguing.audit.run import rehearse
+    from intriguing.cli.console import Console
     from intriguing.report.html import duration
 
     costs = [Cost("start, reading", "", start, reading, count)]
@@ -175,8 +174,7 @@ def _describe(subject: "Subject", count: int, folder: Path, start: float, readin
 
 def _say(folder: Path) -> None:
     """Print what the report says first, and where it is."""
-    from rich.console import Console
-
+    from intriguing.cli.console import Console
     from intriguing.report.contents import read_contents
     from intriguing.report.findings import findings
 

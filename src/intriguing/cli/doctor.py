@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from rich.console import Console
+from intriguing.cli.console import Console
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ def doctor() -> None:
     checks = [*_versions(), *_devices(), *_data(), *_disk(), *_extras()]
     for check in checks:
         mark = "[yellow]![/]" if check.hint else "[green]✓[/]"
-        console.print(f"{mark} [bold]{check.name:<14}[/] ", end="", highlight=False)
+        console.print(f"{mark} [bold]{check.name:<14}[/] ", end="", markup=True)
         console.print(check.found, highlight=False, markup=False, soft_wrap=True)
         if check.hint:
             console.print(f"    {check.hint}", highlight=False, markup=False, soft_wrap=True)

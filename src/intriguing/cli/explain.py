@@ -32,10 +32,9 @@ def explain(
         path: Follow the path of c, which takes a search of some hundred passes.
         device: auto takes a GPU where there is one.
     """
-    from rich.console import Console
-
     from intriguing.audit import explaining
     from intriguing.cli import setup
+    from intriguing.cli.console import Console
     from intriguing.cli.progress import shown
     from intriguing.errors import InputError
     from intriguing.report.story import draw_story, to_text

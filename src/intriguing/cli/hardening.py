@@ -4,10 +4,10 @@ import os
 from collections import Counter
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from intriguing.cli.command import command
+from intriguing.cli.console import Console
 from intriguing.cli.progress import shown
 from intriguing.cli.report import finish
 from intriguing.data.named import load_data

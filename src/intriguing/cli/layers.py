@@ -31,11 +31,11 @@ def layers(
         input: Shape of one image, such as 3,224,224, where the network does not say it itself.
     """
     from rich import box
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     from intriguing.cli import bounding, setup
+    from intriguing.cli.console import Console
     from intriguing.cli.units import input_shape
     from intriguing.units.activations import list_layers
     from intriguing.units.receptive_field import receptive_field

@@ -2,6 +2,7 @@
 
 import errno
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from collections.abc import Sequence
 from intriguing import __version__
 from intriguing.cli.command import running
 from intriguing.errors import InputError, UnsoundBound
+from intriguing.names import visible
 
 VERBS = {
     "reproduce": "train the paper's networks and make its Tables 1 to 5, Figures 1 to 4 and 7",
@@ -85,6 +87,9 @@ def _run(arguments: list[str]) -> int:
     # never spin cost half of a quiet one's speed. torch reads this once, when it is imported.
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # what a terminal cannot show ends no run
+            stream.reconfigure(errors="backslashreplace")
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         sys.stdout.write(HELP)
         return SUCCESS
@@ -113,4 +118,4 @@ def _disk_full(error: BaseException | None) -> bool:
 
 
 def _complain(message: str) -> None:
-    sys.stderr.write(f"intriguing: {message}\n")
+    sys.stderr.write(f"intriguing: {visible(message)}\n")

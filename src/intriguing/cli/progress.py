@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from rich.console import Console
+from rich.console import Console as RichConsole
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -16,6 +16,9 @@ from rich.progress import (
 )
 from rich.progress import Progress as Bars
 
+from intriguing.cli.console import Console
+from intriguing.names import visible
+
 if TYPE_CHECKING:  # measures imports torch, which a bar does not need
     from intriguing.measures import Progress, ProgressCallback
 
@@ -24,7 +27,7 @@ INTERVAL = 10.0
 
 
 @contextmanager
-def shown(console: Console | None = None) -> Iterator["ProgressCallback"]:
+def shown(console: RichConsole | None = None) -> Iterator["ProgressCallback"]:
     """A progress callback that draws on stderr until the block ends."""
     console = console or Console(stderr=True)
     if not console.is_terminal:
@@ -44,13 +47,14 @@ def _bars(bars: Bars) -> "ProgressCallback":
 
     def update(step: "Progress") -> None:
         if step.stage not in tasks:
-            tasks[step.stage] = bars.add_task(step.stage, total=step.total, detail="")
-        bars.update(tasks[step.stage], completed=step.done, total=step.total, detail=step.detail)
+            tasks[step.stage] = bars.add_task(visible(step.stage), total=step.total, detail="")
+        detail = visible(step.detail)
+        bars.update(tasks[step.stage], completed=step.done, total=step.total, detail=detail)
 
     return update
 
 
-def _lines(console: Console, clock: Callable[[], float] = time.monotonic) -> "ProgressCallback":
+def _lines(console: RichConsole, clock: Callable[[], float] = time.monotonic) -> "ProgressCallback":
     """Writes a stage's first step after a moment, then every `INTERVAL` seconds, and its last."""
     spoken: dict[str, float] = {}
     finished: set[str] = set()

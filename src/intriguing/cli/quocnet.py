@@ -5,10 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from rich.console import Console
 from rich.table import Table
 
 from intriguing.cli.command import command
+from intriguing.cli.console import Console
 from intriguing.cli.progress import shown
 from intriguing.cli.report import finish
 from intriguing.data.named import load_data

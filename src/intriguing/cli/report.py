@@ -9,8 +9,9 @@ examples:
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from rich.console import Console
 from tyro.conf import Positional, arg
+
+from intriguing.cli.console import Console
 
 if TYPE_CHECKING:
     from intriguing.report.takeaway import Findings

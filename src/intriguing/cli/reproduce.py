@@ -145,9 +145,9 @@ def reproduce(
 
 def _describe(config: "ReproduceConfig", folder: Path) -> None:
     """Print the plan and its time; nothing is written."""
-    from rich.console import Console
     from rich.table import Table
 
+    from intriguing.cli.console import Console
     from intriguing.cli.estimate import plan
     from intriguing.cli.progress import shown
     from intriguing.report.html import duration

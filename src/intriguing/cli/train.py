@@ -90,11 +90,10 @@ def train(
     """
     from dataclasses import asdict
 
-    from rich.console import Console
-
     from intriguing.audit.attacking import completed
     from intriguing.cli import pooling, setup
     from intriguing.cli.command import command
+    from intriguing.cli.console import Console
     from intriguing.cli.progress import shown
     from intriguing.cli.report import finish
     from intriguing.cli.training import (
