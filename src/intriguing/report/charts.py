@@ -23,6 +23,7 @@ def heatmaps(table: Table) -> Figure:
     paper = np.array([[_value(table.at(r, c), "paper") for c in columns] for r in table.rows])
     pictures = [("Paper", paper), ("Ours", ours)] if np.isfinite(paper).any() else [("", ours)]
     width = 1.9 + 0.72 * len(columns) * len(pictures)
+    width += max(0.0, 0.07 * (max(len(label(row)) for row in table.rows) - 36))
     with style():
         figure, grid = axes(
             width + 1.0, 1.0 + 0.42 * len(table.rows), len(pictures), sharey=True, squeeze=False

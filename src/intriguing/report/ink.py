@@ -71,10 +71,11 @@ def style() -> Iterator[None]:
     """Draw with the report's fonts, colours and lines."""
     with mpl.rc_context(STYLE), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # the font lacks some scripts
+        warnings.filterwarnings("ignore", "constrained_layout not applied")  # names fill it all
         yield
 
 
-def label(text: str, longest: int = 60) -> str:
+def label(text: str, longest: int = 48) -> str:
     """A name from elsewhere as a figure shows it: short, in one line, nothing in it invisible."""
     shown = visible(" ".join(text.split()), longest)
     # A legend leaves out what begins so.
