@@ -118,4 +118,5 @@ def _disk_full(error: BaseException | None) -> bool:
 
 
 def _complain(message: str) -> None:
-    sys.stderr.write(f"intriguing: {visible(message)}\n")
+    line = visible(message).replace("\n", "\\n")  # of a name: our own are of one line
+    sys.stderr.write(f"intriguing: {line}\n")
