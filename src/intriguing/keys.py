@@ -60,7 +60,7 @@ def _pieces(value: object) -> Iterator[bytes | memoryview]:
     elif isinstance(value, np.generic):
         yield from _pieces(value.item())
     elif isinstance(value, PurePath | torch.dtype | torch.device):
-        yield f"{type(value).__name__} {value}".encode()
+        yield f"{type(value).__name__} {str(value)!r}".encode()  # a path may be no UTF-8
     elif isinstance(value, nn.Module):
         yield from _network(value)
     elif isinstance(value, Tensor | np.ndarray):
@@ -103,7 +103,7 @@ def _network(model: nn.Module) -> Iterator[bytes | memoryview]:
     """
     yield b"network"
     for name, module in model.named_modules():
-        yield f"{name} {type(module).__module__}.{type(module).__qualname__}".encode()
+        yield f"{name!r} {type(module).__module__}.{type(module).__qualname__}".encode()
         yield module.extra_repr().encode()
         yield _forward(module).encode()
         for key, setting in sorted(vars(module).items()):
@@ -111,7 +111,7 @@ def _network(model: nn.Module) -> Iterator[bytes | memoryview]:
                 yield key.encode()
                 yield from _pieces(setting)
     for name, tensor in sorted(model.state_dict().items()):
-        yield name.encode()
+        yield repr(name).encode()
         yield from _pieces(tensor) if isinstance(tensor, Tensor) else (repr(tensor).encode(),)
 
 
