@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from intriguing.cli.main import main
 from intriguing.errors import InputError
 from intriguing.files import write_whole
 from intriguing.report.html import draw_report
@@ -251,3 +252,13 @@ def test_checkpoints_of_many_processes_are_listed(tmp_path: Path) -> None:
     (tmp_path / "models" / "a" / "mine").touch()
     with open_results(tmp_path, "train", {}, fresh=True):
         assert set(listing(tmp_path)) == {"models", "models/a", "models/a/mine"}
+
+
+def test_weights_replace_weights_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    theirs = tmp_path / "precious.safetensors"
+    theirs.write_bytes(b"somebody's")
+    command = ["train", "fc10", "digits", "--out", str(theirs), "--results", str(tmp_path / "out")]
+    assert main([*command, "--fresh"]) == 2
+    assert "not replaced" in capsys.readouterr().err
+    assert theirs.read_bytes() == b"somebody's"
+    assert not (tmp_path / "out").exists()

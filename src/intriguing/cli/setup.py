@@ -14,6 +14,7 @@ from intriguing.data.limits import LIMITS, Limits
 from intriguing.errors import InputError
 from intriguing.models.classifier import check_classifier
 from intriguing.models.load import load_model
+from intriguing.models.weights import read_model
 from intriguing.names import file_name
 
 __all__ = [
@@ -92,6 +93,14 @@ def check_output_file(path: Path, ending: str) -> None:
     folder = next(parent for parent in path.absolute().parents if parent.exists())
     if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
         raise InputError(f"cannot write {path}; choose another --out")
+    if path.exists():
+        try:
+            read_model(path)
+        except InputError as error:
+            raise InputError(
+                f"{path} is there and was not written by `intriguing train`, so it is not "
+                "replaced; choose another --out, or move it"
+            ) from error
 
 
 def choose_any_images(
