@@ -409,6 +409,24 @@ def test_what_is_written_in_place_is_never_certified_too_far(name: str) -> None:
         assert report.guaranteed == math.isfinite(report.upper)
 
 
+UNKNOWN: dict[str, Callable[[Tensor], Tensor]] = {
+    "half": lambda x: x.half().float(),
+    "to half": lambda x: x.to(torch.float16).to(torch.float32),
+    "to bfloat16": lambda x: x.to(dtype=torch.bfloat16).type_as(x),
+    "cond": lambda x: torch.cond(x.sum() > 0, lambda y: 20 * y, lambda y: 1 * y, (x,)),
+    "floor": lambda x: (20 * x).floor(),
+    "fmod": lambda x: x % 0.1,
+}
+
+
+@pytest.mark.parametrize("name", UNKNOWN)
+def test_what_jumps_or_cannot_be_followed_is_not_proved(name: str) -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = Between(UNKNOWN[name]).eval()
+    proves_nothing(model)
+
+
 def test_a_call_of_the_root_s_own_is_followed_or_refused() -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

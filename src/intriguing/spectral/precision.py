@@ -100,7 +100,9 @@ def precise_graph(
         InputError: If the model does not take such an image, or cannot be traced.
     """
     try:
-        plain = plain_copy(model).requires_grad_(False)
+        plain = plain_copy(model)
+        for weight in plain.parameters():
+            weight.requires_grad_(False)
     except Exception as error:
         raise InputError(
             f"the network cannot be copied ({first_line(error)}), and only a copy is looked into; "

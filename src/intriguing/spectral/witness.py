@@ -21,6 +21,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from intriguing.errors import InputError
 from intriguing.spectral.rules.registry import is_registered
 
 READS = "reads values of the image"
@@ -99,10 +100,20 @@ class Watching:
         self._held = [self.image]  # so that no storage's place is given away twice
 
     def run(self) -> None:
-        """Call the network, and see all of it."""
+        """Call the network, and see all of it.
+
+        Raises:
+            InputError: If it does what cannot be seen.
+        """
         before = _dice()
-        with torch.no_grad(), _Dispatched(self), _Called(self):
-            result = self.network(self.image)
+        try:
+            with torch.no_grad(), _Dispatched(self), _Called(self):
+                result = self.network(self.image)
+        except Exception as error:
+            said = (str(error).strip() or repr(error)).splitlines()[0]
+            raise InputError(
+                f"the network cannot be traced: its operations cannot be followed ({said})"
+            ) from error
         if _dice() != before:
             self.witness.faults.append(Fault(DRAWS, ""))
         entries = [self._entry(leaf) for leaf in pytree.tree_leaves(result)]

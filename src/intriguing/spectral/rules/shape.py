@@ -55,9 +55,14 @@ def _tensors(value: Any) -> list[Tensor]:
     kind="shape", affine=True,
 )  # fmt: skip
 def same(operation: Operation) -> Bound | None:
-    """1: a copy. One that is cast to whole numbers has no bound."""
-    floating = isinstance(operation.output, Tensor) and operation.output.is_floating_point()
-    return Bound(1.0, "identity") if floating else None
+    """1: a copy. One that is cast to whole numbers or to fewer digits jumps, and has no bound."""
+    output = operation.output
+    if not isinstance(output, Tensor) or not output.is_floating_point():
+        return None
+    if not isinstance(operation.x, Tensor) or not operation.x.is_floating_point():
+        return None
+    coarser = torch.finfo(output.dtype).eps > torch.finfo(operation.x.dtype).eps
+    return None if coarser else Bound(1.0, "identity")
 
 
 @rule(
