@@ -7,6 +7,7 @@ import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,20 @@ from intriguing.written import note_written
 
 JSON_BYTES = 1 << 28
 """Of one file that is read whole."""
+
+
+_watched: ContextVar[list[Path] | None] = ContextVar("watched", default=None)
+
+
+@contextmanager
+def watch_written() -> Iterator[list[Path]]:
+    """The files that `whole_file` completes until the block ends, in that order."""
+    files: list[Path] = []
+    token = _watched.set(files)
+    try:
+        yield files
+    finally:
+        _watched.reset(token)
 
 
 @contextmanager
@@ -43,6 +58,8 @@ def whole_file(path: Path) -> Iterator[Path]:
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
         _sync_folder(path.parent)
+        if (watched := _watched.get()) is not None:
+            watched.append(path)
     except BaseException as error:
         temporary.unlink(missing_ok=True)
         if isinstance(error, OSError):

@@ -63,3 +63,15 @@ def visible(text: str, longest: int | None = None) -> str:
         text = f"{text[:head]}…{text[len(text) - (longest - head - 1) :]}"
     shown = _UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
     return storable(shown)
+
+
+def readable(name: str) -> str:
+    r"""A name from outside, such as a file's, in one line of visible text.
+
+    >>> import os
+    >>> readable(os.fsdecode(b"caf\xe9\n.png")), readable("café.png")
+    ('caf\\xe9\\n.png', 'café.png')
+    """
+    if name.isascii() and name.isprintable():
+        return name
+    return visible(name).replace("\n", "\\n").replace("\t", "\\t")

@@ -8,6 +8,7 @@ than a moment, and dividing.
 import json
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,7 +20,8 @@ from intriguing.audit import composing, measuring
 from intriguing.audit.config import AuditConfig
 from intriguing.audit.subject import Subject
 from intriguing.data.dataset import ImageSet
-from intriguing.files import write_whole
+from intriguing.errors import InputError
+from intriguing.files import read_json, write_whole
 from intriguing.measures import Progress
 from intriguing.models.asking import Classifier
 from intriguing.paper.figure5 import TARGET, first_correct, ostriches, predict
@@ -56,18 +58,21 @@ def shard_sizes(subject: Subject) -> dict[str, int]:
     They are chosen once and kept in the folder, because shards of another size are other shards.
     """
     path = subject.folder / "stages" / "plan.json"
-    try:
-        known = json.loads(path.read_text(encoding="utf-8"))
-        if set(known) == set(subject.networks):
-            return {name: int(size) for name, size in known.items()}
-    except (OSError, ValueError, TypeError):
-        pass
+    with suppress(InputError):  # a damaged one is made again
+        known = read_json(path, "it is made again")
+        fits = isinstance(known, dict) and set(known) == set(subject.networks)
+        if fits and all(map(_is_size, known.values())):
+            return dict(known)
     sizes = {}
     for name, model in subject.networks.items():
         wanted = SHARD_SECONDS / (pass_seconds(model, subject.images) * subject.config.passes)
         sizes[name] = max(1, min(SHARD_SIZE, 1 << max(int(wanted), 1).bit_length() - 1))
     write_whole(path, json.dumps(sizes))
     return sizes
+
+
+def _is_size(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= SHARD_SIZE
 
 
 def pass_seconds(model: nn.Module, images: ImageSet, count: int = 8) -> float:

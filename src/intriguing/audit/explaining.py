@@ -15,6 +15,7 @@ from intriguing.errors import InputError
 from intriguing.measures import ProgressCallback
 from intriguing.models.asking import Classifier
 from intriguing.models.weights import model_sha256
+from intriguing.results.damage import blame
 from intriguing.results.explained import Made, Said, Solve, Story
 from intriguing.results.schema import RunRecord
 from intriguing.results.store import (
@@ -52,6 +53,14 @@ def explain(
     """
     run = _check(folder)
     attacked = attacked_ids(folder)
+    with blame(folder):
+        return _explained(folder, run, attacked, image_id, networks or {}, path, progress)
+
+
+def _explained(
+    folder: Path, run: RunRecord, attacked: Sequence[str], image_id: str,
+    networks: Mapping[str, nn.Module], path: bool, progress: ProgressCallback | None,
+) -> Story:  # fmt: skip
     image = _find(image_id, attacked, folder)
     rows, proofs = read_images(folder), read_certificates(folder)
     made = []
@@ -60,7 +69,7 @@ def explain(
         where = (proofs["network"] == name) & (proofs["image_id"] == image)
         certified = float(proofs["certified"][where][0]) if where.any() else None
         solves: tuple[Solve, ...] = ()
-        if path and networks and name in networks:
+        if path and name in networks:
             goal = int(rows["target"][row])
             solves = _path_of_c(folder, run, name, networks[name], image, goal, progress)
         said = _said(folder, name, attacked.index(image))
@@ -87,7 +96,10 @@ def attacked_ids(folder: Path) -> list[str]:
         raise InputError(
             f"the audit in {folder} has attacked no image yet; run its command again: see run.json"
         )
-    ids: list[str] = json.loads(read_tensors(folder, names[0])[1]["ids"])
+    with blame(folder):
+        ids = json.loads(read_tensors(folder, names[0])[1]["ids"])
+        if not isinstance(ids, list) or not all(isinstance(one, str) for one in ids):
+            raise ValueError(f"the ids of tensors/{names[0]}.safetensors are no names")
     return ids
 
 

@@ -1,19 +1,21 @@
 """A stage of an audit done once: what it made is kept, and failing is one of its outcomes."""
 
+import hashlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from intriguing import __version__
 from intriguing.errors import InputError, UnsoundBound
-from intriguing.files import write_whole
+from intriguing.files import check_regular, read_json, watch_written, write_whole
 from intriguing.keys import derive_key
 from intriguing.names import file_name
 from intriguing.results.audit import StageRecord
 from intriguing.results.schema import Cell, LayerRow
+from intriguing.results.typed import of_json
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,8 @@ def finish_stage(
 ) -> Finished:
     """Make a stage, or read what an earlier call made of the same things.
 
+    A stage of which a file is missing or changed is made again.
+
     Whatever a network does to an analysis becomes a record that says so; only an interruption, a
     disk that cannot be written and a bound that is refuted end the audit.
 
@@ -62,12 +66,13 @@ def finish_stage(
     parts = (stage, network) if network else (stage,)
     path = folder / "stages" / f"{file_name(*parts)}.json"
     key = derive_key(stage, network, given, __version__)
-    if (known := _recall(path, key)) is not None:
+    if (known := _recall(folder, path, key)) is not None:
         made, seconds = known
         return Finished(_record(stage, network, made, seconds), made)
     start = time.perf_counter()
     try:
-        made = make()
+        with watch_written() as files:
+            made = make()
     except Exception as error:
         if isinstance(error, UnsoundBound) or _of_the_disk(error):
             raise
@@ -75,7 +80,10 @@ def finish_stage(
         words = (_said(error),)
         return Finished(StageRecord(stage, network, "failed", words, {}, seconds), Made(words))
     seconds = time.perf_counter() - start if made.seconds is None else made.seconds
-    content = {"key": key, "seconds": seconds, "made": asdict(made)}
+    content = {
+        "key": key, "seconds": seconds, "made": asdict(made),
+        "files": _digests(folder, files),
+    }  # fmt: skip
     write_whole(path, json.dumps(content, ensure_ascii=False))
     return Finished(_record(stage, network, made, seconds), made)
 
@@ -102,20 +110,35 @@ def _of_the_disk(error: BaseException) -> bool:
     return isinstance(error, OSError) or isinstance(error.__cause__, OSError)
 
 
-def _recall(path: Path, key: str) -> tuple[Made, float] | None:
+def _recall(folder: Path, path: Path, key: str) -> tuple[Made, float] | None:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if content["key"] != key:
-            return None
-        made = content["made"]
-        kept = Made(
-            words=tuple(made["words"]),
-            facts=made["facts"],
-            cells=tuple(Cell(**cell) for cell in made["cells"]),
-            layers=tuple(LayerRow(**row) for row in made["layers"]),
-            passes=(made["passes"][0], made["passes"][1]),
-            seconds=made["seconds"],
-        )
-        return kept, float(content["seconds"])
-    except (OSError, ValueError, TypeError, KeyError, IndexError):
+        kept = of_json(_Kept, read_json(path, "it is made again"))
+    except (ValueError, OSError):  # of which InputError is one
         return None
+    names = [folder / name for name in kept.files]
+    whole = kept.key == key and _digests(folder, names) == kept.files
+    return (kept.made, kept.seconds) if whole else None
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """A stage on disk: what it depends on, what it made, and the digests of the files it wrote."""
+
+    key: str
+    seconds: float
+    made: Made
+    files: dict[str, str]
+
+
+def _digests(folder: Path, files: Iterable[Path]) -> dict[str, str]:
+    """By their names inside the folder; of shards, which hold their own digests, the size."""
+    found = {}
+    for file in files:
+        name = file.relative_to(folder).as_posix()
+        try:
+            size = check_regular(file, "it is made again")
+            shard = name.startswith("shards/")
+            found[name] = str(size) if shard else hashlib.sha256(file.read_bytes()).hexdigest()
+        except (InputError, OSError):
+            found[name] = "missing"
+    return found

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from intriguing.names import visible
+from intriguing.names import readable
 
 
 def names_of(specs: Sequence[str]) -> list[str]:
@@ -11,7 +11,7 @@ def names_of(specs: Sequence[str]) -> list[str]:
     stems = [_stem(spec) for spec in specs]
     names: list[str] = []
     for stem, spec in zip(stems, specs, strict=True):
-        name = free = visible(stem if stems.count(stem) == 1 else spec)
+        name = free = readable(stem if stems.count(stem) == 1 else spec)
         again = 2
         while free in names:
             free, again = f"{name} ({again})", again + 1

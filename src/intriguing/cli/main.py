@@ -57,6 +57,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     2: wrong input, 1: the disk is full or a bound was refuted, 130: stopped.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):  # a path that is no UTF-8 must not end its message
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         return _run(arguments)
     except KeyboardInterrupt:

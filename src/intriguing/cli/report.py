@@ -14,6 +14,7 @@ from tyro.conf import Positional, arg
 from intriguing.cli.console import Console
 
 if TYPE_CHECKING:
+    from intriguing.report.contents import Contents
     from intriguing.report.takeaway import Findings
 
 
@@ -29,15 +30,29 @@ def report(
 
 def finish(folder: Path, console: Console | None = None, *, all_layers: bool = False) -> "Findings":
     """Draw the report, print its tables, say where everything is; returns what there is to say."""
-    from intriguing.report import layers, units
     from intriguing.report.contents import read_contents
-    from intriguing.report.findings import findings
     from intriguing.report.html import draw_report
-    from intriguing.report.tables import to_terminal
+    from intriguing.results.damage import blame
 
     console = console or Console()
     page = draw_report(folder)
     contents = read_contents(folder)
+    with blame(folder):
+        said = _print(contents, console, all_layers)
+    browse = page.with_name("units.html")
+    if len(contents.tops["rank"]) and browse.exists():
+        console.print(f"\nbrowse   {browse}", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"\nreport   {page}", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"results  {folder}", highlight=False, markup=False, soft_wrap=True)
+    return said
+
+
+def _print(contents: "Contents", console: Console, all_layers: bool) -> "Findings":
+    """The tables and the findings."""
+    from intriguing.report import layers, units
+    from intriguing.report.findings import findings
+    from intriguing.report.tables import to_terminal
+
     for table in contents.tables.values():
         for part in to_terminal(table, console.width):
             console.print(part)
@@ -53,9 +68,4 @@ def finish(folder: Path, console: Console | None = None, *, all_layers: bool = F
         console.print(f"! {alarm}", style="bold red", highlight=False, markup=False)
     for sentence in said.sentences:
         console.print(f"• {sentence}", highlight=False, markup=False)
-    browse = page.with_name("units.html")
-    if len(contents.tops["rank"]) and browse.exists():
-        console.print(f"\nbrowse   {browse}", highlight=False, markup=False, soft_wrap=True)
-    console.print(f"\nreport   {page}", highlight=False, markup=False, soft_wrap=True)
-    console.print(f"results  {folder}", highlight=False, markup=False, soft_wrap=True)
     return said

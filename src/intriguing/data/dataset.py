@@ -10,8 +10,8 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from intriguing.data.checks import check_labels, check_pixels
-from intriguing.data.readable import all_readable, readable
 from intriguing.errors import InputError
+from intriguing.names import readable
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,8 @@ class ImageSet:
     def __post_init__(self) -> None:
         # Here names enter: of files, folders and tables, whatever bytes they are made of.
         object.__setattr__(self, "name", readable(self.name))
-        object.__setattr__(self, "ids", all_readable(self.ids))
-        object.__setattr__(self, "class_names", all_readable(self.class_names))
+        object.__setattr__(self, "ids", tuple(map(readable, self.ids)))
+        object.__setattr__(self, "class_names", tuple(map(readable, self.class_names)))
         try:
             check_pixels(self.images)
             count = len(self.images)

@@ -10,11 +10,11 @@ from PIL import UnidentifiedImageError
 from intriguing.data.dataset import ImageSet
 from intriguing.data.limits import LIMITS, Limits
 from intriguing.data.preprocessing import Preprocessing
-from intriguing.data.readable import readable
 from intriguing.errors import InputError
 from intriguing.measures import Progress, ProgressCallback
 from intriguing.memory import free_memory
 from intriguing.memory import readable as in_units
+from intriguing.names import readable
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,10 @@ from intriguing.data.labels import Labelled, by_csv, by_place, by_synset, synset
 from intriguing.data.limits import LIMITS, Limits
 from intriguing.data.opened import read_file
 from intriguing.data.preprocessing import Preprocessing, of_shape
-from intriguing.data.readable import readable
 from intriguing.errors import InputError
 from intriguing.files import check_regular
 from intriguing.measures import ProgressCallback
+from intriguing.names import readable
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
 KINDS = ("folder", "zip", "imagenet")

@@ -210,8 +210,9 @@ def open_patches(path: Path) -> Patches:
     check_regular(path, "make it with `intriguing train quocnet-tiny FOLDER`")
     try:
         pixels = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError, OverflowError) as error:
-        raise InputError(f"cannot read {path} as patches ({error})") from error
+    except Exception as error:  # numpy's reader parses the head, and raises what parsers do
+        words = str(error).partition("\n")[0]
+        raise InputError(f"cannot read {path} as patches ({words})") from error
     if not isinstance(pixels, np.ndarray):
         raise InputError(f"{path} holds several arrays, not one of images as bytes")
     if pixels.dtype != np.uint8 or pixels.ndim != 4:

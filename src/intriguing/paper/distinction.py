@@ -6,6 +6,7 @@ Both take long, and are kept in the results folder, so that a run that was stopp
 import json
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from torch import Tensor, nn
 
 from intriguing import __version__
 from intriguing.data.dataset import ImageSet
-from intriguing.files import write_whole
+from intriguing.errors import InputError
+from intriguing.files import read_json, write_whole
 from intriguing.keys import derive_key
 from intriguing.measures import Progress, ProgressCallback, mean_interval
 from intriguing.paper.ranked import renamed, responds
@@ -157,8 +159,8 @@ def _remember(path: Path, key: str, content: dict[str, Any]) -> None:
 
 
 def _recall(path: Path, key: str) -> dict[str, Any] | None:
-    try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return content if content.get("key") == key else None
+    with suppress(InputError):  # a damaged one is made again
+        content = read_json(path, "it is made again")
+        if isinstance(content, dict) and content.get("key") == key:
+            return content
+    return None

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from intriguing.files import write_whole
+from intriguing.files import read_json, write_whole
 from intriguing.measures import ProgressCallback
 from intriguing.spectral.equation import paper_norm
 from intriguing.spectral.lipschitz import LayerBound, lipschitz_report
@@ -90,7 +90,7 @@ def remember(path: Path, key: str, layers: Layers, seconds: float) -> None:
 def recall(path: Path, key: str) -> tuple[Layers, float] | None:
     """What `remember` kept of this very network, and its seconds; None if it did not."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path, "it is made again")
         if content["key"] != key:
             return None
         layers = tuple(

@@ -16,6 +16,7 @@ from intriguing.report.tables import Table
 from intriguing.report.takeaway import NOTHING, Findings, Tile, joined
 from intriguing.report.units import distinction
 from intriguing.report.verdict import verdict
+from intriguing.results.damage import blame
 from intriguing.results.schema import Cell
 
 WHOLE: dict[str, Callable[[Contents], Findings]] = {
@@ -30,7 +31,16 @@ WHOLE: dict[str, Callable[[Contents], Findings]] = {
 
 
 def findings(contents: Contents) -> Findings:
-    """The headline findings of a run of any kind; empty where nothing was measured."""
+    """The headline findings of a run of any kind; empty where nothing was measured.
+
+    Raises:
+        InputError: If the facts of the folder are not those of such a run.
+    """
+    with blame(contents.folder):
+        return _findings(contents)
+
+
+def _findings(contents: Contents) -> Findings:
     if contents.run.kind in WHOLE:
         return WHOLE[contents.run.kind](contents)
     parts = [_fooled(contents), _distortions(contents), _certainty(contents)]

@@ -18,6 +18,7 @@ from intriguing.report.section import Block, Listing
 from intriguing.report.sections import sections
 from intriguing.report.tables import Table
 from intriguing.report.viewer import Viewer
+from intriguing.results.damage import blame
 from intriguing.results.schema import Cell, RunRecord
 from intriguing.written import refuse_links
 
@@ -67,13 +68,14 @@ def draw_report(folder: Path) -> Path:
     contents = read_contents(folder)
     refuse_links(folder)
     report = folder / "report"
-    drawn = [
-        (section, [_block(block, report) for block in section.blocks])
-        for section in sections(contents)
-    ]
-    browse = draw_browser(contents, report)
-    page = report / "index.html"
-    write_whole(page, _render(contents, drawn, browse))
+    with blame(folder):
+        drawn = [
+            (section, [_block(block, report) for block in section.blocks])
+            for section in sections(contents)
+        ]
+        browse = draw_browser(contents, report)
+        page = report / "index.html"
+        write_whole(page, _render(contents, drawn, browse))
     return page
 
 

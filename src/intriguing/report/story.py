@@ -14,6 +14,7 @@ from intriguing.report.contents import TensorFile
 from intriguing.report.curves import descent
 from intriguing.report.ink import inline_svg
 from intriguing.report.viewer import one_pair
+from intriguing.results.damage import blame
 from intriguing.results.explained import Made, Said, Story
 from intriguing.results.store import find_tensors, read_run, read_tensors
 from intriguing.written import refuse_links
@@ -85,6 +86,11 @@ def draw_story(folder: Path, story: Story) -> Path:
         InputError: If a part of the folder is elsewhere.
     """
     refuse_links(folder)
+    with blame(folder):
+        return _draw(folder, story)
+
+
+def _draw(folder: Path, story: Story) -> Path:
     parts = []
     for place, made in enumerate(story.made):
         viewer = _viewer(folder, story, made, place)

@@ -1,12 +1,16 @@
 """What an audit says of its stages: stages/audit.json, readable without torch."""
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from intriguing.files import write_whole
+from intriguing.errors import InputError
+from intriguing.files import read_json, write_whole
+from intriguing.results.damage import REMEDY
+from intriguing.results.typed import of_json
 
 StageStatus: TypeAlias = Literal["done", "failed", "not run"]
 FILE = Path("stages") / "audit.json"
@@ -40,11 +44,17 @@ def write_audit(folder: Path, records: Sequence[StageRecord]) -> None:
 
 
 def read_audit(folder: Path) -> tuple[StageRecord, ...]:
-    """Read stages/audit.json; empty where there is none, or it is damaged."""
-    try:
-        content = json.loads((folder / FILE).read_text(encoding="utf-8"))
-        return tuple(
-            StageRecord(**{**record, "words": tuple(record["words"])}) for record in content
-        )
-    except (OSError, ValueError, TypeError, KeyError):
+    """Read stages/audit.json; empty where there is none.
+
+    Raises:
+        InputError: If it is damaged.
+    """
+    if not os.path.lexists(folder / FILE):
         return ()
+    content = read_json(folder / FILE, f"delete it; {REMEDY}")
+    try:
+        if not isinstance(content, list):
+            raise ValueError(f"it is {content!r:.60}, not list")
+        return tuple(of_json(StageRecord, one, f"[{i}]") for i, one in enumerate(content))
+    except ValueError as error:
+        raise InputError(f"{folder / FILE} is damaged: {error}; delete it; {REMEDY}") from error

@@ -11,6 +11,7 @@ from typing import Any
 
 from intriguing.errors import InputError
 from intriguing.files import explained
+from intriguing.names import storable
 from intriguing.results.schema import Kind, RunRecord
 from intriguing.results.store import read_run
 from intriguing.written import (
@@ -93,6 +94,11 @@ def _check_known(folder: Path, *, fresh: bool) -> None:
 
 
 def _check_writable(folder: Path) -> None:
+    if storable(str(folder)) != str(folder):
+        raise InputError(
+            f"{folder} is no UTF-8, and safetensors reads no file of such a name; choose another "
+            "--out"
+        )
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as probe:

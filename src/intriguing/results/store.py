@@ -5,20 +5,21 @@ replaced whole, so a folder is readable at any moment, whatever happened to the 
 """
 
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.numpy import save
 
 from intriguing.errors import InputError
-from intriguing.files import whole_file, write_whole
+from intriguing.files import check_regular, read_json, whole_file, write_whole
 from intriguing.names import storable
 from intriguing.results.columns import (
     ADDED,
@@ -32,20 +33,23 @@ from intriguing.results.columns import (
     LOSSES,
     TOPS,
 )
+from intriguing.results.damage import REMEDY
 from intriguing.results.older import said_by_names
 from intriguing.results.schema import (
     READABLE,
     Cell,
     ClaimRow,
     CurvePoint,
-    DataRecord,
     ImageRow,
     LayerRow,
     LossRow,
-    ModelRecord,
     RunRecord,
-    Stage,
+    Unit,
 )
+from intriguing.results.typed import of_json
+
+MOST_ROWS = 20_000_000
+"""Rows of one file that is read at once: a few kilobytes can say that there are any number."""
 
 
 def write_run(folder: Path, record: RunRecord) -> None:
@@ -62,30 +66,28 @@ def read_run(folder: Path) -> RunRecord:
         InputError: If there is none, it is damaged, or it is of another schema version.
     """
     path = folder / "run.json"
-    try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        version = content["schema_version"]
-    except (FileNotFoundError, NotADirectoryError) as error:
+    if not os.path.lexists(path):
         raise InputError(
             f"{folder} is no results folder: it has no run.json; give the --out of a command that "
             "computed something, for instance `intriguing reproduce --out DIR`"
-        ) from error
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise InputError(
-            f"{path} cannot be read as a run record ({error!r}); use another --out"
-        ) from error
+        )
+    content = read_json(path, "use another --out")
+    if not isinstance(content, dict) or "schema_version" not in content:
+        raise InputError(f"{path} cannot be read as a run record; use another --out")
+    version = content["schema_version"]
     if version not in READABLE:
         readable = " to ".join((str(READABLE[0]), str(READABLE[-1])))
-        writer = content.get("versions", {}).get("intriguing", "not recorded")
+        versions = content.get("versions")
+        writer = versions.get("intriguing") if isinstance(versions, dict) else "not recorded"
         raise InputError(
-            f"{folder} is a results folder of schema version {version}; this version of intriguing "
-            f"reads {readable}; use another --out, or the version of "
+            f"{folder} is a results folder of schema version {version!r:.20}; this version of "
+            f"intriguing reads {readable}; use another --out, or the version of "
             f"intriguing that wrote it ({writer})"
         )
     try:
-        return _record(content)
-    except (KeyError, TypeError) as error:
-        raise InputError(f"{path} is damaged ({error!r}); use another --out") from error
+        return of_json(RunRecord, content)
+    except ValueError as error:
+        raise InputError(f"{path} is damaged: {error}; use another --out") from error
 
 
 def write_cells(folder: Path, cells: Sequence[Cell]) -> None:
@@ -97,6 +99,9 @@ def read_cells(folder: Path) -> list[Cell]:
     """Read rows/cells.parquet, in the order of table, row and column; empty when there is none."""
     table = _read_rows(folder / "rows" / "cells.parquet", CELLS)
     cells = [Cell(**row) for row in table.to_pylist()]
+    if unknown := {cell.unit for cell in cells} - set(get_args(Unit)):
+        path = folder / "rows" / "cells.parquet"
+        raise InputError(f"{path} is damaged (no unit {min(unknown)!r:.40}); delete it; {REMEDY}")
     if not any(cell.network or cell.condition or cell.size is not None for cell in cells):
         cells = said_by_names(cells)
     return sorted(cells, key=lambda cell: (cell.table, cell.row_order, cell.column_order))
@@ -260,28 +265,17 @@ def find_tensors(folder: Path, start: str, network: str) -> str | None:
 @contextmanager
 def _opened(folder: Path, name: str) -> Iterator[Any]:
     path = folder / "tensors" / f"{name}.safetensors"
+    check_regular(path, REMEDY)
     try:
         with safe_open(path, framework="numpy") as file:
             yield file
-    except (SafetensorError, OSError) as error:
-        raise InputError(
-            f"cannot read {path} ({error}); run the command in {folder / 'run.json'} again"
-        ) from error
+    except Exception as error:  # of a type it does not know, the reader raises what it likes
+        raise InputError(f"cannot read {path} ({error}); {REMEDY}") from error
 
 
 def list_tensors(folder: Path) -> tuple[str, ...]:
     """Names of the files that `write_tensors` wrote."""
     return tuple(sorted(path.stem for path in (folder / "tensors").glob("*.safetensors")))
-
-
-def _record(content: dict[str, Any]) -> RunRecord:
-    lists: dict[str, Any] = {
-        "data": tuple(DataRecord(**entry) for entry in content["data"]),
-        "models": tuple(ModelRecord(**entry) for entry in content["models"]),
-        "stages": tuple(Stage(**entry) for entry in content["stages"]),
-    }
-    lists |= {name: tuple(content[name]) for name in ("seeds", "tables", "figures", "notes")}
-    return RunRecord(**(content | lists))
 
 
 def _columns(part: Mapping[str, Any], schema: pa.Schema) -> pa.Table:
@@ -331,21 +325,37 @@ def _write_rows(path: Path, rows: Sequence[Any], schema: pa.Schema) -> None:
 
 def _read_rows(path: Path, schema: pa.Schema, columns: Sequence[str] | None = None) -> pa.Table:
     wanted = list(schema.names if columns is None else columns)
-    try:
-        there = pq.read_schema(path).names
-        table = pq.read_table(path, columns=[name for name in wanted if name in there])
-    except FileNotFoundError:
+    if not os.path.lexists(path):
         return schema.empty_table().select(wanted)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise InputError(
-            f"{path} is damaged ({error}); delete it and run the command in run.json again"
-        ) from error
+    check_regular(path, f"delete it; {REMEDY}")
+    try:
+        with pq.ParquetFile(path) as file:
+            if file.metadata.num_rows > MOST_ROWS:
+                raise ValueError(f"{file.metadata.num_rows:,} rows, more than {MOST_ROWS:,}")
+            there = file.schema_arrow.names
+            table = file.read([name for name in wanted if name in there])
+        table = _typed(table, schema)
+    except Exception as error:  # of a damaged file, Arrow's readers raise what they like
+        words = str(error).partition("\n")[0]
+        raise InputError(f"{path} is damaged ({words}); delete it; {REMEDY}") from error
     for name in (name for name in wanted if name not in there):
         if name not in ADDED:
-            raise InputError(
-                f"{path} is damaged (no column {name}); delete it and run the command in run.json "
-                "again"
-            )
+            raise InputError(f"{path} is damaged (no column {name}); delete it; {REMEDY}")
         filled = pa.array([ADDED[name]] * len(table), type=schema.field(name).type)
         table = table.append_column(schema.field(name), filled)
     return table.select(wanted)
+
+
+def _typed(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """The columns in the types that they are written in; ValueError where they do not fit."""
+    for place, name in enumerate(table.column_names):
+        field = schema.field(name)
+        column = table.column(name)
+        if pa.types.is_dictionary(field.type) and not pa.types.is_dictionary(column.type):
+            column = column.cast(field.type.value_type)
+        column = column.cast(field.type)
+        if column.null_count and not field.nullable:
+            raise ValueError(f"{name} has {column.null_count} empty places")
+        column.validate(full=True)
+        table = table.set_column(place, field, column)
+    return table

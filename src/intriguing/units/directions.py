@@ -230,7 +230,7 @@ def load_directions(path: Path | str, units: int | None = None) -> Basis:
         tensors = readers[path.suffix](path)
     except InputError:
         raise
-    except (OSError, ValueError, EOFError, TypeError, OverflowError) as error:
+    except Exception as error:  # numpy's reader parses the head, and raises what parsers do
         raise InputError(
             f"cannot read {path}: {str(error).splitlines()[0]}; save one plain matrix of numbers"
         ) from error
