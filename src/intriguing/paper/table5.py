@@ -154,13 +154,19 @@ def _beside_paper(layers: Layers) -> dict[str, Values]:
     return rows
 
 
+WHOLE = "Whole network"
+
+
 def _alone(layers: Layers) -> dict[str, Values]:
     rows: dict[str, Values] = {}
     for layer in layers.layers:
+        row, times = layer.label, 0
+        while row in (*rows, WHOLE):
+            times += 1
+            row = f"{layer.label} (again {times})"
         if layer.matters:
-            times = sum(row.partition(" (again")[0] == layer.label for row in rows)
-            rows[layer.label + (f" (again {times})" if times else "")] = _ours(layer)
-    return rows | {"Whole network": _whole(layers)}
+            rows[row] = _ours(layer)
+    return rows | {WHOLE: _whole(layers)}
 
 
 def _ours(layer: Layer) -> Values:
