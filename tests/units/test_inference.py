@@ -153,3 +153,12 @@ def test_the_interval_of_one_network_is_students():
     low, high = effect([Measured(natural, random)], seeded(0)).interval()
     expected = stats.t.interval(0.95, 59, float(natural.mean()), float(natural.std()) / 60**0.5)
     assert high - low == pytest.approx(expected[1] - expected[0], rel=0.06)
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 5])
+def test_quantiles_of_few_seeds_are_taken_further_out(seeds):
+    """Seeds that differ and units that do not: √(S / (S − 1)), and Student's S − 1 degrees."""
+    tables = [Measured(torch.full((20,), float(s)), torch.zeros(5, 20)) for s in range(seeds)]
+    found = effect(tables, seeded(9))
+    assert found.scale == pytest.approx(math.sqrt(seeds / (seeds - 1)))
+    assert found.freedom == pytest.approx(seeds - 1)
