@@ -104,7 +104,6 @@ def _network(model: nn.Module) -> Iterator[bytes | memoryview]:
     yield b"network"
     for name, module in model.named_modules():
         yield f"{name!r} {type(module).__module__}.{type(module).__qualname__}".encode()
-        yield module.extra_repr().encode()
         yield _forward(module).encode()
         for key, setting in sorted(vars(module).items()):
             if not key.startswith("_") and key not in ("training", "forward") and _is_data(setting):

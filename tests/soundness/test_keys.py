@@ -2,6 +2,7 @@
 
 import copy
 import importlib
+import importlib.util
 import pkgutil
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, is_dataclass, replace
@@ -152,6 +153,23 @@ def test_networks_of_the_same_weights_that_compute_otherwise_have_other_keys():
     assert len({derive_key(net) for net in every}) == len(every)
     for net in every:
         assert derive_key(net) == derive_key(copy.deepcopy(net))
+
+
+def test_an_edited_forward_is_another_network(tmp_path):
+    """The same class of the same file, before and after a line of it was changed."""
+    keys = []
+    for sign in ("", "-", ""):
+        (tmp_path / f"{len(keys)}").mkdir()
+        file = tmp_path / f"{len(keys)}" / "mine.py"
+        file.write_text(
+            "from torch import nn\n\nclass Net(nn.Module):\n    def forward(self, x):\n"
+            f"        return {sign}x.flatten(1)\n"
+        )
+        spec = importlib.util.spec_from_file_location("mine", file)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        keys.append(derive_key(module.Net().eval()))
+    assert keys[0] == keys[2] != keys[1]
 
 
 def test_what_names_an_image_set_does_not_stand_for_its_images():
