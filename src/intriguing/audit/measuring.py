@@ -12,6 +12,7 @@ from intriguing.audit.kept import Made
 from intriguing.audit.subject import Subject
 from intriguing.audit.summary import Row, add_certainty
 from intriguing.distortion.result import Status
+from intriguing.errors import InputError
 from intriguing.keys import derive_key
 from intriguing.measures import Progress, median, median_interval, wilson_interval
 from intriguing.models.guard import clean_accuracy
@@ -143,6 +144,11 @@ def target(subject: Subject, name: str, order: int, shard_size: int) -> Made:
     assert goal is not None
     chosen = subject.chosen()
     chosen = chosen.subset((chosen.labels != goal).nonzero()[:, 0])
+    if not len(chosen):
+        raise InputError(
+            f"all attacked images are of class {class_name(subject, goal)} already; give another "
+            "target"
+        )
     made = ostriches(
         subject.networks[name], chosen, subject.folder, name=file_name("target", name), target=goal,
         budget=config.target_passes, config=config.search(targeted=True), seed=config.seed,

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from intriguing.audit.attacking import Outcome
-from intriguing.data.png import write_png
+from intriguing.data.png import shown_as, write_png
 from intriguing.models.asking import Classifier
 from intriguing.names import file_name
 from intriguing.results.store import write_tensors
@@ -30,8 +30,8 @@ def write_gallery(folder: Path, name: str, model: nn.Module, outcome: Outcome) -
         for label, said in zip(labels, says, strict=True)
     ]
     tensors = {
-        "original": outcome.images.images[rows].numpy(),
-        "distorted": adversarial.float().numpy(),
+        "original": shown_as(outcome.images.images[rows]).float().numpy(),
+        "distorted": shown_as(adversarial).float().numpy(),
     }
     metadata = {"kind": "gallery", "title": f"{name}: the first images", "words": json.dumps(words)}
     write_tensors(folder, file_name("gallery", name), tensors, metadata)

@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import torch
 from torch import nn
 
 from intriguing.audit import certifying, composing, cost, measuring
@@ -19,9 +20,10 @@ from intriguing.audit.crossing import NOTES
 from intriguing.audit.kept import Finished, Made, finish_stage, left_out
 from intriguing.audit.subject import Resized, Subject, fitted, relabelled
 from intriguing.audit.summary import image_columns
+from intriguing.data.checks import check_images
 from intriguing.data.dataset import ImageSet
 from intriguing.errors import InputError
-from intriguing.measures import ProgressCallback
+from intriguing.measures import UNIT_BOX, ProgressCallback
 from intriguing.models.asking import device_of
 from intriguing.models.classifier import check_classifier
 from intriguing.paper.figure5 import first_correct, predict
@@ -150,6 +152,9 @@ def prepare(
         raise InputError("there is nothing to audit; give a network and at least one image")
     if not all(name.strip() for name in networks):
         raise InputError("a network has no name; give each one, such as its file's")
+    check_images(images.images, UNIT_BOX)
+    if images.images.dtype.itemsize < 4:  # files and figures keep no 16-bit numbers
+        images = images.to(images.images.device, torch.float32)
     shape = tuple(images.images.shape[1:])
     ready = {name: fitted(model, shape) for name, model in networks.items()}
     if not labelled:

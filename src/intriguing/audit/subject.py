@@ -13,6 +13,7 @@ from intriguing.data.dataset import ImageSet
 from intriguing.errors import InputError
 from intriguing.keys import derive_key
 from intriguing.measures import ProgressCallback
+from intriguing.models.asking import training_parts
 from intriguing.models.batching import plan_batch
 from intriguing.models.classifier import check_classifier
 from intriguing.models.weights import model_sha256
@@ -27,7 +28,7 @@ class Resized(nn.Module):
     def __init__(self, model: nn.Module, size: tuple[int, int]) -> None:
         super().__init__()
         self.model, self.size = model, size
-        self.train(model.training)
+        self.training = bool(training_parts(model))
 
     def forward(self, images: Float[Tensor, "batch channel height width"]) -> Tensor:
         """Logits of the images, resized bilinearly."""

@@ -84,6 +84,8 @@ def attack(
     place = setup.choose_device(device)
     opened = open_all([model], data, part, limit, input, place, limits)
     images, (name, network) = opened.images, opened.only
+    if save_images and images.images.ndim != 4:
+        raise InputError(f"--save-images needs pictures; {data} has none, leave it out")
     plan = attacking.plan(network, images, goal, seed)
     record = provenance.record_model(name, network)
     folder = out or setup.default_folder("attack", name, Path(data).stem)

@@ -13,6 +13,24 @@ from intriguing.errors import InputError
 from intriguing.files import check_regular, write_whole
 
 
+def shown_as(images: Float[Tensor, "image ..."]) -> Float[Tensor, "image ..."]:
+    """Images as pictures can show them; what are pictures already stay as they are.
+
+    The frames of clips stand side by side, their channels (1 or 3) before rows and columns. Of two
+    channels the mean is shown.
+
+    >>> shown_as(torch.zeros(5, 4, 3, 8, 6)).shape
+    torch.Size([5, 3, 8, 24])
+    """
+    if images.ndim > 4:
+        first = images.shape[-3] not in (1, 3) and images.shape[1] in (1, 3)
+        frames = images.movedim(1, -3) if first else images
+        images = torch.cat(frames.flatten(1, -4).unbind(1), -1)
+    if images.ndim == 4 and images.shape[1] == 2:
+        return images.mean(1, keepdim=True)
+    return images
+
+
 def write_png(path: Path, image: Float[Tensor, "channel height width"]) -> None:
     """Write an image whose pixels are levels of 255; others are rounded to the nearest."""
     pixels = np.rint(255.0 * image.detach().cpu().double().numpy()).clip(0, 255).astype(np.uint8)

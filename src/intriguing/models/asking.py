@@ -239,6 +239,14 @@ def check_evaluation(network: nn.Module) -> None:
     raise InputError(f"a part of the model is in training mode ({some}); call model.eval() first")
 
 
+def evaluated(network: nn.Module) -> nn.Module:
+    """The network after `eval()`, or as it is where torch forbids that, as of exported graphs."""
+    try:
+        return network.eval()
+    except NotImplementedError:
+        return network
+
+
 def training_parts(network: nn.Module) -> list[str]:
     """Names of the modules in training mode, "" for the network itself.
 

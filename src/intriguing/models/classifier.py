@@ -12,7 +12,14 @@ from intriguing.data.dataset import ImageSet
 from intriguing.data.preprocessing import Preprocessing, of_shape
 from intriguing.errors import InputError
 from intriguing.memory import out_of_memory
-from intriguing.models.asking import Classifier, Model, device_of, own_dtypes, own_words
+from intriguing.models.asking import (
+    Classifier,
+    Model,
+    device_of,
+    own_dtypes,
+    own_words,
+    training_parts,
+)
 
 _PROBES = 16
 
@@ -55,7 +62,7 @@ class Normalized(nn.Module):
         like = torch.zeros((), device=device_of(model), dtype=next(iter(own_dtypes(model)), None))
         self.register_buffer("mean", like.new_tensor(mean).view(-1, 1, 1), persistent=False)
         self.register_buffer("std", like.new_tensor(std).view(-1, 1, 1), persistent=False)
-        self.train(model.training)
+        self.training = bool(training_parts(model))
 
     def forward(self, images: Float[Tensor, "batch channel height width"]) -> Tensor:
         """The network's logits of the normalised images."""

@@ -16,6 +16,7 @@ from intriguing.data.preprocessing import Preprocessing
 from intriguing.errors import InputError
 from intriguing.files import check_regular
 from intriguing.models.alexnet import AlexNet, TorchvisionAlexNet
+from intriguing.models.asking import evaluated
 from intriguing.models.autoencoder import AutoencoderClassifier
 from intriguing.models.classifier import Normalized, with_preprocessing
 from intriguing.models.convolutional import Convolutional, shape_of
@@ -225,7 +226,7 @@ def _from_python(path: Path, function: str) -> nn.Module:
         )
     if not isinstance(model, nn.Module):
         raise InputError(f"{path}:{function} returns {type(model).__name__}, not a torch.nn.Module")
-    return (model if how is None else with_preprocessing(model, how)).eval()
+    return evaluated(model if how is None else with_preprocessing(model, how))
 
 
 def _where(error: BaseException, path: Path) -> str:

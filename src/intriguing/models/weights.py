@@ -5,7 +5,7 @@ import json
 import pickle
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -146,13 +146,52 @@ def _dense(tensor: Tensor) -> list[int]:
 
 
 def model_sha256(model: nn.Module) -> str:
-    """Digest of every weight and buffer with its name, shape and dtype."""
+    """Digest of every weight and buffer with its name, shape and dtype.
+
+    Also of what is not among the weights: buffers that are not saved, such as a normalisation's,
+    the packed weights of int8 layers, and the constants of a frozen TorchScript network.
+    """
     digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(str((name, tensor.dtype, tuple(tensor.shape))).encode())
-        raw = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
-        digest.update(raw.numpy().tobytes())
+    known = dict(model.state_dict())
+    known |= {name: buffer for name, buffer in model.named_buffers() if name not in known}
+    for name, value in sorted(known.items()):
+        for tensor in _values(value):
+            digest.update(str((name, tensor.dtype, tuple(tensor.shape))).encode())
+            raw = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+            digest.update(raw.numpy().tobytes())
+    for tensor in _frozen(model) if isinstance(model, torch.jit.ScriptModule) else ():
+        digest.update(str((tensor.dtype, tuple(tensor.shape))).encode())
+        digest.update(
+            tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+        )
     return digest.hexdigest()
+
+
+def _frozen(model: torch.jit.ScriptModule) -> Iterator[Tensor]:
+    """The constants that freezing made of weights."""
+    graph: Any = model.graph
+    for node in graph.findAllNodes("prim::Constant", True):
+        value = node.output().toIValue()
+        if isinstance(value, Tensor):
+            yield value
+
+
+def _values(value: Any) -> Iterator[Tensor]:
+    """The numbers of an entry of a state_dict, which int8 layers fill with more than tensors."""
+    if isinstance(value, Tensor):
+        if value.is_quantized:
+            scale, zero = value.qscheme(), value.dtype
+            yield torch.tensor(list(f"{scale} {zero}".encode()), dtype=torch.uint8)
+            per_channel = value.qscheme() in (torch.per_channel_affine, torch.per_channel_symmetric)
+            yield value.q_per_channel_scales() if per_channel else torch.tensor(value.q_scale())
+            yield value.int_repr()
+        else:
+            yield value
+    elif isinstance(value, tuple | list):
+        for part in value:
+            yield from _values(part)
+    elif value is not None:
+        yield torch.tensor(list(repr(value).encode()), dtype=torch.uint8)
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:

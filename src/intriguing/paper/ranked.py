@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from intriguing.data.dataset import ImageSet
+from intriguing.data.png import shown_as
 from intriguing.measures import ProgressCallback
 from intriguing.names import file_name
 from intriguing.results.store import write_tensors
@@ -38,7 +39,8 @@ def shown(tops: Sequence[TopImages]) -> Tensor:
 
 def write_pictures(folder: Path, images: ImageSet, shown: Tensor) -> None:
     """The images at these indices, in 8 bits, with their ids and labels."""
-    pixels = (images.images[shown].clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
+    pictures = shown_as(images.images[shown]).clamp(0, 1)
+    pixels = (pictures * 255).round().to(torch.uint8).cpu().numpy()
     metadata = {
         "kind": "unit-images",
         "title": "The images that any direction shows, in 8 bits",

@@ -16,6 +16,7 @@ from torch import fx, nn
 from torch.fx.passes.shape_prop import ShapeProp
 from torch.nn import functional
 
+from intriguing.data.png import shown_as
 from intriguing.errors import InputError
 from intriguing.models.asking import Classifier, check_evaluation, unwrapped
 from intriguing.models.interpreted import Interpreted
@@ -73,6 +74,8 @@ def receptive_field(model: nn.Module, layer: str, input_shape: Sequence[int]) ->
     if layer.removesuffix(INPUT) not in dict(model.named_modules()) or layer in ("", INPUT):
         raise InputError(f"there is no layer {layer!r}; list_layers(model, input_shape) names them")
     height, width = (int(side) for side in (*input_shape, 1, 1)[1:3])
+    if len(input_shape) > 3:
+        height, width = shown_as(torch.empty((1, *input_shape), device="meta")).shape[-2:]
     everything = Box(0, 0, height, width)
     if len(input_shape) != 3:
         return ReceptiveField((), (everything,), "the images have no rows and columns")
