@@ -56,12 +56,18 @@ class Classifier:
         """A network in evaluation mode as a classifier; one that is none yet is looked at first.
 
         Raises:
-            InputError: If a part of it is in training mode, has no weights yet, or it is no module.
+            InputError: If a part of it is in training mode or has no weights yet, it is no module,
+                or autocast is on.
         """
         if isinstance(model, Classifier):
             return model
         made = cls(model)
         check_evaluation(model)
+        if torch.is_autocast_enabled(made.device.type):
+            raise InputError(
+                "this is called inside torch.autocast, which would run the analysis itself in 16 "
+                "bits; leave it, or put autocast into the model's forward"
+            )
         return made
 
     @property
@@ -91,7 +97,8 @@ class Classifier:
 
     def fit(self, images: Tensor) -> Tensor:
         """Images as the analyses take them: on the device, in float32 or float64, no graph."""
-        return images.detach().to(self.device, self.dtype)
+        x = images.detach().to(self.device, self.dtype)
+        return x.clone() if x.is_inference() else x  # of which no gradient could be taken
 
     def begin(self, shape: Sequence[int]) -> None:
         """Find out what the network takes, by one gray image, if that is not known yet."""
@@ -168,16 +175,23 @@ class Classifier:
 
     def _failure(self, x: Tensor, error: Exception) -> str:
         shape, said = tuple(x.shape), own_words(error)
+        exported = any(_forbids_eval(module) for module in self.network.modules())
+        batch = (
+            "export it for any number of images, dynamic_shapes=({0: torch.export.Dim('n')},)"
+            if exported
+            else "mend its forward, so that it takes any number of images and any pixels in the box"
+        )
         if self._takes is not None:
             return (
                 f"the model fails on a batch of shape {shape}, though it took one of {self._rows} "
-                f"image(s) before: {said}; mend its forward, so that it takes any number of images "
-                "and any pixels in the box"
+                f"image(s) before: {said}; {batch}"
             )
         weight = next((tuple(p.shape) for p in self.network.parameters() if p.ndim > 1), None)
         first = "" if weight is None else f" (its first weight has shape {weight})"
         how = "give it images of the size it was made for"
-        if isinstance(error, TypeError):
+        if exported:
+            how = f"{how}, or {batch}"
+        elif isinstance(error, TypeError):
             how = "it must take one batch of images: wrap it in a module whose forward does"
         elif len(shape) == 4 and shape[-1] in (1, 3, 4) and shape[1] not in (1, 3, 4):
             how = "channels come before rows and columns: images.permute(0, 3, 1, 2)"

@@ -172,6 +172,11 @@ def check_gradients(model: Model, images: Float[Tensor, "batch ..."]) -> None:
         InputError: As said, or if taking the gradient fails.
     """
     asked = Classifier.of(model)
+    if torch.is_inference_mode_enabled():
+        raise InputError(
+            "this is called inside torch.inference_mode, where no gradient can be taken; leave it, "
+            'or search without gradients: method="noise"'
+        )
     with torch.enable_grad():
         points = asked.fit(images[:_PROBES]).clone().requires_grad_()
         logits = asked(points)

@@ -17,7 +17,7 @@ from torch.utils import _pytree as pytree
 
 from intriguing.errors import InputError
 from intriguing.measures import Box
-from intriguing.models.asking import Classifier
+from intriguing.models.asking import Classifier, device_of
 from intriguing.spectral.precision import answer, arithmetic
 from intriguing.spectral.tracing import MIXED, agree, first_line
 
@@ -93,8 +93,7 @@ def check_logits(
     Raises:
         InputError: As said.
     """
-    place = next(graph.parameters(), next(graph.buffers(), torch.zeros(1)))
-    exact = _in_parts(graph, images.detach().to(place.device, torch.float64)).to(logits.device)
+    exact = exact_logits(graph, images).to(logits.device)
     known = logits.isfinite()
     apart = torch.where(known, logits.double() - exact, 0.0).abs().flatten(1).amax(1)
     scale = float(exact[known].abs().amax()) if known.any() else 0.0
@@ -108,8 +107,10 @@ def check_logits(
         )
 
 
-def _in_parts(graph: fx.GraphModule, images: Tensor) -> Tensor:
+@torch.no_grad()
+def exact_logits(graph: fx.GraphModule, images: Float[Tensor, "n ..."]) -> Tensor:
     """The graph's answers; image by image where it is for one image only, as of torch.export."""
+    images = images.detach().to(device_of(graph), torch.float64)
 
     def answers(size: int) -> Tensor:
         parts = (images[start : start + size].clone() for start in range(0, len(images), size))

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -17,7 +17,7 @@ from intriguing.errors import InputError, UnsoundBound
 from intriguing.measures import UNIT_BOX, Box, Progress, ProgressCallback, as_box
 from intriguing.models.asking import Classifier
 from intriguing.models.classifier import check_classifier
-from intriguing.spectral.alone import check_logits
+from intriguing.spectral.alone import check_logits, exact_logits
 from intriguing.spectral.around import around
 from intriguing.spectral.pairs import PairBounds, pair_bounds
 
@@ -46,6 +46,9 @@ class Certificates:
         pair_bounds: L_cj, a Lipschitz bound of logit c minus logit j; 0 on the diagonal.
         formula: How they came about.
         guaranteed: Whether they are proved.
+        as_run: Whether they are of the network as it runs. Of one in 16 bits or in autocast they
+            are of the function that its weights compute in exact arithmetic; rounding to 16 bits
+            moves its boundaries, so that nothing is guaranteed of its own classes near them.
     """
 
     radius: Float[Tensor, " n"]
@@ -55,6 +58,7 @@ class Certificates:
     pair_bounds: Float[Tensor, "k k"]
     formula: str
     guaranteed: bool
+    as_run: bool = True
 
 
 def certify(
@@ -77,7 +81,8 @@ def certify(
     Args:
         model: In evaluation mode, from images to logits.
         images, labels: What to certify. The logits are those of the model's own arithmetic, less
-            an allowance for its rounding.
+            an allowance for its rounding; those of its weights in float64, if it computes in 16
+            bits (see `Certificates.as_run`).
         box: Where images lie; networks with gates or attention are bounded in it only, all others
             everywhere.
         semidefinite: Whether to spend time on the tighter bound: seconds to minutes a network.
@@ -114,17 +119,29 @@ def certify(
     whole = torch.cat(logits)
     if bool(bounds.pairs.isfinite().all()):
         check_logits(whole, bounds.analysed.graph, images, asked.eps)
-    return _certificates(whole, images, labels, bounds, local, progress)
+    ahead = _lead(whole.double(), labels) - 2 * rounding(whole).double()[:, None]
+    if asked.coarse and bool(bounds.pairs.isfinite().all()):
+        exact = exact_logits(bounds.analysed.graph, images).cpu()
+        # Not proved: that the rounding at the nearest image is no larger than it is here.
+        rounded = 4 * (whole.double() - exact).abs().amax(1, keepdim=True)
+        ahead = torch.minimum(_lead(whole.double(), labels), _lead(exact, labels) - rounded)
+        words = "of its weights in exact arithmetic, which its own 16 bits only approximate"
+        bounds = replace(bounds, formula=f"{bounds.formula}; {words}", guaranteed=False)
+    made = _certificates(whole, ahead, images, labels, bounds, local, progress)
+    return replace(made, as_run=not asked.coarse)
+
+
+def _lead(logits: Float[Tensor, "n k"], labels: Int64[Tensor, " n"]) -> Float[Tensor, "n k"]:
+    """By how much the label's logit is ahead of each."""
+    return logits.gather(1, labels[:, None]) - logits
 
 
 def _certificates(
-    logits: Tensor, images: Tensor, labels: Tensor, bounds: PairBounds, local: bool,
+    logits: Tensor, ahead: Tensor, images: Tensor, labels: Tensor, bounds: PairBounds, local: bool,
     progress: ProgressCallback | None,
 ) -> Certificates:  # fmt: skip
-    precise = logits.double()
-    own = precise.gather(1, labels[:, None])
-    # Both ends of the way are computed with rounding: here, and at the image that would be nearest.
-    ahead = own - precise - 2 * rounding(logits).double()[:, None]
+    # The lead at both ends of the way is computed with rounding: here, and at the image that would
+    # be nearest. What is left of it counts.
     ahead = ahead.scatter(1, labels[:, None], torch.inf).nan_to_num(
         nan=-torch.inf, posinf=torch.inf
     )
@@ -229,7 +246,8 @@ def sandwich(
         model, images, labels, "untargeted", method, box=box, seed=seed, progress=progress,
         **options,
     )  # fmt: skip
-    check_examples(certificates.radius, images, distortions.adversarial)
+    if certificates.as_run:
+        check_examples(certificates.radius, images, distortions.adversarial)
     found = torch.where(distortions.success, distortions.l2, torch.inf)
     return Sandwich(certificates.radius, found, certificates, distortions)
 

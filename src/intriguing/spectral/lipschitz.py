@@ -232,6 +232,7 @@ def analyse(
         )
     domain = None if domain is None else as_box(domain)
     example = _centre(domain, input_shape).to(asked.device)
+    asked.begin(input_shape)
     graph = precise_graph(model, example)
     if fills_constants(graph, example):
         graph = precise_graph(model, example, in_place=False)

@@ -9,29 +9,68 @@
 import copy
 from typing import Any
 
+import torch
 from torch import Tensor, nn
+from torch.ao.nn.quantized import Quantize
+from torch.ao.nn.quantized.modules.utils import WeightedQuantizedModule
 from torch.nn.utils import prune, remove_spectral_norm, remove_weight_norm
 from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
+from intriguing.errors import InputError
+from intriguing.models.asking import own_words
 from intriguing.spectral.foreign import patched
 
 
 def plain_copy(model: nn.Module) -> nn.Module:
-    """The same function as the model, in evaluation mode, sharing nothing with it."""
+    """The same function as the model, in evaluation mode, sharing nothing with it.
+
+    Raises:
+        InputError: If it, or a part, is in TorchScript or in int8, or cannot be copied.
+    """
+    _check_parts(model)
     held = [
         value
         for module in model.modules()
         for value in vars(module).values()
         if isinstance(value, Tensor) and not value.is_leaf
     ]
-    plain: nn.Module = copy.deepcopy(model, {id(value): value.detach().clone() for value in held})
+    try:
+        plain: nn.Module = copy.deepcopy(
+            model, {id(value): value.detach().clone() for value in held}
+        )
+    except Exception as error:
+        raise InputError(
+            f"the network cannot be copied ({own_words(error)}), and is looked into as a copy; "
+            "keep nothing in it but modules, tensors and numbers"
+        ) from error
     for module in list(plain.modules()):
         _with_constant_weights(module)
         written_out = _WRITTEN_OUT.get(type(module))
         if written_out is not None and patched(type(module)) is None:
             module.__class__ = written_out
     return plain
+
+
+def _check_parts(model: nn.Module) -> None:
+    for name, module in model.named_modules():
+        part = f"the network's {name}" if name else "the network"
+        if isinstance(module, torch.jit.ScriptModule):
+            raise InputError(
+                f"{part} is in TorchScript, which shows no operations to bound; give the network "
+                "from before torch.jit.script, trace or freeze"
+            )
+        own = module.__dict__.values()
+        if any(isinstance(value, Tensor) and value.is_quantized for value in own) or isinstance(
+            module, _QUANTIZED
+        ):
+            raise InputError(
+                f"{part} computes in integers ({type(module).__name__}), and bounds are of real "
+                "numbers; give the network from before it was quantised"
+            )
+
+
+_QUANTIZED = (WeightedQuantizedModule, Quantize)
 
 
 def _with_constant_weights(module: nn.Module) -> None:

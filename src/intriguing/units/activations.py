@@ -213,6 +213,7 @@ class _Taps:
                 f"layer {name!r} ({type(module).__name__}) gives a {type(value).__name__}; choose "
                 "one that gives a tensor with a row an image"
             )
+        value = value.dequantize() if value.is_quantized else value
         kept = value.clone() if name in self._copied else value
         self._versions[name] = kept._version
         self.values[name] = kept
@@ -220,6 +221,8 @@ class _Taps:
 
 def _find(modules: Mapping[str, nn.Module], name: str) -> nn.Module:
     module = modules.get(name.removesuffix(INPUT))
+    if isinstance(module, torch.jit.ScriptModule):
+        raise InputError(f"layer {name!r} is in TorchScript, of which no part can be read")
     if module is None or name in ("", INPUT):
         some = ", ".join(key for key in list(modules)[1:12])
         raise InputError(

@@ -50,8 +50,8 @@ def _tensors(value: Any) -> list[Tensor]:
 
 
 @rule(
-    "clone", "to", "float", "double", "type_as", "detach", "_to_copy", "lift_fresh_copy",
-    nn.Identity,
+    "clone", "to", "float", "double", "half", "bfloat16", "type", "type_as", "detach", "_to_copy",
+    "lift_fresh_copy", nn.Identity,
     kind="shape", affine=True,
 )  # fmt: skip
 def same(operation: Operation) -> Bound | None:
