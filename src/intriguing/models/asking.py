@@ -114,7 +114,6 @@ class Classifier:
         """
         answer = self.answer(images)
         _check_logits(answer, tuple(images.shape))
-        self._gives = answer.dtype
         return answer.to(self.dtype)
 
     def answer(self, images: Float[Tensor, "batch ..."]) -> Tensor:
@@ -171,6 +170,8 @@ class Classifier:
                 f"the model maps images of shape {tuple(x.shape)} to {what}; it must give logits "
                 f"of shape ({len(x)}, classes): {how}"
             )
+        if answer.dtype in _FLOATS:
+            self._gives = answer.dtype
         return answer
 
     def _failure(self, x: Tensor, error: Exception) -> str:

@@ -121,7 +121,38 @@ def precise_graph(
             f"{str(image.dtype).removeprefix('torch.')}: {first_line(error)}; "
             "give the shape of one image, without the batch"
         ) from error
-    return _in_float64(trace(plain, model, image, in_place=in_place), formats_of(plain))
+    formats = formats_of(plain)
+    if _in_autocast(plain, image):  # which leaves float64 alone
+        plain, image = plain.double(), image.double()
+    return _in_float64(trace(plain, model, image, in_place=in_place), formats)
+
+
+@torch.no_grad()
+def _in_autocast(model: nn.Module, image: Tensor) -> bool:
+    """Whether the network casts to 16 bits by itself in some of its operations."""
+    seen = _Autocast()
+    with seen:
+        model(image.clone())
+    return seen.on
+
+
+class _Autocast(TorchFunctionMode):
+    """Notes whether any operation is run while autocast is on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.on = False
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        """One operation."""
+        self.on |= any(map(torch.is_autocast_enabled, ("cpu", "cuda")))
+        return func(*args, **(kwargs or {}))
 
 
 def check_one(model: nn.Module, image: Tensor) -> None:
