@@ -125,10 +125,11 @@ def certify(
         # Not proved: that the rounding at the nearest image is no larger than it is here.
         rounded = 4 * (whole.double() - exact).abs().amax(1, keepdim=True)
         ahead = torch.minimum(_lead(whole.double(), labels), _lead(exact, labels) - rounded)
-        words = "of its weights in exact arithmetic, which its own 16 bits only approximate"
-        bounds = replace(bounds, formula=f"{bounds.formula}; {words}", guaranteed=False)
     made = _certificates(whole, ahead, images, labels, bounds, local, progress)
-    return replace(made, as_run=not asked.coarse)
+    if not asked.coarse:
+        return made
+    words = "of its weights in exact arithmetic, which its own 16 bits only approximate"
+    return replace(made, formula=f"{made.formula}; {words}", guaranteed=False, as_run=False)
 
 
 def _lead(logits: Float[Tensor, "n k"], labels: Int64[Tensor, " n"]) -> Float[Tensor, "n k"]:
