@@ -123,7 +123,7 @@ def precise_graph(
         ) from error
     formats = formats_of(plain)
     if _in_autocast(plain, image):  # which leaves float64 alone
-        plain, image = plain.double(), image.double()
+        plain, image, model = plain.double(), image.double(), plain_copy(model).double()
     return _in_float64(trace(plain, model, image, in_place=in_place), formats)
 
 
