@@ -409,6 +409,21 @@ def test_what_is_written_in_place_is_never_certified_too_far(name: str) -> None:
         assert report.guaranteed == math.isfinite(report.upper)
 
 
+def test_a_graph_that_agrees_on_every_image_tried_is_not_taken_for_the_network() -> None:
+    def far_away(x: Tensor) -> Tensor:  # what is traced by symbols is no tensor
+        return x + 20 * torch.relu(x - 500) if isinstance(x, Tensor) else x
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = Between(far_away).eval()
+    report = lipschitz_report(model, SHAPE, semidefinite=False)
+    with torch.no_grad():
+        x = torch.randn(1, *SHAPE, generator=torch.Generator().manual_seed(1)) * 1e5
+        apart = (model(x) - model(1.01 * x)).norm() / (0.01 * x).norm()
+    assert apart > 3 * report.lower
+    assert apart <= report.upper
+
+
 UNKNOWN: dict[str, Callable[[Tensor], Tensor]] = {
     "half": lambda x: x.half().float(),
     "to half": lambda x: x.to(torch.float16).to(torch.float32),
