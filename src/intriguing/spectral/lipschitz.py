@@ -232,11 +232,11 @@ def analyse(
         )
     domain = None if domain is None else as_box(domain)
     example = _centre(domain, input_shape).to(asked.device)
-    asked.begin(input_shape)
     graph = precise_graph(model, example)
     if fills_constants(graph, example):
         graph = precise_graph(model, example, in_place=False)
     walked = walk(graph, example, domain)
+    asked.begin(input_shape)
     mixing = what_mixes(asked, graph, example, domain, images)
     if mixing is None and math.isfinite(walked.upper):
         check_own(asked, graph, example if images is None else images[:_POINTS])
