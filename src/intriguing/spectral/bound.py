@@ -24,6 +24,11 @@ class Bound:
     note: str = ""
 
 
+def times(factor: float, bound: float) -> float:
+    """A product of two bounds; 0 times ∞ is 0, as what gives a constant stays constant."""
+    return 0.0 if factor == 0.0 or bound == 0.0 else factor * bound
+
+
 def outward(value: float, relative: float = ALLOWANCE) -> float:
     """`value` ≥ 0 made larger by a relative allowance, and by at least one unit in the last place.
 

@@ -20,7 +20,7 @@ from intriguing.spectral.jacobian import jacobian_norm
 from intriguing.spectral.linear_map import Convolution, Matrix
 from intriguing.spectral.precision import answer, precise_graph
 from intriguing.spectral.rows import describe
-from intriguing.spectral.walk import Step, Walk, fused_map, walk
+from intriguing.spectral.walk import Step, Walk, between, fused_map, walk
 
 _POINTS = 8
 _JITTER = 1e-4
@@ -282,11 +282,18 @@ def _values(walked: Walk, point: Tensor) -> dict[Step, Tensor]:
 def _has_row(step: Step) -> bool:
     """Whether a table has a row for it: not for what only passes values on."""
     passes_on = step.kind == "shape" and step.own.upper <= 1.0
-    return step.operation is not None and not step.spoken_for and not passes_on
+    return step.operation is not None and not step.spoken_for and not step.inner and not passes_on
 
 
 def _attained(step: Step, values: list[dict[Step, Tensor]], generator: torch.Generator) -> float:
     """The largest Jacobian norm of a layer at what reaches it; of a linear one, one is enough."""
+    if step.since is not None:
+        origin = step.since
+        norms = [
+            jacobian_norm(lambda x: between(origin, step, x), [known[origin]], generator)
+            for known in values
+        ]
+        return max(norms, default=math.nan)
     chain = [step]
     while chain[0].parents and chain[0].parents[0].spoken_for:
         chain.insert(0, chain[0].parents[0])
@@ -319,14 +326,17 @@ def _row(step: Step, lower: float) -> LayerBound:
 
 def _notes(walked: Walk) -> tuple[str, ...]:
     others = tuple(
-        f"{s.name}: {s.own.note}"
-        for s in walked.steps
-        if s.own.note and math.isfinite(s.own.upper) and not s.spoken_for
-    )
+        f"{s.name}: {s.own.note}" for s in _shown(walked) if math.isfinite(s.own.upper)
+        if s.own.note
+    )  # fmt: skip
     return tuple(dict.fromkeys(unknown_notes(walked) + others))
 
 
 def unknown_notes(walked: Walk) -> tuple[str, ...]:
     """Why a network has no bound: a sentence for each operation that has none."""
-    unknown = (s.own.note for s in walked.steps if math.isinf(s.own.upper) and not s.spoken_for)
+    unknown = (s.own.note for s in _shown(walked) if math.isinf(s.own.upper))
     return tuple(dict.fromkeys(note for note in unknown if note))
+
+
+def _shown(walked: Walk) -> list[Step]:
+    return [step for step in walked.steps if not step.spoken_for and not step.inner]

@@ -63,10 +63,17 @@ class Operation:
 
 @dataclass(frozen=True)
 class Reach:
-    """How far a tensor can go over the domain: every entry ≤ `peak`, the whole ‖·‖₂ ≤ `length`."""
+    """How far a tensor can go over the domain.
+
+    Attributes:
+        peak, length: |entry| ≤ peak, ‖whole‖₂ ≤ length.
+        low, high: Between which numbers each entry lies.
+    """
 
     peak: float
     length: float
+    low: Tensor
+    high: Tensor
 
 
 def spread(value: int | Sequence[int], dimensions: int) -> tuple[int, ...]:

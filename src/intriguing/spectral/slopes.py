@@ -30,6 +30,9 @@ HARDSIGMOID = outward(1 / 6, 1e-7)
 SELU_SCALE = 1.0507009873554805
 SELU_ALPHA = 1.6732632423543772
 
+_SINGLE = 2.0**-24
+"""How far float32 rounds, relatively."""
+
 SOFTMAX = 0.5
 """Lipschitz constant of softmax: diag(p) − p·pᵀ has rows of absolute sum 2p(1 − p) ≤ 1/2."""
 
@@ -107,8 +110,14 @@ def _elu(alpha: float = 1.0, scale: float = 1.0, input_scale: float = 1.0, **_: 
     return _hull(0.0, alpha * scale * input_scale, scale)
 
 
-def _celu(alpha: float = 1.0, **_: Any) -> Range:
-    return (0.0, 1.0)
+def _celu(alpha: float = 1.0, **_: Any) -> Range | None:
+    return (0.0, 1.0) if alpha > 0 else None
+
+
+def _softplus(threshold: float = 20.0, **_: Any) -> Range | None:
+    """None where torch's change to x itself, at βx = threshold, is a jump that float32 can see."""
+    seen = threshold <= 0 or math.log1p(math.exp(-threshold)) > _SINGLE * threshold
+    return None if seen else (0.0, 1.0)
 
 
 def _gelu(approximate: str = "none", **_: Any) -> Range:
@@ -125,7 +134,8 @@ FUNCTIONS: dict[Any, Callable[..., Range | None]] = {
     **dict.fromkeys((torch.relu, torch.relu_, functional.relu, functional.relu_), _RECTIFIED),
     **dict.fromkeys((functional.relu6, functional.hardtanh, functional.hardtanh_), _RECTIFIED),
     **dict.fromkeys((torch.tanh, torch.tanh_, functional.tanh), _RECTIFIED),
-    **dict.fromkeys((functional.softplus, functional.softsign, functional.logsigmoid), _RECTIFIED),
+    **dict.fromkeys((functional.softsign, functional.logsigmoid), _RECTIFIED),
+    functional.softplus: _softplus,
     **dict.fromkeys((functional.softshrink, functional.tanhshrink), _RECTIFIED),
     **dict.fromkeys((torch.clamp, torch.clip, torch.atan, torch.arctan), _RECTIFIED),
     **dict.fromkeys((torch.erf, torch.special.erf), fixed(0.0, outward(2 / math.sqrt(math.pi)))),
@@ -155,7 +165,7 @@ MODULES: dict[type[nn.Module], tuple[Any, tuple[str, ...]]] = {
     nn.ReLU6: (functional.relu6, ()),
     nn.Hardtanh: (functional.hardtanh, ()),
     nn.Tanh: (torch.tanh, ()),
-    nn.Softplus: (functional.softplus, ()),
+    nn.Softplus: (functional.softplus, ("beta", "threshold")),
     nn.Softsign: (functional.softsign, ()),
     nn.LogSigmoid: (functional.logsigmoid, ()),
     nn.Softshrink: (functional.softshrink, ()),

@@ -7,16 +7,18 @@ layer after it, a skip connection with a branch that is linear.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils import _pytree as pytree
 
+from intriguing.errors import InputError
 from intriguing.measures import Box
-from intriguing.spectral.bound import Bound, outward
+from intriguing.spectral.bound import Bound, outward, times
 from intriguing.spectral.execution import Executed, execute
 from intriguing.spectral.foreign import first_strange
 from intriguing.spectral.linear_map import (
@@ -31,11 +33,14 @@ from intriguing.spectral.linear_map import (
     summed,
 )
 from intriguing.spectral.operation import Operation
-from intriguing.spectral.reach import reach_of
-from intriguing.spectral.rules.registry import is_affine, join_of, kind_of, rule_of
+from intriguing.spectral.pieces import origins, steepest
+from intriguing.spectral.reach import ends_of, reach_of
+from intriguing.spectral.rules.linear import MULTILINEAR
+from intriguing.spectral.rules.registry import curve_of, is_affine, join_of, kind_of, rule_of
 from intriguing.spectral.small import small_norm
+from intriguing.spectral.span import Ends
 
-_EITHER_SIDE = {"add", "sub", "subtract", "rsub", "mul", "multiply", "matmul", "mm"}
+_EITHER_SIDE = {"add", "sub", "subtract", "rsub", "mul", "multiply", "matmul", "mm"} | MULTILINEAR
 _SUMS = {"add", "sub", "subtract"}
 _LINEAR_JOINS = _SUMS | {"cat", "concat", "concatenate", "stack", "hstack", "vstack"}
 KEEPS = {
@@ -43,10 +48,19 @@ KEEPS = {
     "Identity", "contiguous", "dropout", "Dropout", "Dropout1d", "Dropout2d", "Dropout3d",
     "AlphaDropout", "FeatureAlphaDropout",
 }  # fmt: skip
+JUMPS = {
+    "sign", "sgn", "heaviside", "round", "floor", "ceil", "trunc", "fix", "frac", "fmod",
+    "remainder", "floordiv", "floor_divide", "mod", "hardshrink", "Hardshrink", "threshold",
+    "Threshold", "half", "bfloat16", "quantize_per_tensor", "fake_quantize_per_tensor_affine",
+    "bernoulli", "copysign", "nextafter",
+}  # fmt: skip
 _REORDERS = {
     "flatten", "reshape", "view", "unflatten", "squeeze", "unsqueeze", "permute", "transpose",
     "Flatten", "Unflatten",
 }  # fmt: skip
+
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -74,6 +88,8 @@ class Step:
         value: What it gave for the example.
         piece: The linear part that ends here; None if it is not linear.
         spoken_for: Whether the row of another step includes this one.
+        since: The step that `own` is relative to, if not the parents.
+        inner: Whether everything that takes it has such a row that starts before it.
     """
 
     name: str
@@ -85,6 +101,8 @@ class Step:
     value: Any
     piece: Piece | None = None
     spoken_for: bool = False
+    since: "Step | None" = None
+    inner: bool = False
 
     @property
     def ends(self) -> Piece:
@@ -120,7 +138,7 @@ def walk(graph: fx.GraphModule, example: Tensor, domain: Box | None = None) -> W
     last = walker.steps.get(results[0]) if len(results) == 1 else None
     if last is None:
         return Walk((), 0.0)
-    return Walk(_needed(last), walker.settled(last))
+    return Walk(_marked(_needed(last)), walker.settled(last))
 
 
 def _output(graph: fx.GraphModule) -> fx.Node:
@@ -142,6 +160,18 @@ def _needed(last: Step) -> tuple[Step, ...]:
     return tuple(found.values())
 
 
+def _marked(steps: tuple[Step, ...]) -> tuple[Step, ...]:
+    """The same, those marked that jump or are unknown by themselves and only by themselves."""
+    takers: dict[Step, list[Step]] = {}
+    for step in reversed(steps):
+        users = takers.get(step, [])
+        inside = [user.inner or user.since not in (None, step) for user in users]
+        step.inner = math.isinf(step.total) and bool(users) and all(inside)
+        for parent in step.parents:
+            takers.setdefault(parent, []).append(step)
+    return steps
+
+
 class _Walker:
     """The steps so far, by node."""
 
@@ -151,11 +181,14 @@ class _Walker:
         self.steps: dict[fx.Node, Step] = {}
         self.exact: dict[Step, float] = {}
         self.radius: float | None = None
+        self.between: dict[Step, Ends | None] = {}
         if domain is not None:
             low, high = (
-                torch.as_tensor(b, dtype=torch.float64) for b in (domain.lower, domain.upper)
+                torch.as_tensor(b).to(example).expand(example.shape)
+                for b in (domain.lower, domain.upper)
             )
-            self.radius = outward(float((high - low).expand(example[0].shape).norm()) / 2)
+            self.box = low, high
+            self.radius = outward(float((high - low).norm()) / 2)
 
     def take(self, executed: Executed) -> None:
         """Bound one more operation."""
@@ -164,6 +197,9 @@ class _Walker:
             step = Step("input", "input", None, (), bound, 1.0, executed.value)
         else:
             step = self._bounded(executed, executed.operation)
+            self._in_pieces(step)
+        if self.radius is not None:
+            self.between[step] = self._between(step, self.radius)
         self.steps[executed.node] = step
         if executed.changed:
             self._change(executed, step)
@@ -175,7 +211,7 @@ class _Walker:
             return step.total
         if step not in self.exact:
             norm = small_norm(
-                lambda v: _between(piece.origin, step, v), piece.origin.value, step.value
+                lambda v: between(piece.origin, step, v), piece.origin.value, step.value
             )
             whole = math.inf if norm is None else _times(norm, self.settled(piece.origin))
             self.exact[step] = min(whole, step.total)
@@ -191,15 +227,17 @@ class _Walker:
         if operation.module is not None and (why := first_strange(operation.module, step.name)):
             step.own = replace(step.own, note=why)
             return step
+        if _whole(step.value):
+            return step
         rule, joining = rule_of(target, operation.name), join_of(target, operation.name)
         alone = len(parents) == 1 and operation.name in _EITHER_SIDE
         if rule is not None and (operation.first_moves or alone):
             own: Bound | None
             if is_affine(rule):
-                step.piece = _continued(step, parents[0])
+                step.piece = _attempt(_continued, step, parents[0])
                 if self._waits(executed.node, step):
                     return step
-            own = self._fused(step) or rule(operation)
+            own = self._fused(step) or _attempt(rule, operation)
             if own is not None:
                 self._multiply(step, own)
                 return step
@@ -249,10 +287,11 @@ class _Walker:
         operation, parents = _call(step), step.parents
         if self.radius is not None:
             reaches = tuple(
-                reach_of(p.operation, p.value, self.settled(p), self.radius) for p in parents
+                reach_of(p.operation, p.value, self.settled(p), self.radius, self.between.get(p))
+                for p in parents
             )
             operation = step.operation = replace(operation, reaches=reaches)
-        bound = joining(operation, tuple(self.settled(parent) for parent in parents))
+        bound = _attempt(joining, operation, tuple(self.settled(parent) for parent in parents))
         if bound is None:
             return
         if math.isinf(bound.upper) and bound.note:
@@ -267,6 +306,43 @@ class _Walker:
             step.piece = Piece(origin, _joined(operation, pieces), layers)
             if step.piece.map is not None:
                 step.total = min(step.total, _times(step.piece.map.norm(), origin.total))
+
+    def _in_pieces(self, step: Step) -> None:
+        """Bound what acts on every number by itself from where it started: masks, x·x, 1/x."""
+        operation, several = _call(step), len(step.parents) > 1
+        if curve_of(operation.module, operation.name) is None or _whole(step.value):
+            return
+        unbounded = math.isinf(step.total)
+        if not isinstance(step.value, Tensor) or not (unbounded or (several and not step.piece)):
+            return
+        for origin in origins(step):
+            steep = None
+            if not math.isinf(origin.total):
+                steep = steepest(step, origin, *self._interval(origin))
+            if steep is None:
+                continue
+            if math.isinf(steep) and unbounded:
+                jumps = f"{step.name} jumps where its condition turns; no finite bound holds"
+                step.own = replace(step.own, note=jumps)
+            total = _times(outward(steep), self.settled(origin))
+            if total < step.total:
+                own = Bound(outward(steep), "steepest slope of its pieces")
+                step.own, step.total, step.piece, step.since = own, total, None, origin
+                step.kind = "join" if several else "activation"
+
+    def _interval(self, step: Step) -> Ends:
+        ends = self.between.get(step)
+        if ends is not None:
+            return ends
+        nowhere = torch.full_like(step.value, math.inf)
+        return -nowhere, nowhere
+
+    def _between(self, step: Step, radius: float) -> Ends | None:
+        """Between which numbers the step's entries lie over the domain."""
+        if step.operation is None:
+            return self.box
+        before = [self.between.get(parent) for parent in step.parents]
+        return ends_of(step.operation, step.value, _times(radius, step.total), before)
 
     def _change(self, executed: Executed, step: Step) -> None:
         """After a change in place: later uses of the tensor see the new value."""
@@ -285,6 +361,16 @@ class _Walker:
                 self.steps[node] = replace(
                     other, own=Bound(math.inf, "unknown", note=note), total=math.inf, piece=None
                 )
+
+
+def _attempt(rule: Callable[..., _T | None], *given: Any) -> _T | None:
+    """What a rule says; nothing of arguments that it was not written for."""
+    try:
+        return rule(*given)
+    except InputError:
+        raise
+    except (RuntimeError, TypeError, ValueError, AttributeError, IndexError, AssertionError):
+        return None
 
 
 def fused_map(step: Step) -> LinearMap | None:
@@ -346,7 +432,7 @@ def _joined(operation: Operation, pieces: list[Piece]) -> LinearMap | None:
     return stacked(whole) if operation.name.startswith("c") and channels else None
 
 
-def _between(origin: Step, end: Step, value: Any) -> Tensor:
+def between(origin: Step, end: Step, value: Any) -> Tensor:
     """What `end` would be if `origin`, where its linear part begins, were `value`."""
     known: dict[Step, Any] = {origin: value}
     for step in _needed_from(origin, end):
@@ -383,7 +469,14 @@ def _formula(map: LinearMap) -> str:
 
 def _times(factor: float, bound: float) -> float:
     """A product of bounds, rounded up; an operation that gives a constant stays constant."""
-    return 0.0 if factor == 0.0 or bound == 0.0 else outward(factor * bound, 1e-15)
+    return outward(times(factor, bound), 1e-15)
+
+
+def _whole(value: Any) -> bool:
+    """Whether all of it are masks and whole numbers, which cannot change but by jumps."""
+    kinds = [leaf for leaf in pytree.tree_leaves(value) if isinstance(leaf, (Tensor, int, bool))]
+    real = any(isinstance(t, Tensor) and (t.is_floating_point() or t.is_complex()) for t in kinds)
+    return bool(kinds) and not real
 
 
 def _storages(value: Any) -> set[int]:
@@ -413,6 +506,19 @@ def _unknown(node: fx.Node, target: Any, operation: Operation) -> Bound:
     what = type(target).__name__ if isinstance(target, nn.Module) else node.name
     register = what if isinstance(target, nn.Module) else "ModuleThatCallsIt"
     name = operation.name or getattr(target, "__name__", str(target))
+    if _whole(operation.output) or name in JUMPS:
+        return Bound(
+            math.inf, "jumps",
+            note=f"{_label(node)}: {name!r} jumps, so that no finite bound holds of what depends "
+            "on it; of masks it does where both sides agree at the threshold",
+        )  # fmt: skip
+    if curve_of(operation.module, operation.name) is not None:
+        return Bound(
+            math.inf, "steep",
+            note=f"{_label(node)}: {name!r} is not bounded wherever its arguments can be; it may "
+            "be on a (smaller) domain=Box(lower, upper); if you know a bound, "
+            f"intriguing.register_bound({register}, bound)",
+        )  # fmt: skip
     return Bound(
         math.inf, "unknown",
         note=f"{_label(node)}: no bound is known for {name!r}; if you know one, "

@@ -5,6 +5,16 @@ what has no rule is unbounded. A module whose class inherits from a known one is
 that a changed `forward` is never taken for its parent's.
 """
 
-from intriguing.spectral.rules import joins, linear, norms, pointwise, pools, shape, untied
+from intriguing.spectral.rules import (
+    curves,
+    joins,
+    linear,
+    norms,
+    order,
+    pointwise,
+    pools,
+    shape,
+    untied,
+)
 
-__all__ = ["joins", "linear", "norms", "pointwise", "pools", "shape", "untied"]
+__all__ = ["curves", "joins", "linear", "norms", "order", "pointwise", "pools", "shape", "untied"]

@@ -1,15 +1,17 @@
 """Fully connected and convolutional layers, and the pools that average."""
 
+import math
 from typing import Any
 
 from torch import Tensor, nn
 
-from intriguing.spectral.bound import Bound
+from intriguing.spectral.bound import Bound, outward
 from intriguing.spectral.linear_map import Convolution, Matrix, linear_map
 from intriguing.spectral.matrix import matrix_norm
 from intriguing.spectral.operation import Operation, spread
 from intriguing.spectral.pooling import adaptive_average_pool_norm, average_pool_norm
 from intriguing.spectral.rules.registry import rule
+from intriguing.spectral.small import small_norm
 
 
 @rule("linear", nn.Linear, kind="linear", affine=True)
@@ -44,6 +46,33 @@ def product(operation: Operation) -> Bound | None:
         return None
     norms = [matrix_norm(one) for one in matrix.reshape(-1, *matrix.shape[-2:])]
     return Bound(max(norms), "largest singular value")
+
+
+MULTILINEAR = {
+    "einsum", "tensordot", "kron", "inner", "outer", "ger", "dot", "vdot", "bilinear", "addmm",
+    "addmv", "addr", "addbmm", "baddbmm", "chain_matmul", "multi_dot", "linalg_multi_dot",
+    "index_add", "index_copy", "index_put", "index_fill", "scatter", "scatter_add",
+    "select_scatter", "slice_scatter", "diagonal_scatter", "masked_scatter", "trace", "diff",
+    "fold", "col2im", "block_diag", "combinations", "cumulative_trapezoid", "trapezoid", "trapz",
+    "lerp",
+}  # fmt: skip
+"""Affine in each of their arguments while the others stay."""
+
+
+@rule(*MULTILINEAR, nn.Fold, kind="linear", affine=True)
+def written_out(operation: Operation) -> Bound | None:
+    """The largest singular value of its matrix, where that is small enough to be written out."""
+    if not isinstance(operation.output, Tensor):
+        return None
+    norm = small_norm(operation.again, operation.x, operation.output)
+    return None if norm is None else Bound(norm, "largest singular value, written out")
+
+
+@rule("cumsum", kind="linear", affine=True)
+def running_sum(operation: Operation) -> Bound:
+    """1/(2 sin(π/(4n + 2))), the norm of the triangle of n ones."""
+    count = operation.x.shape[operation.given(1, "dim")]
+    return Bound(outward(1 / (2 * math.sin(math.pi / (4 * count + 2)))), f"sums, n = {count}")
 
 
 _AVERAGES = (nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d)

@@ -22,22 +22,23 @@ _OPTIONS: dict[str, tuple[str, ...]] = {
     "rrelu": ("lower", "upper"),
     "gelu": ("approximate",),
     "prelu": ("weight",),
+    "threshold": ("threshold", "value"),
 }
 """The settings of a function that change its slope, in the order of its arguments after x."""
 
-_FUNCTIONS = (
+FUNCTIONS = (
     "relu", "relu6", "leaky_relu", "prelu", "rrelu", "elu", "celu", "selu", "gelu", "silu", "mish",
     "sigmoid", "tanh", "softplus", "hardtanh", "hardswish", "hardsigmoid", "softsign", "logsigmoid",
-    "softshrink", "tanhshrink", "sin", "cos", "atan", "arctan", "erf", "abs",
+    "softshrink", "tanhshrink", "sin", "cos", "atan", "arctan", "erf", "abs", "threshold",
 )  # fmt: skip
-_MODULES = (
+MODULES = (
     nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.RReLU, nn.ELU, nn.CELU, nn.SELU, nn.GELU, nn.SiLU,
     nn.Mish, nn.Sigmoid, nn.Tanh, nn.Softplus, nn.Hardtanh, nn.Hardswish, nn.Hardsigmoid,
-    nn.Softsign, nn.LogSigmoid, nn.Softshrink, nn.Tanhshrink,
+    nn.Softsign, nn.LogSigmoid, nn.Softshrink, nn.Tanhshrink, nn.Threshold,
 )  # fmt: skip
 
 
-@rule(*_FUNCTIONS, *_MODULES, kind="activation")
+@rule(*FUNCTIONS, *MODULES, kind="activation")
 def activation(operation: Operation) -> Bound | None:
     """The steepest slope of the function."""
     slopes = slopes_of(operation)
@@ -49,8 +50,8 @@ def activation(operation: Operation) -> Bound | None:
 def slopes_of(operation: Operation) -> tuple[float, float] | None:
     """Least and greatest slope of an elementwise function; None if the operation is no such."""
     if operation.module is not None:
-        return slope_range(operation.module) if isinstance(operation.module, _MODULES) else None
-    if operation.name not in _FUNCTIONS:
+        return slope_range(operation.module) if isinstance(operation.module, MODULES) else None
+    if operation.name not in FUNCTIONS:
         return None
     names = _OPTIONS.get(operation.name, ())
     options: dict[str, Any] = {
@@ -67,8 +68,9 @@ def slopes_of(operation: Operation) -> tuple[float, float] | None:
 @rule("clamp", "clip", "clamp_min", "clamp_max", "neg", "negative", "pos", "positive",
       kind="activation")  # fmt: skip
 def steady(operation: Operation) -> Bound:
-    """1: values are cut off, or change sign."""
-    return Bound(1.0, "steepest slope")
+    """1: values are cut off, or change sign; repeated if what cuts them is larger than x."""
+    copies = operation.output.numel() / operation.x.numel()
+    return Bound(outward(math.sqrt(copies)) if copies > 1 else 1.0, "steepest slope")
 
 
 @rule("masked_fill", kind="shape")

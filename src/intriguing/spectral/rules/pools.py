@@ -4,7 +4,7 @@ from torch import nn
 
 from intriguing.spectral.bound import Bound
 from intriguing.spectral.operation import Operation, spread
-from intriguing.spectral.pooling import adaptive_max_pool_norm, max_pool_norm
+from intriguing.spectral.pooling import adaptive_max_pool_norm, average_pool_norm, max_pool_norm
 from intriguing.spectral.rules.registry import rule
 
 
@@ -22,6 +22,24 @@ def max_pool(operation: Operation) -> Bound:
         spread(operation.option(4, "dilation", 1), axes),
     )
     return Bound(bound, "√(windows over a value)")
+
+
+@rule("lp_pool1d", "lp_pool2d", "lp_pool3d", nn.LPPool1d, nn.LPPool2d, nn.LPPool3d, kind="pool")
+def power_pool(operation: Operation) -> Bound | None:
+    """√(windows over a value) for lengths ‖window‖_p, p ≥ 2 even; sums for p = 1."""
+    axes = operation.x.ndim - 2
+    power = operation.option(1, "norm_type")
+    kernel = spread(operation.option(2, "kernel_size"), axes)
+    given = operation.option(3, "stride")
+    stride = kernel if given is None else spread(given, axes)
+    if operation.option(4, "ceil_mode", False):
+        return None  # torch then multiplies windows at the border by more than they hold
+    if power == 1:
+        size = operation.spatial(axes)
+        return Bound(average_pool_norm(size, kernel, stride, divisor_override=1), "sums, exact")
+    if power < 2 or power % 2:
+        return None
+    return Bound(max_pool_norm(kernel, stride, (1,) * axes), "√(windows over a value)")
 
 
 @rule("adaptive_max_pool1d", "adaptive_max_pool2d", "adaptive_max_pool3d", nn.AdaptiveMaxPool1d,

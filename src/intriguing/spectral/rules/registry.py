@@ -9,6 +9,7 @@ from torch import nn
 from intriguing.errors import InputError
 from intriguing.spectral.bound import Bound
 from intriguing.spectral.operation import Operation
+from intriguing.spectral.span import Span
 
 Rule: TypeAlias = Callable[[Operation], Bound | None]
 """The bound of an operation whose first argument alone depends on the input; None: not known."""
@@ -16,8 +17,12 @@ Rule: TypeAlias = Callable[[Operation], Bound | None]
 Join: TypeAlias = Callable[[Operation, tuple[float, ...]], Bound | None]
 """The bound of a join of several tensors, given the bound of each relative to the input."""
 
+Curve: TypeAlias = Callable[[Operation, tuple[Span, ...]], Span | None]
+"""What an elementwise operation makes of the spans of its moving tensors; None: not known."""
+
 _RULES: dict[str | type[nn.Module], Rule] = {}
 _JOINS: dict[str | type[nn.Module], Join] = {}
+_CURVES: dict[str | type[nn.Module], Curve] = {}
 _USERS: dict[object, Rule] = {}
 _AFFINE: set[Rule] = set()
 _KINDS: dict[str | type[nn.Module], str] = {}
@@ -51,6 +56,16 @@ def join(*targets: str | type[nn.Module]) -> Callable[[_R], _R]:
     return add
 
 
+def curve(*targets: str | type[nn.Module]) -> Callable[[_R], _R]:
+    """Make the function below the curve of these names and module types."""
+
+    def add(function: _R) -> _R:
+        _CURVES.update(dict.fromkeys(targets, function))
+        return function
+
+    return add
+
+
 def kind_of(target: object, name: str) -> str:
     """What a table calls this operation: "convolution", "linear", "pool", …"""
     return _KINDS.get(plain_type(target) if isinstance(target, nn.Module) else name, "other")
@@ -69,6 +84,13 @@ def rule_of(target: object, name: str) -> Rule | None:
 def join_of(target: object, name: str) -> Join | None:
     """The join of a module or of a function."""
     return _JOINS.get(plain_type(target) if isinstance(target, nn.Module) else name)
+
+
+def curve_of(target: object, name: str) -> Curve | None:
+    """The curve of a module or of a function; none where a user says what bounds it."""
+    if isinstance(target, nn.Module):
+        return None if is_registered(type(target)) else _CURVES.get(plain_type(target))
+    return None if target in _USERS else _CURVES.get(name)
 
 
 def is_affine(rule: Rule) -> bool:

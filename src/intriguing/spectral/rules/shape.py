@@ -24,6 +24,9 @@ from intriguing.spectral.rules.registry import rule
     "repeat_interleave", "broadcast_to", "flip", "roll", "rot90", "diagonal", "tril", "triu",
     "unfold", "im2col", "pixel_shuffle", "pixel_unshuffle", "channel_shuffle",
     "native_channel_shuffle", "_unsafe_view", "ravel", "take_along_dim", "gather", "alias",
+    "index", "values", "take", "masked_select", "as_strided", "diag", "diag_embed", "hsplit",
+    "vsplit", "dsplit", "fliplr", "flipud", "atleast_1d", "atleast_2d", "atleast_3d", "adjoint",
+    "H",
     nn.Flatten, nn.Unflatten, nn.PixelShuffle, nn.PixelUnshuffle, nn.ChannelShuffle, nn.Unfold,
     kind="shape", affine=True,
 )  # fmt: skip
@@ -50,8 +53,9 @@ def _tensors(value: Any) -> list[Tensor]:
 
 
 @rule(
-    "clone", "to", "float", "double", "half", "bfloat16", "type", "type_as", "detach", "_to_copy",
-    "lift_fresh_copy", nn.Identity,
+    "clone", "to", "float", "double", "type_as", "type", "detach", "_to_copy", "lift_fresh_copy",
+    "half", "bfloat16", "cpu", "cuda", "data", "nan_to_num", "resolve_conj", "resolve_neg",
+    nn.Identity,
     kind="shape", affine=True,
 )  # fmt: skip
 def same(operation: Operation) -> Bound | None:
