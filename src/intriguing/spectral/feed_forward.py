@@ -35,7 +35,9 @@ def chain_of(walk: Walk) -> tuple[Stage, ...] | None:
     and average pools are convolutions.
     """
     steps = walk.steps
-    unbounded = any(math.isinf(step.own.upper) for step in steps if not step.spoken_for)
+    unbounded = any(
+        math.isinf(step.own.upper) or step.since for step in steps if not step.spoken_for
+    )
     if unbounded or len(steps) < 2 or any(s.parents != (p,) for p, s in itertools.pairwise(steps)):
         return None
     writer = _Writer()

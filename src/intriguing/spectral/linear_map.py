@@ -147,7 +147,11 @@ def _batch_norm(operation: Operation) -> Diagonal | None:
 def _scaling(operation: Operation) -> Diagonal | None:
     other = operation.given(1, "other")
     if operation.given(0, "input") is not operation.x:
+        if operation.name not in ("mul", "multiply"):
+            return None  # c/x
         other = operation.given(0, "input")
+    if operation.kwargs.get("rounding_mode") is not None:
+        return None
     factor = torch.as_tensor(other, dtype=torch.float64, device=operation.x.device).detach()
     if operation.output.shape != operation.x.shape:
         return None
@@ -156,7 +160,7 @@ def _scaling(operation: Operation) -> Diagonal | None:
 
 def _sign(operation: Operation) -> Diagonal | None:
     """−x and αx of c − x and c + αx; None for x itself, which nothing happens to."""
-    weight = float(operation.kwargs.get("alpha", 1))
+    weight = float(operation.given(2, "alpha", 1))
     second = operation.given(0, "input") is not operation.x
     if operation.name == "rsub":
         factor = -1.0 if second else -weight

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -267,15 +268,19 @@ def _points(
     return [image[None].to(like) for image in images]
 
 
-def _values(walked: Walk, point: Tensor) -> dict[Step, Tensor]:
-    values: dict[Step, Tensor] = {}
+def _values(walked: Walk, point: Tensor) -> dict[Step, Any]:
+    """What every step gives for an image; nothing of those past one that cannot take it."""
+    values: dict[Step, Any] = {}
     with torch.no_grad():
         for step in walked.steps:
-            values[step] = (
-                point
-                if step.operation is None
-                else step.operation.again(*(values[parent] for parent in step.parents))
-            )
+            try:
+                values[step] = (
+                    point
+                    if step.operation is None
+                    else step.operation.again(*(values[parent] for parent in step.parents))
+                )
+            except (RuntimeError, LookupError, TypeError, ValueError):
+                values[step] = None
     return values
 
 
@@ -285,7 +290,7 @@ def _has_row(step: Step) -> bool:
     return step.operation is not None and not step.spoken_for and not step.inner and not passes_on
 
 
-def _attained(step: Step, values: list[dict[Step, Tensor]], generator: torch.Generator) -> float:
+def _attained(step: Step, values: list[dict[Step, Any]], generator: torch.Generator) -> float:
     """The largest Jacobian norm of a layer at what reaches it; of a linear one, one is enough."""
     if step.since is not None:
         origin = step.since

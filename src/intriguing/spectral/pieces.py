@@ -228,7 +228,14 @@ def _crossings(origin: "Step", step: "Step", like: Tensor) -> list[Tensor] | Non
     for side in sides:
         place = next((i for i, t in enumerate(operation.moving) if t is side), None)
         if place is None:
-            lines.append([(torch.zeros_like(like), torch.as_tensor(side).to(like).expand_as(like))])
+            lines.append(
+                [
+                    (
+                        torch.zeros_like(like),
+                        torch.as_tensor(side, dtype=like.dtype, device=like.device).expand_as(like),
+                    )
+                ]
+            )
             continue
         line = _lines(origin, step.parents[place], like)
         if line is None:

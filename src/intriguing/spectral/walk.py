@@ -184,7 +184,7 @@ class _Walker:
         self.between: dict[Step, Ends | None] = {}
         if domain is not None:
             low, high = (
-                torch.as_tensor(b).to(example).expand(example.shape)
+                torch.as_tensor(b, dtype=torch.float64).to(example).expand(example.shape)
                 for b in (domain.lower, domain.upper)
             )
             self.box = low, high
@@ -423,7 +423,7 @@ def _joined(operation: Operation, pieces: list[Piece]) -> LinearMap | None:
     one = Diagonal(torch.ones(1, dtype=x.dtype, device=x.device))
     maps = [piece.map if piece.layers else one for piece in pieces]
     whole = [map for map in maps if map is not None]
-    if len(whole) < len(maps) or operation.kwargs.get("alpha", 1) != 1:
+    if len(whole) < len(maps) or operation.given(2, "alpha", 1) != 1:
         return None
     if operation.name in _SUMS:
         second = whole[1] if operation.name == "add" else negative(whole[1])

@@ -25,7 +25,12 @@ def _arguments(operation: Operation, spans: tuple[Span, ...], *names: str) -> li
     for place, name in enumerate(names):
         given = operation.given(place, name)
         span = known.get(id(given))
-        found.append(span or Span.still(torch.as_tensor(given).to(like).expand_as(like)))
+        found.append(
+            span
+            or Span.still(
+                torch.as_tensor(given, dtype=like.dtype, device=like.device).expand_as(like)
+            )
+        )
     return found
 
 
@@ -48,7 +53,7 @@ def added(operation: Operation, spans: tuple[Span, ...]) -> Span:
     """a ± αb; rsub is b − αa."""
     a, b = _arguments(operation, spans, "input", "other")
     first, second = (b, a) if operation.name == "rsub" else (a, b)
-    weight = float(operation.kwargs.get("alpha", 1))
+    weight = float(operation.given(2, "alpha", 1))
     return first.plus(second.scaled(weight if operation.name == "add" else -weight))
 
 

@@ -31,7 +31,7 @@ _LARGE = "true but of little use: it grows with the square of the domain's size"
 @join("add", "sub", "subtract", "rsub")
 def added(operation: Operation, bounds: tuple[float, ...]) -> Bound | None:
     """L₁ + L₂."""
-    weight = abs(float(operation.kwargs.get("alpha", 1)))
+    weight = abs(float(operation.given(2, "alpha", 1)))
     if len(bounds) != 2:
         return None
     first, second = (

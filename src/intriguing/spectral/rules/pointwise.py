@@ -151,7 +151,7 @@ def shifted(operation: Operation) -> Bound:
 
 def _shifted(operation: Operation, weighs: bool) -> Bound:
     """√copies, times α where it stands with x."""
-    weight = abs(float(operation.kwargs.get("alpha", 1))) if weighs else 1.0
+    weight = abs(float(operation.given(2, "alpha", 1))) if weighs else 1.0
     copies = operation.output.numel() / operation.x.numel()
     size = weight * math.sqrt(max(copies, 1.0))
     return Bound(size if size == 1.0 else outward(size), "shift")
