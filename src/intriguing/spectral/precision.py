@@ -18,7 +18,7 @@ from torch.utils import _pytree as pytree
 
 from intriguing.errors import InputError
 from intriguing.spectral.foreign import first_strange
-from intriguing.spectral.plain import plain_copy
+from intriguing.spectral.plain import plain_copy, without_fused_attention
 from intriguing.spectral.tracing import MIXED, first_line, trace
 
 _CASTS = {
@@ -101,8 +101,6 @@ def precise_graph(
     """
     try:
         plain = plain_copy(model)
-        for weight in plain.parameters():
-            weight.requires_grad_(False)
     except Exception as error:
         raise InputError(
             f"the network cannot be copied ({first_line(error)}), and only a copy is looked into; "
@@ -124,7 +122,9 @@ def precise_graph(
     formats = formats_of(plain)
     if _in_autocast(plain, image):  # which leaves float64 alone
         plain, image, model = plain.double(), image.double(), plain_copy(model).double()
-    return _in_float64(trace(plain, model, image, in_place=in_place), formats)
+    with torch.no_grad(), without_fused_attention():  # as the network itself is watched
+        graph = trace(plain, model, image, in_place=in_place)
+    return _in_float64(graph, formats)
 
 
 @torch.no_grad()
