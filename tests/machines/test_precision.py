@@ -65,6 +65,18 @@ def test_a_network_of_any_precision_is_searched(precision: str, method: str) -> 
     assert float(ratio.median()) < (2.0 if coarse else 1.1)
 
 
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
+def test_no_unit_in_the_last_place_undoes_an_answer_in_16_bits(kind: torch.dtype) -> None:
+    """Other batches round otherwise, by up to one unit; a margin is the difference of two."""
+    model = network().to(kind)
+    answer = found(model)
+    with torch.no_grad():
+        logits = model(answer.adversarial.to(kind)).float()
+    own = logits.gather(1, LABELS[:, None])[:, 0]
+    ahead = logits.scatter(1, LABELS[:, None], -torch.inf).amax(1) - own
+    assert (ahead > 2 * torch.finfo(kind).eps * logits.abs().amax(1)).all()
+
+
 @pytest.mark.parametrize("image", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
 @pytest.mark.parametrize("precision", ["float16", "bfloat16", "float64", "float32"])
 def test_any_images_go_with_any_network(image: torch.dtype, precision: str) -> None:

@@ -96,4 +96,4 @@ def _secured(
 
 
 _UNITS = 2
-_OUTWARD = (2e-3, 4e-3, 8e-3, 16e-3, 32e-3)
+_OUTWARD = (2e-3, 4e-3, 8e-3, 16e-3, 32e-3, 64e-3, 128e-3)

@@ -124,7 +124,7 @@ def certify(
         exact = exact_logits(bounds.analysed.graph, images).cpu()
         # Not proved: that the rounding at the nearest image is no larger than it is here.
         rounded = 4 * (whole.double() - exact).abs().amax(1, keepdim=True)
-        ahead = torch.minimum(_lead(whole.double(), labels), _lead(exact, labels) - rounded)
+        ahead = _lead(exact, labels) - rounded
     made = _certificates(whole, ahead, images, labels, bounds, local, progress)
     if not asked.coarse:
         return made
