@@ -1,4 +1,5 @@
 import math
+import statistics
 from itertools import pairwise
 
 import pytest
@@ -13,6 +14,8 @@ from intriguing.measures import (
     distortion,
     l2,
     mean_interval,
+    median,
+    median_interval,
     spearman,
     wilson_interval,
 )
@@ -159,3 +162,22 @@ def test_spearman_by_hand() -> None:
 @pytest.mark.filterwarnings("ignore:An input array is constant")
 def test_spearman_of_a_constant_is_undefined() -> None:
     assert math.isnan(spearman([1, 1, 1], [1, 2, 3]))
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 9, 10, 25, 60])
+def test_the_median_is_in_the_middle_and_its_interval_covers_no_more_than_it_must(
+    size: int,
+) -> None:
+    """By order statistics: the values below the median are binomial, whatever the distribution."""
+    values = torch.rand(size, generator=torch.Generator().manual_seed(size)).double()
+    ordered = values.sort().values.tolist()
+    assert median(values) == pytest.approx(statistics.median(ordered))
+    assert median([*ordered, *[math.inf] * size]) == math.inf
+    low, high = median_interval(values)
+    rank = ordered.index(low)
+    assert high == ordered[size - 1 - rank]
+    chance = [math.comb(size, k) / 2**size for k in range(size + 1)]
+    covered = sum(chance[rank + 1 : size - rank])
+    assert covered >= 0.95 or rank == 0
+    if 2 * (rank + 2) <= size:
+        assert sum(chance[rank + 2 : size - rank - 1]) < 0.95
