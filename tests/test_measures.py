@@ -165,7 +165,7 @@ def test_spearman_of_a_constant_is_undefined() -> None:
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 9, 10, 25, 60])
-def test_the_median_is_in_the_middle_and_its_interval_covers_no_more_than_it_must(
+def test_a_median_is_in_the_middle_and_its_interval_covers_no_more_than_it_must(
     size: int,
 ) -> None:
     """By order statistics: the values below the median are binomial, whatever the distribution."""

@@ -135,6 +135,8 @@ def test_a_search_that_lies_is_not_believed(point, levels, stands, monkeypatch):
     x, label = torch.tensor([[[[0.9]]]]), torch.tensor([0])
     found = minimum_distortion(net, x, label, "untargeted", "ddn", levels=levels)
     assert bool(found.success) == stands
+    if levels == 2:
+        assert Status(int(found.status)) is Status.LOST_ON_LATTICE
 
 
 # Certificates and what is found.

@@ -44,6 +44,16 @@ def test_every_model_meets_every_set() -> None:
     }
 
 
+def test_a_place_is_the_set_and_then_the_model() -> None:
+    models, images = {"model": linear(0)}, torch.rand(20, 1, 2, 3)
+    right = models["model"](images).argmax(1)
+    sets = {"right": [(images, right)], ("wrong", 1): [(images, (right + 1) % 4)]}
+    assert error_matrix(models, sets) == {
+        ("right", "model"): ErrorCount(0, 20),
+        (("wrong", 1), "model"): ErrorCount(20, 20),
+    }
+
+
 def test_a_model_keeps_its_dtype() -> None:
     images = torch.rand(5, 1, 2, 3)
     model = linear(0).double()
