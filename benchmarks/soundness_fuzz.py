@@ -1,16 +1,21 @@
 """Tries to refute every certificate and every upper bound of random and tricky networks.
 
-    python benchmarks/soundness_fuzz.py [--graphs 1000] [--tricky 200] [--first 0] [--minutes 60]
+    python benchmarks/soundness_fuzz.py [--graphs 1000] [--tricky 200] [--operations 500]
+        [--first 0] [--minutes 60]
 
 Random networks are those of `tests/oracles/random_graphs.py`; tricky ones, with hooks, replaced
 methods, values written in place, masks, control flow, memory and attention, are those of
-`tests/oracles/tricky_networks.py`, every kind with seed after seed. What a refutation is,
-`tests/oracles/refutation.py` says. Prints what became of them, and ends with exit code 1 if any
-certificate or bound is refuted, contradicts another, or an error is not the package's own.
+`tests/oracles/tricky_networks.py`, every kind with seed after seed; operations are functions of
+torch drawn from all there are, inside a small network (`tests/oracles/every_operation.py`; what has
+a bound counts as certified). What a refutation is, `tests/oracles/refutation.py` says. Prints what
+became of them, and ends with exit code 1 if any certificate or bound is refuted, contradicts
+another, or an error is not the package's own.
 """
 
 import argparse
 import functools
+import itertools
+import math
 import statistics
 import sys
 import time
@@ -19,9 +24,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
+from tests.oracles.every_operation import networks
+from tests.oracles.every_operation import verdict as verdict_of
 from tests.oracles.random_graphs import RandomGraph
 from tests.oracles.refutation import Verdict, judge
 from tests.oracles.tricky_networks import SHAPE, TRICKY
+
+from intriguing import Box
 
 OUTCOMES = ("certified", "unbounded", "refused", "refuted", "inconsistent", "raw error")
 
@@ -31,32 +40,41 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--graphs", type=int, default=1000)
     parser.add_argument("--tricky", type=int, default=200)
+    parser.add_argument("--operations", type=int, default=500)
     parser.add_argument("--first", type=int, default=0, help="seed of the first network")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="stop after these")
     options = parser.parse_args()
     start = time.perf_counter()
     table: dict[str, Counter[str]] = defaultdict(Counter)
     tight: dict[str, list[float]] = defaultdict(list)
-    for kind, name, verdict in _verdicts(options.graphs, options.tricky, options.first):
+    asked = (options.graphs, options.tricky, options.operations)
+    for kind, name, verdict in _verdicts(*asked, options.first):
         table[kind][verdict.outcome] += 1
-        if verdict.outcome == "certified":
+        if not math.isnan(verdict.tightness):
             tight[kind].append(verdict.tightness)
         if verdict.wrong:
             sys.stdout.write(f"{name}: {verdict.outcome}: {verdict.detail}\n")
             sys.stdout.flush()
         if time.perf_counter() - start > 60 * options.minutes:
             break
-    sys.stdout.write(f"{'':<8}{'networks':>10}" + "".join(f"{o:>14}" for o in OUTCOMES) + "\n")
+    sys.stdout.write(f"{'':<11}{'networks':>10}" + "".join(f"{o:>14}" for o in OUTCOMES) + "\n")
     for kind, counts in table.items():
         row = "".join(f"{counts[outcome]:>14}" for outcome in OUTCOMES)
         middle = statistics.median(tight[kind]) if tight[kind] else float("nan")
-        sys.stdout.write(f"{kind:<8}{counts.total():>10}{row}   certified/found {middle:.2f}\n")
+        sys.stdout.write(f"{kind:<11}{counts.total():>10}{row}   certified/found {middle:.2f}\n")
     wrong = sum(counts[outcome] for counts in table.values() for outcome in OUTCOMES[3:])
     sys.stdout.write(f"{wrong} wrong; {time.perf_counter() - start:.0f} s\n")
     return int(wrong > 0)
 
 
-def _verdicts(graphs: int, tricky: int, first: int) -> Iterator[tuple[str, str, Verdict]]:
+def _verdicts(
+    graphs: int, tricky: int, operations: int, first: int
+) -> Iterator[tuple[str, str, Verdict]]:
+    for number, (name, make) in enumerate(itertools.islice(networks(first), operations)):
+        became = verdict_of(make, Box(0.0, 1.0) if number % 2 else None)
+        outcome, _, detail = became.partition(": ")
+        outcome = "certified" if outcome == "bounded" else outcome
+        yield "operation", name, Verdict(outcome, detail)
     for seed in range(first, first + max(graphs, tricky)):
         if seed - first < tricky:
             name = list(TRICKY)[(seed - first) % len(TRICKY)]

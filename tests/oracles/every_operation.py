@@ -4,6 +4,7 @@ The list is torch's own (`torch.overrides.get_overridable_functions`). Which arg
 takes is tried: `CALLS` holds ways to call one on what depends on the image.
 """
 
+import functools
 import inspect
 import math
 from collections.abc import Callable, Iterator
@@ -140,12 +141,14 @@ def functions() -> dict[str, Callable[..., Any]]:
     return found
 
 
-def networks() -> Iterator[tuple[str, Callable[[], nn.Module]]]:
-    """A name, and a maker of a network, for each function and each way to call it."""
-    for name, function in sorted(functions().items()):
-        for call in CALLS:
-            if _works(function, call):
-                yield f"{name}({call})", lambda function=function, call=call: Around(function, call)
+def networks(seed: int) -> Iterator[tuple[str, Callable[[], nn.Module]]]:
+    """A name, and a maker of a network, for each function and each way to call it, shuffled."""
+    known = functions()
+    pairs = [(name, call) for name in sorted(known) for call in CALLS]
+    order = torch.randperm(len(pairs), generator=torch.Generator().manual_seed(seed)).tolist()
+    for name, call in (pairs[place] for place in order):
+        if _works(known[name], call):
+            yield f"{name}({call})", functools.partial(Around, known[name], call)
 
 
 def _works(function: Callable[..., Any], call: str) -> bool:
