@@ -275,7 +275,8 @@ def test_constants_of_another_format_are_the_constants_they_are(dtype: torch.dty
 
         def forward(self, x: Tensor) -> Tensor:
             kind = self.layer.weight.dtype
-            shifted = (x.float() - torch.tensor([0.5])).flatten(1) @ (2 * torch.eye(16))
+            shifted = (x.float() - torch.tensor([0.5])).flatten(1)
+            shifted = shifted @ (2 * torch.eye(shifted.shape[1]))
             return self.layer(shifted.to(kind))
 
     torch.manual_seed(0)
@@ -286,8 +287,36 @@ def test_constants_of_another_format_are_the_constants_they_are(dtype: torch.dty
     assert report.lower == pytest.approx(true, rel=1e-3)
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        nn.Sequential(nn.Conv2d(2, 3, 3), nn.MaxPool2d(2, 1), nn.AvgPool2d(2, 1)),
+        nn.Sequential(nn.MaxPool2d(3, 1), nn.Conv2d(2, 2, 2)),
+        nn.Sequential(nn.LPPool2d(2, 2, 1), nn.AdaptiveAvgPool2d(1)),
+        nn.Sequential(nn.AdaptiveMaxPool2d(3), nn.Flatten(0)),
+    ],
+)
+def test_an_image_without_the_batch_s_axis_is_not_taken_for_one_with_it(body: nn.Module) -> None:
+    class Alone(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = body
+            self.register_buffer("scale", torch.tensor([5.0, 0.1]).view(2, 1, 1))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.body(x.squeeze(0) * self.scale).reshape(1, -1)
+
+    network = Alone().eval()
+    report = it.lipschitz_report(network, (2, 5, 5), semidefinite=True)
+    points = torch.rand(8, 2, 5, 5, generator=torch.Generator().manual_seed(0))
+    true = max(dense_norm(network.double(), (2, 5, 5), one) for one in points.double())
+    network.float()
+    assert true <= report.upper < math.inf
+
+
 NAMED = (
-    ("torch.rsub", "h, 1, 2"), ("torch.lerp", "h, h, c"), ("torch.cummax", "h, 1"),
+    ("torch.rsub", "h, 1, 2"), ("torch.max_pool1d", "h, 2, 1"), ("torch.lerp", "h, h, c"),
+    ("torch.cummax", "h, 1"),
     ("torch.logcumsumexp", "h, 1"), ("torch.std", "h, 1"), ("torch.var", "h, 1"),
     ("torch.topk", "h, 2, 1"), ("torch.kthvalue", "h, 2, 1"),
     ("torch.clamp", "h, -0.3, 0.4"), ("torch.atan2", "h, tanh h"), ("torch.nn.functional.glu", "h"),

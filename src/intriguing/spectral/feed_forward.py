@@ -85,6 +85,8 @@ class _Writer:
         assert operation is not None
         if not isinstance(operation.x, Tensor) or not isinstance(operation.output, Tensor):
             return False
+        if operation.axes > 0 and operation.axes != operation.x.ndim - 2:
+            return False  # an image without the batch's axis
         map = linear_map(operation) or _average(step, operation)
         if map is not None:
             return self._linear(map, operation)

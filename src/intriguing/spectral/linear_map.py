@@ -174,6 +174,8 @@ def composed(second: LinearMap, first: LinearMap, between: torch.Size) -> Linear
     """`second` after `first` as one map, or None; `between` is the shape (1, …) of what passes."""
     if isinstance(second, Diagonal) and isinstance(first, Diagonal):
         return Diagonal(second.scale * first.scale)
+    if lacks_batch(between, first, second):
+        return None
     if isinstance(second, Diagonal) and isinstance(first, Convolution):
         scale = _by_channel(second.scale, between)
         return None if scale is None else _rows_scaled(first, scale)
@@ -189,6 +191,11 @@ def composed(second: LinearMap, first: LinearMap, between: torch.Size) -> Linear
     if isinstance(second, Matrix) and isinstance(first, Matrix):
         return Matrix(second.weight @ first.weight)
     return None
+
+
+def lacks_batch(shape: torch.Size, *maps: LinearMap) -> bool:
+    """Whether channels are not where they are looked for, next to the batch's axis."""
+    return any(isinstance(m, Convolution) and len(shape) != len(m.stride) + 2 for m in maps)
 
 
 def _by_channel(scale: Tensor, shape: torch.Size) -> Tensor | None:
@@ -221,6 +228,8 @@ def summed(first: LinearMap, second: LinearMap, size: torch.Size) -> LinearMap |
     """The sum of two maps of one input of shape `size`, (1, …); None if it has no short form."""
     if isinstance(first, Diagonal) and isinstance(second, Diagonal):
         return Diagonal(first.scale + second.scale)
+    if lacks_batch(size, first, second):
+        return None
     if isinstance(second, Diagonal):
         first, second = second, first
     if isinstance(first, Diagonal) and isinstance(second, Matrix) and len(size) == 2:

@@ -1,5 +1,6 @@
 """One operation of a traced network: what it is called, what it was given, what it gave."""
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -55,6 +56,12 @@ class Operation:
         if self.module is not None:
             return getattr(self.module, keyword, default)
         return self.given(position, keyword, default)
+
+    @property
+    def axes(self) -> int:
+        """How many axes a convolution or a pool works on, by its name: x may lack the batch's."""
+        digits = [before for before, after in itertools.pairwise(self.name) if after == "d"]
+        return next((int(digit) for digit in digits if digit in "123"), self.x.ndim - 2)
 
     def spatial(self, dimensions: int) -> tuple[int, ...]:
         """Sizes of the last dimensions of x."""

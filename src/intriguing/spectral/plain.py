@@ -7,8 +7,6 @@
 """
 
 import copy
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -73,17 +71,6 @@ def _check_parts(model: nn.Module) -> None:
 
 
 _QUANTIZED = (WeightedQuantizedModule, Quantize)
-
-
-@contextmanager
-def without_fused_attention() -> Iterator[None]:
-    """While torch's transformer layers run by the lines that the copy has, not by fused kernels."""
-    chosen = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(chosen)
 
 
 def _with_constant_weights(module: nn.Module) -> None:

@@ -18,7 +18,7 @@ from torch.utils import _pytree as pytree
 
 from intriguing.errors import InputError
 from intriguing.spectral.foreign import first_strange
-from intriguing.spectral.plain import plain_copy, without_fused_attention
+from intriguing.spectral.plain import plain_copy
 from intriguing.spectral.tracing import MIXED, first_line, trace
 
 _CASTS = {
@@ -122,7 +122,7 @@ def precise_graph(
     formats = formats_of(plain)
     if _in_autocast(plain, image):  # which leaves float64 alone
         plain, image, model = plain.double(), image.double(), plain_copy(model).double()
-    with torch.no_grad(), without_fused_attention():  # as the network itself is watched
+    with torch.no_grad():  # as the network itself is watched
         graph = trace(plain, model, image, in_place=in_place)
     return _in_float64(graph, formats)
 

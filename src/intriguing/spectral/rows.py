@@ -40,7 +40,7 @@ def _weighted(operation: Operation) -> tuple[str, str]:
 
 
 def _pool(operation: Operation) -> tuple[str, str]:
-    axes = operation.x.ndim - 2
+    axes = operation.axes
     kernel = spread(operation.option(1, "kernel_size"), axes)
     stride = operation.option(2, "stride")
     return _times(*kernel), _short(spread(stride, axes) if stride else kernel)

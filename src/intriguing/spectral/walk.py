@@ -27,6 +27,7 @@ from intriguing.spectral.linear_map import (
     LinearMap,
     Matrix,
     composed,
+    lacks_batch,
     linear_map,
     negative,
     stacked,
@@ -429,6 +430,7 @@ def _joined(operation: Operation, pieces: list[Piece]) -> LinearMap | None:
         second = whole[1] if operation.name == "add" else negative(whole[1])
         return summed(whole[0], second, x.shape)
     channels = operation.given(1, "dim", 0) in (1, 1 - operation.output.ndim)
+    channels = channels and not any(lacks_batch(x.shape, map) for map in whole)
     return stacked(whole) if operation.name.startswith("c") and channels else None
 
 

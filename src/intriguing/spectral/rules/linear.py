@@ -81,7 +81,7 @@ _AVERAGES = (nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d)
 @rule("avg_pool1d", "avg_pool2d", "avg_pool3d", *_AVERAGES, kind="pool", affine=True)
 def average_pool(operation: Operation) -> Bound:
     """Exact: a product over the axes."""
-    axes = operation.x.ndim - 2
+    axes = operation.axes
     kernel = spread(operation.option(1, "kernel_size"), axes)
     stride = operation.option(2, "stride")
     return Bound(
@@ -111,6 +111,6 @@ _ADAPTIVE = (nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d)
 )
 def adaptive_average_pool(operation: Operation) -> Bound:
     """Exact: a product over the axes."""
-    axes = operation.x.ndim - 2
+    axes = operation.axes
     after = tuple(operation.output.shape[-axes:])
     return Bound(adaptive_average_pool_norm(operation.spatial(axes), after), "averaging, exact")

@@ -13,7 +13,7 @@ from intriguing.spectral.rules.registry import rule
       nn.MaxPool3d, kind="pool")  # fmt: skip
 def max_pool(operation: Operation) -> Bound:
     """√(windows that one value can be the largest of)."""
-    axes = operation.x.ndim - 2
+    axes = operation.axes
     kernel = spread(operation.option(1, "kernel_size"), axes)
     stride = operation.option(2, "stride")
     bound = max_pool_norm(
@@ -27,7 +27,7 @@ def max_pool(operation: Operation) -> Bound:
 @rule("lp_pool1d", "lp_pool2d", "lp_pool3d", nn.LPPool1d, nn.LPPool2d, nn.LPPool3d, kind="pool")
 def power_pool(operation: Operation) -> Bound | None:
     """√(windows over a value) for lengths ‖window‖_p, p ≥ 2 even; sums for p = 1."""
-    axes = operation.x.ndim - 2
+    axes = operation.axes
     power = operation.option(1, "norm_type")
     kernel = spread(operation.option(2, "kernel_size"), axes)
     given = operation.option(3, "stride")
@@ -46,7 +46,7 @@ def power_pool(operation: Operation) -> Bound | None:
       nn.AdaptiveMaxPool2d, nn.AdaptiveMaxPool3d, kind="pool")  # fmt: skip
 def adaptive_max_pool(operation: Operation) -> Bound:
     """√(windows that one value can be the largest of)."""
-    axes = operation.x.ndim - 2
+    axes = operation.axes
     output = operation.output if not isinstance(operation.output, tuple) else operation.output[0]
     after = tuple(output.shape[-axes:])
     return Bound(adaptive_max_pool_norm(operation.spatial(axes), after), "√(windows over a value)")
