@@ -41,8 +41,8 @@ def plain_copy(model: nn.Module) -> nn.Module:
         )
     except Exception as error:
         raise InputError(
-            f"the network cannot be copied ({own_words(error)}), and is looked into as a copy; "
-            "keep nothing in it but modules, tensors and numbers"
+            f"the network cannot be copied ({own_words(error)}), and only a copy is looked into; "
+            "hold what cannot be copied outside of its modules"
         ) from error
     for module in list(plain.modules()):
         _with_constant_weights(module)

@@ -99,13 +99,7 @@ def precise_graph(
     Raises:
         InputError: If the model does not take such an image, or cannot be traced.
     """
-    try:
-        plain = plain_copy(model)
-    except Exception as error:
-        raise InputError(
-            f"the network cannot be copied ({first_line(error)}), and only a copy is looked into; "
-            "hold what cannot be copied outside of its modules"
-        ) from error
+    plain = plain_copy(model)
     image = example.to(format_of(plain))
     try:
         with torch.no_grad():
