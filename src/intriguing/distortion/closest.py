@@ -6,6 +6,8 @@
    classes that the linearised network puts nearest.
 3. Then rounds, each a coarse path that may end in another basin (`lagrangian`), followed by a
    polish: sequential steps again where they settled, else a bundle of tangents (`bundle`).
+4. Untargeted, before an image is finished or after four rounds: steps and a path toward each of the
+   likeliest classes, so that an answer is no longer than that of a class asked for by name.
 
 The rounds follow one schedule whatever the budget, so more passes never give a longer r; and an
 image whose shortest r several rounds have found again is finished early.
@@ -40,6 +42,10 @@ _FRESH = 3
 _GRAIN = 4
 # Passes kept back for verifying, and for a step that takes more than one.
 _KEPT = 1.5
+# Rounds before untargeted images turn to their classes one by one.
+_BEFORE_CLASSES = 4
+# A walk's end this much farther than the shortest r: another path to its class seldom undercuts it.
+_BEYOND = 2.0
 
 
 @dataclass(frozen=True)
@@ -47,7 +53,8 @@ class ClosestConfig:
     """How much is spent on an image.
 
     budget: passes, a pass being half a forward and a backward one. classes: untargeted, how many
-    of the nearest classes are tried one by one. rivals: competing classes linearised at once.
+    of the nearest classes are tried before any rounds; the others are before an image is finished.
+    rivals: competing classes linearised at once.
     steps: sequential quadratic steps from a start. polish: passes of a polish with a bundle of
     `cuts` tangents. agreement: an image is finished when so many searches have ended within 0.1 %
     of its shortest r.
@@ -114,6 +121,7 @@ class _Search:
         self.smooth = torch.zeros(count, dtype=torch.bool, device=like.device)
         self.stepwise = torch.zeros_like(self.smooth)
         self.again = torch.zeros(count, dtype=torch.long, device=like.device)
+        self.turn = torch.full_like(self.again, -1)
         self.spent = torch.zeros_like(self.smooth)
 
     def run(self, matrix: Tensor | None) -> Found:
@@ -133,11 +141,16 @@ class _Search:
             self._step(rows, logits)
             self.stepwise = self.best.l2.isfinite()  # else their steps lead nowhere
         for number in range(self.config.budget):
-            rows = rows[self.best.within_budget[rows] & ~self.spent[rows] & self._open(rows)]
+            rows = rows[self.best.within_budget[rows] & ~self.spent[rows]]
+            going = self._open(rows, number)
+            touring = self._tour(rows[~going])
+            rows = torch.cat((rows[going], touring)).sort().values
             if not len(rows):
                 break
-            self._round(rows, number)
-            self._grope(rows, number)
+            going = rows[self._open(rows, number)]
+            if len(going):
+                self._round(going, number)
+                self._grope(going, number)
         best = self.best
         extra = {"gap": self.gap, "local_gap": self.local_gap, "optimal": self.optimal}
         if not self.goal.targeted:
@@ -147,10 +160,16 @@ class _Search:
             best.points, claimed, already, finite, best.forward, best.backward, best.curve, extra
         )
 
-    def _open(self, rows: Tensor) -> Bool[Tensor, " rows"]:
-        """Rows that a further round may help: not yet found again often enough."""
+    def _open(self, rows: Tensor, number: int) -> Bool[Tensor, " rows"]:
+        """Rows that the next round may help: not yet found again often enough.
+
+        Untargeted, classes have their turn before the later rounds.
+        """
         enough = torch.where(self.smooth[rows], 2, self.config.agreement)
-        return self.again[rows] < enough
+        open_ = self.again[rows] < enough
+        if self.goal.targeted or number < _BEFORE_CLASSES:
+            return open_
+        return open_ & (self.turn[rows] >= self.nearest.shape[1])
 
     def _prove(self, rows: Tensor, matrix: Tensor) -> Tensor:
         """Solve the quadratic program of an affine network; the rows that it leaves open."""
@@ -178,6 +197,33 @@ class _Search:
             walks = self._walk(rows, race, self.x[rows])
             self.smooth[rows] |= walks.length.isfinite() & (walks.gap < _SMOOTH)
 
+    def _tour(self, rows: Tensor) -> Tensor:
+        """Search toward one more class that could be nearer, where an image would be finished.
+
+        First comes a walk toward each class not yet tried. Then classes have a path of their own,
+        the nearest first, as if they had been asked for by name, but for those whose walk ended
+        far beyond the shortest r. What undercuts that opens an image again. Returns the rows that
+        are not through.
+        """
+        if self.goal.targeted or not len(rows):
+            return rows[:0]
+        rows = rows[~self.optimal[rows] & (self.turn[rows] < self.nearest.shape[1])]
+        fresh = self.turn[rows] < 0
+        smooth = rows[fresh & self.stepwise[rows]]
+        for rank in range(self.config.classes, self.nearest.shape[1]):
+            if len(smooth):
+                race = Race(
+                    self.nearest[smooth, rank], self.goal.classes[smooth], self.goal[smooth]
+                )
+                self._walk(smooth, race, self.x[smooth])
+        due = rows[~fresh]
+        aims = self.nearest[due, self.turn[due]]
+        self.turn[rows] += 1
+        near = ~(self.per_class[due, aims] > _BEYOND * self.best.l2[due])
+        if near.any():
+            self._round(due[near], 0, aims[near])
+        return rows
+
     def _nearest_classes(
         self, rows: Tensor, logits: Float[Tensor, "rows k"], count: int
     ) -> Int64[Tensor, "image r"]:
@@ -196,14 +242,17 @@ class _Search:
         nearest[rows] = likely.gather(1, order)
         return nearest
 
-    def _round(self, rows: Tensor, number: int) -> None:
-        """A path from near the image, and the polish of what it finds."""
+    def _round(self, rows: Tensor, number: int, aims: Tensor | None = None) -> None:
+        """A path from near the image, toward one class each if so, and the polish of its end."""
         config, goal, best = self.config, self.goal[rows], self.best.take(rows)
+        touring = aims is not None
         plan = SCHEDULE[number % len(SCHEDULE)]
         towards = goal
-        if not goal.targeted and number in (1, 3):
+        if aims is None and not goal.targeted and number in (1, 3):
             rank = (number // 2) % min(config.classes, self.nearest.shape[1])
-            towards = replace(goal, classes=self.nearest[rows, rank], targeted=True)
+            aims = self.nearest[rows, rank]
+        if aims is not None:
+            towards = replace(goal, classes=aims, targeted=True)
         usual = 0.05 * self.box.width * self.x.shape[1] ** 0.5
         expected = torch.minimum(best.l2, self.expected[rows])
         expected = torch.where(expected.isfinite() & (expected > 0), expected, usual)
@@ -234,7 +283,8 @@ class _Search:
         promising = (point - best.images).norm(dim=1) < _HOPELESS * best.l2
         promising |= best.l2.isinf()
         stepwise = promising & self.stepwise[rows]
-        bundled = promising & (~self.stepwise[rows] | (number == 0))
+        first = number == 0 and not touring
+        bundled = promising & (~self.stepwise[rows] | first)
         lengths = []
         for chosen, way in ((stepwise, self._walk), (bundled, self._polish)):
             few = chosen.nonzero()[:, 0]
@@ -245,7 +295,7 @@ class _Search:
                 if chosen is stepwise:
                     self.smooth[rows[few]] &= walk.gap < _SMOOTH
             lengths.append(length)
-        if number == 0:
+        if first:
             self.stepwise[rows] &= lengths[0] <= lengths[1] * (1 + _AGAIN / 10)
 
     def _with_room(self, rows: Tensor, steps: int, cost: float) -> Iterator[tuple[Tensor, int]]:
