@@ -201,20 +201,25 @@ class Flat(nn.Module):
 
 
 def test_shards_of_another_question_are_never_read(tmp_path):
-    """One folder, one setting after another: each answers as in a folder of its own."""
+    """In one folder the plain question, then another: it answers as in a folder of its own."""
     targets = torch.full((6,), 1)
     asked: list[dict[str, Any]] = [
-        {}, {"budget": 7}, {"box": Box(-1.0, 2.0)}, {"levels": 16}, {"seed": 1, "method": "fmn"},
-        {"seed": 2, "method": "fmn"}, {"targets": torch.full((6,), 2)}, {"model": Scaled(-1.0)},
+        {"budget": 7}, {"box": Box(-1.0, 2.0)}, {"levels": 16}, {"seed": 1, "method": "fmn"},
+        {"targets": torch.full((6,), 2)}, {"model": Scaled(-1.0)},
     ]  # fmt: skip
     asked.append({"images": replace(tiny(), images=tiny().images.flip(0))})
     for number, changed in enumerate(asked):
-        given = {"model": Scaled(1.0), "images": tiny(), "targets": targets, "budget": 20} | changed
-        model, images, goals = (given.pop(name) for name in ("model", "images", "targets"))
-        found = [
-            attack_in_shards(Flat(model), images, goals, tmp_path / folder, **given).shards
-            for folder in ("shared", f"own-{number}")
-        ]
+        found = []
+        for folder, more in ((f"{number}", {}), (f"{number}", changed), (f"own-{number}", changed)):
+            given = {
+                "model": Scaled(1.0),
+                "images": tiny(),
+                "targets": targets,
+                "budget": 20,
+            } | more
+            model, images, goals = (given.pop(name) for name in ("model", "images", "targets"))
+            made = attack_in_shards(Flat(model), images, goals, tmp_path / folder, **given)
+            found += [made.shards] if more else []
         for name in ("adversarial", "forward_passes", "targets"):
             one, other = (shards.column(name) for shards in found)
             torch.testing.assert_close(one, other, rtol=0, atol=0, equal_nan=True)
@@ -224,8 +229,8 @@ def test_a_shard_of_other_items_is_another_shard(tmp_path):
     def count(items: slice, report: Any) -> dict[str, Tensor]:
         return {"of": torch.full((items.stop - items.start,), float(items.stop))}
 
-    for total in (4, 3, 5):
-        shards = run_in_shards(count, total, 2, tmp_path, "key")
+    for total, size in ((4, 2), (3, 2), (4, 2), (5, 3), (5, 2)):  # the second: 2 … 4, then 3 … 5
+        shards = run_in_shards(count, total, size, tmp_path, "key")
         ends = [items.stop for items in shards.slices for _ in range(items.stop - items.start)]
         assert shards.column("of").tolist() == ends
 
