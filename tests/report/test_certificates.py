@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from intriguing.report import sandwich
+from intriguing.report.assurance import share_of_found
 from intriguing.report.contents import read_contents
 from intriguing.report.findings import findings
 from intriguing.report.html import draw_report
@@ -106,3 +107,9 @@ def test_accuracies_are_shares_of_all_images_beyond_epsilon():
     assert [at(attacked, e) for e in (0, 0.3, 0.6, 0.8)] == [75, 75, 50, 50]
     only = sandwich.accuracies(certified, np.full(4, np.nan), 64).axes[0]
     assert len(only.lines) == 1
+
+
+def test_of_what_was_not_found_no_share_is_proved():
+    shares = share_of_found(np.array([0.1, 0.2, 0.0, 0.3]), np.array([0.4, np.inf, 0.0, np.nan]))
+    assert shares[0] == pytest.approx(0.25)
+    assert np.isnan(shares[1:]).all()
