@@ -58,6 +58,12 @@ def upper(body: Callable[[Tensor], Tensor], domain: object = None, seed: int = 0
     return report.upper
 
 
+def assigned(h: Tensor) -> Tensor:
+    h = 1.0 * h
+    h[h < 0] = 0.0
+    return h
+
+
 CONTINUOUS: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]] = {
     "where": (lambda h: torch.where(h > 0, h, 0.1 * h), lambda h: functional.leaky_relu(h, 0.1)),
     "where, method": (lambda h: h.where(h >= 0, 0.1 * h), lambda h: functional.leaky_relu(h, 0.1)),
@@ -79,6 +85,11 @@ CONTINUOUS: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tenso
         functional.hardtanh,
     ),
     "nan_to_num": (torch.nan_to_num, lambda h: 1.0 * h),
+    "assigned": (assigned, torch.relu),
+    "huber": (
+        lambda h: torch.where(h.abs() < 1, 0.5 * h * h, h.abs() - 0.5),
+        torch.abs,
+    ),
     "exponential": (lambda h: torch.where(h > 0, h, h.clamp(max=0).exp() - 1), functional.elu),
 }
 JUMPS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -174,6 +185,7 @@ def _product() -> float:
         (lambda x: x * x, 2.0),
         (lambda x: x**3, 3.0),
         (lambda x: (x + 0.01).sqrt(), 5.0),
+        (lambda x: (x * x + 1).sqrt(), 0.71),
         (lambda x: 1 / (x + 0.5), 4.0),
         (lambda x: (x + 0.5).reciprocal(), 4.0),
         (lambda x: x.exp(), math.e),

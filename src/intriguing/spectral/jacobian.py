@@ -24,7 +24,7 @@ _STEP = 2.0**-17
 _ROUNDING = 2.0**-40
 """Of the largest output: some thousand times the rounding of one operation in float64."""
 _CONFIRMED = 1e-3
-"""How far below the derivative a quotient over such a step may stay by curvature."""
+"""How far from the derivative a quotient over such a step may stay by curvature."""
 
 
 def jacobian_norm(
@@ -57,7 +57,8 @@ def jacobian_norm(
         if steady:
             break
     found = _quotient(function, inputs, direction)
-    return (claimed if claimed <= found * (1 + _CONFIRMED) else found) * _INWARD
+    confirmed = abs(claimed - found) <= _CONFIRMED * found
+    return (claimed if confirmed else found) * _INWARD
 
 
 def _powers(

@@ -61,7 +61,8 @@ def pair_bounds(
         nothing = torch.full((classes, classes), torch.inf).double().fill_diagonal_(0.0)
         notes = "; ".join(unknown_notes(walked)) or "its bounds multiply to ∞"
         return PairBounds(nothing, f"no bound is known: {notes}", False, analysed)
-    pairs = torch.full((classes, classes), outward(math.sqrt(2) * walked.upper)).double()
+    whole = torch.tensor(outward(math.sqrt(2) * walked.upper), dtype=torch.float64)
+    pairs = whole.repeat(classes, classes)
     formula = "√2 times the network's bound, layer by layer"
     rows = _by_rows(walked)
     if rows is not None:

@@ -170,7 +170,8 @@ def _way(end: "Step", origin: "Step") -> list["Step"] | None:
 
 
 def _fits(step: "Step", end: "Step") -> bool:
-    return isinstance(step.value, Tensor) and step.value.shape == end.value.shape
+    alike = isinstance(step.value, Tensor) and step.value.shape == end.value.shape
+    return alike and not step.value.is_complex()
 
 
 def _elementwise(step: "Step") -> bool:

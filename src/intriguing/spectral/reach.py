@@ -97,7 +97,11 @@ def reach_of(
     Within `radius` of the example, nothing moves farther than `total`·radius from its `value`; and
     each entry stays between its `ends`.
     """
-    tensors = [t.double() for t in pytree.tree_leaves(value) if isinstance(t, Tensor)]
+    tensors = [
+        t.abs().double() if t.is_complex() else t.double()
+        for t in pytree.tree_leaves(value)
+        if isinstance(t, Tensor)
+    ]
     farther = total * radius
     peak = max((float(t.abs().max()) for t in tensors if t.numel()), default=0.0) + farther
     length = math.hypot(*(float(t.norm()) for t in tensors)) + farther

@@ -314,12 +314,13 @@ class _Walker:
         if curve_of(operation.module, operation.name) is None or _whole(step.value):
             return
         unbounded = math.isinf(step.total)
-        if not isinstance(step.value, Tensor) or not (unbounded or (several and not step.piece)):
+        real = isinstance(step.value, Tensor) and step.value.is_floating_point()
+        if not real or not (unbounded or (several and not step.piece)):
             return
         for origin in origins(step):
             steep = None
             if not math.isinf(origin.total):
-                steep = steepest(step, origin, *self._interval(origin))
+                steep = _attempt(steepest, step, origin, *self._interval(origin))
             if steep is None:
                 continue
             if math.isinf(steep) and unbounded:

@@ -59,9 +59,9 @@ def added(operation: Operation, spans: tuple[Span, ...]) -> Span:
 
 @curve("mul", "multiply")
 def multiplied(operation: Operation, spans: tuple[Span, ...]) -> Span:
-    """a·b."""
+    """a·b, which is a² if both are the same."""
     a, b = _arguments(operation, spans, "input", "other")
-    return a.times(b)
+    return _power(a, 2.0) if a is b else a.times(b)
 
 
 @curve("div", "divide", "true_divide")
@@ -158,6 +158,19 @@ def masked(operation: Operation, spans: tuple[Span, ...]) -> Span:
     """A constant where the mask holds, which does not change."""
     x, mask, value = _arguments(operation, spans, "input", "mask", "value")
     return value.chosen(mask.low != 0, x)
+
+
+@curve("index_put")
+def assigned(operation: Operation, spans: tuple[Span, ...]) -> Span | None:
+    """x with a constant where a mask of its shape holds, as `x[mask] = value` writes it."""
+    places, value = operation.given(1, "indices"), operation.given(2, "values")
+    if len(places) != 1 or operation.given(3, "accumulate", False) or value.numel() != 1:
+        return None
+    known = dict(zip(map(id, operation.moving), spans, strict=True))
+    x, mask = known[id(operation.given(0, "self"))], known.get(id(places[0]))
+    if mask is None or places[0].dtype != torch.bool or places[0].shape != x.low.shape:
+        return None
+    return Span.still(value.to(x.low).expand_as(x.low)).chosen(mask.low != 0, x)
 
 
 @curve("square")
