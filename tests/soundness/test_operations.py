@@ -326,6 +326,17 @@ def test_an_image_without_the_batch_s_axis_is_not_taken_for_one_with_it(body: nn
     assert true <= report.upper < math.inf
 
 
+def test_what_takes_part_without_a_gradient_counts() -> None:
+    class Stopped(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            h = x.flatten(1)
+            return torch.nn.functional.avg_pool1d((h + h.detach() * 2).unsqueeze(1), 2).squeeze(1)
+
+    report = it.lipschitz_report(Stopped().eval(), SHAPE)
+    assert report.upper == pytest.approx(3 / math.sqrt(2), rel=1e-6)
+    assert report.lower == pytest.approx(3 / math.sqrt(2), rel=1e-3)
+
+
 NAMED = (
     ("torch.rsub", "h, 1, 2"), ("torch.max_pool1d", "h, 2, 1"), ("torch.lerp", "h, h, c"),
     ("torch.cummax", "h, 1"),
