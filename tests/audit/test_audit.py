@@ -216,7 +216,9 @@ def test_settings_that_make_no_sense(change, words):
 
 def test_networks_that_do_not_fit_are_refused_before_any_work(tmp_path):
     three = nn.Sequential(nn.Flatten(), nn.Linear(64, 3)).eval()
-    with pytest.raises(InputError, match="3 classes"):
+    with pytest.raises(
+        InputError, match="three: labels run from 0 to 9; the model has classes 0 … 2"
+    ):
         run_audit({"three": three}, images(), tmp_path, SMALL)
     with pytest.raises(InputError, match="training mode"):
         run_audit(means().train(), images(), tmp_path, SMALL)

@@ -84,7 +84,7 @@ def test_a_dry_run_writes_nothing_and_scales(bench, capsys, monkeypatch):
         (["net.py:build", "--data", "digits"], "pictures in a folder or zip"),
         (["net.py:build", "--data", "photos", "--images", "5"], "--dry-run"),
         (["net.py:build", "--data", "photos", "--budget", "soon"], "20min"),
-        (["net.py:one_class", "--data", "photos"], "1 classes"),
+        (["net.py:one_class", "--data", "photos"], "one number z decides between two classes"),
         (["net.py:dropout", "--data", "photos"], "training mode"),
         (["evil.pt", "--data", "photos"], "evil.pt"),
         (["squeezenet:evil.pt", "--data", "photos"], "evil.pt"),

@@ -21,6 +21,8 @@ _STEADY = 1e-5
 _INWARD = 1.0 - 1e-9
 _STEP = 2.0**-17
 """Of a difference quotient: about ε^(1/3) of float64, where rounding and curvature balance."""
+_NEAR = 2.0**-10
+"""Of that step: between kinks that lie closer than it, as in a pool over pixels nearly equal."""
 _ROUNDING = 2.0**-40
 """Of the largest output: some thousand times the rounding of one operation in float64."""
 _CONFIRMED = 1e-3
@@ -93,24 +95,38 @@ def _pushed(function: Function, inputs: Sequence[Tensor], direction: Sequence[Te
 
 
 def _quotient(function: Function, inputs: Sequence[Tensor], direction: Sequence[Tensor]) -> float:
-    """‖f(x + hv) − f(x − hv)‖ / ‖2hv‖, less what rounding can add to it; NaN if it is no number."""
+    """‖f(x′) − f(x″)‖ / ‖x′ − x″‖ on a line through x, less what rounding can add to it.
+
+    The largest over both sides of x and over each alone, by a step and by a short one: every such
+    quotient is attained, and near kinks one tells more than another. NaN if it is no number.
+    """
     try:
-        before, after = _ends(function, inputs, direction)
-        if not isinstance(after, Tensor) or not after.is_floating_point():
+        with torch.no_grad():
+            here = function(*inputs)
+        if not isinstance(here, Tensor) or not here.is_floating_point():
             return math.nan
-        steps = [2 * _step(x) * part for x, part in zip(inputs, direction, strict=True)]
-        moved, rounding = _length([after - before]), _ROUNDING * _length([before, after])
+        step = _length([_step(x) * part for x, part in zip(inputs, direction, strict=True)])
+        rounding = _ROUNDING * 2 * _length([here])
+        best = 0.0
+        for share in (1.0, _NEAR):
+            before, after = _ends(function, inputs, direction, share)
+            for start, end, sides in ((before, after, 2), (before, here, 1), (here, after, 1)):
+                moved = _length([end - start]) - rounding
+                best = max(best, moved / (sides * share * step))
+        return best
     except _NO_DERIVATIVE:
         return math.nan
-    return max(0.0, moved - rounding) / _length(steps)
 
 
 def _ends(
-    function: Function, inputs: Sequence[Tensor], direction: Sequence[Tensor]
+    function: Function, inputs: Sequence[Tensor], direction: Sequence[Tensor], share: float = 1.0
 ) -> tuple[Tensor, Tensor]:
+    """The function at both ends of a step, or of a share of it, to either side."""
     with torch.no_grad():
         before, after = (
-            function(*(x + side * _step(x) * v for x, v in zip(inputs, direction, strict=True)))
+            function(
+                *(x + side * share * _step(x) * v for x, v in zip(inputs, direction, strict=True))
+            )
             for side in (-1, 1)
         )
     return before, after
