@@ -59,8 +59,8 @@ _REORDERS = {
     "flatten", "reshape", "view", "unflatten", "squeeze", "unsqueeze", "permute", "transpose",
     "Flatten", "Unflatten",
 }  # fmt: skip
-
-
+_UNRULY = "not what it seems"
+"""In the place of an operation's name: one that no rule is written for."""
 _T = TypeVar("_T")
 
 
@@ -225,7 +225,13 @@ class _Walker:
             _label(executed.node), kind_of(target, operation.name), operation, parents,
             _unknown(executed.node, target, operation), math.inf, executed.value,
         )  # fmt: skip
-        if operation.module is not None and (why := first_strange(operation.module, step.name)):
+        why = None
+        if operation.module is not None:
+            why = first_strange(operation.module, step.name)
+        elif operation.kwargs.get("out") is not None:
+            why = f"{step.name} writes into out=; give its value a name instead"
+        if why is not None:
+            step.operation = _unruly(operation)
             step.own = replace(step.own, note=why)
             return step
         if _whole(step.value):
@@ -361,8 +367,15 @@ class _Walker:
                     "it; write that out of place"
                 )
                 self.steps[node] = replace(
-                    other, own=Bound(math.inf, "unknown", note=note), total=math.inf, piece=None
-                )
+                    other, own=Bound(math.inf, "unknown", note=note), total=math.inf, piece=None,
+                    operation=other.operation and _unruly(other.operation),
+                )  # fmt: skip
+                self.between.pop(self.steps[node], None)
+
+
+def _unruly(operation: Operation) -> Operation:
+    """An operation that no rule may know again by its type: nothing holds of what it gives."""
+    return replace(operation, module=None, name=_UNRULY)
 
 
 def _attempt(rule: Callable[..., _T | None], *given: Any) -> _T | None:
