@@ -82,8 +82,8 @@ def test_a_sigmoid_on_a_line_is_certified_up_to_the_boundary() -> None:
         net[3].bias.copy_(torch.tensor([0.0, 0.6]))
     image = torch.tensor([[2.0]])
     exact = 2 - math.log(1.5) / 4
-    radius = float(certify(net.eval(), image, torch.tensor([0])).radius)
-    plain = float(certify(net, image, torch.tensor([0]), local=False).radius)
+    radius = float(certify(net.eval(), image, torch.tensor([0]), box=(0, 2)).radius)
+    plain = float(certify(net, image, torch.tensor([0]), box=(0, 2), local=False).radius)
     assert plain == pytest.approx(0.4, rel=1e-3)
     assert 0.97 * exact <= radius <= exact
 
