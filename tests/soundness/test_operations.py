@@ -302,8 +302,8 @@ def test_constants_of_another_format_are_the_constants_they_are(dtype: torch.dty
 @pytest.mark.parametrize(
     "body",
     [
-        nn.Sequential(nn.Conv2d(2, 3, 3), nn.MaxPool2d(2, 1), nn.AvgPool2d(2, 1)),
-        nn.Sequential(nn.MaxPool2d(3, 1), nn.Conv2d(2, 2, 2)),
+        nn.Sequential(nn.Conv2d(3, 3, 2), nn.MaxPool2d(2, 1), nn.AvgPool2d((1, 2), 1)),
+        nn.Sequential(nn.MaxPool2d(2, 1), nn.Conv2d(3, 2, 2)),
         nn.Sequential(nn.LPPool2d(2, 2, 1), nn.AdaptiveAvgPool2d(1)),
         nn.Sequential(nn.AdaptiveMaxPool2d(3), nn.Flatten(0)),
     ],
@@ -313,15 +313,15 @@ def test_an_image_without_the_batch_s_axis_is_not_taken_for_one_with_it(body: nn
         def __init__(self) -> None:
             super().__init__()
             self.body = body
-            self.register_buffer("scale", torch.tensor([5.0, 0.1]).view(2, 1, 1))
+            self.register_buffer("scale", torch.tensor([0.1, 5.0, 5.0]).view(3, 1, 1))
 
         def forward(self, x: Tensor) -> Tensor:
             return self.body(x.squeeze(0) * self.scale).reshape(1, -1)
 
     network = Alone().eval()
-    report = it.lipschitz_report(network, (2, 5, 5), semidefinite=True)
-    points = torch.rand(8, 2, 5, 5, generator=torch.Generator().manual_seed(0))
-    true = max(dense_norm(network.double(), (2, 5, 5), one) for one in points.double())
+    report = it.lipschitz_report(network, (3, 3, 5), semidefinite=True)
+    points = torch.rand(8, 3, 3, 5, generator=torch.Generator().manual_seed(0))
+    true = max(dense_norm(network.double(), (3, 3, 5), one) for one in points.double())
     network.float()
     assert true <= report.upper < math.inf
 
