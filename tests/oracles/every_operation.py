@@ -183,9 +183,9 @@ def steepest(network: nn.Module, domain: Box | None, *, lines: int = 24, zooms: 
         ends = 4 * (ends - 0.5) * torch.logspace(-2, 1, lines, dtype=torch.float64)[:, None]
     start, stop = ends
     shares = torch.linspace(0, 1, 17, dtype=torch.float64)[:, None, None]
-    alone = torch.cat([network(start[i].view(1, *SHAPE)) for i in range(3)])
-    together = network(start[:3].reshape(-1, *SHAPE))
-    mixes = not torch.allclose(together, alone, equal_nan=True)
+    some = torch.cat([start, stop]).view(-1, *SHAPE)
+    alone, together = torch.cat([network(image[None]) for image in some]), network(some)
+    mixes = alone.shape != together.shape or not torch.allclose(together, alone, equal_nan=True)
     best = 0.0
     for _ in range(zooms):
         points = start + shares * (stop - start)
