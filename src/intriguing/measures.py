@@ -93,7 +93,10 @@ def as_box(box: Box | Sequence[float | Tensor]) -> Box:
 
 def l2(original: Float[Tensor, "batch ..."], changed: Float[Tensor, "batch ..."]) -> Tensor:
     """Euclidean length ‖x′ − x‖₂ of each image's change, in pixel units; shape (batch,)."""
-    length: Tensor = (changed - original).flatten(1).norm(dim=1)
+    change = (changed - original).flatten(1)
+    if len(change) == 1:  # A single row is shared out among threads, which add it up otherwise.
+        return l2(original.expand(2, *original.shape[1:]), changed)[:1]
+    length: Tensor = change.norm(dim=1)
     return length
 
 

@@ -19,8 +19,10 @@ from intriguing.distortion.incumbent import Incumbent
 from intriguing.distortion.logit_unit import power_of_two
 from intriguing.distortion.problem import Goal, Network, rounding
 from intriguing.distortion.quadratic import closest_point
+from intriguing.distortion.rows import WIDTH
 from intriguing.measures import Box
 from intriguing.models.asking import own_dtypes
+from intriguing.models.groups import in_groups
 
 _LARGEST = 1 << 26
 _AT_ONCE = 40
@@ -198,13 +200,14 @@ class _Program:
         for _ in range(_ROUNDS if size < classes - 1 else 1):
             points, multipliers, bound = self._solve(ahead, wanted, chosen, (0, 0))
             now = self._margins(points, ahead, wanted)
-            if size == classes - 1 or not (now < -self.safety[:, None]).any():
+            violated = (now < -self.safety[:, None]).any(1, keepdim=True)
+            if size == classes - 1 or not violated.any():
                 break
             worst = now.scatter(1, chosen, torch.inf).topk(size, 1, largest=False).indices
-            idle = multipliers <= 0
+            idle = violated & (multipliers <= 0)
             rank = idle.long().cumsum(1) - 1
             chosen = torch.where(idle, worst.gather(1, rank.clamp_min(0)), chosen)
-        self._offer(ahead, wanted, chosen)
+        self._offer(ahead, wanted, chosen, torch.ones_like(wanted, dtype=torch.bool))
         return bound
 
     def beat_one(self, labels: Tensor) -> Tensor:
@@ -219,12 +222,13 @@ class _Program:
         bound = torch.full_like(least[:, 0], torch.inf)
         for rank in range(order.shape[1] - 1):
             wanted = order[:, rank]
-            if not (least.gather(1, wanted[:, None])[:, 0] < bound).any():
+            closer = least.gather(1, wanted[:, None])[:, 0] < bound
+            if not closer.any():
                 break
             ahead = behind.gather(1, wanted[:, None]).expand_as(behind)
             _, _, reached = self._solve(ahead, wanted, labels[:, None], (0, 0))
-            bound = torch.minimum(bound, reached)
-            self._offer(ahead, wanted, labels[:, None])
+            bound = torch.where(closer, torch.minimum(bound, reached), bound)
+            self._offer(ahead, wanted, labels[:, None], closer)
         return bound
 
     def _solve(
@@ -241,12 +245,14 @@ class _Program:
         return answer.points, answer.multipliers, (2 * answer.bound.clamp_min(0)).sqrt()
 
     def _margins(self, points: Tensor, ahead: Tensor, wanted: Tensor) -> Tensor:
-        change = (points - self.x) @ self.jacobian.T
+        change = in_groups(self._change, points - self.x, WIDTH)
         return ahead + change.gather(1, wanted[:, None]) - change
 
-    def _offer(self, ahead: Tensor, wanted: Tensor, chosen: Tensor) -> None:
-        """Offer the closest point that stands in the network's own arithmetic."""
-        waiting = torch.ones_like(self.attainable, dtype=torch.bool)
+    def _change(self, away: Tensor) -> Tensor:
+        return away @ self.jacobian.T
+
+    def _offer(self, ahead: Tensor, wanted: Tensor, chosen: Tensor, waiting: Tensor) -> None:
+        """Offer the closest point that stands in the network's own arithmetic, where `waiting`."""
         for inset in _INSETS:
             points, _, bound = self._solve(ahead, wanted, chosen, inset)
             point = self.box.clamp(points.to(self.best.images.dtype))
@@ -257,7 +263,7 @@ class _Program:
             self.attainable = torch.where(
                 waiting & (margin > 0), torch.minimum(self.attainable, bound), self.attainable
             )
-            waiting &= ~(margin > 0)
+            waiting = waiting & ~(margin > 0)
             if not waiting.any():
                 break
 

@@ -28,6 +28,7 @@ from intriguing.distortion.lagrangian import lagrangian_path
 from intriguing.distortion.problem import Goal, Network, passes_to_measure
 from intriguing.distortion.race import Race
 from intriguing.distortion.result import Found
+from intriguing.distortion.rows import filled, places, width_of
 from intriguing.distortion.schedule import SCHEDULE, directions
 from intriguing.distortion.sequential import Walk, sequential
 from intriguing.errors import InputError
@@ -92,8 +93,9 @@ def search_closest(
         matrix = jacobian(network, images.shape[1], images)
     parts = []
     for rows in torch.split(torch.arange(len(images), device=images.device), width):
-        search = _Search(network, images[rows], goal[rows], box, config, seed)
-        parts.append(search.run(matrix))
+        every = filled(rows, width_of(images))
+        search = _Search(network, images[every], goal[every], box, config, seed)
+        parts.append(search.run(matrix).first(len(rows)))
         report(int(rows[-1]) + 1)
     return Found.joined(parts)
 
@@ -112,6 +114,7 @@ class _Search:
     ) -> None:
         self.network, self.goal, self.box, self.config, self.seed = network, goal, box, config, seed
         self.x = images
+        self.width = width_of(images)
         self.best = Incumbent(images, config.budget - _KEPT)
         count, like = len(images), images
         self.gap = like.new_full((count,), torch.nan)
@@ -134,7 +137,7 @@ class _Search:
         reached = torch.where(already, 1.0, -1.0).to(self.x.dtype)
         self.best.offer(self.x, reached, forward=1 + passes_to_measure(logits))
         self.per_class = self.x.new_full(logits.shape, torch.nan)
-        rows = (finite & ~already).nonzero()[:, 0]
+        rows = places(finite & ~already, self.width)
         if len(rows) and matrix is not None:
             rows = self._prove(rows, matrix)
         if len(rows):
@@ -143,11 +146,11 @@ class _Search:
         for number in range(self.config.budget):
             rows = rows[self.best.within_budget[rows] & ~self.spent[rows]]
             going = self._open(rows, number)
-            touring = self._tour(rows[~going])
-            rows = torch.cat((rows[going], touring)).sort().values
+            touring = self._tour(self._each(rows[~going]))
+            rows = self._each(torch.cat((rows[going], touring)))
             if not len(rows):
                 break
-            going = rows[self._open(rows, number)]
+            going = self._each(rows[self._open(rows, number)])
             if len(going):
                 self._round(going, number)
                 self._grope(going, number)
@@ -159,6 +162,10 @@ class _Search:
         return Found(
             best.points, claimed, already, finite, best.forward, best.backward, best.curve, extra
         )
+
+    def _each(self, rows: Tensor) -> Int64[Tensor, " rows"]:
+        """The rows, each once and in order, filled up with copies (`rows`)."""
+        return filled(torch.unique(rows), self.width)
 
     def _open(self, rows: Tensor, number: int) -> Bool[Tensor, " rows"]:
         """Rows that the next round may help: not yet found again often enough.
@@ -176,10 +183,10 @@ class _Search:
         best = self.best.take(rows)
         proof = affine_optimum(self.network, matrix, self.goal[rows], best, self.box)
         self.gap[rows] = (1 - proof.bound / best.l2).clamp_min(0)
-        self.gap[rows[best.l2.isinf()]] = torch.nan
+        self.gap[rows] = torch.where(best.l2.isinf(), torch.nan, self.gap[rows])
         self.optimal[rows] = proof.optimal
         self.best.put(rows, best)
-        return rows[~(proof.optimal | proof.unreachable)]
+        return self._each(rows[~(proof.optimal | proof.unreachable)])
 
     def _step(self, rows: Tensor, logits: Tensor) -> None:
         """Sequential quadratic steps from the images themselves."""
@@ -207,20 +214,20 @@ class _Search:
         """
         if self.goal.targeted or not len(rows):
             return rows[:0]
-        rows = rows[~self.optimal[rows] & (self.turn[rows] < self.nearest.shape[1])]
+        rows = self._each(rows[~self.optimal[rows] & (self.turn[rows] < self.nearest.shape[1])])
         fresh = self.turn[rows] < 0
-        smooth = rows[fresh & self.stepwise[rows]]
+        smooth = self._each(rows[fresh & self.stepwise[rows]])
         for rank in range(self.config.classes, self.nearest.shape[1]):
             if len(smooth):
                 race = Race(
                     self.nearest[smooth, rank], self.goal.classes[smooth], self.goal[smooth]
                 )
                 self._walk(smooth, race, self.x[smooth])
-        due = rows[~fresh]
+        due = self._each(rows[~fresh])
         aims = self.nearest[due, self.turn[due]]
         self.turn[rows] += 1
-        near = ~(self.per_class[due, aims] > _BEYOND * self.best.l2[due])
-        if near.any():
+        near = places(~(self.per_class[due, aims] > _BEYOND * self.best.l2[due]), self.width)
+        if len(near):
             self._round(due[near], 0, aims[near])
         return rows
 
@@ -287,7 +294,7 @@ class _Search:
         bundled = promising & (~self.stepwise[rows] | first)
         lengths = []
         for chosen, way in ((stepwise, self._walk), (bundled, self._polish)):
-            few = chosen.nonzero()[:, 0]
+            few = places(chosen, self.width)
             length = torch.full_like(expected, torch.inf)
             if len(few):
                 walk = way(rows[few], race[few], point[few])
@@ -311,7 +318,7 @@ class _Search:
         self.spent[rows[room == 0]] = True
         for number in sorted(set(room.tolist())):
             if number:
-                part = (room == number).nonzero()[:, 0]
+                part = places(room == number, self.width)
                 yield part, number
                 if number < steps:
                     some = rows[part]
@@ -321,7 +328,8 @@ class _Search:
     def _grope(self, rows: Tensor, number: int) -> None:
         """Where gradients led nowhere, as under a saturated softmax: try random directions."""
         spent = (self.best.forward + self.best.backward)[rows] / 2
-        rows = rows[self.best.l2[rows].isinf() & (spent + _GROPE <= self.best.budget)]
+        lost = self.best.l2[rows].isinf() & (spent + _GROPE <= self.best.budget)
+        rows = self._each(rows[lost])
         if not len(rows):
             return
         best = self.best.take(rows)
@@ -361,7 +369,7 @@ class _Search:
             self._note(rows[part], best, walk, race[part])
             whole.put(part, walk)
         better = (self.best.l2[rows] < before * (1 - _AGAIN)) & (whole.gap > _FINE)
-        few = better.nonzero()[:, 0]
+        few = places(better, self.width)
         for among, steps in self._with_room(rows[few], 2 * config.polish, 1):
             part = few[among]
             best = self.best.take(rows[part])

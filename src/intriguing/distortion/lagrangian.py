@@ -12,6 +12,7 @@ because each leads to other basins:
     "ratio"    the difference of logits ratio (Croce & Hein 2020)
 """
 
+import math
 from typing import Literal, TypeAlias
 
 import torch
@@ -82,7 +83,7 @@ def lagrangian_path(
         square = smoothing * square + (1 - smoothing) * gradient.square()
         momentum = smoothing * momentum + gradient / (square.sqrt() + 1e-8)
         share = ((step - since).clamp_min(0) / (steps - since.clamp_max(steps - 1))).clamp(0, 1)
-        rate_now = per_pixel * (end ** share.double()).to(z.dtype)[:, None]
+        rate_now = per_pixel * (math.log(end) * share.double()).exp().to(z.dtype)[:, None]
         z = torch.addcmul(z, rate_now, momentum, value=-1)
         z = box.clamp(z)
     return torch.where(length.isfinite()[:, None], found, z)

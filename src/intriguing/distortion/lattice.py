@@ -20,6 +20,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from intriguing.distortion.problem import Goal, Network, passes_to_measure
+from intriguing.distortion.rows import places, width_of
 from intriguing.measures import Box
 
 _REPAIRS = 10
@@ -52,13 +53,14 @@ def to_lattice(
     search.forward += 1 + passes_to_measure(logits)
     everyone = torch.arange(len(points), device=points.device)
     search.success = search.adversarial(search.level, everyone)
+    width = width_of(images)
     for _ in range(_REPAIRS):
-        rows = (~search.success).nonzero()[:, 0]
+        rows = places(~search.success, width)
         if not len(rows):
             break
         search.repair(rows)
     for _ in range(_TRIMS):
-        rows = search.success.nonzero()[:, 0]
+        rows = places(search.success, width)
         if len(rows):
             search.trim(rows)
     return OnLattice(

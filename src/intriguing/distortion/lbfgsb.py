@@ -31,6 +31,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from intriguing.distortion.curvature import Curvature
+from intriguing.distortion.rows import filled, places, width_of
 from intriguing.measures import Box
 
 Penalty: TypeAlias = Literal["squared", "norm"]
@@ -222,10 +223,11 @@ class BoxDescent:
         pull = (2 * self.c[rows] * slope)[:, None] * away
         return self.value[rows] - self.c[rows] * phi, self.gradient[rows] - pull
 
-    def restore(self, rows: Tensor, z: Tensor, loss: Tensor, gradient: Tensor) -> None:
-        """Put `rows` back at points whose ℓ and ∇ℓ are known, keeping c and the pairs."""
+    def restore(
+        self, rows: Tensor, z: Tensor, squared_length: Tensor, loss: Tensor, gradient: Tensor
+    ) -> None:
+        """Put `rows` back at points whose ‖z − a‖², ℓ and ∇ℓ are known, keeping c and the pairs."""
         away = z - self.anchor[rows]
-        squared_length = _dot(away, away)
         phi, slope = self._phi(squared_length)
         self.z[rows] = z
         self.squared_length[rows] = squared_length
@@ -264,14 +266,20 @@ def minimize_in_box(
     """Minimise every row's ℓ(z) + c·φ(‖z − anchor‖²) over the box, from `start`.
 
     `evaluate(points, rows)` gives the values (k,) and gradients (k, n) of the k problems `rows` at
-    `points`. A problem that is finished leaves the batch.
+    `points`; problems are repeated to fill a batch up. One that is finished leaves the batch.
     """
     weight = start.new_zeros(len(start)) if c is None else c
     centre = start if anchor is None else anchor
-    state = BoxDescent(centre, box.clamp(start), weight, box, config or DescentConfig(), penalty)
-    rows = torch.arange(len(start), device=start.device)
+    width = width_of(start)
+    rows = filled(torch.arange(len(start), device=start.device), width)
+    state = BoxDescent(
+        centre[rows], box.clamp(start)[rows], weight[rows], box, config or DescentConfig(), penalty
+    )
     answer = Minimum(
-        start.clone(), torch.zeros_like(weight), torch.zeros_like(weight), torch.zeros_like(rows)
+        start.clone(),
+        torch.zeros_like(weight),
+        torch.zeros_like(weight),
+        rows.new_zeros(len(start)),
     )
     while len(rows):
         state.consume(*evaluate(state.trial, rows))
@@ -282,7 +290,7 @@ def minimize_in_box(
             answer.values[ended] = state.value[over]
             answer.residual[ended] = state.residual[over]
             answer.evaluations[ended] = state.iterations[over]
-            left = (~over).nonzero()[:, 0]
+            left = places(~over, width)
             rows = rows[left]
             state.keep(left)
         state.aim()

@@ -26,8 +26,9 @@ def power_of_two(size: Float[Tensor, " b"]) -> Float[Tensor, " b"]:
     tensor([2.0000, 0.2500, 1.0000])
     """
     usable = size.isfinite() & (size > 0)
-    exponent = torch.where(usable, size, 1).frexp().exponent - 1
-    return torch.ldexp(torch.ones_like(size), exponent)
+    size = torch.where(usable, size, 1)
+    # A number over its mantissa, which is between ½ and 1; `ldexp` may round its powers.
+    return size / (2 * size.frexp().mantissa)
 
 
 def natural(unit: Float[Tensor, " b"]) -> Float[Tensor, " b"]:

@@ -18,6 +18,7 @@ from intriguing.distortion.incumbent import Incumbent
 from intriguing.distortion.penalty import PaperConfig, search_c
 from intriguing.distortion.problem import Goal, Logits, Network, TargetedLoss, passes_to_measure
 from intriguing.distortion.result import Found
+from intriguing.distortion.rows import alone, filled, width_of
 from intriguing.errors import InputError
 from intriguing.measures import Box
 
@@ -93,7 +94,8 @@ def search_with(
     batch_size: int,
     report: Report,
 ) -> Found:
-    """Search by the method of that name, `batch_size` images at a time."""
+    """Search by the method of that name, `batch_size` images at a time, or each alone (`rows`)."""
+    batch_size = 1 if alone(images) else batch_size
     if method == "paper":
         settings = config if isinstance(config, PaperConfig) else PaperConfig()
         return _paper(network, images, goal, box, settings, batch_size, report)
@@ -163,7 +165,8 @@ def _in_batches(
     """Run an attack of fixed length on one batch after another."""
     parts = []
     for rows in torch.split(torch.arange(len(images), device=images.device), batch_size):
-        x, wanted = images[rows], goal[rows]
+        every = filled(rows, width_of(images))
+        x, wanted = images[every], goal[every]
         with torch.no_grad():
             logits = network.logits(x)
         finite, already = logits.isfinite().all(1), wanted.margin(logits) > 0
@@ -172,22 +175,10 @@ def _in_batches(
         points = torch.where(already[:, None], x, best.points)
         claimed = best.l2.isfinite() | already
         curve = torch.where(already[:, None], 0, best.curve)
-        parts.append(
-            (
-                points,
-                claimed,
-                already,
-                finite,
-                best.forward + 1 + passes_to_measure(logits),
-                best.backward,
-                curve,
-            )
-        )
+        passes = (best.forward + 1 + passes_to_measure(logits), best.backward)
+        parts.append(Found(points, claimed, already, finite, *passes, curve).first(len(rows)))
         report(int(rows[-1]) + 1)
-    points, claimed, already, finite, forward, backward, curve = map(
-        torch.cat, zip(*parts, strict=True)
-    )
-    return Found(points, claimed, already, finite, forward, backward, curve)
+    return Found.joined(parts)
 
 
 def rows_at_once(images: Tensor, vectors: int) -> int:

@@ -20,6 +20,7 @@ from intriguing.distortion.methods import (
 )
 from intriguing.distortion.problem import Goal, Network
 from intriguing.distortion.result import Distortions, Found, Status
+from intriguing.distortion.rows import filled, width_of
 from intriguing.distortion.targets import Targets, check_targets, choose_targets
 from intriguing.distortion.verify import Verified, verify
 from intriguing.errors import InputError
@@ -147,8 +148,12 @@ class _Run:
         for status in (Status.FOUND, Status.OPTIMAL, Status.ALREADY):
             success |= checked.status == int(status)
         points = torch.where(success[:, None], checked.points, torch.nan)
-        away = torch.where(success, l2(x, points), torch.inf)
-        size = torch.where(success, distortion(x, points), torch.inf)
+        every = filled(torch.arange(len(x), device=x.device), width_of(x))
+        length, stddev = (
+            measure(x[every], points[every])[: len(x)] for measure in (l2, distortion)
+        )
+        away = torch.where(success, length, torch.inf)
+        size = torch.where(success, stddev, torch.inf)
         nothing = away.new_full((len(x),), torch.nan)
         extra = {name: tensor.cpu() for name, tensor in found.extra.items() if name != "optimal"}
         for name in ("gap", "local_gap", "c"):
@@ -210,9 +215,10 @@ class _Run:
 
     def runner_up(self, images: Tensor, labels: Tensor) -> Tensor:
         """The likeliest wrong class of every image."""
+        network = Network(self.classifier, tuple(images.shape[1:]))
+        x = images.flatten(1)
         with torch.no_grad():
-            batches = [self.classifier(part).cpu() for part in torch.split(images, 256)]
-        logits = torch.cat(batches)
+            logits = torch.cat([network.logits(part).cpu() for part in torch.split(x, 256)])
         return logits.scatter(1, labels[:, None], -torch.inf).argmax(1)
 
     def _reporter(self, total: int) -> Callable[[int], None]:

@@ -23,6 +23,7 @@ from torch import Tensor
 from intriguing.distortion.incumbent import BUDGETS
 from intriguing.distortion.lbfgsb import BoxDescent, DescentConfig, Penalty
 from intriguing.distortion.problem import Goal, TargetedLoss
+from intriguing.distortion.rows import filled, width_of
 from intriguing.errors import InputError
 from intriguing.measures import Box
 
@@ -107,11 +108,12 @@ class _Conveyor:
         self.images, self.config = images, config
         self.next = min(width, count)
         self.finished_images = 0
-        first = images[: self.next]
-        blank = first.new_zeros(self.next)
+        self.width = width_of(images)
+        self.image = filled(torch.arange(self.next, device=images.device), self.width)
+        first = images[self.image]
+        blank = first.new_zeros(len(first))
         self.descent = BoxDescent(first, first, blank, box, config.descent, config.penalty)
-        self.image = torch.arange(self.next, device=images.device)
-        self.alive = torch.ones(self.next, dtype=torch.bool, device=images.device)
+        self.alive = torch.arange(len(first), device=images.device) < self.next
         self.passes = torch.zeros_like(self.image)
         self.solves = torch.zeros_like(self.image)
         self.new = torch.ones_like(self.alive)
@@ -121,6 +123,7 @@ class _Conveyor:
         self.best = torch.zeros_like(first)
         self.best_gradient = torch.zeros_like(first)
         self.best_loss = blank.clone()
+        self.best_length = blank.clone()
         self.best_margin = blank.clone()
         undefined = images.new_full((count,), torch.nan)
         self.answer = PenaltySearch(
@@ -135,7 +138,7 @@ class _Conveyor:
 
     _ROWS = (
         "image", "alive", "passes", "solves", "new", "margin", "low", "high", "best",
-        "best_gradient", "best_loss", "best_margin",
+        "best_gradient", "best_loss", "best_length", "best_margin",
     )  # fmt: skip
 
     def consume(self, loss: Tensor, gradient: Tensor, margin: Tensor) -> None:
@@ -153,7 +156,7 @@ class _Conveyor:
     def _begin(self, rows: Tensor, loss: Tensor, gradient: Tensor) -> None:
         """Choose the first c from the gradient at x; images that are l already are finished."""
         self.new[rows] = False
-        steep = gradient[rows].square().sum(1)
+        steep = gradient.square().sum(1)[rows]
         linear = steep / loss[rows]
         c = linear / 4 * self.config.start
         if self.config.penalty == "norm":
@@ -180,8 +183,9 @@ class _Conveyor:
         good, bad = rows[success], rows[~success]
         loss, gradient = self.descent.loss_and_gradient(good)
         self.low[good] = c[success]
-        length = self.descent.squared_length[good].sqrt()
-        self._mark(good, length)
+        squared_length = self.descent.squared_length[good]
+        self._mark(good, squared_length.sqrt())
+        self.best_length[good] = squared_length
         self.best[good] = self.descent.z[good]
         self.best_gradient[good] = gradient
         self.best_loss[good] = loss
@@ -191,10 +195,13 @@ class _Conveyor:
         over = high / low <= 1 + self.config.precision
         over |= self.solves[rows] >= self.config.max_solves
         back = rows[~success & (low > 0) & ~over]
-        self.descent.restore(back, self.best[back], self.best_loss[back], self.best_gradient[back])
+        self.descent.restore(
+            back, self.best[back], self.best_length[back], self.best_loss[back],
+            self.best_gradient[back],
+        )  # fmt: skip
         on = rows[~over]
         self.descent.change_c(on, self._next_c(on))
-        width = (self.high[on] / self.low[on]).log()
+        width = (self.high / self.low).log()[on]
         tight = self.config.descent.tolerance
         self.descent.tolerance[on] = (self.config.loose * width).clamp(tight, self.config.loose)
         if over.any():
@@ -231,8 +238,10 @@ class _Conveyor:
         waiting = min(len(rows), len(self.images) - self.next)
         self._refill(rows[:waiting])
         self.alive[rows[waiting:]] = False
-        if self.alive.sum() <= 0.75 * len(self.alive):
-            self._compact()
+        rows = self.alive.nonzero()[:, 0]
+        needed = filled(rows, self.width)
+        if len(needed) <= 0.75 * len(self.alive):
+            self._compact(needed, len(rows))
 
     def _refill(self, rows: Tensor) -> None:
         coming = torch.arange(self.next, self.next + len(rows), device=rows.device)
@@ -243,8 +252,9 @@ class _Conveyor:
         for name, value in (("passes", 0), ("solves", 0), ("low", 0.0), ("high", math.inf)):
             getattr(self, name)[rows] = value
 
-    def _compact(self) -> None:
-        rows = self.alive.nonzero()[:, 0]
+    def _compact(self, rows: Tensor, alive: int) -> None:
+        """Keep only these places, of which the first so many are alive."""
         self.descent.keep(rows)
         for name in self._ROWS:
             setattr(self, name, getattr(self, name)[rows])
+        self.alive[alive:] = False

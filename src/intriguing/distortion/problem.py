@@ -12,13 +12,9 @@ from torch.nn import functional
 from intriguing.distortion.logit_unit import natural, power_of_two
 from intriguing.measures import Box
 from intriguing.models.asking import Classifier, Model
+from intriguing.models.groups import group_size, in_groups
 from intriguing.models.logit_scale import spread
 
-# Matrix products of few rows, and the last few values of an elementwise function, take other code
-# paths that round otherwise: with a multiple of this many rows an image's result does not depend on
-# the size of its batch. Of images above a size, whose passes are dear, no rows are wasted on that.
-_ROWS = 16
-_LARGE = 1 << 14
 # How far the logits of one image were seen to differ between batches of 1 and of 256, in units of
 # eps·max|logit|: up to 7 on FC100-100-10, 3 on a softmax network; a margin is a difference of two.
 _ROUNDING = 16
@@ -111,17 +107,14 @@ class Network:
         self.classifier = Classifier.of(model)
         self.model = self.classifier.network
         self.image_shape = image_shape
+        self.group = group_size(self.model, image_shape)
 
     def logits(self, z: Float[Tensor, "b n"]) -> Float[Tensor, "b k"]:
         """Logits of rows of pixels; differentiable. The model never sees a batch of no images."""
-        missing = -len(z) % _ROWS if z.shape[1] <= _LARGE else 0
-        filler = z[:1] if len(z) else z.new_zeros(1, z.shape[1])
-        missing = missing or int(not len(z))
-        padded = torch.cat((z, filler.expand(missing, -1))) if missing else z
-        out = self.classifier(padded.view(-1, *self.image_shape))
+        out = in_groups(self.classifier, z.view(-1, *self.image_shape), self.group)
         if torch.is_grad_enabled() and not out.requires_grad:
-            out = out + 0 * padded[:, :1]  # logits that never change have the gradient 0
-        return out[: len(z)]
+            out = out + 0 * z[:, :1]  # logits that never change have the gradient 0
+        return out
 
 
 class TargetedLoss(Network):

@@ -139,10 +139,5 @@ def _newton(
 def products(
     matrices: Float[Tensor, "b m n"], vectors: Float[Tensor, "b n"]
 ) -> Float[Tensor, "b m"]:
-    """Each matrix times its vector, rounded alike whatever the number of them.
-
-    A single matrix takes another code path, so it is never alone.
-    """
-    if len(matrices) == 1:
-        return products(matrices.expand(2, -1, -1), vectors.expand(2, -1))[:1]
+    """Each matrix times its vector."""
     return torch.bmm(matrices, vectors[:, :, None])[:, :, 0]

@@ -53,6 +53,12 @@ class Found:
         extra = {name: torch.cat([part.extra[name] for part in parts]) for name in names}
         return cls(**whole, extra=extra)
 
+    def first(self, count: int) -> "Found":
+        """The first rows, without the copies that filled a batch up."""
+        columns = [column.name for column in fields(self) if column.name != "extra"]
+        part = {name: getattr(self, name)[:count] for name in columns}
+        return Found(**part, extra={name: column[:count] for name, column in self.extra.items()})
+
 
 @dataclass(frozen=True)
 class Distortions:

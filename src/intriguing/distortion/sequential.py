@@ -90,12 +90,14 @@ def sequential(
         on = values.isfinite() & (norms > 0)
         floor = torch.where(on, here - values + inset, 0)
         answer = closest_point(anchor, gradients, floor, on, multipliers, box, _NEWTON)
-        trial, multipliers = answer.points, answer.multipliers
+        trial = answer.points
+        # Rows that have settled wait for the others, and end as they would have without them.
+        going = residual > _SETTLED
+        multipliers = torch.where(going[:, None], answer.multipliers, multipliers)
         moved = (trial - z).norm(dim=1)
         weights = (multipliers * (1 + rho[:, None])).to(z.dtype)
         sigma = torch.maximum(0.7 * sigma, 2 * weights.sum(1))
         tangent = race.linearise(network, trial, min(fresh, rivals))
-        going = residual > _SETTLED
         lowest = torch.where(going, tangent.lowest, -torch.inf)
         asked = going.long()
         best.offer(trial, lowest, forward=asked, backward=asked * tangent.classes.shape[1])

@@ -9,6 +9,7 @@ from torch import Tensor
 from intriguing.distortion.lattice import to_lattice
 from intriguing.distortion.problem import Goal, Network
 from intriguing.distortion.result import Found, Status
+from intriguing.distortion.rows import alone, filled, width_of
 from intriguing.measures import Box
 
 _BATCH = 512
@@ -40,9 +41,11 @@ def verify(
     status = torch.full_like(goal.classes, int(Status.NOT_FOUND))
     given = goal.classes.clone()
     optimal = found.extra.get("optimal", torch.zeros_like(found.claimed))
-    for rows in torch.split(found.claimed.nonzero()[:, 0], min(batch_size, _BATCH)):
-        if not len(rows):
+    at_once = 1 if alone(images) else min(batch_size, _BATCH)
+    for claimed in torch.split(found.claimed.nonzero()[:, 0], at_once):
+        if not len(claimed):
             break
+        rows = filled(claimed, width_of(images))
         lost = torch.zeros_like(rows, dtype=torch.bool)
         if levels is not None:
             lattice = to_lattice(network, images[rows], points[rows], goal[rows], box, levels)

@@ -14,6 +14,7 @@ from torch.nn import functional
 from intriguing.distortion.attacks.steps import gradient_of, unit
 from intriguing.distortion.methods import rows_at_once
 from intriguing.distortion.problem import Goal, Network
+from intriguing.distortion.rows import alone, filled, width_of
 from intriguing.errors import InputError
 from intriguing.measures import UNIT_BOX, Box, as_box
 
@@ -57,12 +58,12 @@ def strongest_within(
         return images.clone()
     network = Network(model, tuple(images.shape[1:]))
     x = network.classifier.fit(images).flatten(1)
-    limits = as_box(box).flat(x)
-    width = batch_size or rows_at_once(x, 8)
-    parts = [
-        _ascended(network, x[rows], labels[rows].to(x.device), radius, limits, steps)
-        for rows in torch.split(torch.arange(len(x), device=x.device), width)
-    ]
+    limits, labels, parts = as_box(box).flat(x), labels.to(x.device), []
+    width = 1 if alone(x) else batch_size or rows_at_once(x, 8)
+    for rows in torch.split(torch.arange(len(x), device=x.device), width):
+        every = filled(rows, width_of(x))
+        found = _ascended(network, x[every], labels[every], radius, limits, steps)
+        parts.append(found[: len(rows)])
     return torch.cat(parts).view(images.shape)
 
 

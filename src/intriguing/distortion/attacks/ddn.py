@@ -22,7 +22,8 @@ def ddn(logits: Logits, goal: Goal, images: Tensor, box: Box, budget: int, seed:
     """
     best = Incumbent(images)
     generator = torch.Generator().manual_seed(seed)
-    anywhere = unit(torch.randn(1, images.shape[1], generator=generator).to(images))
+    drawn = torch.randn(1, images.shape[1], generator=generator).to(images)
+    anywhere = unit(drawn.expand_as(images))
     farthest = reach(images, box)
     length = torch.full_like(farthest, box.width)
     points = images

@@ -7,6 +7,7 @@ from torch import Tensor
 from intriguing.distortion.attacks.steps import gradient_of, unit
 from intriguing.distortion.incumbent import Incumbent
 from intriguing.distortion.problem import Goal, Logits
+from intriguing.distortion.rows import places, width_of
 from intriguing.measures import Box
 
 _RIVALS = 9
@@ -49,8 +50,9 @@ def deepfool(
         if passes <= 0 or not on.any():
             return best
         step = _nearest(z, gaps, _EXTRA * box.width)
-        rows = rows[on]
-        points[rows] = box.clamp(points[rows] + (1 + _OVERSHOOT) * step[on])
+        among = places(on, width_of(images))
+        rows = rows[among]
+        points[rows] = box.clamp(points[rows] + (1 + _OVERSHOOT) * step[among])
 
 
 def _rivals(out: Float[Tensor, "b k"], goal: Goal, most: int) -> Int64[Tensor, "b rival"]:

@@ -2,7 +2,6 @@
 
 import math
 
-import torch
 from torch import Tensor
 
 from intriguing.distortion.attacks.steps import Adam, margin_and_gradient, unit
@@ -29,17 +28,22 @@ def pdgd(logits: Logits, goal: Goal, images: Tensor, box: Box, budget: int, seed
     adam = Adam(images)
     limit = -math.log(_LEAST_RATIO)
     state = images.new_full((len(images),), -math.log(_FIRST_RATIO))
-    weight = state.sigmoid()
+    weight = _sigmoid(state)
     points = images
     for step in range(budget):
         margin, uphill = margin_and_gradient(logits, goal, points)
         best.offer(points, margin, backward=1)
         shorter = ((1 - weight) / box.width)[:, None] * unit(points - images)
         sharp = goal.sharpness
-        safer = (weight * sharp * torch.sigmoid(-margin * sharp))[:, None] * -uphill
+        safer = (weight * sharp * _sigmoid(-margin * sharp))[:, None] * -uphill
         rate = 0.1 * box.width * 0.01 ** (step / budget)
         points = box.clamp(points - rate * adam.direction(shorter + safer))
         state = state - 0.1 * (1 - 0.9 * step / budget) * margin.sign()
         state = state.clamp(-limit, limit)
-        weight = 0.9 * weight + 0.1 * state.sigmoid()
+        weight = 0.9 * weight + 0.1 * _sigmoid(state)
     return best
+
+
+def _sigmoid(x: Tensor) -> Tensor:
+    """1/(1 + e⁻ˣ) by operations that round a value alike wherever it stands (`rows`)."""
+    return 1 / (1 + (-x).exp())

@@ -1,0 +1,46 @@
+"""Which rows of a batch take part: never fewer than a width, so that no kernel rounds otherwise.
+
+The solvers' own algebra is of two kinds. Sums, products, quotients and square roots of single
+values are rounded correctly wherever they stand, and `exp`, `log` and `tanh` are computed by
+vectors to the last value: these do not care about their neighbours. Products of matrices and sums
+over pixels do: one row takes other kernels than several. So a batch is filled up to a multiple of
+`width_of` rows with copies of its first row, and whenever rows are left out, those that remain are
+filled up again. A copy is searched like its original and ends where that does. (`sigmoid`, `pow`
+and `atanh` round the last values of a tensor otherwise than the rest, and are not used.)
+"""
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+from intriguing.models.groups import LARGE
+
+WIDTH = 16
+
+
+def width_of(images: Float[Tensor, "b n"]) -> int:
+    """Of how many rows there is always a multiple; 1 for large images, never worth a copy."""
+    return WIDTH if images.shape[1] <= LARGE else 1
+
+
+def alone(images: Float[Tensor, "b n"]) -> bool:
+    """Whether each image is searched by itself: large ones on a CPU, whose passes fill it."""
+    return width_of(images) == 1 and images.device.type == "cpu"
+
+
+def filled(rows: Int64[Tensor, " r"], width: int) -> Int64[Tensor, " p"]:
+    """The rows, and the first of them again until there are a multiple of `width`.
+
+    >>> filled(torch.tensor([3, 5]), 4)
+    tensor([3, 5, 3, 3])
+    """
+    return torch.cat((rows, rows[:1].expand(-len(rows) % width))) if len(rows) % width else rows
+
+
+def places(chosen: Bool[Tensor, " r"], width: int) -> Int64[Tensor, " p"]:
+    """Where `chosen` is true, filled up to a multiple of `width`; empty where it nowhere is.
+
+    >>> places(torch.tensor([True, False, True, True]), 2)
+    tensor([0, 2, 3, 0])
+    """
+    return filled(chosen.nonzero()[:, 0], width)

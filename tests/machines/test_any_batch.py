@@ -1,0 +1,185 @@
+"""An image's result is the same to the bit alone, in any batch, at any place of it.
+
+The differences hide: one processor rounds a product of one row otherwise, another does not. So the
+searches are compared as they are on the processor at hand, under every instruction set it has, and
+every kernel they start is watched for the number of rows it is given.
+"""
+
+import os
+import subprocess
+import sys
+from dataclasses import fields
+from functools import cache
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+import intriguing
+from intriguing.distortion.methods import METHODS
+from tests.machines.networks import NETWORKS, PIXELS, images
+
+BUDGETS = {"closest": 50, "paper": None, "cw": 18, "deepfool": 20, "noise": 12}
+MOST = 17
+WIDTH = 16
+
+
+def search(network, method, count, size, targeted=True, levels=None, budgets=BUDGETS):
+    """The first `count` images, `size` at a time."""
+    x, targets = images(count)
+    goal = targets if targeted else "untargeted"
+    labels = torch.zeros(count, dtype=torch.long)
+    if not targeted:
+        labels = network(x).argmax(1)
+    return intriguing.minimum_distortion(
+        network, x, labels, goal, method,
+        budget=budgets.get(method, 12), batch_size=size, levels=levels,
+    )  # fmt: skip
+
+
+def differing(few, whole):
+    """Names of the columns in which the first rows of two results are not the same bits."""
+    columns = [(f.name, getattr(few, f.name), getattr(whole, f.name)) for f in fields(few)]
+    return [
+        name
+        for name, a, b in columns
+        if isinstance(a, Tensor)
+        and not torch.equal(a.nan_to_num(nan=-1.0), b[: len(few)].nan_to_num(nan=-1.0))
+    ]
+
+
+@cache
+def together(name, method, targeted, levels, threads):
+    return search(NETWORKS[name](), method, MOST, MOST, targeted, levels)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    name=st.sampled_from(sorted(NETWORKS)),
+    method=st.sampled_from(["closest", "closest", "closest", *METHODS]),
+    size=st.integers(1, MOST),
+    targeted=st.booleans(),
+    levels=st.sampled_from([None, None, 256]),
+    threads=st.integers(1, 2),
+)
+def test_the_same_in_batches_of_any_size(name, method, size, targeted, levels, threads):
+    targeted = targeted or method == "paper"
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        count = min(MOST, 2 * size + 1)
+        apart = search(NETWORKS[name](), method, count, size, targeted, levels)
+        whole = together(name, method, targeted, levels, threads)
+    finally:
+        torch.set_num_threads(before)
+    assert not differing(apart, whole)
+
+
+SCRIPT = """
+import torch
+from tests.machines.test_any_batch import NETWORKS, differing, search
+for threads, sizes in ((1, (1, 3)), (2, (1, 2, 5, 16))):
+    torch.set_num_threads(threads)
+    for name, make in NETWORKS.items():
+        for method in ("closest", "pdgd" if name == "kinked" else "paper"):
+            targeted = method != "closest" or name == "kinked"
+            whole = search(make(), method, 17, 17, targeted)
+            for size in sizes:
+                few = search(make(), method, min(17, size + 1), size, targeted)
+                wrong = differing(few, whole)
+                assert not wrong, (threads, name, method, size, wrong)
+print(torch.backends.cpu.get_cpu_capability())
+"""
+
+
+@pytest.mark.parametrize("capability", ["default", "avx2", "avx512"])
+def test_the_same_under_every_instruction_set(capability):
+    script = subprocess.run(
+        [sys.executable, "-c", SCRIPT],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "ATEN_CPU_CAPABILITY": capability},
+        timeout=600,
+    )
+    assert not script.returncode, script.stderr
+    if script.stdout.strip().lower() != capability:
+        pytest.skip(f"this processor has no {capability}")
+
+
+PRODUCTS = {
+    "mm", "addmm", "bmm", "baddbmm", "mv", "addmv", "dot", "vdot", "linalg_cholesky_ex",
+    "cholesky_solve", "linalg_solve_ex", "_linalg_solve_ex", "linalg_vecdot", "convolution",
+}  # fmt: skip
+REDUCTIONS = {"sum", "mean", "norm", "linalg_vector_norm", "prod", "logsumexp"}
+# Computed by vectors to the last value, or not: these must not be used by a search at all.
+WHOLE = {"exp", "log", "tanh", "_log_softmax", "_softmax"}
+PARTED = {
+    "sigmoid", "pow", "atanh", "asinh", "acosh", "sin", "cos", "erf", "log_sigmoid_forward",
+    "softplus", "silu", "gelu", "exp2",
+}  # fmt: skip
+
+
+class Watched(nn.Module):
+    """A network that says when it is running, and how many images it was given.
+
+    Before the first whole group come the looks that are taken at a network before any search.
+    """
+
+    def __init__(self, network, group):
+        super().__init__()
+        self.network, self.group, self.running, self.asked = network, group, False, []
+
+    def forward(self, x):
+        self.asked.append(len(x))
+        self.running = True
+        try:
+            return self.network(x)
+        finally:
+            self.running = False
+
+
+class Watch(TorchDispatchMode):
+    """Names the kernels outside of the network that were given too few rows."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network, self.few = network, set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        name, shapes = func._schema.name.split("::")[1], shapes_of(args)
+        if self.network.group in self.network.asked and not self.network.running and shapes:
+            self.look(name, args, shapes)
+        return out
+
+    def look(self, name, args, shapes):
+        rows = next((shape for shape in shapes if len(shape) > 1), shapes[0])[0]
+        plain = name.rstrip("_")
+        over_pixels = plain in REDUCTIONS and shapes[0][-1] == PIXELS and len(shapes[0]) > 1
+        if (plain in PRODUCTS | WHOLE or over_pixels) and rows % WIDTH:
+            self.few.add((name, tuple(shapes)))
+        if plain in PARTED and not (plain == "pow" and isinstance(args[1], int)):
+            self.few.add((name, tuple(shapes)))
+
+
+def shapes_of(args):
+    flat = [x for arg in args for x in (arg if isinstance(arg, list | tuple) else [arg])]
+    return [tuple(x.shape) for x in flat if isinstance(x, Tensor) and x.ndim]
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("name", "group"), [("smooth", 32), ("kinked", 16)])
+def test_no_kernel_sees_few_rows(method, name, group):
+    for count, targeted in ((1, True), (2, False), (3, True), (17, False)):
+        network = Watched(NETWORKS[name](), group).eval()
+        with Watch(network) as watch:
+            levels = 256 if count == 3 else None
+            budgets = {**BUDGETS, "closest": 170}
+            targeted |= method == "paper"
+            search(network, method, count, count, targeted, levels, budgets)
+        assert not watch.few
+        first = network.asked.index(group)
+        assert set(network.asked[first:]) == {group}
