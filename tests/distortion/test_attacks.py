@@ -27,7 +27,7 @@ either_goal = pytest.mark.parametrize("targeted", [True, False])
 
 
 def search(name, model, x, goal, box=UNIT_BOX, budget=None, seed=0):
-    network = Network(model, tuple(x.shape[1:]))
+    network = Network(model.eval(), tuple(x.shape[1:]))
     attack, _ = _ATTACKS[name]
     return attack(network.logits, goal, x.flatten(1), box, budget or BUDGETS[name], seed)
 

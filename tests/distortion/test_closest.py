@@ -177,7 +177,7 @@ HOSTILE = {
     "NaN": lambda z: z[:, :3] * torch.nan,
     "NaN for some": lambda z: torch.where(z.sum(1, keepdim=True) > 4.2, torch.nan, z @ W.T),
     "infinite": lambda z: torch.exp(1000 * z @ W.T),
-    "saturated": lambda z: torch.sigmoid(1e4 * z @ W.T),
+    "saturated": lambda z: 2 * torch.sigmoid(1e4 * z @ W.T),
     "steps": lambda z: (z @ W.T > 0).float() + 0 * z[:, :3],
     "infinite slope": lambda z: (z @ W.T).abs().sqrt(),
     "huge": lambda z: 1e30 * (z @ W.T).tanh(),

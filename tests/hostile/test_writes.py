@@ -75,7 +75,8 @@ def test_verbs_write_where_they_were_told(tmp_path: Path) -> None:
     for name in ("caches", "out", "weights"):
         (tmp_path / name).mkdir()
     caches = {
-        name: str(tmp_path / "caches") for name in ("XDG_CACHE_HOME", "MPLCONFIGDIR", "TMPDIR")
+        name: str(tmp_path / "caches")
+        for name in ("XDG_CACHE_HOME", "MPLCONFIGDIR", "TMPDIR", "TORCHINDUCTOR_CACHE_DIR")
     }
     environment = {**os.environ, **caches, "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(

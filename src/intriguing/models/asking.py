@@ -164,15 +164,10 @@ class Classifier:
             if out_of_memory(error):
                 raise
             raise InputError(self._failure(x, error)) from error
-        if not isinstance(answer, Tensor):
-            what, how = _other(answer)
-            raise InputError(
-                f"the model maps images of shape {tuple(x.shape)} to {what}; it must give logits "
-                f"of shape ({len(x)}, classes): {how}"
-            )
-        if answer.dtype in _FLOATS:
-            self._gives = answer.dtype
-        return answer
+        given = one_tensor(answer, tuple(x.shape))
+        if given.dtype in _FLOATS:
+            self._gives = given.dtype
+        return given
 
     def _failure(self, x: Tensor, error: Exception) -> str:
         shape, said = tuple(x.shape), own_words(error)
@@ -197,6 +192,21 @@ class Classifier:
         elif len(shape) == 4 and shape[-1] in (1, 3, 4) and shape[1] not in (1, 3, 4):
             how = "channels come before rows and columns: images.permute(0, 3, 1, 2)"
         return f"the model does not take images of shape {shape}{first}: {said}; {how}"
+
+
+def one_tensor(answer: Any, images: tuple[int, ...]) -> Tensor:
+    """What a network gave for images of a shape, if it is one tensor.
+
+    Raises:
+        InputError: If it is anything else; says what to return.
+    """
+    if isinstance(answer, Tensor):
+        return answer
+    what, how = _other(answer)
+    raise InputError(
+        f"the model maps images of shape {images} to {what}; it must give logits of shape "
+        f"({images[0]}, classes): {how}"
+    )
 
 
 def device_of(model: Model) -> torch.device:

@@ -17,6 +17,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
 from intriguing.errors import InputError
+from intriguing.models.asking import own_words
 from intriguing.spectral.foreign import first_strange
 from intriguing.spectral.plain import plain_copy
 from intriguing.spectral.tracing import MIXED, first_line, trace
@@ -110,7 +111,7 @@ def precise_graph(
         check_one(plain, image)
         raise InputError(
             f"the model does not take an image of shape {tuple(image.shape[1:])} in "
-            f"{str(image.dtype).removeprefix('torch.')}: {first_line(error)}; "
+            f"{str(image.dtype).removeprefix('torch.')}: {own_words(error)}; "
             "give the shape of one image, without the batch"
         ) from error
     formats = formats_of(plain)

@@ -16,6 +16,7 @@ from torch.nn.utils import parametrize
 from torch.utils import _pytree as pytree
 
 from intriguing.errors import InputError
+from intriguing.models.asking import one_tensor
 from intriguing.models.interpreted import Interpreted
 from intriguing.spectral.foreign import (
     counts_of,
@@ -98,13 +99,8 @@ class _Tracer(fx.Tracer):
 
 def _check_tensor(model: nn.Module, example: Tensor) -> None:
     with torch.no_grad():
-        given = model(example.clone())
-    if not isinstance(given, Tensor) or not given.ndim:
-        raise InputError(
-            f"the network gives {type(given).__name__}, not one tensor; wrap it so that it gives "
-            "its logits"
-        )
-    if len(given) != 1:
+        given = one_tensor(model(example.clone()), tuple(example.shape))
+    if not given.ndim or len(given) != 1:
         raise InputError(
             f"the network gives {tuple(given.shape)} for one image; its first axis must be the "
             "batch's"
