@@ -162,7 +162,7 @@ def plan(model: nn.Module, images: ImageSet, goal: Goal, seed: int) -> Plan:
 @torch.no_grad()
 def _runner_up(model: nn.Module, images: ImageSet) -> Tensor:
     asked = Classifier.of(model)
-    logits = torch.cat([asked(b.images).cpu() for b in images.batches(1000)])
+    logits = torch.cat([asked.each(b.images).cpu() for b in images.batches(1000)])
     return logits.scatter(1, images.labels.cpu()[:, None], -torch.inf).argmax(1)
 
 

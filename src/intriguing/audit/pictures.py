@@ -22,7 +22,7 @@ def write_gallery(folder: Path, name: str, model: nn.Module, outcome: Outcome) -
     if not len(rows):
         return
     adversarial = outcome.columns["adversarial"][rows]
-    says = Classifier.of(model)(adversarial).argmax(1).tolist()
+    says = Classifier.of(model).each(adversarial).argmax(1).tolist()
     names = outcome.images.class_names
     labels = outcome.images.labels[rows].tolist()
     words = [

@@ -12,7 +12,6 @@ from torch.nn import functional
 from intriguing.distortion.logit_unit import natural, power_of_two
 from intriguing.measures import Box
 from intriguing.models.asking import Classifier, Model
-from intriguing.models.groups import group_size, in_groups
 from intriguing.models.logit_scale import spread
 
 # How far the logits of one image were seen to differ between batches of 1 and of 256, in units of
@@ -107,11 +106,10 @@ class Network:
         self.classifier = Classifier.of(model)
         self.model = self.classifier.network
         self.image_shape = image_shape
-        self.group = group_size(self.model, image_shape)
 
     def logits(self, z: Float[Tensor, "b n"]) -> Float[Tensor, "b k"]:
         """Logits of rows of pixels; differentiable. The model never sees a batch of no images."""
-        out = in_groups(self.classifier, z.view(-1, *self.image_shape), self.group)
+        out = self.classifier.each(z.view(-1, *self.image_shape))
         if torch.is_grad_enabled() and not out.requires_grad:
             out = out + 0 * z[:, :1]  # logits that never change have the gradient 0
         return out

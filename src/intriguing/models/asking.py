@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from intriguing.errors import InputError
 from intriguing.memory import out_of_memory
+from intriguing.models.groups import group_size, in_groups
 
 _FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
@@ -115,6 +116,11 @@ class Classifier:
         answer = self.answer(images)
         _check_logits(answer, tuple(images.shape))
         return answer.to(self.dtype)
+
+    def each(self, images: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch classes"]:
+        """The same for any number of images: no image's logits depend on the others (`groups`)."""
+        size = group_size(self.network, images.shape[1:])
+        return in_groups(self, images.to(self.device), size)
 
     def answer(self, images: Float[Tensor, "batch ..."]) -> Tensor:
         """The one tensor that the network gives, whatever its shape, as it is.

@@ -54,7 +54,7 @@ def in_groups(
     if missing:
         filler = images[:1] if len(images) else images.new_zeros(1, *images.shape[1:])
         images = torch.cat((images, filler.expand(missing, *images.shape[1:])))
-    if images.device.type != "cpu" or len(images) <= size:
+    if images.device.type != "cpu" or len(images) == size > 1:
         answers: Tensor = model(images)
     else:
         # Alone, an image begins where memory is aligned, as every group does.

@@ -156,7 +156,7 @@ class _Asked:
         parts, done = [], 0
         with torch.no_grad():
             for batch in self.images.batches(self.batch_size):
-                parts.append(asked(batch.images).float().cpu())
+                parts.append(asked.each(batch.images).float().cpu())
                 done += len(batch)
                 if self.progress is not None:
                     self.progress(Progress("clean accuracy", done, len(self.images)))

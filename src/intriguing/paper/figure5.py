@@ -58,7 +58,7 @@ def predict(
     if not len(images):
         return torch.empty(0, dtype=torch.long), images.new_empty(0, 1).cpu()
     asked = Classifier.of(model)
-    logits = torch.cat([asked(part).cpu() for part in torch.split(images, batch_size)])
+    logits = torch.cat([asked.each(part).cpu() for part in torch.split(images, batch_size)])
     return logits.argmax(1), logits
 
 

@@ -80,7 +80,7 @@ def _correct(
     correct = torch.ones(len(order), dtype=torch.bool)
     for network in networks.values():
         with torch.no_grad():
-            predicted = Classifier.of(network)(candidates.images).argmax(1).cpu()
+            predicted = Classifier.of(network).each(candidates.images).argmax(1).cpu()
         correct &= predicted == candidates.labels
     return order[correct][:PAIRS]
 

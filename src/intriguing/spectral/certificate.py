@@ -113,7 +113,7 @@ def certify(
     logits = []
     for start in range(0, len(images), size):
         with torch.no_grad():
-            logits.append(asked(images[start : start + size]).cpu())
+            logits.append(asked.each(images[start : start + size]).cpu())
         if progress is not None:
             progress(Progress("logits", min(start + size, len(images)), len(images)))
     whole = torch.cat(logits)

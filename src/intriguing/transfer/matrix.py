@@ -79,7 +79,7 @@ def count_errors(
         for start in range(0, len(images), batch_size):
             x, truth = images[start : start + batch_size], labels[start : start + batch_size]
             for name, network in asked.items():
-                wrong = int((network(x).argmax(1) != truth.to(network.device)).sum())
+                wrong = int((network.each(x).argmax(1) != truth.to(network.device)).sum())
                 counts[name] += ErrorCount(wrong, len(x))
     return counts
 

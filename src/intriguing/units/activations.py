@@ -19,13 +19,13 @@ from intriguing.data.dataset import ImageSet
 from intriguing.errors import InputError
 from intriguing.measures import Progress, ProgressCallback
 from intriguing.models.asking import Classifier, unwrapped
+from intriguing.models.groups import group_size
 
 Images: TypeAlias = Tensor | ImageSet | Iterable[Any]
 """Images at once, or piece by piece: tensors, sets, or tuples that begin with the images."""
 
 INPUT = ":input"
-# With a multiple of this many rows an image's activations are rounded alike whatever its batch (as
-# the solvers pad theirs): measured on fully connected and convolutional networks.
+# Products of a multiple of this many rows round a row alike in most kernels.
 ROWS = 16
 _SMALL, _LARGE = 256, 32
 _LARGE_IMAGE = 1 << 14
@@ -151,7 +151,7 @@ def pieces(
     with _Taps(asked, layers) as taps:
         for batch in _batches(images, batch_size):
             x = asked.fit(batch)
-            missing = -len(x) % ROWS
+            missing = -len(x) % group_size(asked.network, x.shape[1:])
             taps.read(torch.cat((x, x[:1].expand(missing, *x.shape[1:]))) if missing else x)
             yield Piece(len(x), dict(taps.values))
             done += len(x)
@@ -187,7 +187,18 @@ class _Taps:
             handle.remove()
 
     def read(self, batch: Tensor) -> None:
-        """Pass a batch through the network; `values` then holds its activations."""
+        """Pass whole groups through the network; `values` then holds their activations."""
+        size = group_size(self.asked.network, batch.shape[1:])
+        if batch.device.type != "cpu" or len(batch) <= size:
+            self._read(batch)
+            return
+        parts = []
+        for group in torch.split(batch, size):
+            self._read(group.clone() if size == 1 else group)
+            parts.append(dict(self.values))
+        self.values = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+    def _read(self, batch: Tensor) -> None:
         self._pass(batch)
         changed = {n for n, y in self.values.items() if y._version != self._versions[n]}
         if changed:  # an in-place ReLU, say, follows: from now on keep copies
