@@ -93,7 +93,8 @@ def _gradient(value: Tensor, points: Tensor) -> Tensor:
 def _misleading(model: Classifier, x: Tensor, seen: _Seen, box: Box) -> float:
     """Share of images, if most, for which no small step does what the gradient says."""
     width = box.width
-    first, second = seen.logits.topk(min(2, seen.logits.shape[1]), 1).indices[:, [0, -1]].unbind(1)
+    likeliest = seen.logits.topk(min(2, seen.logits.shape[1]), 1).indices
+    first, second = likeliest[:, 0], likeliest[:, -1]
     length = seen.margin.norm(dim=1)
     unit = seen.margin / length[:, None]
     rows = torch.arange(len(x), device=x.device)

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, fx
 
+from intriguing.models.asking import device_of
 from intriguing.spectral.execution import execute
 from intriguing.spectral.linear_map import (
     Convolution,
@@ -55,7 +56,7 @@ def preactivations(
 ) -> tuple[Float[Tensor, "n units"], ...] | None:
     """What enters each activation of a chain, in float64; None if the graph does more than that."""
     rows: list[list[Tensor]] = []
-    for image in images:
+    for image in images.to(device_of(graph)):
         steps = [e.operation for e in execute(graph, image[None].double()) if e.operation]
         if len(steps) != len(walk.steps) - 1:
             return None
