@@ -77,15 +77,16 @@ def test_it_refuses_what_an_accelerator_refuses(device):
 @pytest.mark.parametrize("levels", [None, 256])
 @pytest.mark.parametrize("method", METHODS)
 def test_minimum_distortion(method, levels, device, digits):
-    model, budgets = network(), {"closest": 60, "paper": None, "cw": 36, "noise": 36}
-    config = it.PaperConfig(max_solves=8) if method == "paper" else None
+    model = network()
+    budgets = {"closest": 30, "paper": None, "cw": 18, "noise": 36, "deepfool": 60}
+    config = it.PaperConfig(max_solves=3) if method == "paper" else None
     targeted = method in ("paper", "ddn")
     targets = (digits.labels + 1) % 10 if targeted else "untargeted"
 
     def search(network):
         return it.minimum_distortion(
             network, digits.images[:6], digits.labels[:6], targets[:6] if targeted else targets,
-            method, budget=budgets.get(method, 15), levels=levels, config=config,
+            method, budget=budgets.get(method, 12), levels=levels, config=config,
         )  # fmt: skip
 
     near, far = search(model), search(there(model))
@@ -189,7 +190,7 @@ def test_the_spectral_penalty(device):
 
 def test_an_audit(device, tmp_path):
     config = it.AuditConfig(
-        attacked=3, passes=20, units_on=60, rotations=9, untrained=0, skip=("spectrum", "certify")
+        attacked=3, passes=6, units_on=60, rotations=9, untrained=0, skip=("spectrum", "certify")
     )
     images = it.load_data("digits").test.first(70)
     near = it.run_audit({"it": network()}, images, tmp_path / "near", config)

@@ -69,18 +69,27 @@ def test_what_the_caller_keeps_and_allows_counts() -> None:
 
 
 class Small(nn.Module):
-    """A network on a machine that has room for a few images only."""
+    """A network on a machine that has room for a few images only, forward or backward."""
 
-    def __init__(self, model: nn.Module, room: int, error: Exception) -> None:
+    def __init__(
+        self, model: nn.Module, room: int, error: Exception, backward: bool = False
+    ) -> None:
         super().__init__()
-        self.model, self.room, self.error = model, room, error
+        self.model, self.room, self.error, self.backward = model, room, error, backward
         self.seen: list[int] = []
 
     def forward(self, x: Tensor) -> Tensor:
         self.seen.append(len(x))
+        answer = self.model(x)
         if len(x) > self.room:
-            raise self.error
-        return self.model(x)
+            if not self.backward:
+                raise self.error
+            if answer.requires_grad:
+                answer.register_hook(self.fail)
+        return answer
+
+    def fail(self, _: Tensor) -> None:
+        raise self.error
 
 
 ERRORS = [
@@ -133,14 +142,17 @@ def test_halving_gives_back_what_the_failed_try_held() -> None:
     assert alive == [0, 0, 0]
 
 
-def test_an_attack_goes_on_with_fewer_and_ends_alike() -> None:
+@pytest.mark.parametrize("backward", [False, True], ids=["forward", "backward"])
+def test_an_attack_goes_on_with_fewer_and_ends_alike(backward: bool) -> None:
     torch.manual_seed(0)
     model = build("fc20-10", (3, 32, 32)).eval()
     images, labels = torch.rand(40, 3, 32, 32), torch.arange(40) % 10
     full = minimum_distortion(model, images, labels, budget=12, batch_size=40)
-    tight = Small(model, 16, ERRORS[0]).eval()
+    tight = Small(model, 16, ERRORS[0], backward).eval()
     found = minimum_distortion(tight, images, labels, budget=12)
     assert max(tight.seen) > 16
+    assert tight.seen[-1] <= 16
+    assert tight.seen.count(32) < 12
     assert full.success.any()
     torch.testing.assert_close(
         found.adversarial, full.adversarial, rtol=0, atol=1e-6, equal_nan=True

@@ -143,7 +143,7 @@ class _Run:
             )  # fmt: skip
             return found, verify(network, x, goal, found, box, self.levels, batch_size=width)
 
-        (found, checked), _ = halving(run, most)
+        (found, checked), _ = halving(run, most, on_halving=self.classifier.fewer)
         success = torch.zeros_like(found.claimed)
         for status in (Status.FOUND, Status.OPTIMAL, Status.ALREADY):
             success |= checked.status == int(status)

@@ -6,6 +6,7 @@ network that writes into its input is given a copy; one that fails, or that give
 than logits, is refused in one line, with its own words.
 """
 
+import gc
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias, Union
 
@@ -51,6 +52,7 @@ class Classifier:
         self._gives: torch.dtype | None = None
         self._copies = False
         self._rows = 0
+        self._most: int | None = None
 
     @classmethod
     def of(cls, model: Model) -> "Classifier":
@@ -118,9 +120,27 @@ class Classifier:
         return answer.to(self.dtype)
 
     def each(self, images: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch classes"]:
-        """The same for any number of images: no image's logits depend on the others (`groups`)."""
-        size = group_size(self.network, images.shape[1:])
-        return in_groups(self, images.to(self.device), size)
+        """The same for any number of images: no image's logits depend on the others (`groups`).
+
+        Where memory does not suffice for a group, it and all that come after are of fewer images,
+        for which a network may round otherwise in the last digit.
+        """
+        images = images.to(self.device)
+        while True:
+            size = group_size(self.network, images.shape[1:])
+            size = min(size, self._most or size)
+            try:
+                return in_groups(self, images, size)
+            except Exception as error:
+                if size == 1 or images.device.type != "cpu" or not out_of_memory(error):
+                    raise
+            # Outside of the handler, whose traceback holds the tensors that are to be freed.
+            gc.collect()
+            self.fewer(size // 2)
+
+    def fewer(self, most: int) -> None:
+        """From now on give the network groups of at most so many images: memory ran out."""
+        self._most = most
 
     def answer(self, images: Float[Tensor, "batch ..."]) -> Tensor:
         """The one tensor that the network gives, whatever its shape, as it is.
