@@ -8,12 +8,12 @@ import shutil
 import numpy as np
 import pytest
 
-from intriguing.audit import certifying
 from intriguing.cli.main import main
 from intriguing.data.named import load_data
 from intriguing.distortion.minimum import minimum_distortion
 from intriguing.models.load import load_model
 from intriguing.results.store import read_cells, read_certificates, read_images, read_run
+from intriguing.runs import certifying
 from intriguing.scale import attack
 from intriguing.spectral.certificate import certify
 from tests.cli import workshop

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 
-from intriguing.cli import comparing
 from intriguing.cli.main import main
 from intriguing.cli.methods import Method
 from intriguing.data.named import load_data
@@ -19,6 +18,7 @@ from intriguing.distortion.minimum import METHODS, minimum_distortion
 from intriguing.distortion.targets import choose_targets
 from intriguing.models.load import load_model
 from intriguing.results.store import read_cells, read_curves, read_images, read_losses, read_run
+from intriguing.runs import comparing
 from intriguing.scale import attack
 from tests.cli import workshop
 from tests.cli.workshop import COMMAND

@@ -5,12 +5,12 @@ import math
 import numpy as np
 import pytest
 
-from intriguing.audit import bounding as bounds
 from intriguing.cli import bounding
 from intriguing.cli.main import main
 from intriguing.errors import InputError
 from intriguing.models.load import load_model
 from intriguing.results.store import read_layers, read_run, read_tensors
+from intriguing.runs import bounding as bounds
 from tests.cli import workshop
 
 NETWORKS = """

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from intriguing.audit.attacking import Outcome, Search, check_options
-from intriguing.audit.summary import image_columns, summary
 from intriguing.data.dataset import ImageSet
 from intriguing.distortion.result import Status
 from intriguing.errors import InputError
+from intriguing.runs.attacking import Outcome, Search, check_options
+from intriguing.runs.summary import image_columns, summary
 
 NAN, INF = math.nan, math.inf
 COUNT = 4

@@ -123,7 +123,7 @@ def test_the_path_starts_where_the_natural_basis_is(studied):
 
 
 def test_a_stopped_test_is_not_done_twice(studied, room, monkeypatch):
-    from intriguing.paper import distinction
+    from intriguing.runs import distinction
 
     record = json.loads((studied / "run.json").read_text(encoding="utf-8"))
     (studied / "run.json").write_text(json.dumps(record | {"status": "running"}))

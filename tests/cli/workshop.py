@@ -8,12 +8,13 @@ from pathlib import Path
 
 import torch
 
-from intriguing.cli import comparing, progress
+from intriguing.cli import progress
 from intriguing.cli.main import main
 from intriguing.data.named import load_data
 from intriguing.measures import Progress
 from intriguing.models.load import build
 from intriguing.models.weights import save_model
+from intriguing.runs import comparing
 
 METHODS = ("closest", "paper", "ddn", "noise")
 COMMAND = [

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from intriguing.audit.names import names_of
 from intriguing.cli.main import main
 from intriguing.names import file_name, visible
+from intriguing.runs.network_names import names_of
 from tests.hostile.names import NAMES
 
 ANY = st.text(st.characters(), max_size=300)

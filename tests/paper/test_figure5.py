@@ -12,10 +12,11 @@ from intriguing.data.dataset import ImageSet
 from intriguing.data.png import read_png, write_png
 from intriguing.errors import InputError
 from intriguing.paper.config import ReproduceConfig
-from intriguing.paper.figure5 import first_correct, ostriches, predict, target_cells
-from intriguing.paper.pairs import Words, write_pairs
 from intriguing.paper.reproduce import reproduce
 from intriguing.results.store import read_cells, read_tensors
+from intriguing.runs.pairs import Words, write_pairs
+from intriguing.runs.predicting import first_correct, predict
+from intriguing.runs.targeted import ostriches, target_cells
 
 NET = """
 import torch

@@ -8,7 +8,7 @@ from intriguing.errors import InputError
 from intriguing.paper.hardening.claims import CLAIMS
 from intriguing.paper.hardening.families import FAMILIES
 from intriguing.paper.networks import MNIST_NETWORKS, SPLIT_NETWORKS
-from intriguing.paper.published import published_figure7, published_numbers, published_table
+from intriguing.results.published import published_figure7, published_numbers, published_table
 from intriguing.results.store import read_cells
 from tests.oracles import published
 
@@ -71,7 +71,7 @@ def test_figures_and_text_are_the_printed_ones() -> None:
 
 def test_no_number_of_the_file_is_left_unread() -> None:
     """What the tests above compare is all that there is."""
-    text = files("intriguing.paper").joinpath("published.toml").read_text(encoding="utf-8")
+    text = files("intriguing.results").joinpath("published.toml").read_text(encoding="utf-8")
     content = tomllib.loads(text)
     assert set(content) == {*published.TABLES, "figure5", "figure7", "hardening"}
     cells = sum(len(row) for name in published.TABLES for row in content[name]["values"])

@@ -14,8 +14,8 @@ from intriguing.errors import InputError
 from intriguing.paper import network
 from intriguing.paper.config import SCALES, ReproduceConfig
 from intriguing.paper.network import split_sets
-from intriguing.paper.published import published_table
 from intriguing.paper.reproduce import reproduce
+from intriguing.results.published import published_table
 from intriguing.results.schema import Cell
 from intriguing.results.store import list_tensors, read_cells, read_images, read_run, read_tensors
 from tests.oracles.numpy_networks import classify

@@ -10,9 +10,9 @@ from PIL import Image
 from intriguing.errors import InputError
 from intriguing.paper.config import ITEMS, ReproduceConfig, jobs
 from intriguing.paper.reproduce import reproduce
-from intriguing.paper.study import Study, prepare
 from intriguing.report.html import draw_report
 from intriguing.results.store import read_claims, read_tops
+from intriguing.runs.study import Study, prepare
 from intriguing.units.claim import DELTAS
 
 FIGURES = ReproduceConfig(items=("figure1", "figure2"), scale="smoke")

@@ -21,7 +21,7 @@ from intriguing.paper.config import ReproduceConfig
 from intriguing.paper.reproduce import reproduce
 from intriguing.results.schema import Cell
 from intriguing.results.store import read_cells, read_run
-from intriguing.scale.provenance import record_model
+from intriguing.runs.provenance import record_model
 
 CONFIG = ReproduceConfig(items=("table5",), scale="smoke")
 

@@ -12,9 +12,9 @@ from intriguing.paper import tables
 from intriguing.paper.comparison import rank_agreement
 from intriguing.paper.config import ITEMS, SCALES, ReproduceConfig, draw, jobs
 from intriguing.paper.notes import notes
-from intriguing.paper.published import published_table
 from intriguing.paper.tables import Value
 from intriguing.results.older import said_by_names
+from intriguing.results.published import published_table
 from intriguing.scale.attack import Attacked
 from intriguing.scale.shards import run_in_shards
 

@@ -15,22 +15,19 @@ from scipy import stats
 from torch import Tensor, nn
 
 from intriguing import AuditConfig, ImageSet, gaussian_noise, load_data, run_audit
-from intriguing.audit import certifying
 from intriguing.data.png import write_png
 from intriguing.distortion import minimum
 from intriguing.distortion.minimum import minimum_distortion
 from intriguing.distortion.result import Found, Status
 from intriguing.errors import UnsoundBound
 from intriguing.measures import distortion
-from intriguing.paper import blind_spots, figure5, stimuli, tables
+from intriguing.paper import blind_spots, stimuli, tables
 from intriguing.paper.config import ReproduceConfig
 from intriguing.paper.hardening import cells as study_cells
 from intriguing.paper.hardening import network as study_network
 from intriguing.paper.hardening.claims import CLAIMS
 from intriguing.paper.hardening.config import HardeningConfig, trials
 from intriguing.paper.hardening.families import FAMILIES
-from intriguing.paper.study import Study, prepare
-from intriguing.paper.units import analyse
 from intriguing.report.curves import Line, accuracy
 from intriguing.report.tables import gather, to_csv, to_latex, to_terminal
 from intriguing.results.audit import read_audit
@@ -41,6 +38,9 @@ from intriguing.results.store import (
     read_images,
     read_tops,
 )
+from intriguing.runs import certifying, targeted
+from intriguing.runs.study import Study, prepare
+from intriguing.runs.units import analyse
 from intriguing.scale.attack import Attacked
 from intriguing.scale.shards import run_in_shards
 from intriguing.spectral.certificate import Certificates, Sandwich
@@ -313,10 +313,10 @@ def test_figure_5_is_the_mean_of_every_image_found_and_classifies_its_files(tmp_
     found = torch.tensor([True, True, True, True, True, False])
     far = ((images.images + moved).clamp(0, 1) * 255).round() / 255
     made = attacked(images, far, found, tmp_path / "shards")
-    monkeypatch.setattr(figure5, "attack_in_shards", lambda *_, **__: made)
-    fives = figure5.ostriches(means(), images, tmp_path, target=4)
+    monkeypatch.setattr(targeted, "attack_in_shards", lambda *_, **__: made)
+    fives = targeted.ostriches(means(), images, tmp_path, target=4)
     sizes = distortion(images.images, far)[found].double()
-    cells = {cell.column: cell for cell in figure5.target_cells("net", 0, fives)}
+    cells = {cell.column: cell for cell in targeted.target_cells("net", 0, fives)}
     assert cells["Mean distortion"].ours == pytest.approx(float(sizes.mean()))
     assert (cells["Mean distortion"].count, cells["Mean distortion"].total) == (5, 6)
     assert cells["Median distortion"].ours == pytest.approx(float(sizes.median()))

@@ -9,15 +9,16 @@ from torch import nn
 
 from intriguing.data.named import load_data
 from intriguing.models.weights import model_sha256
-from intriguing.paper import distinction, layers
+from intriguing.paper import layers
 from intriguing.paper.config import Job
 from intriguing.paper.hardening.config import HardeningConfig, trials
 from intriguing.paper.hardening.network import certified_radii, train_trial
 from intriguing.paper.network import shortened, trained
 from intriguing.paper.networks import MNIST_NETWORKS
-from intriguing.paper.study import Study, prepare
 from intriguing.paper.table5 import Subject, measure
-from intriguing.scale.provenance import record_model
+from intriguing.runs import distinction
+from intriguing.runs.provenance import record_model
+from intriguing.runs.study import Study, prepare
 
 
 @pytest.fixture(scope="module")

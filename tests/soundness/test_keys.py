@@ -21,10 +21,10 @@ from intriguing.hardening.config import PoolConfig
 from intriguing.hardening.places import Place
 from intriguing.keys import counted, derive_key
 from intriguing.measures import Box
-from intriguing.paper.figure5 import TARGET
 from intriguing.paper.hardening.families import FAMILIES, Family
 from intriguing.paper.networks import MNIST_NETWORKS
 from intriguing.results.audit import read_audit
+from intriguing.runs.targeted import TARGET
 from intriguing.scale.attack import attack_in_shards
 from intriguing.scale.shards import run_in_shards
 from intriguing.training.lbfgs import LBFGSConfig

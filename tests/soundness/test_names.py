@@ -16,7 +16,6 @@ from intriguing.audit.explaining import attacked_ids, explain
 from intriguing.cli.main import main
 from intriguing.models.fully_connected import FullyConnected
 from intriguing.models.weights import save_model
-from intriguing.paper.study import Study, prepare
 from intriguing.report.contents import read_contents
 from intriguing.report.findings import findings
 from intriguing.report.html import draw_report
@@ -28,6 +27,7 @@ from intriguing.results.store import (
     read_tops,
     write_run,
 )
+from intriguing.runs.study import Study, prepare
 from intriguing.units.coherence import coherence
 from intriguing.units.directions import natural
 from intriguing.units.topk import top_images

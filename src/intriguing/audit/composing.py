@@ -8,18 +8,18 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from intriguing.audit import bounding, certifying
-from intriguing.audit.attacking import Outcome
-from intriguing.audit.crossing import transfer_cells
 from intriguing.audit.kept import Made
 from intriguing.audit.subject import Subject
 from intriguing.measures import UNIT_BOX, median
 from intriguing.names import file_name
-from intriguing.paper.figure5 import predict
-from intriguing.paper.study import Study, prepare
-from intriguing.paper.units import analyse
 from intriguing.results.schema import Cell
 from intriguing.results.store import read_claims, write_tensors
+from intriguing.runs import bounding, certifying
+from intriguing.runs.attacking import Outcome
+from intriguing.runs.predicting import predict
+from intriguing.runs.study import Study, prepare
+from intriguing.runs.transfer_table import transfer_cells
+from intriguing.runs.units import analyse
 
 CROSSED = 2000
 """Images that are shown to other networks at most."""

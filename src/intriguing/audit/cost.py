@@ -24,7 +24,8 @@ from intriguing.errors import InputError
 from intriguing.files import read_json, write_whole
 from intriguing.measures import Progress
 from intriguing.models.asking import Classifier
-from intriguing.paper.figure5 import TARGET, first_correct, ostriches, predict
+from intriguing.runs.predicting import first_correct, predict
+from intriguing.runs.targeted import TARGET, ostriches
 from intriguing.scale.attack import SHARD_SIZE
 
 SHARD_SECONDS = 60.0

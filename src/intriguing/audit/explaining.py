@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from intriguing.audit.subject import fitted
 from intriguing.distortion.minimum import minimum_distortion
 from intriguing.distortion.penalty import PaperConfig
 from intriguing.errors import InputError
 from intriguing.measures import ProgressCallback
 from intriguing.models.asking import Classifier
+from intriguing.models.resized import fitted
 from intriguing.models.weights import model_sha256
 from intriguing.results.damage import blame
 from intriguing.results.explained import Made, Said, Solve, Story

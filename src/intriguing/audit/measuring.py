@@ -7,18 +7,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from intriguing.audit.attacking import Outcome
 from intriguing.audit.kept import Made
 from intriguing.audit.subject import Subject
-from intriguing.audit.summary import Row, add_certainty
 from intriguing.distortion.result import Status
 from intriguing.errors import InputError
 from intriguing.keys import derive_key
 from intriguing.measures import Progress, median, median_interval, wilson_interval
 from intriguing.models.guard import clean_accuracy
 from intriguing.names import file_name
-from intriguing.paper.figure5 import PAPER, ostriches, predict, target_cells, write_figure
-from intriguing.paper.pairs import Words, write_pairs
+from intriguing.runs.attacking import Outcome
+from intriguing.runs.pairs import Words, write_pairs
+from intriguing.runs.predicting import predict
+from intriguing.runs.summary import Row, add_certainty
+from intriguing.runs.targeted import PAPER, ostriches, target_cells, write_figure
 from intriguing.scale.attack import attack_in_shards
 from intriguing.scale.shards import run_in_shards
 

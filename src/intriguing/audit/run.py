@@ -12,21 +12,18 @@ from typing import Any
 import torch
 from torch import nn
 
-from intriguing.audit import certifying, composing, cost, measuring
-from intriguing.audit.attacking import Outcome, disk_bytes
+from intriguing.audit import composing, cost, measuring
 from intriguing.audit.checks import preflight
 from intriguing.audit.config import STAGES, AuditConfig
-from intriguing.audit.crossing import NOTES
 from intriguing.audit.kept import Finished, Made, finish_stage, left_out
-from intriguing.audit.subject import Resized, Subject, fitted, relabelled
-from intriguing.audit.summary import image_columns
+from intriguing.audit.subject import Subject, relabelled
 from intriguing.data.checks import check_images
 from intriguing.data.dataset import ImageSet
 from intriguing.errors import InputError
 from intriguing.measures import UNIT_BOX, ProgressCallback
 from intriguing.models.asking import device_of
 from intriguing.models.classifier import check_classifier
-from intriguing.paper.figure5 import first_correct, predict
+from intriguing.models.resized import Resized, fitted
 from intriguing.report.contents import read_contents
 from intriguing.report.findings import findings
 from intriguing.report.html import draw_report
@@ -40,7 +37,11 @@ from intriguing.results.store import (
     write_layers,
     write_run,
 )
-from intriguing.scale import provenance
+from intriguing.runs import certifying, provenance
+from intriguing.runs.attacking import Outcome, disk_bytes
+from intriguing.runs.predicting import first_correct, predict
+from intriguing.runs.summary import image_columns
+from intriguing.runs.transfer_table import NOTES
 
 KEPT = ("models_sha256", "images_sha256", "labelled")
 """What a folder serves: these networks on these images; all else may change from call to call."""

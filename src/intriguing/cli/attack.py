@@ -61,8 +61,6 @@ def attack(
         out: The results folder; results/attack-MODEL-DATA when not given.
         fresh: Delete the results that are in the folder and start again.
     """
-    from intriguing.audit import attacking, pictures
-    from intriguing.audit.summary import image_columns, summary
     from intriguing.cli import setup
     from intriguing.cli.command import command
     from intriguing.cli.console import Console
@@ -74,7 +72,8 @@ def attack(
     from intriguing.results.opening import open_results
     from intriguing.results.schema import RunRecord, Stage
     from intriguing.results.store import write_cells, write_images, write_run
-    from intriguing.scale import provenance
+    from intriguing.runs import attacking, pictures, provenance
+    from intriguing.runs.summary import image_columns, summary
 
     if save_images and levels != 256:
         raise InputError("--save-images needs --levels 256: an 8-bit file rounds every pixel")

@@ -4,11 +4,11 @@ import re
 
 from torch import nn
 
-from intriguing.audit.bounding import Shape, check_traceable, own_shape
 from intriguing.data.dataset import ImageSet
 from intriguing.errors import InputError
 from intriguing.measures import Box
 from intriguing.models.asking import Classifier
+from intriguing.runs.bounding import Shape, check_traceable, own_shape
 
 __all__ = ["choose_shape", "own_shape", "parse_domain", "parse_shape"]
 

@@ -63,8 +63,6 @@ def certify(
         out: The results folder; results/certify-MODEL-DATA when not given.
         fresh: Delete the results that are in the folder and start again.
     """
-    from intriguing.audit import attacking, bounding, certifying, pictures
-    from intriguing.audit.summary import image_columns
     from intriguing.cli import setup
     from intriguing.cli.command import command
     from intriguing.cli.opening import open_all
@@ -74,7 +72,8 @@ def certify(
     from intriguing.results.opening import open_results
     from intriguing.results.schema import RunRecord, Stage
     from intriguing.results.store import write_cells, write_certificates, write_images, write_run
-    from intriguing.scale import provenance
+    from intriguing.runs import attacking, bounding, certifying, pictures, provenance
+    from intriguing.runs.summary import image_columns
 
     certifying.check_epsilons(epsilon)
     search = attacking.Search(budget=budget, seed=seed)

@@ -56,8 +56,7 @@ def compare(
         out: The results folder; results/compare-MODEL-DATA when not given.
         fresh: Delete the results that are in the folder and start again.
     """
-    from intriguing.audit import attacking
-    from intriguing.cli import comparing, setup
+    from intriguing.cli import setup
     from intriguing.cli.command import command
     from intriguing.cli.opening import open_all
     from intriguing.cli.progress import shown
@@ -65,7 +64,7 @@ def compare(
     from intriguing.results.opening import open_results
     from intriguing.results.schema import RunRecord, Stage
     from intriguing.results.store import write_images, write_run
-    from intriguing.scale import provenance
+    from intriguing.runs import attacking, comparing, provenance
 
     comparing.check_methods(methods)
     goal = attacking.parse_targets(targets)

@@ -56,8 +56,8 @@ def open_all(
     Raises:
         InputError: If a network or the data cannot be had, or do not fit.
     """
-    from intriguing.audit.subject import fitted
     from intriguing.cli.console import Console
+    from intriguing.models.resized import fitted
 
     loaded = {
         name: load_network(spec, place) for name, spec in zip(names_of(specs), specs, strict=True)

@@ -8,7 +8,6 @@ from typing import Literal, TypeAlias
 import torch
 from torch import nn
 
-from intriguing.audit.names import names_of
 from intriguing.data.dataset import ImageSet
 from intriguing.data.limits import LIMITS, Limits
 from intriguing.errors import InputError
@@ -16,6 +15,7 @@ from intriguing.models.classifier import check_classifier
 from intriguing.models.load import load_model
 from intriguing.models.weights import read_model
 from intriguing.names import file_name
+from intriguing.runs.network_names import names_of
 
 __all__ = [
     "Device",

@@ -59,8 +59,6 @@ def spectrum(
         out: The results folder; results/spectrum-MODEL when not given.
         fresh: Delete the results that are in the folder and start again.
     """
-    from intriguing.audit.attacking import completed
-    from intriguing.audit.bounding import analyse, write_spectra
     from intriguing.cli import bounding, setup
     from intriguing.cli.command import command
     from intriguing.cli.opening import open_all
@@ -69,7 +67,9 @@ def spectrum(
     from intriguing.results.opening import open_results
     from intriguing.results.schema import RunRecord
     from intriguing.results.store import write_layers, write_run
-    from intriguing.scale import provenance
+    from intriguing.runs import provenance
+    from intriguing.runs.attacking import completed
+    from intriguing.runs.bounding import analyse, write_spectra
 
     given = None if input is None else bounding.parse_shape(input)
     box = None if domain is None else bounding.parse_domain(domain)

@@ -90,7 +90,6 @@ def train(
     """
     from dataclasses import asdict
 
-    from intriguing.audit.attacking import completed
     from intriguing.cli import pooling, setup
     from intriguing.cli.command import command
     from intriguing.cli.console import Console
@@ -111,7 +110,8 @@ def train(
     from intriguing.results.opening import open_results
     from intriguing.results.schema import RunRecord, Stage
     from intriguing.results.store import write_cells, write_run
-    from intriguing.scale import provenance
+    from intriguing.runs import provenance
+    from intriguing.runs.attacking import completed
     from intriguing.training.recipe import Recipe, train_network
 
     weights = out or Path(f"{name}.safetensors")

@@ -49,9 +49,6 @@ def transfer(
         out: The results folder; results/transfer-DATA when not given.
         fresh: Delete the results that are in the folder and start again.
     """
-    from intriguing.audit import attacking, pictures
-    from intriguing.audit.crossing import NOTES, transfer_cells
-    from intriguing.audit.summary import image_columns, summary
     from intriguing.cli import setup
     from intriguing.cli.command import command
     from intriguing.cli.opening import open_all
@@ -62,7 +59,9 @@ def transfer(
     from intriguing.results.opening import open_results
     from intriguing.results.schema import RunRecord, Stage
     from intriguing.results.store import write_cells, write_images, write_run
-    from intriguing.scale import provenance
+    from intriguing.runs import attacking, pictures, provenance
+    from intriguing.runs.summary import image_columns, summary
+    from intriguing.runs.transfer_table import NOTES, transfer_cells
 
     if len(models) < 2 or len(set(models)) < len(models):
         raise InputError("give two or more different networks, each FILE.safetensors or FILE.py:FN")

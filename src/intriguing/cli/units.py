@@ -91,17 +91,17 @@ def units(
         out: The results folder; results/units-MODEL-DATA when not given.
         fresh: Delete the results that are in the folder and start again.
     """
-    from intriguing.audit.attacking import completed
     from intriguing.cli import setup
     from intriguing.cli.command import command
     from intriguing.cli.progress import shown
     from intriguing.cli.report import finish
-    from intriguing.paper.study import Study, prepare
-    from intriguing.paper.units import analyse
     from intriguing.results.opening import open_results
     from intriguing.results.schema import RunRecord
     from intriguing.results.store import write_cells, write_run
-    from intriguing.scale import provenance
+    from intriguing.runs import provenance
+    from intriguing.runs.attacking import completed
+    from intriguing.runs.study import Study, prepare
+    from intriguing.runs.units import analyse
 
     place = setup.choose_device(device)
     network = setup.load_network(model, place)

@@ -24,12 +24,12 @@ from intriguing.models.quocnet import CONFIGS, QuocNetClassifier
 from intriguing.models.weights import read_model, save_model
 from intriguing.paper.blind_spots import accuracy, attack, distortions, transfer, write_pictures
 from intriguing.paper.cars import Figure6Config, halves, one_against_rest, plan_of
-from intriguing.paper.study import Study, prepare
-from intriguing.paper.units import Studied, analyse
 from intriguing.results.opening import open_results
 from intriguing.results.schema import ModelRecord, RunRecord, Stage
 from intriguing.results.store import write_cells, write_run
-from intriguing.scale import provenance
+from intriguing.runs import provenance
+from intriguing.runs.study import Study, prepare
+from intriguing.runs.units import Studied, analyse
 from intriguing.training.quocnet import train_unsupervised, with_classifier
 from intriguing.training.sharded_checkpoint import remove_sharded
 

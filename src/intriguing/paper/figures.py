@@ -15,8 +15,8 @@ from intriguing.errors import InputError
 from intriguing.measures import UNIT_BOX
 from intriguing.models.asking import Classifier
 from intriguing.models.autoencoder import AutoencoderClassifier
-from intriguing.paper.figure5 import predict
-from intriguing.paper.published import PublishedPanel, published_figure7
+from intriguing.results.published import PublishedPanel, published_figure7
+from intriguing.runs.predicting import predict
 from intriguing.transfer.matrix import count_errors
 
 PAIRS = 36

@@ -19,8 +19,8 @@ from intriguing.models.load import load_model
 from intriguing.models.weights import read_model, save_model
 from intriguing.paper.config import Job, ReproduceConfig, Scale, draw
 from intriguing.results.schema import ModelRecord, Stage
+from intriguing.runs.provenance import record_model
 from intriguing.scale.attack import Attacked, attack_in_shards
-from intriguing.scale.provenance import record_model
 from intriguing.training.recipe import Recipe, train_network
 from intriguing.transfer.matrix import count_errors
 

@@ -16,18 +16,11 @@ from intriguing.models.classifier import check_classifier, preprocessing_of
 from intriguing.models.load import load_model
 from intriguing.names import file_name
 from intriguing.paper.config import OSTRICHES, ReproduceConfig
-from intriguing.paper.figure5 import (
-    COUNT,
-    TARGET,
-    called_in,
-    first_correct,
-    ostriches,
-    target_cells,
-    write_figure,
-)
 from intriguing.paper.table5 import short_name
 from intriguing.results.schema import Cell, ModelRecord, Stage
-from intriguing.scale.provenance import record_model
+from intriguing.runs.predicting import first_correct
+from intriguing.runs.provenance import record_model
+from intriguing.runs.targeted import COUNT, TARGET, called_in, ostriches, target_cells, write_figure
 
 
 @dataclass(frozen=True)

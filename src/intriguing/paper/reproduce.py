@@ -26,7 +26,7 @@ from intriguing.paper.notes import notes
 from intriguing.results.opening import open_results
 from intriguing.results.schema import Cell, RunRecord, Stage
 from intriguing.results.store import write_cells, write_images, write_run, write_tensors
-from intriguing.scale.provenance import machine, record_data, versions
+from intriguing.runs.provenance import machine, record_data, versions
 
 MAY_DIFFER = ("items", "seeds", "data_root", "network", "input", "images", "passes")
 """What may change between two runs in one folder: all that is computed stays of use."""

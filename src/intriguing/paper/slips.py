@@ -4,8 +4,8 @@ import math
 from collections.abc import Sequence
 
 from intriguing.paper.layers import Layer, Layers
-from intriguing.paper.published import published_table
 from intriguing.report.numbers import number
+from intriguing.results.published import published_table
 
 
 def papers_name(layer: Layer) -> str:

@@ -18,11 +18,11 @@ from intriguing.models.load import load_model
 from intriguing.paper.config import PHOTOGRAPHS, UNITS, ReproduceConfig
 from intriguing.paper.network import Network, Sets
 from intriguing.paper.networks import CONVOLUTIONAL
-from intriguing.paper.study import Asked, Study, prepare
 from intriguing.paper.table5 import short_name
-from intriguing.paper.units import Studied, analyse
 from intriguing.results.schema import ModelRecord
-from intriguing.scale.provenance import record_model
+from intriguing.runs.provenance import record_model
+from intriguing.runs.study import Asked, Study, prepare
+from intriguing.runs.units import Studied, analyse
 
 LAYERS = ("relu1", "relu2", "relu3")
 """Of the network for MNIST: after each convolution, and the hidden layer."""

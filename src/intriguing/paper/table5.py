@@ -23,10 +23,10 @@ from intriguing.models.load import load_model
 from intriguing.names import file_name
 from intriguing.paper.config import SCALES, ReproduceConfig
 from intriguing.paper.layers import Layer, Layers, read_layers, recall, remember
-from intriguing.paper.published import published_table
 from intriguing.paper.slips import mended, papers_name, slips, slips_of_any
+from intriguing.results.published import published_table
 from intriguing.results.schema import Cell, ModelRecord, Stage
-from intriguing.scale.provenance import record_model
+from intriguing.runs.provenance import record_model
 
 PAPER, PRINTED, CORRECTED, REACHED = (
     "Paper, mended", "As printed", "Corrected", "At least",

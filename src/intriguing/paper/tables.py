@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from intriguing.data.dataset import ImageSet
 from intriguing.distortion.noise import gaussian_noise
 from intriguing.measures import distortion, mean_interval
-from intriguing.paper.published import published_table
+from intriguing.results.published import published_table
 from intriguing.results.schema import Cell, Shown
 from intriguing.scale.attack import Attacked
 from intriguing.transfer.amplify import amplify

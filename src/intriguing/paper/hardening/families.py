@@ -10,7 +10,7 @@ from intriguing.hardening.config import PoolConfig
 from intriguing.hardening.places import Place
 from intriguing.hardening.train import hardening
 from intriguing.keys import APART
-from intriguing.paper.published import published_numbers
+from intriguing.results.published import published_numbers
 from intriguing.training.minibatch import Extra
 from intriguing.training.recipe import Recipe
 from intriguing.training.schedule import Schedule

@@ -22,8 +22,8 @@ from intriguing.models.preflight import preflight
 from intriguing.models.weights import read_model, save_model
 from intriguing.paper.hardening.config import BUDGET, Trial
 from intriguing.results.schema import ModelRecord, Stage
+from intriguing.runs.provenance import record_model
 from intriguing.scale.attack import Attacked, attack_in_shards
-from intriguing.scale.provenance import record_model
 from intriguing.scale.shards import run_in_shards
 from intriguing.spectral.certificate import certify
 from intriguing.training.recipe import train_network

@@ -26,8 +26,8 @@ from intriguing.paper.hardening.network import (
 from intriguing.results.opening import open_results
 from intriguing.results.schema import RunRecord, Stage
 from intriguing.results.store import write_cells, write_images, write_run
+from intriguing.runs.provenance import machine, record_data, versions
 from intriguing.scale.attack import Attacked
-from intriguing.scale.provenance import machine, record_data, versions
 from intriguing.scale.workers import finished_jobs, one_thread
 
 MAY_DIFFER = ("seeds", "data_root")

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 from intriguing.data.dataset import ImageSet
 from intriguing.measures import ProgressCallback
-from intriguing.paper import distinction, ranked
-from intriguing.paper.study import Asked, choose_bases
 from intriguing.results.schema import Cell, Stage
 from intriguing.results.store import write_claims, write_coherence, write_tops
+from intriguing.runs import distinction, ranked
+from intriguing.runs.study import Asked, choose_bases
 from intriguing.units.activations import activations
 from intriguing.units.coherence import coherence
 from intriguing.units.topk import top_images

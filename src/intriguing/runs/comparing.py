@@ -9,14 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from intriguing.audit.attacking import Goal, Outcome, Plan, Search
-from intriguing.audit.summary import Row, add_certainty, image_columns
 from intriguing.comparison.curves import curve_points
 from intriguing.comparison.lengths import Lengths
 from intriguing.distortion.incumbent import BUDGETS
 from intriguing.errors import InputError
 from intriguing.results.schema import Cell, LossRow
 from intriguing.results.store import write_cells, write_curves, write_losses
+from intriguing.runs.attacking import Goal, Outcome, Plan, Search
+from intriguing.runs.summary import Row, add_certainty, image_columns
 from intriguing.scale.attack import COLUMNS as ALL_COLUMNS
 
 COLUMNS = tuple(name for name in ALL_COLUMNS if name != "adversarial")

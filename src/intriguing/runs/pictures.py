@@ -6,11 +6,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from intriguing.audit.attacking import Outcome
 from intriguing.data.png import shown_as, write_png
 from intriguing.models.asking import Classifier
 from intriguing.names import file_name
 from intriguing.results.store import write_tensors
+from intriguing.runs.attacking import Outcome
 
 GALLERY = 8
 

@@ -20,9 +20,9 @@ from intriguing.errors import InputError
 from intriguing.files import read_json, write_whole
 from intriguing.keys import derive_key
 from intriguing.measures import Progress, ProgressCallback, mean_interval
-from intriguing.paper.ranked import renamed, responds
-from intriguing.paper.study import Asked
 from intriguing.results.schema import Cell, ClaimRow, Stage, Unit
+from intriguing.runs.ranked import renamed, responds
+from intriguing.runs.study import Asked
 from intriguing.units import directions
 from intriguing.units.activations import Layer
 from intriguing.units.claim import UNITS, compare_bases

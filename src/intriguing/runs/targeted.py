@@ -5,7 +5,6 @@ none is left out for what becomes of it.  Every answer is an 8-bit image, saved 
 and classified afresh.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,11 +17,11 @@ from intriguing.data.png import read_png, write_png
 from intriguing.distortion.methods import Config
 from intriguing.errors import InputError
 from intriguing.measures import ProgressCallback, mean_interval, median, wilson_interval
-from intriguing.models.asking import Classifier
 from intriguing.names import file_name
-from intriguing.paper.pairs import Words, write_pairs
-from intriguing.paper.published import published_numbers
+from intriguing.results.published import published_numbers
 from intriguing.results.schema import Cell
+from intriguing.runs.pairs import Words, write_pairs
+from intriguing.runs.predicting import predict
 from intriguing.scale.attack import Attacked, attack_in_shards
 
 TARGET = 9
@@ -48,47 +47,6 @@ class Ostriches:
     target: int
     again: Bool[Tensor, " image"]
     says: Int64[Tensor, " image"]
-
-
-@torch.no_grad()
-def predict(
-    model: nn.Module, images: Tensor, batch_size: int = 64
-) -> tuple[Int64[Tensor, " image"], Tensor]:
-    """Predicted classes and logits, on the CPU; of no images, none."""
-    if not len(images):
-        return torch.empty(0, dtype=torch.long), images.new_empty(0, 1).cpu()
-    asked = Classifier.of(model)
-    logits = torch.cat([asked.each(part).cpu() for part in torch.split(images, batch_size)])
-    return logits.argmax(1), logits
-
-
-def first_correct(
-    models: Sequence[nn.Module], images: ImageSet, count: int, seed: int, without: int | None = None
-) -> Int64[Tensor, " chosen"]:
-    """The first images, in an order drawn by `seed`, that every network classifies correctly.
-
-    Args:
-        models: Classifiers in evaluation mode.
-        images: With their true classes.
-        count: How many at most.
-        seed: Draws the order of all images.
-        without: Leave out the images of this class, which is what the others are to become.
-
-    Returns:
-        Their indices, in the drawn order; fewer than `count` where there are no more.
-    """
-    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))
-    labels, kept = images.labels.cpu(), []
-    for part in torch.split(order, 2 * count):
-        right = torch.ones(len(part), dtype=torch.bool)
-        for model in models:
-            right &= predict(model, images.images[part])[0] == labels[part]
-        if without is not None:
-            right &= labels[part] != without
-        kept += part[right].tolist()
-        if len(kept) >= count:
-            break
-    return torch.tensor(kept[:count], dtype=torch.long)
 
 
 def ostriches(

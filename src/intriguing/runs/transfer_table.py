@@ -5,10 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from intriguing.audit.attacking import Outcome
 from intriguing.data.dataset import ImageSet
 from intriguing.distortion.noise import gaussian_noise
 from intriguing.results.schema import Cell, Shown
+from intriguing.runs.attacking import Outcome
 from intriguing.transfer import amplify, error_matrix
 from intriguing.transfer.matrix import Batches, ErrorCount
 

@@ -14,8 +14,6 @@ import torch
 from torch import Tensor, nn
 
 from intriguing import __version__
-from intriguing.audit.attacking import Outcome
-from intriguing.audit.summary import Row
 from intriguing.data.dataset import ImageSet
 from intriguing.distortion.result import Status
 from intriguing.errors import InputError, UnsoundBound
@@ -23,6 +21,8 @@ from intriguing.keys import derive_key
 from intriguing.measures import ProgressCallback
 from intriguing.results.schema import Cell
 from intriguing.results.store import list_tensors, read_tensors, write_tensors
+from intriguing.runs.attacking import Outcome
+from intriguing.runs.summary import Row
 from intriguing.spectral.certificate import certify, check_examples
 
 FILE = "certificate"

@@ -6,10 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from intriguing.audit.attacking import Outcome
 from intriguing.distortion.result import Status
 from intriguing.measures import mean_interval, median, median_interval, wilson_interval
 from intriguing.results.schema import Cell, Unit
+from intriguing.runs.attacking import Outcome
 from intriguing.transfer.matrix import count_errors
 
 

@@ -76,5 +76,5 @@ def published_numbers(name: str) -> dict[str, float]:
 
 @cache
 def _published() -> dict[str, Any]:
-    text = files("intriguing.paper").joinpath("published.toml").read_text(encoding="utf-8")
+    text = files("intriguing.results").joinpath("published.toml").read_text(encoding="utf-8")
     return tomllib.loads(text)
