@@ -1,26 +1,113 @@
-"""The examples of the method notes run, and print what stands there."""
+"""Every example of the README and the docs runs, and every command line is one that verbs take."""
 
+import ast
 import doctest
+import functools
+import importlib
 import re
+import shlex
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+import tyro
 
-PAGES = Path(__file__).parent.parent / "docs"
+import intriguing
+from intriguing.cli.main import VERBS
+from intriguing.data.named import DataPair, load_data
+from intriguing.models.weights import save_model
+
+ROOT = Path(__file__).parent.parent
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+ELSEWHERE = re.compile(r"import submitit|processes\(\"cuda\"\)")
+"""Examples for a cluster: only what they import is looked at."""
 
 
-@pytest.mark.parametrize("page", ["hardening.md", "models-and-data.md", "spectral.md", "units.md"])
-def test_examples_print_what_the_page_says(page: str) -> None:
-    text = (PAGES / page).read_text(encoding="utf-8")
+def blocks(text: str) -> Iterator[tuple[str, str, int]]:
+    """Fenced blocks of a page: language, content, and the line where it begins."""
+    for block in re.finditer(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+        yield block[1], block[2], text.count("\n", 0, block.start(2))
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """A folder with the files that pages speak of, few images, and the names that they suppose."""
+
+    def few(name: str, *args: Any, **kwargs: Any) -> DataPair:
+        pair = load_data(name, *args, **kwargs)
+        return DataPair(pair.name, pair.train, pair.test.first(12))
+
+    torch.manual_seed(0)
+    model = intriguing.build("fc10").eval()
+    for name in ("fc100-100-10", "fc"):
+        save_model(tmp_path / f"{name}.safetensors", model, "fc10")
+    monkeypatch.chdir(tmp_path)
+    test = few("mnist-5k").test
+    return {"model": model, "images": test.images, "labels": test.labels, "load_data": few}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_examples_run_and_print_what_the_page_says(
+    page: Path, place: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = page.read_text(encoding="utf-8")
     shared: dict[str, Any] = {}
-    examples = 0
-    for block in re.finditer(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
-        line = text.count("\n", 0, block.start(1))
-        parsed = doctest.DocTestParser().get_doctest(block[1], shared, f"{page}:{line}", page, line)
-        parsed.globs = shared
-        said: list[str] = []
-        doctest.DocTestRunner().run(parsed, out=said.append, clear_globs=False)
-        assert not said, "".join(said)
-        examples += len(parsed.examples)
-    assert examples > 10
+    few = place.pop("load_data")
+    for language, source, line in blocks(text):
+        if language != "python":
+            continue
+        if ELSEWHERE.search(source):
+            _import_what_it_imports(source)
+        elif ">>>" in source:
+            _check(doctest.DocTestParser(), source, shared, page, line)
+        else:
+            with monkeypatch.context() as patched:
+                patched.setattr(intriguing, "load_data", few, raising=False)
+                exec(compile(source, f"{page}:{line}", "exec"), place)
+
+
+def _check(
+    parser: doctest.DocTestParser, source: str, shared: dict[str, Any], page: Path, line: int
+) -> None:
+    """What the page says that the examples print is what they print."""
+    parsed = parser.get_doctest(source, shared, f"{page.name}:{line}", page.name, line)
+    parsed.globs = shared
+    said: list[str] = []
+    doctest.DocTestRunner().run(parsed, out=said.append, clear_globs=False)
+    assert not said, "".join(said)
+
+
+def _import_what_it_imports(source: str) -> None:
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and str(node.module).startswith("intriguing"):
+            module = importlib.import_module(str(node.module))
+            assert all(hasattr(module, name.name) for name in node.names)
+
+
+def commands() -> Iterator[tuple[str, list[str]]]:
+    """Every line of a page that a shell would be given, with where it stands."""
+    for page in PAGES:
+        for language, source, _ in blocks(page.read_text(encoding="utf-8")):
+            lines = source.replace("\\\n", " ").splitlines() if language in ("", "sh") else ()
+            for line in lines:
+                told = re.match(r"(?:\$ |.*-m )?intriguing (?P<words>[a-z].*)", line)
+                if told and not line.startswith("intriguing 0"):
+                    yield page.name, shlex.split(told["words"], comments=True)
+
+
+def test_pages_have_command_lines() -> None:
+    assert len(list(commands())) > 60
+    assert {words[0] for _, words in commands()} == set(VERBS)
+
+
+@pytest.mark.parametrize(("page", "words"), list(commands()), ids=str)
+def test_verbs_take_the_command_lines(page: str, words: list[str]) -> None:
+    verb, *rest = words
+    function = getattr(importlib.import_module(f"intriguing.cli.{verb}"), verb)
+
+    @functools.wraps(function)
+    def unworking(*args: object, **kwargs: object) -> None: ...
+
+    tyro.cli(unworking, args=rest, config=(tyro.conf.FlagCreatePairsOff,))
