@@ -15,6 +15,7 @@ import intriguing as it
 from intriguing import InputError
 from intriguing.adapter import MinimumDistortion
 from intriguing.data.dataset import ImageSet
+from intriguing.distortion.methods import METHODS
 from intriguing.scale.attack import attack_in_shards
 from intriguing.testing import assert_min_distortion
 from intriguing.training.schedule import Schedule
@@ -190,6 +191,95 @@ def test_a_network_that_fails_is_reported_in_its_own_words(error: Exception) -> 
         assert words in str(refused.value), name
         assert type(error).__name__ in str(refused.value), name
         assert "\n" not in str(refused.value), name
+
+
+class _Back(torch.autograd.Function):
+    """The identity, whose backward calls somebody."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, call: Callable[[Tensor], None]) -> Tensor:
+        ctx.call = call
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, None]:
+        ctx.call(slope)
+        return slope, None
+
+
+class FailsBehind(nn.Module):
+    """Its forward is well; its backward raises from some call on."""
+
+    def __init__(self, how: str, after: int, error: Exception) -> None:
+        super().__init__()
+        self.base, self.how, self.after, self.error = base(), how, after, error
+        if how == "module hook":
+            self.base.register_full_backward_hook(lambda *_: self.call(IMAGES))
+        self.eval()
+
+    def call(self, slope: Tensor) -> None:
+        self.after -= 1
+        if self.after < 0:
+            raise self.error
+
+    def forward(self, x: Tensor) -> Tensor:
+        z = self.base(x)
+        if self.how == "function":
+            return _Back.apply(z, self.call)
+        if self.how == "hook" and z.requires_grad:
+            z.register_hook(self.call)
+        return z
+
+
+@pytest.mark.filterwarnings("ignore:Full backward hook", "ignore:For backward hooks")
+@pytest.mark.parametrize("after", [0, 1, 2])
+@pytest.mark.parametrize("how", ["function", "hook", "module hook"])
+def test_a_network_that_fails_in_backward_is_reported_in_its_own_words(
+    how: str, after: int
+) -> None:
+    error = [Own("own words"), KeyError("own words"), StopIteration("own words")][after]
+    methods = {
+        method: lambda model, m=method: it.minimum_distortion(
+            model, IMAGES, LABELS, "all" if m == "paper" else "untargeted", method=m
+        )
+        for method in METHODS
+        if method != "noise"
+    }
+    pools = lambda model: it.train_with_pools(  # noqa: E731
+        model, IMAGES, LABELS, ["input", "base.1"], schedule=Schedule(4, 0.1)
+    )
+    for name, ask in {**methods, "pools": pools}.items():
+        with pytest.raises(InputError) as refused:
+            ask(FailsBehind(how, after, error))
+        said = str(refused.value)
+        assert f"{type(error).__name__}: own words; mend its" in said, (name, said)
+        assert "\n" not in said, name
+    for name, ask in entries(FailsBehind(how, 0, error)):
+        with suppress(InputError):  # what takes no gradient is in its right to answer
+            assert ask() is not None, name
+
+
+def test_a_backward_that_fails_is_a_finding_and_noise_still_searches() -> None:
+    model = FailsBehind("function", 0, Own("own words"))
+    found = {finding.name: str(finding) for finding in it.preflight(model, IMAGES)}
+    assert "Own: own words" in found["no gradients"]
+    assert it.minimum_distortion(model, IMAGES, LABELS, method="noise", budget=20).success.any()
+
+
+def test_a_backward_that_runs_out_of_memory_is_given_fewer_images() -> None:
+    class Narrow(FailsBehind):
+        def call(self, slope: Tensor) -> None:
+            self.after -= 1
+            if self.after == 0:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+
+    narrow = Narrow("function", 4, Own())
+    found, plain = (
+        it.minimum_distortion(model, IMAGES, LABELS, "untargeted", budget=20)
+        for model in (narrow, base())
+    )
+    assert narrow.after < 0
+    assert torch.equal(found.l2, plain.l2)
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, MemoryError])

@@ -22,6 +22,7 @@ from intriguing.distortion.quadratic import closest_point
 from intriguing.distortion.rows import WIDTH
 from intriguing.measures import Box
 from intriguing.models.asking import own_dtypes
+from intriguing.models.backward import full_gradient
 from intriguing.models.groups import in_groups
 
 _LARGEST = 1 << 26
@@ -128,7 +129,7 @@ def jacobian(network: Network, pixels: int, like: Tensor) -> Float[Tensor, "k n"
         logits = network.logits(z)[0]
         if len(logits) * pixels > _LARGEST:
             return None
-        rows = [torch.autograd.grad(f, z, retain_graph=True)[0][0] for f in logits]
+        rows = [full_gradient(f, z, again=True)[0] for f in logits]
     return torch.stack(rows)
 
 

@@ -24,6 +24,7 @@ from intriguing.distortion.incumbent import Incumbent
 from intriguing.distortion.logit_unit import USUAL_UNIT
 from intriguing.distortion.problem import Goal, Network
 from intriguing.measures import Box
+from intriguing.models.backward import full_gradient
 
 Kind: TypeAlias = Literal["margin", "entropy", "ratio"]
 
@@ -114,7 +115,7 @@ def _constraint(
             )
         else:
             surface = -margin if kind == "margin" else y
-        (slope,) = torch.autograd.grad(surface.sum(), z)
+        slope = full_gradient(surface.sum(), z)
     slope = slope.nan_to_num(0.0, 0.0, 0.0)
     slope = slope / slope.norm(dim=1, keepdim=True).clamp_min(1e-30)
     return goal.secure_margin(logits.detach()), y.detach(), slope

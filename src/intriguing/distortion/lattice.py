@@ -22,6 +22,7 @@ from torch import Tensor
 from intriguing.distortion.problem import Goal, Network, passes_to_measure
 from intriguing.distortion.rows import places, width_of
 from intriguing.measures import Box
+from intriguing.models.backward import full_gradient
 
 _REPAIRS = 10
 _TRIMS = 3
@@ -151,8 +152,7 @@ def margin_gradient(network: Network, z: Float[Tensor, "b n"], goal: Goal) -> Fl
     """The gradient of the goal's margin at z."""
     with torch.enable_grad():
         z = z.detach().requires_grad_()
-        (gradient,) = torch.autograd.grad(goal.margin(network.logits(z)).sum(), z)
-    return gradient
+        return full_gradient(goal.margin(network.logits(z)).sum(), z)
 
 
 def round_to_levels(points: Tensor, box: Box, levels: int) -> Int64[Tensor, "b n"]:

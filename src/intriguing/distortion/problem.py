@@ -12,6 +12,7 @@ from torch.nn import functional
 from intriguing.distortion.logit_unit import natural, power_of_two
 from intriguing.measures import Box
 from intriguing.models.asking import Classifier, Model
+from intriguing.models.backward import full_gradient
 from intriguing.models.logit_scale import spread
 
 # How far the logits of one image were seen to differ between batches of 1 and of 256, in units of
@@ -130,9 +131,9 @@ class TargetedLoss(Network):
             logits = self.logits(z)
             natural = goal.natural(logits)
             loss = functional.cross_entropy(natural, goal.classes, reduction="none")
-            (gradient,) = torch.autograd.grad(loss.sum(), z, materialize_grads=True)
+            slope = full_gradient(loss.sum(), z)
         margin = goal.secure_margin(logits.detach()) * goal.sharpness
-        return Evaluation(loss.detach(), gradient, margin)
+        return Evaluation(loss.detach(), slope, margin)
 
 
 def margin(logits: Float[Tensor, "b k"], targets: Int64[Tensor, " b"]) -> Float[Tensor, " b"]:

@@ -7,6 +7,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from intriguing.distortion.problem import Goal, Network
+from intriguing.models.backward import full_gradient
 
 
 @dataclass(frozen=True)
@@ -57,10 +58,7 @@ class Race:
             ahead = wanted - logits.gather(1, chosen)
             count = chosen.shape[1]
             gradients = [
-                torch.autograd.grad(
-                    ahead[:, i].sum(), z, retain_graph=i + 1 < count, materialize_grads=True
-                )[0]
-                for i in range(count)
+                full_gradient(ahead[:, i].sum(), z, again=i + 1 < count) for i in range(count)
             ]
         return Tangent(margins, chosen, torch.stack(gradients, 1))
 

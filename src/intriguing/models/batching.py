@@ -12,6 +12,7 @@ from torch import Tensor
 from intriguing.errors import InputError
 from intriguing.memory import free_memory, out_of_memory, readable
 from intriguing.models.asking import Classifier, Model
+from intriguing.models.backward import gradient
 from intriguing.models.observe import peak_bytes
 
 T = TypeVar("T")
@@ -146,7 +147,7 @@ def _pass(model: Classifier, images: Tensor, backward: bool) -> None:
         points = images.clone().requires_grad_(backward)
         logits = model(points)
         if backward and logits.requires_grad:
-            torch.autograd.grad(logits.logsumexp(1).sum(), points, allow_unused=True)
+            gradient(logits.logsumexp(1).sum(), points)
 
 
 def _line(peaks: Sequence[int]) -> tuple[int, int]:

@@ -11,15 +11,14 @@ from intriguing.data.checks import check_labels, check_pixels
 from intriguing.data.dataset import ImageSet
 from intriguing.data.preprocessing import Preprocessing, of_shape
 from intriguing.errors import InputError
-from intriguing.memory import out_of_memory
 from intriguing.models.asking import (
     Classifier,
     Model,
     device_of,
     own_dtypes,
-    own_words,
     training_parts,
 )
+from intriguing.models.backward import gradient
 
 _PROBES = 16
 
@@ -180,18 +179,8 @@ def check_gradients(model: Model, images: Float[Tensor, "batch ..."]) -> None:
     with torch.enable_grad():
         points = asked.fit(images[:_PROBES]).clone().requires_grad_()
         logits = asked(points)
-        gradient = None
-        if logits.requires_grad:
-            try:
-                (gradient,) = torch.autograd.grad(logits.sum(), points, allow_unused=True)
-            except Exception as error:
-                if out_of_memory(error):
-                    raise
-                raise InputError(
-                    f"the gradient of the model's logits cannot be taken: {own_words(error)}; mend "
-                    'its forward, or search without gradients: method="noise"'
-                ) from error
-    if gradient is None and bool((logits != logits[:1]).any()):
+        found = gradient(logits.sum(), points) if logits.requires_grad else None
+    if found is None and bool((logits != logits[:1]).any()):
         raise InputError(
             "the model's logits have no gradient for its images; remove torch.no_grad, detach, "
             "numpy and int8 layers from its forward, or search without gradients: "

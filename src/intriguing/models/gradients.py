@@ -7,8 +7,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from intriguing.errors import InputError
 from intriguing.measures import Box
-from intriguing.models.asking import Classifier
+from intriguing.models.asking import Classifier, own_words
+from intriguing.models.backward import full_gradient, gradient
 from intriguing.models.finding import Finding
 
 _STEPS = (1e-4, 1e-3, 1e-2)
@@ -29,7 +31,15 @@ class _Seen:
 
 def gradient_findings(model: Classifier, x: Tensor, box: Box) -> Iterator[Finding]:
     """What is wrong with gradients or logits; see each flaw's words."""
-    seen = _look(model, x)
+    try:
+        seen = _look(model, x)
+    except InputError as error:
+        yield Finding(
+            "no gradients",
+            f"the gradient of the logits cannot be taken: {own_words(error.__cause__ or error)}",
+            'no search by gradients is possible: method="noise" only; mend the network\'s backward',
+        )
+        return
     if seen is None:
         yield Finding(
             "no gradients",
@@ -75,19 +85,14 @@ def _look(model: Classifier, x: Tensor) -> _Seen | None:
         logits = model(points)
         if not logits.requires_grad:
             return None
-        (known,) = torch.autograd.grad(logits.sum(), points, retain_graph=True, allow_unused=True)
+        known = gradient(logits.sum(), points, again=True)
         if known is None and bool((logits != logits[:1]).any()):
             return None
         top = logits.topk(min(2, logits.shape[1]), 1).values
-        margin = _gradient((top[:, 0] - top[:, -1]).sum(), points)
+        margin = full_gradient((top[:, 0] - top[:, -1]).sum(), points, again=True)
         loss = functional.cross_entropy(logits, logits.argmax(1), reduction="sum")
-        slope = _gradient(loss, points)
+        slope = full_gradient(loss, points)
     return _Seen(logits.detach(), margin.flatten(1), slope.flatten(1))
-
-
-def _gradient(value: Tensor, points: Tensor) -> Tensor:
-    (found,) = torch.autograd.grad(value, points, retain_graph=True, allow_unused=True)
-    return torch.zeros_like(points) if found is None else found
 
 
 def _misleading(model: Classifier, x: Tensor, seen: _Seen, box: Box) -> float:

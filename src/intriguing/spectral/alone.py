@@ -18,6 +18,7 @@ from torch.utils import _pytree as pytree
 from intriguing.errors import InputError
 from intriguing.measures import Box
 from intriguing.models.asking import Classifier, device_of
+from intriguing.models.backward import gradient
 from intriguing.spectral.precision import answer, arithmetic
 from intriguing.spectral.tracing import MIXED, agree, first_line
 
@@ -133,10 +134,10 @@ def _pulls(asked: Classifier, batch: Tensor) -> bool:
         try:
             logits = asked.answer(1.0 * point)[0]
             weights = torch.linspace(1.0, 2.0, logits.numel()).to(logits)
-            (slope,) = torch.autograd.grad((logits.flatten() * weights).sum(), point)
+            slope = gradient((logits.flatten() * weights).sum(), point)
         except (RuntimeError, InputError):  # no gradient at all, or none past an operation
             return False
-    return bool((slope[1:].nan_to_num() != 0).any())
+    return slope is not None and bool((slope[1:].nan_to_num() != 0).any())
 
 
 def _mixing(graph: fx.GraphModule, batch: Tensor) -> str | None:

@@ -18,6 +18,7 @@ from torch.utils import _pytree as pytree
 
 from intriguing.errors import InputError
 from intriguing.models.asking import own_words
+from intriguing.models.backward import in_own_words
 from intriguing.spectral.foreign import first_strange
 from intriguing.spectral.plain import plain_copy
 from intriguing.spectral.tracing import MIXED, first_line, trace
@@ -103,8 +104,7 @@ def precise_graph(
     plain = plain_copy(model)
     image = example.to(format_of(plain))
     try:
-        with torch.no_grad():
-            plain(image.clone())
+        casts = _in_autocast(plain, image)
     except Exception as error:
         if why := first_strange(plain):
             raise InputError(f"{why} ({first_line(error)})") from error
@@ -115,9 +115,10 @@ def precise_graph(
             "give the shape of one image, without the batch"
         ) from error
     formats = formats_of(plain)
-    if _in_autocast(plain, image):  # which leaves float64 alone
+    if casts:  # which leaves float64 alone
         plain, image, model = plain.double(), image.double(), plain_copy(model).double()
-    with torch.no_grad():  # as the network itself is watched
+    again = ("the model fails when it is asked again", "give one that keeps nothing between calls")
+    with in_own_words(*again), torch.no_grad():  # as the network itself is watched
         graph = trace(plain, model, image, in_place=in_place)
     return _in_float64(graph, formats)
 

@@ -10,6 +10,7 @@ from torch.nn.functional import cross_entropy
 from intriguing.errors import InputError
 from intriguing.keys import derive_key
 from intriguing.measures import ProgressCallback
+from intriguing.models.backward import MODEL_FAILS, in_own_words
 from intriguing.training.decay import Convention, check_decay, weight_decay, weight_layers
 from intriguing.training.lbfgs import UNTIL_CONVERGED, LBFGSConfig, minimise
 from intriguing.training.report import TrainingReport
@@ -77,8 +78,10 @@ def full_batch(
         total = 0.0
         for start in range(0, len(inputs), _BLOCK):
             block = slice(start, start + _BLOCK)
-            loss = cross_entropy(model(inputs[block]), labels[block], reduction="sum") / len(inputs)
-            loss.backward()  # type: ignore[no-untyped-call]
+            with in_own_words(*MODEL_FAILS):
+                logits = model(inputs[block])
+                loss = cross_entropy(logits, labels[block], reduction="sum") / len(inputs)
+                loss.backward()  # type: ignore[no-untyped-call]
             total += float(loss.detach())
         decay = penalty()
         decay.backward()  # type: ignore[no-untyped-call]

@@ -14,6 +14,7 @@ from torch.nn.functional import cross_entropy
 from intriguing.errors import InputError
 from intriguing.keys import derive_key
 from intriguing.measures import Progress, ProgressCallback
+from intriguing.models.backward import MODEL_FAILS, in_own_words
 from intriguing.training.batches import Batch, Batches
 from intriguing.training.checkpoint import load_epoch, save_epoch
 from intriguing.training.decay import Convention, check_decay, weight_decay, weight_layers
@@ -115,7 +116,8 @@ def train_minibatch(
         start = time.perf_counter()
         generator = batches.generator(epoch)
         if extra is not None:
-            extra.before_epoch(model, epoch, generator)
+            with in_own_words(*MODEL_FAILS):
+                extra.before_epoch(model, epoch, generator)
         model.train()
         with dropping(
             model, layers, generator, images=schedule.input_dropout, hidden=schedule.dropout
@@ -158,8 +160,9 @@ def _one_epoch(
             for group in optimizer.param_groups:
                 group["lr"] = batches.schedule.rate_at(batch.step, batches.per_epoch)
             optimizer.zero_grad()
-            value = loss(batch)
-            value.backward()  # type: ignore[no-untyped-call]
+            with in_own_words(*MODEL_FAILS):
+                value = loss(batch)
+                value.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             total += value.detach() * len(batch.labels)
             done = batch.step + 1

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from intriguing.distortion.problem import Goal, Logits
 from intriguing.measures import Box
+from intriguing.models.backward import full_gradient
 
 
 def margin_and_gradient(
@@ -27,8 +28,7 @@ def gradient_of(
     """The gradient of each row's value; 0 where it is not finite or there is none."""
     if not values.requires_grad:
         return torch.zeros_like(z)
-    (gradient,) = torch.autograd.grad(values.sum(), z, retain_graph=again, materialize_grads=True)
-    return gradient.nan_to_num(0, 0, 0)
+    return full_gradient(values.sum(), z, again=again).nan_to_num(0, 0, 0)
 
 
 def unit(vectors: Float[Tensor, "b n"]) -> Float[Tensor, "b n"]:
