@@ -16,7 +16,7 @@ from torch.nn.functional import cross_entropy
 
 from intriguing.models.convolutional import Convolutional, initialise_rectifiers
 from intriguing.models.fully_connected import FullyConnected, initialise
-from intriguing.spectral.penalty import SpectralPenalty
+from intriguing.spectral.norms.penalty import SpectralPenalty
 from intriguing.training.decay import weight_decay, weight_layers
 
 ROUNDS = 15

@@ -22,14 +22,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from intriguing.data.named import load_data
-from intriguing.spectral.chain import (
+from intriguing.spectral.semidefinite.chain import (
     Convolution,
     Dense,
     Flatten,
+    Layer,
     Pool,
     SemidefiniteConfig,
     Slope,
-    Stage,
     chain_bound,
     chain_product,
 )
@@ -101,24 +101,24 @@ def reached(model: nn.Sequential, images: Tensor) -> float:
     return float(torch.linalg.matrix_norm(flat, 2).max())
 
 
-def stages_of(model: nn.Sequential, size: tuple[int, ...]) -> list[Stage]:
-    stages: list[Stage] = []
+def layers_of(model: nn.Sequential, size: tuple[int, ...]) -> list[Layer]:
+    chain: list[Layer] = []
     for layer in model:
         if isinstance(layer, nn.Linear):
-            stages.append(Dense(layer.weight.detach()))
+            chain.append(Dense(layer.weight.detach()))
         elif isinstance(layer, nn.ReLU):
-            stages.append(Slope(0.0, 1.0))
+            chain.append(Slope(0.0, 1.0))
         elif isinstance(layer, nn.MaxPool2d):
             size = tuple(n // 2 for n in size)
-            stages.append(Pool(1.0, size))
+            chain.append(Pool(1.0, size))
         elif isinstance(layer, nn.Conv2d):
             pads = tuple((pad, pad) for pad in layer.padding)
             weight, stride = layer.weight.detach(), layer.stride
-            stages.append(Convolution(weight, stride, pads, layer.dilation, 1, size))
-            size = stages[-1].output_size
-        elif stages:
-            stages.append(Flatten())
-    return stages
+            chain.append(Convolution(weight, stride, pads, layer.dilation, 1, size))
+            size = chain[-1].output_size
+        elif chain:
+            chain.append(Flatten())
+    return chain
 
 
 def lipsdp(weights: Sequence[np.ndarray], solver: str) -> float:
@@ -151,11 +151,11 @@ def compare_small(seeds: int, solver: str) -> bool:
         rows = []
         for seed in range(seeds):
             model, images = trained("digits", fully_connected(*sizes), seed, 1500)
-            stages = stages_of(model, (8, 8))
+            chain = layers_of(model, (8, 8))
             started = time.process_time()
-            bound = chain_bound(stages)
+            bound = chain_bound(chain)
             ours = time.process_time() - started
-            matrices = [stage.weight.numpy() for stage in stages if isinstance(stage, Dense)]
+            matrices = [layer.weight.numpy() for layer in chain if isinstance(layer, Dense)]
             started = time.process_time()
             peer = lipsdp(matrices, solver)
             theirs = time.process_time() - started
@@ -181,17 +181,17 @@ def compare_large(names: Sequence[str], config: SemidefiniteConfig) -> bool:
     for name in names:
         data, untrained = large(name)
         model, images = trained(data, untrained, 0, 600)
-        stages = stages_of(model, tuple(images.shape[2:]))
+        chain = layers_of(model, tuple(images.shape[2:]))
         unit = torch.eye(10, dtype=torch.float64)
         pairs = torch.stack([unit[i] - unit[j] for i, j in itertools.combinations(range(10), 2)])
         started = time.process_time()
-        whole = chain_bound(stages, config=config)
+        whole = chain_bound(chain, config=config)
         alone = time.process_time() - started
         started = time.process_time()
-        each = chain_bound(stages, pairs, config=config)
+        each = chain_bound(chain, pairs, config=config)
         together = time.process_time() - started
-        low, product = reached(model, images), chain_product(stages)
-        simple = chain_bound(stages, pairs, config=SemidefiniteConfig(operations=0.0))
+        low, product = reached(model, images), chain_product(chain)
+        simple = chain_bound(chain, pairs, config=SemidefiniteConfig(operations=0.0))
         gain = (each.pairs / simple.pairs).mean()
         fine &= low <= whole.upper <= product
         print(

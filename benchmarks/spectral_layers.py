@@ -38,8 +38,8 @@ from tests.oracles.dense_jacobian import dense_norm
 from tests.oracles.random_layers import random_convolutions, random_pools
 from tests.spectral.test_pooling import bound_of as pool_bound
 
-from intriguing.spectral.convolution import circular_norm, convolution_norm
-from intriguing.spectral.matrix import matrix_norm
+from intriguing.spectral.norms.convolution import circular_norm, convolution_norm
+from intriguing.spectral.norms.matrix import matrix_norm
 
 
 def resnet18() -> Iterator[tuple[str, nn.Conv2d, int]]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from intriguing.distortion.result import Distortions, Status
     from intriguing.distortion.targets import choose_targets
     from intriguing.errors import InputError, UnsoundBound
+    from intriguing.graph.table import register_bound
     from intriguing.hardening.config import PoolConfig
     from intriguing.hardening.places import Place
     from intriguing.hardening.train import train_with_pools
@@ -31,15 +32,19 @@ if TYPE_CHECKING:
     from intriguing.models.load import build, load_model
     from intriguing.models.preflight import preflight
     from intriguing.scale.attack import attack_in_shards
-    from intriguing.spectral.certificate import Certificates, Sandwich, certify, sandwich
-    from intriguing.spectral.lipschitz import (
+    from intriguing.spectral.certificates.certificate import (
+        Certificates,
+        Sandwich,
+        certify,
+        sandwich,
+    )
+    from intriguing.spectral.certificates.lipschitz import (
         LayerBound,
         LipschitzReport,
         layer_spectra,
         lipschitz_report,
     )
-    from intriguing.spectral.penalty import SpectralPenalty
-    from intriguing.spectral.rules.registry import register_bound
+    from intriguing.spectral.norms.penalty import SpectralPenalty
     from intriguing.training.recipe import Recipe, train_network
     from intriguing.transfer.amplify import amplify
     from intriguing.transfer.matrix import error_matrix
@@ -53,15 +58,15 @@ _HOME = {
     "Audit": "audit.run",
     "AuditConfig": "audit.config",
     "Box": "measures",
-    "Certificates": "spectral.certificate",
+    "Certificates": "spectral.certificates.certificate",
     "ClosestConfig": "distortion.closest",
     "DataPair": "data.named",
     "DescentConfig": "distortion.lbfgsb",
     "Distortions": "distortion.result",
     "ImageSet": "data.dataset",
     "InputError": "errors",
-    "LayerBound": "spectral.lipschitz",
-    "LipschitzReport": "spectral.lipschitz",
+    "LayerBound": "spectral.certificates.lipschitz",
+    "LipschitzReport": "spectral.certificates.lipschitz",
     "Normalized": "models.classifier",
     "PaperConfig": "distortion.penalty",
     "Place": "hardening.places",
@@ -69,22 +74,22 @@ _HOME = {
     "Preprocessing": "data.preprocessing",
     "Progress": "measures",
     "Recipe": "training.recipe",
-    "Sandwich": "spectral.certificate",
-    "SpectralPenalty": "spectral.penalty",
+    "Sandwich": "spectral.certificates.certificate",
+    "SpectralPenalty": "spectral.norms.penalty",
     "Status": "distortion.result",
     "UnsoundBound": "errors",
     "amplify": "transfer.amplify",
     "attack_in_shards": "scale.attack",
     "build": "models.load",
-    "certify": "spectral.certificate",
+    "certify": "spectral.certificates.certificate",
     "choose_targets": "distortion.targets",
     "clean_accuracy": "models.guard",
     "compare_bases": "units.claim",
     "error_matrix": "transfer.matrix",
     "gaussian_noise": "distortion.noise",
     "l2": "measures",
-    "layer_spectra": "spectral.lipschitz",
-    "lipschitz_report": "spectral.lipschitz",
+    "layer_spectra": "spectral.certificates.lipschitz",
+    "lipschitz_report": "spectral.certificates.lipschitz",
     "list_layers": "units.activations",
     "load_data": "data.named",
     "load_images": "data.anything",
@@ -92,9 +97,9 @@ _HOME = {
     "minimize_in_box": "distortion.lbfgsb",
     "minimum_distortion": "distortion.minimum",
     "preflight": "models.preflight",
-    "register_bound": "spectral.rules.registry",
+    "register_bound": "graph.table",
     "run_audit": "audit.run",
-    "sandwich": "spectral.certificate",
+    "sandwich": "spectral.certificates.certificate",
     "top_images": "units.topk",
     "train_network": "training.recipe",
     "train_with_pools": "hardening.train",

@@ -15,7 +15,7 @@ from intriguing.models.load import load_model
 from intriguing.results.store import read_cells, read_certificates, read_images, read_run
 from intriguing.runs import certifying
 from intriguing.scale import attack
-from intriguing.spectral.certificate import certify
+from intriguing.spectral.certificates.certificate import certify
 from tests.cli import workshop
 
 COUNT = 60

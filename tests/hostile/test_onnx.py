@@ -14,7 +14,7 @@ from intriguing.distortion.affine import is_affine
 from intriguing.errors import InputError
 from intriguing.hardening.above import network_above
 from intriguing.models.load import load_model
-from intriguing.spectral.lipschitz import lipschitz_report
+from intriguing.spectral.certificates.lipschitz import lipschitz_report
 from intriguing.units.activations import list_layers
 from intriguing.units.receptive_field import receptive_field
 from tests.hostile import onnx_attacks

@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from intriguing.spectral.convolution import convolution_norm
+from intriguing.spectral.norms.convolution import convolution_norm
 
 
 def bound_of(module: nn.Module, size: tuple[int, ...] | None, grid: int | None = None) -> float:

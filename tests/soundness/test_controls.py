@@ -43,7 +43,7 @@ from intriguing.runs.study import Study, prepare
 from intriguing.runs.units import analyse
 from intriguing.scale.attack import Attacked
 from intriguing.scale.shards import run_in_shards
-from intriguing.spectral.certificate import Certificates, Sandwich
+from intriguing.spectral.certificates.certificate import Certificates, Sandwich
 from intriguing.units.receptive_field import receptive_field
 
 

@@ -8,7 +8,7 @@ from torch.nn.functional import cross_entropy
 
 from intriguing.errors import InputError
 from intriguing.hardening.pool import Pool
-from intriguing.spectral.penalty import SpectralPenalty
+from intriguing.spectral.norms.penalty import SpectralPenalty
 from intriguing.training.batches import Batch
 from intriguing.training.minibatch import Extra
 

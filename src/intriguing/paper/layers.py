@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from intriguing.files import read_json, write_whole
 from intriguing.measures import ProgressCallback
-from intriguing.spectral.equation import paper_norm
-from intriguing.spectral.lipschitz import LayerBound, lipschitz_report
+from intriguing.spectral.certificates.lipschitz import LayerBound, lipschitz_report
+from intriguing.spectral.norms.equation import paper_norm
 
 
 @dataclass(frozen=True)

@@ -13,14 +13,18 @@ from torch import Tensor, nn
 
 from intriguing.data.dataset import ImageSet
 from intriguing.errors import InputError, UnsoundBound
+from intriguing.graph.precision import precise_graph
 from intriguing.measures import Box, ProgressCallback
 from intriguing.models.asking import device_of
 from intriguing.models.autoencoder import AutoencoderClassifier
 from intriguing.models.fully_connected import FullyConnected
 from intriguing.results.schema import LayerRow, Stage
 from intriguing.results.store import write_tensors
-from intriguing.spectral.lipschitz import LipschitzReport, layer_spectra, lipschitz_report
-from intriguing.spectral.precision import precise_graph
+from intriguing.spectral.certificates.lipschitz import (
+    LipschitzReport,
+    layer_spectra,
+    lipschitz_report,
+)
 
 POINTS = 1024
 """Singular values of one layer that are kept: evenly spaced by rank, the ends among them."""

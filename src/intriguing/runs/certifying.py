@@ -23,7 +23,7 @@ from intriguing.results.schema import Cell
 from intriguing.results.store import list_tensors, read_tensors, write_tensors
 from intriguing.runs.attacking import Outcome
 from intriguing.runs.summary import Row
-from intriguing.spectral.certificate import certify, check_examples
+from intriguing.spectral.certificates.certificate import certify, check_examples
 
 FILE = "certificate"
 EPSILONS = 7

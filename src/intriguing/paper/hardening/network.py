@@ -25,7 +25,7 @@ from intriguing.results.schema import ModelRecord, Stage
 from intriguing.runs.provenance import record_model
 from intriguing.scale.attack import Attacked, attack_in_shards
 from intriguing.scale.shards import run_in_shards
-from intriguing.spectral.certificate import certify
+from intriguing.spectral.certificates.certificate import certify
 from intriguing.training.recipe import train_network
 from intriguing.transfer.matrix import count_errors
 

@@ -1,0 +1,1 @@
+"""Bounds of whole networks, and radii around images that they certify."""
