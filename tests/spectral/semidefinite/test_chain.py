@@ -164,7 +164,7 @@ def test_pairs_in_parts_are_the_pairs_at_once() -> None:
 def test_tells_how_far_it_is() -> None:
     told: list[Progress] = []
     chain_bound(network(weights((4, 5, 3), 12)), all_pairs(3), progress=told.append)
-    assert {report.layer for report in told} == {
+    assert {report.stage for report in told} == {
         "semidefinite bound",
         "semidefinite bound of pairs",
     }

@@ -156,9 +156,9 @@ class Search:
         most = self.left / max(1.0, EVALUATIONS * self.cost * runs)
         return min(self.config.iterations, int(most))
 
-    def _report(self, layer: str, done: int, total: int) -> None:
+    def _report(self, stage: str, done: int, total: int) -> None:
         if self.progress is not None:
-            self.progress(Progress(layer, done, total))
+            self.progress(Progress(stage, done, total))
 
 
 def _outline(layers: Sequence[Layer]) -> list[Layer]:
