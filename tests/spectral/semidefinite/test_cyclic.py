@@ -262,7 +262,7 @@ def test_an_all_convolutional_network_ends_in_its_channels() -> None:
 def test_wide_rows_fall_back_to_one_number_a_channel(monkeypatch: pytest.MonkeyPatch) -> None:
     network = images_network(nn.MaxPool2d(2))
     layers = as_layers(network, Pool(1.0, (4, 4)))
-    monkeypatch.setattr("intriguing.spectral.program.ROW_ENTRIES", 0)
+    monkeypatch.setattr("intriguing.spectral.semidefinite.steps.ROW_ENTRIES", 0)
     differences = torch.tensor([[1.0, -1.0, 0.0]])
     bound = chain_bound(layers, differences, config=BY_FREQUENCY)
     assert bound.upper < bound.product
