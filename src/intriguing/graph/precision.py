@@ -115,10 +115,10 @@ def precise_graph(
             "give the shape of one image, without the batch"
         ) from error
     formats = formats_of(plain)
-    if _in_autocast(plain, image):  # which leaves float64 alone
+    if casts:  # which leaves float64 alone
         plain, image, model = plain.double(), image.double(), inference_copy(model).double()
-    with torch.no_grad():  # as the network itself is watched
-from intriguing.models.backward import in_own_words
+    again = ("the model fails when it is asked again", "give one that keeps nothing between calls")
+    with in_own_words(*again), torch.no_grad():  # as the network itself is watched
         graph = trace(plain, model, image, in_place=in_place)
     return _in_float64(graph, formats)
 
