@@ -13,6 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
+from intriguing.cli.main import main
 from intriguing.data.anything import load_images
 from intriguing.data.folder import load_pictures
 from intriguing.data.idx import read_idx
@@ -223,6 +224,43 @@ def test_a_command_reads_a_hostile_folder_within_its_memory(tmp_path: Path) -> N
     assert "left out: " in " ".join(done.stderr.split())
     assert "--max-pixels 5500000 allows" in " ".join(done.stderr.split())
     assert {path.name for path in tmp_path.iterdir()} == {"pictures", "net.py", "out"}
+
+
+VERBS = (
+    "attack net.py:build few", "audit net.py:build --data few", "certify net.py:build few",
+    "compare net.py:build few", "transfer net.py:build net.py:other --data few",
+    "units net.py:build few",
+    "spectrum net.py:build --data few", "reproduce figure3 --network net.py:build --images few",
+    "reproduce figure5 --network net.py:build --images few",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_that_reads_pictures_has_the_options_that_its_errors_name(
+    verb: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "few" / "class").mkdir(parents=True)
+    (tmp_path / "few" / "class" / "one.png").write_bytes(GOOD)
+    (tmp_path / "net.py").write_text(
+        "from torch import nn\n"
+        "def build():\n    return nn.Sequential(nn.Flatten(), nn.Linear(3072, 4))\n"
+        "other = lambda: build()\n"
+    )
+    words = [*verb.split(), "--input", "3,32,32", "--out", "out"]
+    assert main([*words, "--max-pixels", "5"]) == 2
+    assert "pixels, more than 5; --max-pixels" in " ".join(capsys.readouterr().err.split())
+    assert main([*words, "--max-bytes", "6"]) == 2
+    assert "bytes, more than 6; --max-bytes" in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "out").exists()
+
+
+def test_patches_are_cut_within_the_limits_that_are_given(tmp_path: Path) -> None:
+    (tmp_path / "one.png").write_bytes(GOOD)
+    with pytest.raises(InputError, match=r"one.png: .* --max-pixels 2400 allows"):
+        read_pictures(tmp_path, Limits(max_pixels=5))
+    assert len(read_pictures(tmp_path)) == 1
+    assert main(["train", "quocnet-tiny", "cifar10", "--max-pixels", "5", "--dry-run"]) == 0
 
 
 def test_limits_are_named_where_they_are_wrong() -> None:

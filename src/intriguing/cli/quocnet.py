@@ -11,6 +11,7 @@ from intriguing.cli.command import command
 from intriguing.cli.console import Console
 from intriguing.cli.progress import shown
 from intriguing.cli.report import finish
+from intriguing.data.limits import LIMITS, Limits
 from intriguing.data.named import load_data
 from intriguing.data.patches import (
     VIDEOS,
@@ -52,6 +53,7 @@ def train_quocnet(
     out: Path,
     results: Path,
     dry_run: bool,
+    limits: Limits = LIMITS,
 ) -> None:
     """Train on the first half of the training images, as `reproduce figure6` does for network A.
 
@@ -82,7 +84,7 @@ def train_quocnet(
         patches = (
             of_images(first.name, first.images)
             if unlabelled is None
-            else source(unlabelled, config, results / "patches.npy", seed, rank)
+            else source(unlabelled, config, results / "patches.npy", seed, rank, limits)
         )
         network, reports = train_unsupervised(
             config, patches, plan, seed, engine=engine, device=device,
@@ -127,7 +129,9 @@ def make_figure6(
     finish(folder)
 
 
-def source(text: str, config: QuocNetConfig, file: Path, seed: int, rank: int) -> Patches:
+def source(
+    text: str, config: QuocNetConfig, file: Path, seed: int, rank: int, limits: Limits = LIMITS
+) -> Patches:
     """Unlabelled images by name: photographs, a folder of pictures or videos, a video, a .npy.
 
     Patches are cut once, by the first process, into a file that all of them map.
@@ -148,8 +152,8 @@ def source(text: str, config: QuocNetConfig, file: Path, seed: int, rank: int) -
             p for p in path.rglob("*") if p.suffix.lower() in VIDEOS
         )  # fmt: skip
         pictures = (
-            (frame for video in videos for frame in frames(video)) if videos
-            else iter(read_pictures(path))
+            (frame for video in videos for frame in frames(video, limits=limits)) if videos
+            else iter(read_pictures(path, limits))
         )  # fmt: skip
         write_patches(file, pictures, side, _A_PICTURE, generator)
     if torch.distributed.is_initialized():

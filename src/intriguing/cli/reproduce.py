@@ -38,7 +38,9 @@ examples:
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from tyro.conf import Positional, arg
+from tyro.conf import OmitArgPrefixes, Positional, arg
+
+from intriguing.data.limits import LIMITS, Limits
 
 if TYPE_CHECKING:
     from intriguing.paper.config import ReproduceConfig
@@ -81,6 +83,7 @@ def reproduce(
     network: Annotated[str | None, arg(metavar="MODEL")] = None,
     input: Annotated[str | None, arg(metavar="SIZES")] = None,
     images: Annotated[str | None, arg(metavar="FOLDER")] = None,
+    limits: Annotated[Limits, OmitArgPrefixes] = LIMITS,
     passes: int = 200,
     search: bool = False,
 ) -> None:
@@ -139,7 +142,9 @@ def reproduce(
         _describe(config, folder)
         return
     with shown() as progress:
-        paper.reproduce(config, folder, command=command(), fresh=fresh, progress=progress)
+        paper.reproduce(
+            config, folder, command=command(), fresh=fresh, progress=progress, limits=limits
+        )
     finish(folder)
 
 

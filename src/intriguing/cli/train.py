@@ -25,7 +25,9 @@ examples:
 from pathlib import Path
 from typing import Annotated, Literal
 
-from tyro.conf import Positional, arg
+from tyro.conf import OmitArgPrefixes, Positional, arg
+
+from intriguing.data.limits import LIMITS, Limits
 
 
 def train(
@@ -52,6 +54,7 @@ def train(
     results: Path | None = None,
     fresh: bool = False,
     unlabelled: Annotated[str | None, arg(metavar="SOURCE")] = None,
+    limits: Annotated[Limits, OmitArgPrefixes] = LIMITS,
     positive: str = "automobile",
     engine: Literal["alone", "copies", "shards", "locations"] = "alone",
     steps: int | None = None,
@@ -122,7 +125,7 @@ def train(
 
         train_quocnet(
             name, data, unlabelled=unlabelled, positive=positive, engine=engine, steps=steps,
-            rate=rate, seed=seed, device=place, out=weights, dry_run=dry_run,
+            rate=rate, seed=seed, device=place, out=weights, dry_run=dry_run, limits=limits,
             results=results or setup.default_folder("train", name, data, f"seed{seed}"),
         )  # fmt: skip
         return

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from intriguing.data.limits import LIMITS
+from intriguing.data.limits import LIMITS, Limits
 from intriguing.errors import InputError
 from intriguing.files import check_regular, whole_file
 from intriguing.keys import derive_key
@@ -122,27 +122,32 @@ def cut(
     return Patches(name, pixels)
 
 
-def read_pictures(folder: Path) -> list[UInt8[np.ndarray, "height width 3"]]:
-    """Every picture under a folder, RGB; files that are none are left out.
+def read_pictures(
+    folder: Path, limits: Limits = LIMITS
+) -> list[UInt8[np.ndarray, "height width 3"]]:
+    """Every picture under a folder, RGB; files that are none, or too large, are left out.
 
     Raises:
-        InputError: If there is none.
+        InputError: If there is none, with what is wrong with the first.
     """
     from intriguing.data.folder import ENDINGS
 
-    found = []
+    found, reason = [], ""
     for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in ENDINGS):
         try:
-            found.append(_read(path))
-        except Exception:  # of a damaged picture, decoders raise what they like
-            continue
+            found.append(_read(path, limits))
+        except Exception as error:  # of a damaged picture, decoders raise what they like
+            said = str(error) if isinstance(error, InputError) else "it is no picture, or damaged"
+            reason = reason or f" ({path.name}: {said})"
     if not found:
-        raise InputError(f"{folder} has no picture that can be read; give a folder of JPEG or PNG")
+        raise InputError(
+            f"{folder} has no picture that can be read{reason}; give a folder of JPEG or PNG"
+        )
     return found
 
 
 def frames(
-    path: Path, every: int = 10, limit: int | None = None
+    path: Path, every: int = 10, limit: int | None = None, limits: Limits = LIMITS
 ) -> Iterator[UInt8[np.ndarray, "height width 3"]]:
     """Every so manyeth frame of a video, RGB, by PyAV.
 
@@ -160,7 +165,7 @@ def frames(
         with av.open(str(path.absolute()), options=only) as container:
             taken = 0
             for i, frame in enumerate(container.decode(video=0)):
-                LIMITS.check_pixels(frame.width, frame.height)
+                limits.check_pixels(frame.width, frame.height)
                 if i % every == 0:
                     yield frame.to_ndarray(format="rgb24")
                     taken += 1
@@ -227,8 +232,8 @@ def _npy_header(shape: tuple[int, ...], size: int) -> bytes:
     return head + text.ljust(size - 11).encode() + b"\n"
 
 
-def _read(path: Path) -> UInt8[np.ndarray, "height width 3"]:
+def _read(path: Path, limits: Limits = LIMITS) -> UInt8[np.ndarray, "height width 3"]:
     from intriguing.data.opened import eight_bits, open_picture, read_file, upright
 
-    with open_picture(read_file(path)) as picture:
+    with open_picture(read_file(path, limits), limits) as picture:
         return np.array(eight_bits(upright(picture)).convert("RGB"))

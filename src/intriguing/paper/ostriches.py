@@ -8,6 +8,7 @@ from torch import nn
 
 from intriguing.data.dataset import ImageSet
 from intriguing.data.folder import list_pictures
+from intriguing.data.limits import LIMITS, Limits
 from intriguing.data.preprocessing import of_shape
 from intriguing.distortion.closest import ClosestConfig
 from intriguing.errors import InputError
@@ -44,7 +45,9 @@ class Reproduced:
 
 
 def photographs(
-    config: ReproduceConfig, progress: ProgressCallback | None = None
+    config: ReproduceConfig,
+    progress: ProgressCallback | None = None,
+    limits: Limits = LIMITS,
 ) -> Photographs | None:
     """The network and photographs of Figure 5; None where it is not asked for.
 
@@ -59,13 +62,13 @@ def photographs(
         raise InputError(
             f"{config.network} does not say what shape its images have; give it: --input 3,224,224"
         )
-    pictures = list_pictures(config.images)
+    pictures = list_pictures(config.images, limits)
     if not pictures.labelled:
         raise InputError(
             f"{config.images} does not say what its pictures show, and Figure 5 is of those that "
             "are classified correctly; put each class in a subfolder, or add a labels.csv"
         )
-    images, skipped = pictures.read(how, progress)
+    images, skipped = pictures.read(how, progress, limits)
     classes = check_classifier(model, images.images[:8], images.labels)
     if classes <= TARGET:
         raise InputError(

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from intriguing.data.dataset import ImageSet
+from intriguing.data.limits import LIMITS, Limits
 from intriguing.data.named import load_data
 from intriguing.distortion.result import Status
 from intriguing.measures import Progress, ProgressCallback
@@ -39,6 +40,7 @@ def reproduce(
     command: str = "",
     fresh: bool = False,
     progress: ProgressCallback | None = None,
+    limits: Limits = LIMITS,
 ) -> RunRecord:
     """Train, attack and tabulate what `config` asks for, in a results folder.
 
@@ -49,6 +51,7 @@ def reproduce(
         command: The shell command, for the record.
         fresh: Delete the results in `folder` first.
         progress: Called within every stage.
+        limits: What one picture of Figures 3 to 5 may ask for; see `Limits`.
 
     Returns:
         The record, also in folder/run.json, beside cells, images and tensors.
@@ -59,8 +62,8 @@ def reproduce(
     start = time.perf_counter()
     scale = SCALES[config.scale]
     subjects = table5.subjects(config)
-    photographs = stimuli.photographs(config, progress)
-    plain = ostriches.photographs(config, progress)
+    photographs = stimuli.photographs(config, progress, limits)
+    plain = ostriches.photographs(config, progress, limits)
     sets, images = _sets(config, scale, progress)
     stages = [Stage("data", time.perf_counter() - start)]
     settings = asdict(config)

@@ -12,6 +12,7 @@ from torch import nn
 
 from intriguing.data.dataset import ImageSet
 from intriguing.data.folder import load_pictures
+from intriguing.data.limits import LIMITS, Limits
 from intriguing.errors import InputError
 from intriguing.measures import ProgressCallback
 from intriguing.models.load import load_model
@@ -41,7 +42,9 @@ class Photographs:
 
 
 def photographs(
-    config: ReproduceConfig, progress: ProgressCallback | None = None
+    config: ReproduceConfig,
+    progress: ProgressCallback | None = None,
+    limits: Limits = LIMITS,
 ) -> Photographs | None:
     """What Figures 3 and 4 are of; None where they are not asked for.
 
@@ -57,7 +60,7 @@ def photographs(
         raise InputError(
             f"{config.network} does not say what shape its images have; give it: --input 3,224,224"
         )
-    images, skipped = load_pictures(config.images, shape, progress=progress)
+    images, skipped = load_pictures(config.images, shape, progress=progress, limits=limits)
     study = Study(bases=_bases(figures, PHOTOGRAPHS), rotations=39, untrained=2, paths=0)
     last = prepare(study, model, images).names[-1:]
     asked = prepare(replace(study, layers=last), model, images)
