@@ -14,10 +14,11 @@ from collections.abc import Callable
 import torch
 from torch.nn.functional import cross_entropy
 
-from intriguing.models.convolutional import Convolutional, initialise_rectifiers
-from intriguing.models.fully_connected import FullyConnected, initialise
+from intriguing.models.families.convolutional import Convolutional
+from intriguing.models.families.fully_connected import FullyConnected
+from intriguing.models.initial import draw_glorot, draw_he, weight_layers
 from intriguing.spectral.norms.penalty import SpectralPenalty
-from intriguing.training.decay import weight_decay, weight_layers
+from intriguing.training.decay import weight_decay
 
 ROUNDS = 15
 
@@ -27,10 +28,10 @@ def step(kind: str, every: int) -> Callable[[int], None]:
     generator = torch.Generator().manual_seed(0)
     if kind == "conv32-64-200-10":
         model = Convolutional((32, 64), 200, 10)
-        initialise_rectifiers(weight_layers(model), generator)
+        draw_he(weight_layers(model), generator)
     else:
         model = FullyConnected((784, 100, 100, 10))
-        initialise(model.layers, generator)
+        draw_glorot(model.layers, generator)
     layers = weight_layers(model)
     images = torch.rand(100, 1, 28, 28, generator=generator)
     labels = torch.randint(10, (100,), generator=generator)

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from intriguing.memory import readable
-from intriguing.models.quocnet import CONFIGS, QuocNetConfig, Stage, sizes
+from intriguing.models.families.quocnet import CONFIGS, QuocNetConfig, Stage, sizes
 from intriguing.models.quocnet_cost import device_cost
 
 

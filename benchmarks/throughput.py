@@ -25,7 +25,7 @@ from intriguing.distortion.minimum import minimum_distortion
 from intriguing.distortion.penalty import PaperConfig
 from intriguing.distortion.problem import TargetedLoss
 from intriguing.distortion.targets import choose_targets
-from intriguing.models.fully_connected import FullyConnected
+from intriguing.models.families.fully_connected import FullyConnected
 
 
 def trained_network(seed: int) -> nn.Module:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from intriguing import InputError, load_data, top_images
-from intriguing.models.convolutional import Convolutional
+from intriguing.models.families.convolutional import Convolutional
 
 ALLOWED = 1.5
 BATCH = 256

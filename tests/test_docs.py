@@ -40,7 +40,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         return DataPair(pair.name, pair.train, pair.test.first(12))
 
     torch.manual_seed(0)
-    model = intriguing.build("fc10").eval()
+    model = intriguing.build_network("fc10").eval()
     for name in ("fc100-100-10", "fc"):
         save_model(tmp_path / f"{name}.safetensors", model, "fc10")
     monkeypatch.chdir(tmp_path)

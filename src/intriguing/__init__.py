@@ -28,9 +28,11 @@ if TYPE_CHECKING:
     from intriguing.hardening.train import train_with_pools
     from intriguing.measures import Box, Progress, l2, wilson_interval
     from intriguing.models.classifier import Normalized
+    from intriguing.models.family import Family, build_network, register_family
     from intriguing.models.guard import clean_accuracy
-    from intriguing.models.load import build, load_model
+    from intriguing.models.load import load_model
     from intriguing.models.preflight import preflight
+    from intriguing.models.schedule import Schedule
     from intriguing.scale.attack import attack_in_shards
     from intriguing.spectral.certificates.certificate import (
         Certificates,
@@ -63,6 +65,7 @@ _HOME = {
     "DataPair": "data.named",
     "DescentConfig": "distortion.lbfgsb",
     "Distortions": "distortion.result",
+    "Family": "models.family",
     "ImageSet": "data.dataset",
     "InputError": "errors",
     "LayerBound": "spectral.certificates.lipschitz",
@@ -75,12 +78,13 @@ _HOME = {
     "Progress": "measures",
     "Recipe": "training.recipe",
     "Sandwich": "spectral.certificates.certificate",
+    "Schedule": "models.schedule",
     "SpectralPenalty": "spectral.norms.penalty",
     "Status": "distortion.result",
     "UnsoundBound": "errors",
     "amplify": "transfer.amplify",
     "attack_in_shards": "scale.attack",
-    "build": "models.load",
+    "build_network": "models.family",
     "certify": "spectral.certificates.certificate",
     "choose_targets": "distortion.targets",
     "clean_accuracy": "models.guard",
@@ -98,6 +102,7 @@ _HOME = {
     "minimum_distortion": "distortion.minimum",
     "preflight": "models.preflight",
     "register_bound": "graph.table",
+    "register_family": "models.family",
     "run_audit": "audit.run",
     "sandwich": "spectral.certificates.certificate",
     "top_images": "units.topk",
@@ -115,6 +120,7 @@ __all__ = [
     "DataPair",
     "DescentConfig",
     "Distortions",
+    "Family",
     "ImageSet",
     "InputError",
     "LayerBound",
@@ -127,12 +133,13 @@ __all__ = [
     "Progress",
     "Recipe",
     "Sandwich",
+    "Schedule",
     "SpectralPenalty",
     "Status",
     "UnsoundBound",
     "amplify",
     "attack_in_shards",
-    "build",
+    "build_network",
     "certify",
     "choose_targets",
     "clean_accuracy",
@@ -150,6 +157,7 @@ __all__ = [
     "minimum_distortion",
     "preflight",
     "register_bound",
+    "register_family",
     "run_audit",
     "sandwich",
     "top_images",

@@ -130,6 +130,20 @@ def write_whole(path: Path, content: bytes | str) -> None:
         temporary.write_bytes(encoded)
 
 
+def settled(content: bytes) -> bytes:
+    """A safetensors file with its metadata in alphabetical order.
+
+    The library leaves their order to chance, and the same weights would have another digest.
+    """
+    size = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + size])
+    words = dict(sorted(header.pop("__metadata__", {}).items()))
+    header = {"__metadata__": words, **header} if words else header
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + content[8 + size :]
+
+
 def explained(error: OSError, path: Path) -> Exception:
     """What went wrong with the file in the caller's words, with the fix; or the error itself."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):

@@ -2,12 +2,12 @@
 
 import pytest
 
-from intriguing.cli import training
 from intriguing.cli.main import main
 from intriguing.data.named import load_data
+from intriguing.models.families.convolutional import ConvolutionalFamily
 from intriguing.models.load import load_model
+from intriguing.models.schedule import Schedule
 from intriguing.results.store import list_tensors, read_cells, read_run, read_tensors
-from intriguing.training.schedule import Schedule
 
 COMMAND = ["train", "conv4-6-20-10", "digits"]
 
@@ -15,7 +15,8 @@ COMMAND = ["train", "conv4-6-20-10", "digits"]
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(training, "convolutional_schedule", lambda images: Schedule(12, rate=0.1))
+    short = Schedule(12, rate=0.1)
+    monkeypatch.setattr(ConvolutionalFamily, "schedule", lambda self, images: short)
     return tmp_path
 
 

@@ -12,7 +12,7 @@ from intriguing.cli import progress
 from intriguing.cli.main import main
 from intriguing.data.named import load_data
 from intriguing.measures import Progress
-from intriguing.models.load import build
+from intriguing.models.family import build_network
 from intriguing.models.weights import save_model
 from intriguing.runs import comparing
 
@@ -29,7 +29,7 @@ _FORKED.set_forkserver_preload(["tests.cli.workshop"])
 def furnish(folder: Path) -> None:
     """A softmax classifier of the digits that is mostly right: the mean of each class."""
     train = load_data("digits").train
-    model = build("fc10", 64)
+    model = build_network("fc10", 64)
     with torch.no_grad():
         flat = train.images.flatten(1)
         means = torch.stack([flat[train.labels == label].mean(0) for label in range(10)])

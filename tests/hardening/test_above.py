@@ -10,8 +10,8 @@ from torch.nn import functional
 from intriguing.errors import InputError
 from intriguing.hardening.above import _Replaced, network_above
 from intriguing.hardening.places import find_place
-from intriguing.models.convolutional import Convolutional
-from intriguing.models.fully_connected import FullyConnected
+from intriguing.models.families.convolutional import Convolutional
+from intriguing.models.families.fully_connected import FullyConnected
 
 
 class Untraceable(nn.Module):

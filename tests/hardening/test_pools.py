@@ -17,11 +17,11 @@ from intriguing.hardening.extras import pools_extra
 from intriguing.hardening.places import Place
 from intriguing.hardening.pool import Pool
 from intriguing.measures import UNIT_BOX, Box
-from intriguing.models.convolutional import Convolutional
-from intriguing.models.fully_connected import FullyConnected
+from intriguing.models.families.convolutional import Convolutional
+from intriguing.models.families.fully_connected import FullyConnected
+from intriguing.models.schedule import Schedule
 from intriguing.models.weights import read_tensors
 from intriguing.training.batches import Batch
-from intriguing.training.schedule import Schedule
 from intriguing.units.activations import activations
 
 

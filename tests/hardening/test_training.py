@@ -20,11 +20,11 @@ from intriguing.hardening.config import PoolConfig
 from intriguing.hardening.places import Place
 from intriguing.hardening.train import HardenedTraining, train_with_pools
 from intriguing.measures import Progress
-from intriguing.models.convolutional import Convolutional, initialise_rectifiers
-from intriguing.models.fully_connected import FullyConnected, initialise
+from intriguing.models.families.convolutional import Convolutional
+from intriguing.models.families.fully_connected import FullyConnected
+from intriguing.models.initial import draw_glorot, draw_he, weight_layers
+from intriguing.models.schedule import Schedule
 from intriguing.models.weights import model_sha256
-from intriguing.training.decay import weight_layers
-from intriguing.training.schedule import Schedule
 
 SCHEDULE = Schedule(5, rate=0.2, batch_size=300, input_dropout=0.1)
 CONFIG = PoolConfig(start=1, refresh=0.4)
@@ -37,10 +37,10 @@ def _train(
     model: nn.Module
     if conv:
         model = Convolutional((4, 6), 20, 10, (1, 8, 8))
-        initialise_rectifiers(weight_layers(model), generator)
+        draw_he(weight_layers(model), generator)
     else:
         model = FullyConnected((64, 20, 15, 10))
-        initialise(model.layers, generator)
+        draw_glorot(model.layers, generator)
     schedule = replace(SCHEDULE, rate=0.05) if conv else SCHEDULE
     options = {"layers": ["input", 1, 2], "schedule": schedule, "decay": 1e-4} | options
     trained = train_with_pools(model, digits.images, digits.labels, config=config, **options)

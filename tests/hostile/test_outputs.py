@@ -16,9 +16,9 @@ from intriguing import InputError
 from intriguing.adapter import MinimumDistortion
 from intriguing.data.dataset import ImageSet
 from intriguing.distortion.methods import METHODS
+from intriguing.models.schedule import Schedule
 from intriguing.scale.attack import attack_in_shards
 from intriguing.testing import assert_min_distortion
-from intriguing.training.schedule import Schedule
 
 IMAGES = torch.rand(6, 1, 4, 4, generator=torch.Generator().manual_seed(0))
 SHAPE = (1, 4, 4)

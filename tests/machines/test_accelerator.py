@@ -9,8 +9,8 @@ from torch import nn
 
 import intriguing as it
 from intriguing.distortion.methods import METHODS
+from intriguing.models.schedule import Schedule
 from intriguing.training.lbfgs import LBFGSConfig
-from intriguing.training.schedule import Schedule
 from tests.machines.accelerator import DEVICE, accelerator
 
 CLOSE = {"rtol": 1e-4, "atol": 1e-5}

@@ -1,7 +1,7 @@
 import numpy as np
 import torch
 
-from intriguing.models.autoencoder import AutoencoderClassifier, SparseAutoencoder
+from intriguing.models.families.autoencoder import AutoencoderClassifier, SparseAutoencoder
 
 
 def _layer(layer: torch.nn.Linear, inputs: np.ndarray) -> np.ndarray:

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from intriguing.distortion.minimum import minimum_distortion
 from intriguing.errors import InputError
 from intriguing.models.batching import halving, out_of_memory, plan_batch
-from intriguing.models.load import build
+from intriguing.models.families.squeezenet import SqueezeNet
+from intriguing.models.family import build_network
 from intriguing.models.observe import peak_bytes
-from intriguing.models.squeezenet import SqueezeNet
 
 CPU = torch.device("cpu")
 
@@ -145,7 +145,7 @@ def test_halving_gives_back_what_the_failed_try_held() -> None:
 @pytest.mark.parametrize("backward", [False, True], ids=["forward", "backward"])
 def test_an_attack_goes_on_with_fewer_and_ends_alike(backward: bool) -> None:
     torch.manual_seed(0)
-    model = build("fc20-10", (3, 32, 32)).eval()
+    model = build_network("fc20-10", (3, 32, 32)).eval()
     images, labels = torch.rand(40, 3, 32, 32), torch.arange(40) % 10
     full = minimum_distortion(model, images, labels, budget=12, batch_size=40)
     tight = Small(model, 16, ERRORS[0], backward).eval()

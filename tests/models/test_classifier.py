@@ -4,7 +4,7 @@ from torch import Tensor, nn
 
 from intriguing.errors import InputError
 from intriguing.models.classifier import Normalized, check_classifier
-from intriguing.models.fully_connected import FullyConnected
+from intriguing.models.families.fully_connected import FullyConnected
 
 IMAGES = torch.rand(20, 1, 2, 2, generator=torch.Generator().manual_seed(0))
 

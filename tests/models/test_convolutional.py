@@ -5,10 +5,11 @@ import pytest
 import torch
 
 from intriguing.errors import InputError
-from intriguing.models.convolutional import Convolutional, initialise_rectifiers, shape_of
-from intriguing.models.load import build, build_small, load_model
+from intriguing.models.families.convolutional import Convolutional, shape_of
+from intriguing.models.family import build_network
+from intriguing.models.initial import draw_he, weight_layers
+from intriguing.models.load import load_model
 from intriguing.models.weights import model_sha256, save_model
-from intriguing.training.decay import weight_layers
 from tests.oracles.numpy_convolutions import convolutional_logits
 
 SHAPES = [(1, 28, 28), (1, 8, 8), (3, 32, 32), (1, 29, 29), (2, 13, 13)]
@@ -16,7 +17,7 @@ SHAPES = [(1, 28, 28), (1, 8, 8), (3, 32, 32), (1, 29, 29), (2, 13, 13)]
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_logits_are_the_oracles(shape: tuple[int, int, int]) -> None:
-    model = build_small("conv4-5-6-3", shape).double()
+    model = build_network("conv4-5-6-3", shape).double()
     images = torch.rand(3, *shape, dtype=torch.float64)
     border = 0 if shape[1] >= 24 else 1
     expected = convolutional_logits(model.state_dict(), images.numpy(), border)
@@ -24,7 +25,7 @@ def test_logits_are_the_oracles(shape: tuple[int, int, int]) -> None:
 
 
 def test_layers_have_the_names_of_what_they_are() -> None:
-    model = build("conv16-32-100-10")
+    model = build_network("conv16-32-100-10")
     assert [name for name, _ in model.named_children()] == [
         "conv1", "relu1", "pool1", "conv2", "relu2", "pool2", "flatten", "fc3", "relu3", "fc4",
     ]  # fmt: skip
@@ -40,7 +41,7 @@ def test_layers_have_the_names_of_what_they_are() -> None:
 def test_saved_weights_come_back_to_the_bit(
     name: str, shape: tuple[int, int, int], tmp_path: Path
 ) -> None:
-    model = build(name, shape)
+    model = build_network(name, shape)
     assert model.describe() == name.lower()
     save_model(tmp_path / "net.safetensors", model, name)
     loaded = load_model(tmp_path / "net.safetensors")
@@ -50,12 +51,12 @@ def test_saved_weights_come_back_to_the_bit(
 
 
 def test_other_networks_weights_have_no_shape() -> None:
-    assert shape_of(build("fc5-3", 16).state_dict()) is None
+    assert shape_of(build_network("fc5-3", 16).state_dict()) is None
     assert shape_of({}) is None
 
 
 def test_pixels_alone_mean_a_gray_square() -> None:
-    model = build("conv3-5-10", 64)
+    model = build_network("conv3-5-10", 64)
     assert isinstance(model, Convolutional)
     assert model.shape == (1, 8, 8)
 
@@ -74,18 +75,18 @@ def test_what_makes_no_network_is_refused(
     name: str, pixels: int | tuple[int, int, int], words: str
 ) -> None:
     with pytest.raises(InputError, match=words):
-        build(name, pixels)
+        build_network(name, pixels)
 
 
 def test_initial_weights_keep_the_size_of_what_passes() -> None:
     model = Convolutional((32, 64), 200, 10)
-    initialise_rectifiers(weight_layers(model), torch.Generator().manual_seed(3))
+    draw_he(weight_layers(model), torch.Generator().manual_seed(3))
     digest = model_sha256(model)
     for layer in weight_layers(model):
         inputs = layer.weight[0].numel()
         assert layer.weight.var().item() == pytest.approx(2 / inputs, rel=0.1)
         assert not layer.bias.any()
-    initialise_rectifiers(weight_layers(model), torch.Generator().manual_seed(3))
+    draw_he(weight_layers(model), torch.Generator().manual_seed(3))
     assert model_sha256(model) == digest
-    initialise_rectifiers(weight_layers(model), torch.Generator().manual_seed(4))
+    draw_he(weight_layers(model), torch.Generator().manual_seed(4))
     assert model_sha256(model) != digest

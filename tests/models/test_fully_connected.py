@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from intriguing.errors import InputError
-from intriguing.models.fully_connected import FullyConnected, initialise
+from intriguing.models.families.fully_connected import FullyConnected
+from intriguing.models.initial import draw_glorot
 
 
 def _by_hand(model: FullyConnected, images: Tensor) -> np.ndarray:
@@ -40,7 +41,7 @@ def test_bad_sizes_and_activations_are_refused() -> None:
 def test_initial_weights_have_glorots_variance_and_follow_the_generator() -> None:
     first, again, other = (FullyConnected((400, 300, 10)) for _ in range(3))
     for model, seed in ((first, 1), (again, 1), (other, 2)):
-        initialise(list(model.layers), torch.Generator().manual_seed(seed), gain=2.0)
+        draw_glorot(list(model.layers), torch.Generator().manual_seed(seed), gain=2.0)
     for layer, same, different in zip(first.layers, again.layers, other.layers, strict=True):
         variance = 4 * 2 / (layer.in_features + layer.out_features)
         assert layer.weight.var().item() == pytest.approx(variance, rel=0.1)
@@ -53,6 +54,6 @@ def test_initial_weights_have_glorots_variance_and_follow_the_generator() -> Non
 def test_a_seed_means_the_same_weights_in_every_dtype() -> None:
     single, double = FullyConnected((9, 4, 3)), FullyConnected((9, 4, 3)).double()
     for model in (single, double):
-        initialise(list(model.layers), torch.Generator().manual_seed(0))
+        draw_glorot(list(model.layers), torch.Generator().manual_seed(0))
     for a, b in zip(single.parameters(), double.parameters(), strict=True):
         torch.testing.assert_close(a.double(), b, rtol=1e-6, atol=1e-7)

@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from intriguing.errors import InputError
-from intriguing.models.autoencoder import AutoencoderClassifier
-from intriguing.models.load import build, build_small, load_model
+from intriguing.models.families.autoencoder import AutoencoderClassifier
+from intriguing.models.family import build_network, find_trainable
+from intriguing.models.load import load_model
 from intriguing.models.weights import model_sha256, read_model, save_model, write_tensors
 
 
@@ -19,7 +20,7 @@ from intriguing.models.weights import model_sha256, read_model, save_model, writ
     ],
 )
 def test_names_make_the_networks_they_spell(name: str, weights: list[tuple[int, ...]]) -> None:
-    model = build(name)
+    model = build_network(name)
     assert [tuple(p.shape) for p in model.parameters() if p.ndim == 2] == weights
     assert model.describe() == name.lower()
 
@@ -27,7 +28,7 @@ def test_names_make_the_networks_they_spell(name: str, weights: list[tuple[int, 
 @pytest.mark.parametrize("name", ["fc", "fc-10", "fc10-", "fc0", "ae10", "alexnets", ""])
 def test_unknown_names_are_refused_with_what_is_accepted(name: str) -> None:
     with pytest.raises(InputError, match="fc100-100-10"):
-        build(name)
+        build_network(name)
     with pytest.raises(InputError, match=r"FILE\.py:FUNCTION"):
         load_model(name)
 
@@ -35,7 +36,7 @@ def test_unknown_names_are_refused_with_what_is_accepted(name: str) -> None:
 @pytest.mark.parametrize("name", ["fc10", "fc6-5-4", "ae7-10"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_saved_weights_come_back_to_the_bit(name: str, dtype: torch.dtype, tmp_path: Path) -> None:
-    model = build(name, pixels=16).to(dtype)
+    model = build_network(name, pixels=16).to(dtype)
     save_model(tmp_path / "net.safetensors", model, name, {"seed": 3})
     loaded = load_model(tmp_path / "net.safetensors")
     assert not loaded.training
@@ -46,7 +47,7 @@ def test_saved_weights_come_back_to_the_bit(name: str, dtype: torch.dtype, tmp_p
 
 
 def test_the_digest_sees_one_changed_bit() -> None:
-    model = build("fc10")
+    model = build_network("fc10")
     before = model_sha256(model)
     with torch.no_grad():
         model.layers[0].weight[3, 5] = torch.nextafter(
@@ -59,14 +60,14 @@ def test_broken_or_foreign_files_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "net.safetensors"
     with pytest.raises(InputError, match="there is no file"):
         load_model(path)
-    save_model(path, build("fc10"), "fc10")
+    save_model(path, build_network("fc10"), "fc10")
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(InputError, match="is it whole"):
         load_model(path)
     write_tensors(path, {"w": torch.zeros(2, 2)}, {})
     with pytest.raises(InputError, match="names no architecture"):
         load_model(path)
-    save_model(path, build("fc5-10"), "fc10")
+    save_model(path, build_network("fc5-10"), "fc10")
     with pytest.raises(InputError, match="do not fit fc10"):
         load_model(path)
 
@@ -87,15 +88,15 @@ def test_a_network_from_a_python_file(tmp_path: Path) -> None:
 
 
 def test_only_the_encoding_half_is_kept() -> None:
-    assert isinstance(build("ae5-3"), AutoencoderClassifier)
-    assert sum(p.numel() for p in build("ae5-3", 6).parameters()) == 6 * 5 + 5 + 5 * 3 + 3
+    assert isinstance(build_network("ae5-3"), AutoencoderClassifier)
+    assert sum(p.numel() for p in build_network("ae5-3", 6).parameters()) == 6 * 5 + 5 + 5 * 3 + 3
 
 
 def test_an_architecture_without_weights_is_no_network() -> None:
     with pytest.raises(InputError, match=r"give squeezenet:FILE\.safetensors"):
         load_model("squeezenet")
     with pytest.raises(InputError, match="network for photographs"):
-        build_small("squeezenet")
+        find_trainable("squeezenet")
 
 
 SPELLINGS = {
@@ -109,7 +110,7 @@ SPELLINGS = {
 @pytest.mark.parametrize("spelling", SPELLINGS.values(), ids=SPELLINGS)
 @pytest.mark.parametrize("ending", ["safetensors", "pt", "pth", "pth.tar"])
 def test_foreign_weights_find_their_places(ending: str, spelling: str, tmp_path: Path) -> None:
-    model = build("fc5-3", pixels=4)
+    model = build_network("fc5-3", pixels=4)
     path = tmp_path / f"foreign.{ending}"
     weights = {
         spelling.format(name.removeprefix("layers.")): tensor
@@ -129,7 +130,7 @@ def test_foreign_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "foreign.pth"
     with pytest.raises(InputError, match="there is no file"):
         load_model(f"fc5-3:{path}")
-    weights = build("fc5-3", pixels=4).state_dict()
+    weights = build_network("fc5-3", pixels=4).state_dict()
     torch.save(weights, path)
     with pytest.raises(InputError, match="do not fit fc3"):
         load_model(f"fc3:{path}")

@@ -13,10 +13,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from intriguing.errors import InputError
-from intriguing.models.alexnet import AlexNet, TorchvisionAlexNet, initialise
 from intriguing.models.classifier import Normalized, check_classifier
-from intriguing.models.load import ON_PHOTOGRAPHS, build, load_model
-from intriguing.models.squeezenet import SqueezeNet
+from intriguing.models.families.alexnet import AlexNet, TorchvisionAlexNet, initialise
+from intriguing.models.families.squeezenet import SqueezeNet
+from intriguing.models.family import build_network
+from intriguing.models.load import load_model
 from intriguing.models.weights import model_sha256, write_tensors
 
 DATA = Path(os.environ.get("INTRIGUING_DATA", "nowhere"))
@@ -129,9 +130,12 @@ def test_torchvisions_layout_takes_images_of_224() -> None:
     torch.testing.assert_close(model(x), y)
 
 
+ON_PHOTOGRAPHS = ("alexnet", "alexnet-caffe", "caffenet", "alexnet-torchvision", "squeezenet")
+
+
 def test_caffes_networks_get_what_caffe_gave_them() -> None:
     """Blue first, 0 to 255, minus (104, 117, 123)."""
-    model = build("squeezenet")
+    model = build_network("squeezenet")
     assert isinstance(model, Normalized)
     photo = torch.tensor([200.0, 100.0, 50.0]).view(1, 3, 1, 1) / 255  # red, green, blue
     model.model = nn.Identity()
@@ -141,7 +145,7 @@ def test_caffes_networks_get_what_caffe_gave_them() -> None:
 
 def test_every_name_builds() -> None:
     with torch.device("meta"):
-        kinds = {name: type(build(name).model).__name__ for name in ON_PHOTOGRAPHS}
+        kinds = {name: type(build_network(name).model).__name__ for name in ON_PHOTOGRAPHS}
     assert kinds == {
         "alexnet": "AlexNet",
         "alexnet-caffe": "AlexNet",
@@ -212,5 +216,5 @@ def photograph(jpeg: bytes) -> Tensor:
 @pytest.mark.parametrize("name", ON_PHOTOGRAPHS)
 def test_every_network_says_what_shape_it_takes(name: str) -> None:
     with torch.device("meta"):
-        model = build(name).eval()
+        model = build_network(name).eval()
         assert model(torch.rand(1, *model.shape)).shape == (1, 1000)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from intriguing.models.classifier import Normalized
-from intriguing.models.load import build
+from intriguing.models.family import build_network
 from intriguing.models.observe import operations, peak_bytes
 from intriguing.models.preflight import preflight
 
@@ -136,8 +136,8 @@ CLEAN: dict[str, Callable[[], nn.Module]] = {
     "convolutions": plain,
     "double precision": lambda: plain().double(),
     "normalised": lambda: Normalized(plain(), (0.5,) * 3, (0.25,) * 3).eval(),
-    "sigmoids": lambda: build("fc20-10", (3, 8, 8)).eval(),
-    "softmax network": lambda: build("fc10", (3, 8, 8)).eval(),
+    "sigmoids": lambda: build_network("fc20-10", (3, 8, 8)).eval(),
+    "softmax network": lambda: build_network("fc10", (3, 8, 8)).eval(),
     "two classes": lambda: plain(nn.Linear(10, 2)).eval(),
     "dead unit": lambda: plain(Does(lambda x: torch.cat((x, 0 * x[:, :1]), 1))),
     "ends in ReLU": lambda: plain(nn.ReLU()),

@@ -7,9 +7,7 @@ import torch
 from torch import Tensor
 
 from intriguing.errors import InputError
-from intriguing.models.l2_pooling import L2Pool2d
-from intriguing.models.local_contrast import LocalContrast2d
-from intriguing.models.quocnet import (
+from intriguing.models.families.quocnet import (
     CONFIGS,
     PAPER_PARAMETERS,
     QuocNet,
@@ -18,6 +16,8 @@ from intriguing.models.quocnet import (
     StageConfig,
     sizes,
 )
+from intriguing.models.l2_pooling import L2Pool2d
+from intriguing.models.local_contrast import LocalContrast2d
 from intriguing.models.whitening import Whitening, random_patches
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from intriguing.models.quocnet import CONFIGS, QuocNet
+from intriguing.models.families.quocnet import CONFIGS, QuocNet
 from intriguing.models.quocnet_cost import WAYS, device_cost, stage_costs
 
 

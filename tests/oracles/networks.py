@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from intriguing.data.named import load_data
-from intriguing.models.fully_connected import FullyConnected
+from intriguing.models.families.fully_connected import FullyConnected
 
 
 def linear(weight: Tensor, bias: Tensor) -> nn.Module:

@@ -6,12 +6,12 @@ import pytest
 
 from intriguing.cli.estimate import plan
 from intriguing.data.named import load_data
+from intriguing.models.schedule import Schedule
 from intriguing.models.weights import model_sha256
 from intriguing.paper import network
 from intriguing.paper.config import SCALES, Job, ReproduceConfig
 from intriguing.paper.network import make_network, shortened, split_sets
 from intriguing.training.recipe import Recipe
-from intriguing.training.schedule import Schedule
 
 CONV = Recipe("CONV", "conv", "conv4-6-20-10", (1e-4,) * 4, schedule=Schedule(6, rate=0.1))
 JOB = Job(CONV, 0, "train", None)

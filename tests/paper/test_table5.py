@@ -13,7 +13,7 @@ from torch import nn
 
 from intriguing.cli.main import main
 from intriguing.errors import InputError
-from intriguing.models.alexnet import AlexNet, initialise
+from intriguing.models.families.alexnet import AlexNet, initialise
 from intriguing.names import file_name
 from intriguing.paper import layers, table5
 from intriguing.paper import reproduce as module
@@ -27,7 +27,7 @@ CONFIG = ReproduceConfig(items=("table5",), scale="smoke")
 
 NETS = """
 from torch import nn
-from intriguing.models.alexnet import AlexNet
+from intriguing.models.families.alexnet import AlexNet
 
 class Skip(nn.Module):
     def __init__(self):

@@ -21,6 +21,7 @@ from intriguing.hardening.config import PoolConfig
 from intriguing.hardening.places import Place
 from intriguing.keys import counted, derive_key
 from intriguing.measures import Box
+from intriguing.models.schedule import Schedule
 from intriguing.paper.hardening.families import FAMILIES, Family
 from intriguing.paper.networks import MNIST_NETWORKS
 from intriguing.results.audit import read_audit
@@ -30,7 +31,6 @@ from intriguing.scale.shards import run_in_shards
 from intriguing.training.lbfgs import LBFGSConfig
 from intriguing.training.quocnet import PLANS
 from intriguing.training.recipe import Recipe
-from intriguing.training.schedule import Schedule
 from intriguing.training.steps import Steps
 
 NAMES = ("Config", "Recipe", "Schedule", "Study", "Plan", "Steps", "Sparsity", "Place", "Family",

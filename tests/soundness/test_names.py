@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from intriguing import AuditConfig, InputError, load_data, run_audit
 from intriguing.audit.explaining import attacked_ids, explain
 from intriguing.cli.main import main
-from intriguing.models.fully_connected import FullyConnected
+from intriguing.models.families.fully_connected import FullyConnected
 from intriguing.models.weights import save_model
 from intriguing.report.contents import read_contents
 from intriguing.report.findings import findings

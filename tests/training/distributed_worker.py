@@ -15,7 +15,7 @@ import torch.distributed as dist
 from safetensors.torch import save_file
 from torch import Tensor
 
-from intriguing.models.quocnet import QuocNet, QuocNetConfig, StageConfig
+from intriguing.models.families.quocnet import QuocNet, QuocNetConfig, StageConfig
 from intriguing.training.engines import Reconstruction, classification_work, processes
 from intriguing.training.steps import Steps, train_steps
 
@@ -66,7 +66,7 @@ def gradient(out: Path, rank: int) -> None:
 
 
 def alexnet(engine: str) -> list[float]:
-    from intriguing.models.alexnet import AlexNet
+    from intriguing.models.families.alexnet import AlexNet
 
     torch.manual_seed(0)
     model = AlexNet(classes=3, width=6).eval()  # no dropout: the noise differs by process

@@ -4,9 +4,14 @@ import torch
 
 from intriguing.data.named import load_data
 from intriguing.errors import InputError
-from intriguing.models.autoencoder import SparseAutoencoder
-from intriguing.training.autoencoder import Sparsity, sparse_loss, train_autoencoder
+from intriguing.models.families.autoencoder import (
+    AutoencoderFamily,
+    SparseAutoencoder,
+    sparse_loss,
+)
+from intriguing.models.pretraining import Pretraining, Sparsity
 from intriguing.training.lbfgs import LBFGSConfig
+from intriguing.training.pretraining import pretrain
 
 SMALL = Sparsity(images=300)
 
@@ -14,6 +19,15 @@ SMALL = Sparsity(images=300)
 def _random(seed: int, visible: int = 6, hidden: int = 4) -> SparseAutoencoder:
     torch.manual_seed(seed)
     return SparseAutoencoder(visible, hidden).double()
+
+
+def _pretraining(
+    hidden: int, generator: torch.Generator, sparsity: Sparsity
+) -> tuple[SparseAutoencoder, Pretraining]:
+    family = AutoencoderFamily()
+    first = family.pretraining(family.make(f"ae{hidden}-10", (1, 8, 8)), generator, sparsity)
+    assert isinstance(first.network, SparseAutoencoder)
+    return first.network, first
 
 
 def test_the_loss_is_reconstruction_divergence_and_decay() -> None:
@@ -48,14 +62,9 @@ def test_the_gradient_agrees_with_finite_differences() -> None:
 
 def test_training_rebuilds_images_with_the_sparsity_asked_for() -> None:
     digits = load_data("digits")
-    model = SparseAutoencoder(64, 25)
-    report = train_autoencoder(
-        model,
-        digits.train,
-        torch.Generator().manual_seed(0),
-        Sparsity(activation=0.1, weight=3.0, decay=1e-3),
-        LBFGSConfig(max_iterations=200),
-    )
+    generator = torch.Generator().manual_seed(0)
+    model, first = _pretraining(25, generator, Sparsity(activation=0.1, weight=3.0, decay=1e-3))
+    report = pretrain(first, digits.train, generator, LBFGSConfig(max_iterations=200))
     assert report.history[-1] < 0.2 * report.history[0]
     images = digits.test.images.flatten(1)
     with torch.no_grad():
@@ -69,9 +78,9 @@ def test_the_generator_alone_decides() -> None:
     digits = load_data("digits").train
     weights = []
     for seed in (0, 0, 1):
-        model = SparseAutoencoder(64, 9)
         generator = torch.Generator().manual_seed(seed)
-        train_autoencoder(model, digits, generator, SMALL, LBFGSConfig(max_iterations=10))
+        model, first = _pretraining(9, generator, SMALL)
+        pretrain(first, digits, generator, LBFGSConfig(max_iterations=10))
         weights.append(model.encoder.weight.detach())
     assert torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2])
@@ -80,5 +89,3 @@ def test_the_generator_alone_decides() -> None:
 def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(InputError, match="between 0 and 1"):
         Sparsity(activation=0)
-    with pytest.raises(InputError, match="64 pixels, 784 visible"):
-        train_autoencoder(SparseAutoencoder(), load_data("digits").train, torch.Generator())

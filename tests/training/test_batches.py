@@ -5,9 +5,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 from intriguing.errors import InputError
+from intriguing.models.schedule import Schedule
 from intriguing.training.batches import shifted
 from intriguing.training.dropout import dropped, dropping
-from intriguing.training.schedule import Schedule
 
 
 def test_shifts_are_all_moves_of_the_window() -> None:

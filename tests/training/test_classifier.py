@@ -7,7 +7,8 @@ from torch.nn.functional import cross_entropy
 import intriguing.training.classifier as module
 from intriguing.data.named import load_data
 from intriguing.errors import InputError
-from intriguing.models.fully_connected import FullyConnected, initialise
+from intriguing.models.families.fully_connected import FullyConnected
+from intriguing.models.initial import draw_glorot
 from intriguing.training.classifier import full_batch, train_classifier
 from intriguing.training.decay import Convention
 from intriguing.training.lbfgs import LBFGSConfig
@@ -48,7 +49,7 @@ def test_single_precision_stops_near_the_same_optimum() -> None:
 def test_blocks_sum_to_the_whole_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_BLOCK", 7)
     model = FullyConnected((5, 4, 3)).double()
-    initialise(list(model.layers), torch.Generator().manual_seed(0))
+    draw_glorot(list(model.layers), torch.Generator().manual_seed(0))
     inputs, labels = torch.rand(30, 5, dtype=torch.float64), torch.arange(30) % 3
     value = full_batch(model, inputs, labels, lambda: model.layers[0].weight.square().sum())()
     ours = [p.grad.clone() for p in model.parameters()]

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from intriguing.errors import InputError
-from intriguing.models.quocnet import QuocNet, Stage
+from intriguing.models.families.quocnet import QuocNet, Stage
 from intriguing.training.engines import Reconstruction
 from intriguing.training.locations import bands
 from intriguing.training.order import Order, share

@@ -16,22 +16,23 @@ from torch.nn.functional import cross_entropy
 from intriguing.data.named import load_data
 from intriguing.errors import InputError
 from intriguing.measures import Progress
-from intriguing.models.convolutional import Convolutional, initialise_rectifiers
-from intriguing.models.fully_connected import FullyConnected, initialise
+from intriguing.models.families.convolutional import Convolutional
+from intriguing.models.families.fully_connected import FullyConnected
+from intriguing.models.initial import draw_glorot, draw_he, weight_layers
+from intriguing.models.schedule import Schedule
 from intriguing.models.weights import model_sha256
 from intriguing.training.batches import Batch
-from intriguing.training.decay import weight_decay, weight_layers
+from intriguing.training.decay import weight_decay
 from intriguing.training.minibatch import Extra, train_minibatch
 from intriguing.training.recipe import Recipe, train_network
 from intriguing.training.report import TrainingReport
-from intriguing.training.schedule import Schedule
 
 NOISY = Schedule(4, rate=0.1, batch_size=300, input_dropout=0.1, dropout=0.3, shift=1)
 
 
 def _network(seed: int = 0) -> Convolutional:
     model = Convolutional((4, 6), 20, 10, (1, 8, 8))
-    initialise_rectifiers(weight_layers(model), torch.Generator().manual_seed(seed))
+    draw_he(weight_layers(model), torch.Generator().manual_seed(seed))
     return model
 
 
@@ -78,7 +79,7 @@ def test_steps_are_those_taken_by_hand(optimizer: str) -> None:
     chance = np.random.default_rng(0)
     inputs, labels = chance.random((30, 5)), np.arange(30) % 3
     model = FullyConnected((5, 3)).double()
-    initialise(model.layers, torch.Generator().manual_seed(1))
+    draw_glorot(model.layers, torch.Generator().manual_seed(1))
     start = model.layers[0].weight.detach().numpy().copy()
     schedule = Schedule(12, rate=0.3, batch_size=30, optimizer=optimizer, warmup=4)
     train_minibatch(
@@ -137,7 +138,7 @@ def test_an_extra_penalty_is_part_of_the_objective() -> None:
     plain, with_decay = FullyConnected((64, 5, 10)).double(), FullyConnected((64, 5, 10)).double()
     digits = load_data("digits").train
     images, schedule = digits.images.double(), Schedule(2, rate=0.5)
-    initialise(plain.layers, torch.Generator().manual_seed(0))
+    draw_glorot(plain.layers, torch.Generator().manual_seed(0))
     with_decay.load_state_dict(plain.state_dict())
     lambdas = (1e-3, 1e-2)
     extra = Extra(lambda model, batch: weight_decay(weight_layers(model), lambdas, "sum"))

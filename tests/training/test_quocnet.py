@@ -14,7 +14,7 @@ from torch.nn.functional import conv2d
 from intriguing.data.patches import Patches
 from intriguing.errors import InputError
 from intriguing.measures import Progress
-from intriguing.models.quocnet import QuocNet, QuocNetConfig, Stage, StageConfig
+from intriguing.models.families.quocnet import QuocNet, QuocNetConfig, Stage, StageConfig
 from intriguing.models.tiles import dense
 from intriguing.training.quocnet import (
     Plan,

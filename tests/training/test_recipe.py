@@ -12,8 +12,8 @@ import torch
 from intriguing.data.named import load_data
 from intriguing.errors import InputError
 from intriguing.measures import Progress
+from intriguing.models.pretraining import Sparsity
 from intriguing.models.weights import model_sha256
-from intriguing.training.autoencoder import Sparsity
 from intriguing.training.lbfgs import LBFGSConfig
 from intriguing.training.recipe import Recipe, train_network
 

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from intriguing.errors import InputError
-from intriguing.models.fully_connected import FullyConnected
+from intriguing.models.families.fully_connected import FullyConnected
 from intriguing.units.activations import activations, layer_features, list_layers
 from tests.units.networks import conv_network, exact_images, image_set
 

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional
 
 from intriguing.errors import InputError
-from intriguing.models.fully_connected import FullyConnected
+from intriguing.models.families.fully_connected import FullyConnected
 from intriguing.units.activations import activations
 from intriguing.units.receptive_field import Box, receptive_field
 from tests.units.networks import conv_network

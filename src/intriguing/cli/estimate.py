@@ -100,8 +100,7 @@ def _passes(recipe: Recipe, limit: int | None) -> int:
     """How often the classifier's training will pass over the data."""
     if recipe.schedule is not None:
         return recipe.schedule.epochs if limit is None else 1
-    hidden = "-" in recipe.architecture and not recipe.architecture.startswith("ae")
-    return _until("sigmoid" if hidden else "softmax", limit)
+    return _until("sigmoid" if len(recipe.decay) > 1 else "softmax", limit)
 
 
 def _until(kind: str, limit: int | None) -> int:

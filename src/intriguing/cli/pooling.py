@@ -1,7 +1,7 @@
 """What `intriguing train` makes of --pools and --penalty."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -11,10 +11,10 @@ from intriguing.errors import InputError
 from intriguing.hardening.config import PoolConfig
 from intriguing.hardening.places import Place, find_place
 from intriguing.hardening.train import SCHEDULE, hardening
-from intriguing.models.autoencoder import AutoencoderClassifier
+from intriguing.models.family import Family
+from intriguing.models.schedule import Schedule
 from intriguing.training.minibatch import Extra
 from intriguing.training.recipe import Hardening
-from intriguing.training.schedule import Schedule
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,7 @@ class Wanted:
 
 
 def wanted(
+    family: Family,
     model: nn.Module,
     pools: Sequence[str],
     radius: Sequence[float],
@@ -92,10 +93,10 @@ def wanted(
         Place(layer, _of(radius, i), _of(weight, i) or 1.0) for i, layer in enumerate(pools)
     )
     made = Wanted(places, config, penalty)
-    if made and isinstance(model, AutoencoderClassifier):
+    if made and family.head(model) is not model:
         raise InputError(
-            "the autoencoder's classifier is trained on codes, not on images, by L-BFGS; --pools "
-            "and --penalty are for fcA-B-...-K and convA-B-...-H-K"
+            f"the classifier of {family.called} is trained on codes, not on images; --pools and "
+            "--penalty are for networks that are trained as a whole, such as fc100-100-10"
         )
     for place in places:
         find_place(model, place.layer)
@@ -114,12 +115,12 @@ def scheduled(
     if schedule is None:
         if epochs is not None or rate is not None:
             raise InputError(
-                "--epochs and --rate are for trainings by minibatches: convolutional networks, "
-                "and any with --pools or --penalty"
+                "--epochs and --rate are for trainings by minibatches: convolutional networks and "
+                "the like, and any with --pools or --penalty"
             )
         return None
     epochs, rate = epochs or schedule.epochs, rate or schedule.rate
-    return Schedule(epochs, rate, schedule.batch_size, warmup=min(schedule.warmup, epochs))
+    return replace(schedule, epochs=epochs, rate=rate, warmup=min(schedule.warmup, epochs))
 
 
 def _of(values: Sequence[float], i: int) -> float | None:

@@ -27,7 +27,7 @@ from intriguing.data.patches import (
 from intriguing.errors import InputError
 from intriguing.measures import wilson_interval
 from intriguing.memory import free_memory, readable
-from intriguing.models.quocnet import CONFIGS, PAPER_PARAMETERS, QuocNetConfig
+from intriguing.models.families.quocnet import CONFIGS, PAPER_PARAMETERS, QuocNetConfig
 from intriguing.models.quocnet_cost import WAYS, device_cost, stage_costs
 from intriguing.models.weights import save_model
 from intriguing.paper.cars import Figure6Config, ScaleName, halves, one_against_rest

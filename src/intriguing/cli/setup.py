@@ -1,7 +1,6 @@
 """What several verbs need before they start: a device, networks, images, and names for files."""
 
 import os
-import re
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -60,11 +59,6 @@ def load_network(spec: str, device: torch.device) -> nn.Module:
     file = spec.rpartition(":")[2]
     if spec.endswith(".safetensors") and not (Path(spec).is_file() or Path(file).is_file()):
         raise InputError(f"there is no file {spec}; make one with `intriguing train`")
-    if re.fullmatch(r"(fc|ae|conv)\d[\d-]*", spec):
-        raise InputError(
-            f"{spec} names an architecture without weights; first `intriguing train {spec} DATA`, "
-            f"then give {spec}.safetensors"
-        )
     try:
         return load_model(spec).to(device)
     except InputError as error:

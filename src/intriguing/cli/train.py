@@ -98,16 +98,10 @@ def train(
     from intriguing.cli.console import Console
     from intriguing.cli.progress import shown
     from intriguing.cli.report import finish
-    from intriguing.cli.training import (
-        default_decay,
-        default_schedule,
-        error_cells,
-        spread,
-        write_filters,
-    )
+    from intriguing.cli.training import decay_of, error_cells, write_filters
     from intriguing.data.named import load_data
     from intriguing.hardening.config import PoolConfig
-    from intriguing.models.load import build_small
+    from intriguing.models.family import find_family, find_trainable
     from intriguing.models.weights import save_model
     from intriguing.names import file_name
     from intriguing.results.opening import open_results
@@ -120,7 +114,7 @@ def train(
     weights = out or Path(f"{name}.safetensors")
     setup.check_output_file(weights, ".safetensors")
     place = setup.choose_device(device)
-    if name.startswith("quocnet"):
+    if find_family(name).unlabelled:
         from intriguing.cli.quocnet import train_quocnet
 
         train_quocnet(
@@ -129,16 +123,15 @@ def train(
             results=results or setup.default_folder("train", name, data, f"seed{seed}"),
         )  # fmt: skip
         return
-    model = build_small(name)
-    lambdas = spread(decay, model) if decay else default_decay(model)
+    family = find_trainable(name)
     start = min(3, (epochs or 30) // 2)  # epochs before the pools are made
     mixing = PoolConfig(scheme, refresh, start, pool_search)
-    asked = pooling.wanted(model, pools, radius, weight, mixing, penalty)
     with shown() as progress:
         pair = load_data(data, progress=progress)
-    schedule = pooling.scheduled(
-        default_schedule(model, len(pair.train)), bool(asked), epochs, rate
-    )
+    model = family.make(name, tuple(pair.train.images.shape[1:]))
+    lambdas = decay_of(decay, family, model)
+    asked = pooling.wanted(family, model, pools, radius, weight, mixing, penalty)
+    schedule = pooling.scheduled(family.schedule(len(pair.train)), bool(asked), epochs, rate)
     recipe = Recipe(
         name, file_name(name), name, lambdas, convention, gain=1.0 if asked else 2.0,
         schedule=schedule,

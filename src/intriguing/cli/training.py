@@ -8,38 +8,20 @@ from torch import nn
 from intriguing.data.named import DataPair
 from intriguing.errors import InputError
 from intriguing.measures import wilson_interval
-from intriguing.models.autoencoder import AutoencoderClassifier
-from intriguing.models.convolutional import Convolutional
-from intriguing.models.fully_connected import FullyConnected
-from intriguing.models.load import Small
+from intriguing.models.family import Family
+from intriguing.models.initial import weight_layers
 from intriguing.results.schema import Cell
 from intriguing.results.store import write_tensors
-from intriguing.training.decay import weight_layers
-from intriguing.training.schedule import Schedule, convolutional_schedule
 from intriguing.transfer.matrix import count_errors
 
 
-def default_decay(model: Small) -> tuple[float, ...]:
-    """The paper's λ (§4.2): 1e-4 for a softmax classifier, else 1e-5, the last layer 1e-6.
-
-    The paper has none for a convolutional network: 1e-4 here.
-    """
-    layers = _layers(model)
-    if isinstance(model, Convolutional):
-        return (1e-4,) * layers
-    if isinstance(model, FullyConnected) and layers == 1:
-        return (1e-4,)
-    return (*[1e-5] * (layers - 1), 1e-6)
+def decay_of(asked: Sequence[float], family: Family, model: nn.Module) -> tuple[float, ...]:
+    """One λ for each layer that is trained, from one for all or one for each; or the usual ones."""
+    layers = len(weight_layers(family.head(model)))
+    return _spread(asked, layers) if asked else family.decay(layers)
 
 
-def default_schedule(model: Small, images: int) -> Schedule | None:
-    """A convolutional network is trained by minibatches, the others by L-BFGS."""
-    return convolutional_schedule(images) if isinstance(model, Convolutional) else None
-
-
-def spread(decay: Sequence[float], model: Small) -> tuple[float, ...]:
-    """One λ a layer from one for all or one for each."""
-    layers = _layers(model)
+def _spread(decay: Sequence[float], layers: int) -> tuple[float, ...]:
     if len(decay) not in (1, layers):
         raise InputError(
             f"--decay has {len(decay)} values, but {layers} layer(s) are trained; give one for "
@@ -73,8 +55,3 @@ def write_filters(folder: Path, name: str, model: nn.Module) -> None:
         filters = weights.view(-1, side, side).numpy()
         metadata = {"kind": "filters", "title": f"{name}: first-layer filters"}
         write_tensors(folder, "filters", {"filters": filters}, metadata)
-
-
-def _layers(model: Small) -> int:
-    """How many layers are trained as a classifier, and so have a λ."""
-    return 1 if isinstance(model, AutoencoderClassifier) else len(weight_layers(model))

@@ -11,7 +11,7 @@ from torch import Tensor, fx, nn
 from torch.nn import functional
 
 from intriguing.errors import InputError
-from intriguing.training.decay import weight_layers
+from intriguing.models.initial import weight_layers
 from intriguing.units.activations import INPUT
 
 IMAGES = "input"

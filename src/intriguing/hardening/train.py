@@ -15,10 +15,11 @@ from intriguing.hardening.places import IMAGES, Place
 from intriguing.hardening.pool import Pool, PoolSummary
 from intriguing.measures import UNIT_BOX, Box, ProgressCallback, as_box
 from intriguing.models.classifier import check_classifier
-from intriguing.training.decay import Convention, weight_layers
+from intriguing.models.initial import weight_layers
+from intriguing.models.schedule import Schedule
+from intriguing.training.decay import Convention
 from intriguing.training.minibatch import Extra, train_minibatch
 from intriguing.training.report import TrainingReport
-from intriguing.training.schedule import Schedule
 
 SCHEDULE = Schedule(30, rate=0.5)
 """What the pools of MNIST's sigmoid networks were tried with."""

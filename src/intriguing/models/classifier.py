@@ -70,6 +70,12 @@ class Normalized(nn.Module):
         return logits
 
 
+def normalized_for_caffe(model: nn.Module) -> Normalized:
+    """A network that wants pixels from 0 to 255, blue first, less ImageNet's mean colour."""
+    mean = (123 / 255, 117 / 255, 104 / 255)
+    return Normalized(model, mean, (1 / 255,) * 3, bgr=True)
+
+
 def with_preprocessing(
     model: nn.Module, preprocessing: Preprocessing, class_names: Sequence[str] | None = None
 ) -> Normalized:

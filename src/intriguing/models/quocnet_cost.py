@@ -13,7 +13,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from intriguing.models.quocnet import QuocNetConfig, Sizes, sizes
+from intriguing.models.families.quocnet import QuocNetConfig, Sizes, sizes
 from intriguing.models.tiles import WORK, Layout
 
 Way: TypeAlias = Literal["copies", "shards", "locations"]
@@ -73,7 +73,7 @@ class DeviceCost:
 def stage_costs(config: QuocNetConfig) -> list[StageCost]:
     """Every stage of a size.
 
-    >>> from intriguing.models.quocnet import CONFIGS
+    >>> from intriguing.models.families.quocnet import CONFIGS
     >>> [cost.parameters for cost in stage_costs(CONFIGS["quocnet-1b"])]
     [260410464, 544195584, 412252416]
     """

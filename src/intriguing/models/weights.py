@@ -15,14 +15,14 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from intriguing.errors import InputError
-from intriguing.files import check_regular, write_whole
+from intriguing.files import check_regular, settled, write_whole
 from intriguing.names import storable
 
 
 def save_model(
     path: Path, model: nn.Module, architecture: str, metadata: Mapping[str, Any] | None = None
 ) -> None:
-    """Write a model's weights with the name `build` knows its architecture by.
+    """Write a model's weights with the name `build_network` knows its architecture by.
 
     Args:
         path: The .safetensors file.
@@ -197,7 +197,8 @@ def _values(value: Any) -> Iterator[Tensor]:
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
     """Write a safetensors file whole or not at all, also when killed or the disk is full."""
     words = {key: storable(value) for key, value in metadata.items()}
-    write_whole(path, save({k: v.cpu().contiguous() for k, v in tensors.items()}, words))
+    content = save({k: v.cpu().contiguous() for k, v in tensors.items()}, words)
+    write_whole(path, settled(content))
 
 
 BROKEN = (OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, OverflowError)

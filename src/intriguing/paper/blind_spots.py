@@ -12,7 +12,7 @@ from intriguing.data.patches import of_images
 from intriguing.distortion.noise import gaussian_noise
 from intriguing.errors import InputError
 from intriguing.measures import Progress, ProgressCallback, mean_interval, wilson_interval
-from intriguing.models.quocnet import CONFIGS, QuocNetClassifier
+from intriguing.models.families.quocnet import CONFIGS, QuocNetClassifier
 from intriguing.names import file_name
 from intriguing.paper.cars import CAR, REST, Figure6Config, one_against_rest, plan_of
 from intriguing.results.schema import Cell, Shown

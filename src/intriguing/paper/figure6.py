@@ -20,7 +20,7 @@ from intriguing.data.patches import of_images
 from intriguing.errors import InputError
 from intriguing.keys import derive_key
 from intriguing.measures import ProgressCallback
-from intriguing.models.quocnet import CONFIGS, QuocNetClassifier
+from intriguing.models.families.quocnet import CONFIGS, QuocNetClassifier
 from intriguing.models.weights import read_model, save_model
 from intriguing.paper.blind_spots import accuracy, attack, distortions, transfer, write_pictures
 from intriguing.paper.cars import Figure6Config, halves, one_against_rest, plan_of

@@ -14,7 +14,7 @@ from intriguing.distortion.penalty import PaperConfig
 from intriguing.errors import InputError
 from intriguing.measures import UNIT_BOX
 from intriguing.models.asking import Classifier
-from intriguing.models.autoencoder import AutoencoderClassifier
+from intriguing.models.families.autoencoder import AutoencoderClassifier
 from intriguing.results.published import PublishedPanel, published_figure7
 from intriguing.runs.predicting import predict
 from intriguing.transfer.matrix import count_errors

@@ -2,9 +2,9 @@
 
 from typing import Literal, TypeAlias
 
+from intriguing.models.family import find_family
 from intriguing.training.lbfgs import LBFGSConfig
 from intriguing.training.recipe import Recipe
-from intriguing.training.schedule import convolutional_schedule
 
 Part: TypeAlias = Literal["P1", "P2"]
 
@@ -35,5 +35,5 @@ def convolutional(images: int) -> Recipe:
     """The convolutional network of Figures 1 and 2, trained on so many images."""
     return Recipe(
         CONVOLUTIONAL, CONVOLUTIONAL, CONVOLUTIONAL, decay=(1e-4,) * 4,
-        schedule=convolutional_schedule(images),
+        schedule=find_family(CONVOLUTIONAL).schedule(images),
     )  # fmt: skip

@@ -17,8 +17,8 @@ from intriguing import __version__
 from intriguing.errors import InputError
 from intriguing.keys import derive_key
 from intriguing.measures import ProgressCallback
-from intriguing.models.alexnet import AlexNet, initialise
 from intriguing.models.classifier import Normalized
+from intriguing.models.families.alexnet import AlexNet, initialise
 from intriguing.models.load import load_model
 from intriguing.names import file_name
 from intriguing.paper.config import SCALES, ReproduceConfig

@@ -19,7 +19,7 @@ from safetensors import safe_open
 from safetensors.numpy import save
 
 from intriguing.errors import InputError
-from intriguing.files import check_regular, read_json, whole_file, write_whole
+from intriguing.files import check_regular, read_json, settled, whole_file, write_whole
 from intriguing.names import storable
 from intriguing.results.columns import (
     ADDED,
@@ -240,7 +240,7 @@ def write_tensors(
         raise InputError(f"{name!r} cannot name a file of tensors; give it as file_name(...)")
     words = {key: storable(value) for key, value in metadata.items()}
     content = save({key: np.ascontiguousarray(t) for key, t in tensors.items()}, words)
-    write_whole(folder / "tensors" / f"{name}.safetensors", content)
+    write_whole(folder / "tensors" / f"{name}.safetensors", settled(content))
 
 
 def read_tensors(folder: Path, name: str) -> tuple[dict[str, np.ndarray], dict[str, str]]:

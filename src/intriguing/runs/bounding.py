@@ -16,8 +16,6 @@ from intriguing.errors import InputError, UnsoundBound
 from intriguing.graph.precision import precise_graph
 from intriguing.measures import Box, ProgressCallback
 from intriguing.models.asking import device_of
-from intriguing.models.autoencoder import AutoencoderClassifier
-from intriguing.models.fully_connected import FullyConnected
 from intriguing.results.schema import LayerRow, Stage
 from intriguing.results.store import write_tensors
 from intriguing.spectral.certificates.lipschitz import (
@@ -119,9 +117,5 @@ def _thinned(values: Tensor) -> np.ndarray:
 
 def own_shape(model: nn.Module) -> Shape | None:
     """What the network says of itself; None where it says nothing."""
-    if isinstance(model, FullyConnected):
-        return (model.sizes[0],)
-    if isinstance(model, AutoencoderClassifier):
-        return (model.encoder.in_features,)
     shape = getattr(model, "shape", None)
     return shape if isinstance(shape, tuple) else None

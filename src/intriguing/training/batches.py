@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import torch
@@ -9,7 +10,8 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.nn.functional import pad
 
-from intriguing.training.schedule import Schedule
+from intriguing.models.schedule import Schedule
+from intriguing.training.draws import drawing_from
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,10 @@ class Batches:
     def generator(self, epoch: int) -> torch.Generator:
         """What an epoch's noise is drawn from."""
         return torch.Generator(self.device).manual_seed(self._draw("noise", epoch))
+
+    def drawing(self, epoch: int) -> AbstractContextManager[None]:
+        """In which the network's own draws, as of `nn.Dropout`, are the epoch's."""
+        return drawing_from(self._draw("network", epoch), self.device)
 
     def of(self, epoch: int, generator: torch.Generator) -> Iterator[Batch]:
         """All images once, in the epoch's order, which is the same on every device."""

@@ -11,7 +11,8 @@ from intriguing.errors import InputError
 from intriguing.keys import derive_key
 from intriguing.measures import ProgressCallback
 from intriguing.models.backward import MODEL_FAILS, in_own_words
-from intriguing.training.decay import Convention, check_decay, weight_decay, weight_layers
+from intriguing.models.initial import weight_layers
+from intriguing.training.decay import Convention, check_decay, weight_decay
 from intriguing.training.lbfgs import UNTIL_CONVERGED, LBFGSConfig, minimise
 from intriguing.training.report import TrainingReport
 

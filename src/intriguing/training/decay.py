@@ -3,20 +3,13 @@
 from collections.abc import Sequence
 from typing import Literal, TypeAlias, get_args
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from intriguing.errors import InputError
+from intriguing.models.initial import Layer
 
 Convention: TypeAlias = Literal["sum", "half", "units"]
 """How λ and Σ w² make the penalty: "sum" λ Σw², "half" λ/2 Σw², "units" λ Σw² / output units."""
-
-Layer: TypeAlias = nn.Linear | nn.Conv2d
-"""What decays."""
-
-
-def weight_layers(model: nn.Module) -> list[Layer]:
-    """The linear and convolutional layers of a network, as `model.modules()` orders them."""
-    return [layer for layer in model.modules() if isinstance(layer, Layer)]
 
 
 def weight_decay(
@@ -30,6 +23,7 @@ def weight_decay(
         convention: What k means: 1 ("sum"), 2 ("half") or the layer's output units, a
             convolution's channels ("units").
 
+    >>> from torch import nn
     >>> layer = nn.Linear(1, 2)
     >>> _ = nn.init.constant_(layer.weight, 3.0)
     >>> [weight_decay([layer], [0.5], k).item() for k in ("sum", "half", "units")]

@@ -27,7 +27,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from intriguing.errors import InputError
 from intriguing.models.asking import device_of
-from intriguing.models.quocnet import QuocNet, Stage
+from intriguing.models.families.quocnet import QuocNet, Stage
 from intriguing.training.locations import LocatedQuocNet, LocatedStage, as_whole
 from intriguing.training.order import share
 from intriguing.training.steps import Work

@@ -17,11 +17,11 @@ from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.tensor import DTensor, Shard
 
 from intriguing.errors import InputError
+from intriguing.models.families.quocnet import QuocNet, Sizes, Stage, sizes
 from intriguing.models.locally_connected import (
     locally_connected2d,
     locally_connected_transpose2d,
 )
-from intriguing.models.quocnet import QuocNet, Sizes, Stage, sizes
 
 Rows: TypeAlias = tuple[int, int]
 """First row and the one after the last."""

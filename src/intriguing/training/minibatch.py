@@ -15,12 +15,13 @@ from intriguing.errors import InputError
 from intriguing.keys import derive_key
 from intriguing.measures import Progress, ProgressCallback
 from intriguing.models.backward import MODEL_FAILS, in_own_words
+from intriguing.models.initial import weight_layers
+from intriguing.models.schedule import Schedule
 from intriguing.training.batches import Batch, Batches
 from intriguing.training.checkpoint import load_epoch, save_epoch
-from intriguing.training.decay import Convention, check_decay, weight_decay, weight_layers
+from intriguing.training.decay import Convention, check_decay, weight_decay
 from intriguing.training.dropout import dropping
 from intriguing.training.report import TrainingReport
-from intriguing.training.schedule import Schedule
 
 
 def _nothing(model: nn.Module, epoch: int, generator: torch.Generator) -> None:
@@ -119,8 +120,11 @@ def train_minibatch(
             with in_own_words(*MODEL_FAILS):
                 extra.before_epoch(model, epoch, generator)
         model.train()
-        with dropping(
-            model, layers, generator, images=schedule.input_dropout, hidden=schedule.dropout
+        with (
+            batches.drawing(epoch),
+            dropping(
+                model, layers, generator, images=schedule.input_dropout, hidden=schedule.dropout
+            ),
         ):
             mean = _one_epoch(loss, optimizer, batches, epoch, generator, tell)
         report = replace(

@@ -12,8 +12,9 @@ from intriguing.data.patches import Patches
 from intriguing.errors import InputError
 from intriguing.keys import derive_key
 from intriguing.measures import ProgressCallback
-from intriguing.models.fully_connected import initialise
-from intriguing.models.quocnet import QuocNet, QuocNetClassifier, QuocNetConfig, Stage
+from intriguing.models.asking import device_of, own_dtypes
+from intriguing.models.families.quocnet import QuocNet, QuocNetClassifier, QuocNetConfig, Stage
+from intriguing.models.initial import draw_glorot
 from intriguing.training.classifier import train_classifier
 from intriguing.training.engines import Engine, Reconstruction
 from intriguing.training.lbfgs import LBFGSConfig
@@ -200,8 +201,8 @@ def with_classifier(
     Returns:
         The whole network from images to logits, how its training ended, and the λ chosen.
     """
-    like = next(network.parameters())
-    classifier = QuocNetClassifier(network.config, int(labels.max()) + 1).to(like)
+    classifier = QuocNetClassifier(network.config, int(labels.max()) + 1)
+    classifier.to(device_of(network), own_dtypes(network)[0])
     classifier.features.load_state_dict(
         {name: value for name, value in network.state_dict().items() if "decoder" not in name}
     )
@@ -267,10 +268,12 @@ def features_of(
     batch: int = 250,
 ) -> Float[Tensor, "image feature"]:
     """What a network gives of images, on its device."""
-    like = next(network.parameters()) if isinstance(network, nn.Module) else images
+    place, dtype = images.device, images.dtype
+    if isinstance(network, nn.Module):
+        place, dtype = device_of(network), own_dtypes(network)[0]
     with torch.no_grad():
         starts = range(0, len(images), batch)
-        parts = (images[start : start + batch].to(like.device, like.dtype) for start in starts)
+        parts = (images[start : start + batch].to(place, dtype) for start in starts)
         return torch.cat([network(part) for part in parts])
 
 
@@ -286,7 +289,7 @@ def _fit(
 ) -> Linear:
     mean, deviation = features.mean(0), features.std(0).clamp_min(1e-6)
     linear = nn.Linear(features.shape[1], int(labels.max()) + 1).to(features)
-    initialise([linear], torch.Generator().manual_seed(seed), gain=0.0)
+    draw_glorot([linear], torch.Generator().manual_seed(seed), gain=0.0)
     report = train_classifier(
         linear, (features - mean) / deviation, labels, [decay], config,
         identity=f"classifier λ={decay} seed={seed}", checkpoint=checkpoint, stage="classifier",

@@ -13,17 +13,17 @@ from intriguing.data.dataset import ImageSet
 from intriguing.errors import InputError
 from intriguing.keys import APART, derive_key
 from intriguing.measures import ProgressCallback
-from intriguing.models.autoencoder import AutoencoderClassifier, SparseAutoencoder
-from intriguing.models.convolutional import Convolutional, initialise_rectifiers
-from intriguing.models.fully_connected import initialise
-from intriguing.models.load import build_small
-from intriguing.training.autoencoder import PEN_STROKES, Sparsity, train_autoencoder
+from intriguing.models.classifier import check_classifier
+from intriguing.models.family import find_trainable
+from intriguing.models.pretraining import PEN_STROKES, Sparsity
+from intriguing.models.schedule import Schedule
 from intriguing.training.classifier import train_classifier
-from intriguing.training.decay import Convention, weight_layers
+from intriguing.training.decay import Convention
+from intriguing.training.draws import drawing_from
 from intriguing.training.lbfgs import UNTIL_CONVERGED, LBFGSConfig
 from intriguing.training.minibatch import Extra, train_minibatch
+from intriguing.training.pretraining import pretrain
 from intriguing.training.report import TrainingReport
-from intriguing.training.schedule import Schedule
 
 # An autoencoder has so many weights that a hundred pairs of them would fill half a gigabyte.
 AUTOENCODER_STOP = LBFGSConfig(history=20)
@@ -40,14 +40,14 @@ class Recipe:
     Attributes:
         name: As the paper writes it, "FC10(10^-4)".
         slug: The name of its files.
-        architecture: As `build` reads it.
+        architecture: As `build_network` reads it.
         decay: One λ for each layer that is trained as a classifier.
         convention: How λ and Σ w² make the penalty.
-        gain: Scale of the initial weights, see `initialise`; a convolutional network has none.
+        gain: Scale of the initial weights, where the family has one (`Family.initialise`).
         stop: When the classifier has converged.
         schedule: If there is one, the classifier is trained by minibatches to it, not by L-BFGS.
-        sparsity: The objective of the autoencoder, if the architecture has one.
-        autoencoder_stop: When the autoencoder has converged.
+        sparsity: The objective of what is learned without labels first, if anything is.
+        autoencoder_stop: When that has converged.
     """
 
     name: str = field(metadata=APART)
@@ -73,44 +73,46 @@ def train_network(
     checkpoint: Path | None = None,
     progress: ProgressCallback | None = None,
 ) -> tuple[nn.Module, TrainingReport]:
-    """Train a network of the paper (§4.2: to convergence); it comes back in evaluation mode.
+    """Train a network of a family (§4.2: to convergence); it comes back in evaluation mode.
 
     Args:
         recipe: Which network, and how.
         data: The training set.
-        seed: Of the initial weights, of the images that the autoencoder learns from, and of all
-            that is drawn for minibatches.
+        seed: Of the initial weights, of the images that are learned from without labels, and of
+            all that is drawn for minibatches.
         device: Where to train; the model stays there.
         dtype: Of the weights.
         harden: Makes what the loss has besides (`intriguing.hardening`); of recipes with a
             schedule only.
-        checkpoint: A .safetensors file to keep the state in and to continue from; an autoencoder
-            has a second one beside it.
+        checkpoint: A .safetensors file to keep the state in and to continue from; what is learned
+            without labels has a second one beside it.
         progress: Called after each chunk of iterations, or some ten times an epoch.
 
     Raises:
         InputError: If the recipe does not fit the images, or the checkpoint is another training's.
     """
-    shape = data.images.shape[1:]
-    model = build_small(recipe.architecture, (shape[0], shape[1], shape[2]))
-    _check(recipe, data, harden)
+    family = find_trainable(recipe.architecture)
+    with drawing_from(seed):
+        model = family.make(recipe.architecture, tuple(data.images.shape[1:]))
+    _check(recipe, model, data, harden)
     model = model.to(device=device, dtype=dtype)
     # Cloned, as BLAS sums in another order where memory is not aligned as torch aligns it.
     images = data.images.to(device, dtype).clone(memory_format=torch.contiguous_format)
     labels = data.labels.to(device)
     generator = torch.Generator().manual_seed(seed)
     identity = f"{recipe.name}, seed {seed}: {derive_key(recipe, seed, dtype, data.sha256)}"
+    first = family.pretraining(model, generator, recipe.sparsity)
     pretraining = None
-    trained: nn.Module = model
-    if isinstance(model, AutoencoderClassifier):
-        pretraining = _pretrain(model, recipe, data, generator, identity, checkpoint, progress)
-        with torch.no_grad():
-            images = model.encode(images)
-        trained = model.softmax
-    if isinstance(model, Convolutional):
-        initialise_rectifiers(weight_layers(model), generator)
-    else:
-        initialise(_linear_layers(trained), generator, recipe.gain)
+    if first is not None:
+        pretraining = pretrain(
+            first, data, generator, recipe.autoencoder_stop, identity=identity,
+            checkpoint=checkpoint and checkpoint.with_suffix(f".autoencoder{checkpoint.suffix}"),
+            progress=progress,
+        )  # fmt: skip
+    with torch.no_grad():
+        images = family.inputs(model, images)
+    trained = family.head(model)
+    family.initialise(trained, generator, recipe.gain)
     if recipe.schedule is None:
         train = partial(train_classifier, config=recipe.stop)
     else:
@@ -119,60 +121,24 @@ def train_network(
             train_minibatch, schedule=recipe.schedule, seed=seed, extra=extra,
             save_every=1 if extra is None else _SAVE_EVERY,
         )  # fmt: skip
-    report = train(
-        trained,
-        images,
-        labels,
-        recipe.decay,
-        convention=recipe.convention,
-        identity=identity,
-        checkpoint=checkpoint,
-        stage=f"training {recipe.name}",
-        progress=progress,
-    )
+    with drawing_from(seed, device):
+        report = train(
+            trained, images, labels, recipe.decay, convention=recipe.convention, identity=identity,
+            checkpoint=checkpoint, stage=f"training {recipe.name}", progress=progress,
+        )  # fmt: skip
     return model.eval(), replace(report, pretraining=pretraining)
 
 
-def _pretrain(
-    model: AutoencoderClassifier,
-    recipe: Recipe,
-    data: ImageSet,
-    generator: torch.Generator,
-    identity: str,
-    checkpoint: Path | None,
-    progress: ProgressCallback | None,
-) -> TrainingReport:
-    """Train a sparse autoencoder and move its encoding half into `model`."""
-    like = model.encoder.weight
-    autoencoder = SparseAutoencoder(model.encoder.in_features, model.encoder.out_features)
-    autoencoder.to(like.device, like.dtype)
-    report = train_autoencoder(
-        autoencoder,
-        data,
-        generator,
-        recipe.sparsity,
-        recipe.autoencoder_stop,
-        identity=identity,
-        checkpoint=checkpoint and checkpoint.with_suffix(f".autoencoder{checkpoint.suffix}"),
-        progress=progress,
-    )
-    model.encoder.load_state_dict(autoencoder.encoder.state_dict())
-    return report
-
-
-def _check(recipe: Recipe, data: ImageSet, harden: Hardening | None) -> None:
+def _check(recipe: Recipe, model: nn.Module, data: ImageSet, harden: Hardening | None) -> None:
     if harden is not None and recipe.schedule is None:
         raise InputError(
             f"{recipe.name} is trained by L-BFGS on the whole set, which no pool fits in; give the "
             "recipe a schedule"
         )
-    classes = int(recipe.architecture.rpartition("-")[2].removeprefix("fc"))
+    classes = check_classifier(model.eval(), data.images[:1])
+    model.train()
     if classes < data.classes:
         raise InputError(
             f"{recipe.name} has {classes} classes but {data.name} has {data.classes}; "
             f"choose an architecture that ends in {data.classes}"
         )
-
-
-def _linear_layers(model: nn.Module) -> list[nn.Linear]:
-    return [module for module in model.modules() if isinstance(module, nn.Linear)]

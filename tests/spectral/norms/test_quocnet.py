@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from intriguing.models.families.quocnet import QuocNetClassifier, QuocNetConfig, StageConfig
 from intriguing.models.l2_pooling import L2Pool2d
 from intriguing.models.local_contrast import LocalContrast2d
 from intriguing.models.locally_connected import LocallyConnected2d
-from intriguing.models.quocnet import QuocNetClassifier, QuocNetConfig, StageConfig
 from intriguing.spectral.certificates.lipschitz import lipschitz_report
 from intriguing.spectral.norms.quocnet import (
     l2_pool_norm,

@@ -10,10 +10,10 @@ from intriguing.hardening.config import PoolConfig
 from intriguing.hardening.places import Place
 from intriguing.hardening.train import hardening
 from intriguing.keys import APART
+from intriguing.models.schedule import Schedule
 from intriguing.results.published import published_numbers
 from intriguing.training.minibatch import Extra
 from intriguing.training.recipe import Recipe
-from intriguing.training.schedule import Schedule
 
 ARCHITECTURE = "fc100-100-10"
 PLAIN = "weight-decay"

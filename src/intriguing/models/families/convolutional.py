@@ -9,6 +9,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from intriguing.errors import InputError
+from intriguing.models.family import Family, Shape, register_family
+from intriguing.models.initial import draw_he, weight_layers
+from intriguing.models.schedule import Schedule
 
 
 class Convolutional(nn.Module):
@@ -37,7 +40,7 @@ class Convolutional(nn.Module):
                 f"sizes {sizes} make no network; give (channels, ..., hidden, classes)"
             )
         self.sizes, self.shape = sizes, shape
-        depth, side = len(channels), _side(shape)
+        depth, side = len(channels), _square(shape)[1]
         kernel = 5 if _last_side(side, depth, kernel=5) >= 3 else 3
         last = _last_side(side, depth, kernel)
         if last < 1:
@@ -62,7 +65,7 @@ class Convolutional(nn.Module):
         return phi
 
     def describe(self) -> str:
-        """The name `build` makes this architecture from."""
+        """The name `build_network` makes this architecture from."""
         return "conv" + "-".join(map(str, self.sizes))
 
 
@@ -83,29 +86,47 @@ def shape_of(weights: Mapping[str, Tensor]) -> tuple[int, int, int] | None:
     return first.shape[1], side, side
 
 
-@torch.no_grad()
-def initialise_rectifiers(
-    layers: Sequence[nn.Linear | nn.Conv2d], generator: torch.Generator
-) -> None:
-    """Draw weights uniformly with variance 2 / inputs (He, 2015), biases 0.
-
-    As `initialise` does, the draw happens on the CPU in float32.
-    """
-    for layer in layers:
-        bound = math.sqrt(6.0 / layer.weight[0].numel())
-        draw = torch.rand(layer.weight.shape, generator=generator)
-        layer.weight.copy_((2.0 * draw - 1.0) * bound)
-        if layer.bias is not None:
-            layer.bias.zero_()
-
-
-def _side(shape: tuple[int, int, int]) -> int:
+def _square(shape: Shape) -> tuple[int, int, int]:
+    if len(shape) == 1:
+        raise InputError(f"{shape[0]} pixels make no square; give the shape (channels, side, side)")
     if len(shape) != 3 or shape[1] != shape[2]:
         raise InputError(f"images of shape {shape}; a convolutional network takes square ones")
-    return shape[1]
+    return shape[0], shape[1], shape[2]
 
 
 def _last_side(side: int, depth: int, kernel: int) -> int:
     for _ in range(depth):
         side = (side - 4 if kernel == 5 else side) // 2
     return side
+
+
+@register_family
+class ConvolutionalFamily(Family):
+    """convA-B-…-H-K, trained by minibatches."""
+
+    pattern = r"conv([1-9]\d*(?:-[1-9]\d*){2,})"
+    called = (
+        "convA-B-...-H-K (convolutions of A, B, ... channels, H hidden units and K classes, such "
+        "as conv32-64-200-10)"
+    )
+
+    def build(self, name: re.Match[str], shape: Shape) -> Convolutional:
+        """The network of square images."""
+        *channels, hidden, classes = map(int, name[1].split("-"))
+        return Convolutional(channels, hidden, classes, _square(shape))
+
+    def initialise(self, head: nn.Module, generator: torch.Generator, gain: float) -> None:
+        """He's, which has no gain."""
+        draw_he(weight_layers(head), generator)
+
+    def schedule(self, images: int) -> Schedule:
+        """6 epochs of MNIST's 60,000, which bring its test error below 1 %; of fewer up to 30.
+
+        >>> [ConvolutionalFamily().schedule(images).epochs for images in (60_000, 4000)]
+        [6, 30]
+        """
+        return Schedule(epochs=max(6, min(30, 360_000 // images)), rate=0.1)
+
+    def shape_of(self, weights: Mapping[str, Tensor]) -> Shape:
+        """Told by the filters and by how many of their answers the hidden layer reads."""
+        return shape_of(weights) or super().shape_of(weights)

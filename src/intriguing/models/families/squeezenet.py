@@ -1,8 +1,14 @@
 """SqueezeNet 1.0 (Iandola et al., 2016): AlexNet's accuracy with a fiftieth of its weights."""
 
+import re
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+
+from intriguing.models.classifier import Normalized, normalized_for_caffe
+from intriguing.models.family import FOR_PHOTOGRAPHS, Family, Shape, register_family
+from intriguing.models.initial import draw_he, weight_layers
 
 
 class Fire(nn.Module):
@@ -61,3 +67,19 @@ class SqueezeNet(nn.Module):
         x = self.pool(self.fire8(self.fire7(self.fire6(self.fire5(x)))))
         x = self.conv_final(self.drop(self.fire9(x)))
         return torch.relu(x).mean((2, 3))
+
+
+@register_family
+class SqueezeNetFamily(Family):
+    """SqueezeNet 1.0 of 1000 classes, from photographs in [0, 1], RGB, to logits."""
+
+    pattern = called = "squeezenet"
+    untrained = FOR_PHOTOGRAPHS
+
+    def build(self, name: re.Match[str], shape: Shape) -> Normalized:
+        """With Caffe's normalisation in front of it."""
+        return normalized_for_caffe(SqueezeNet())
+
+    def initialise(self, head: nn.Module, generator: torch.Generator, gain: float) -> None:
+        """He's, as suits rectifiers."""
+        draw_he(weight_layers(head), generator)

@@ -1,6 +1,7 @@
 """The paper's fully connected networks: FC10(λ), FC100-100-10, FC200-200-10, FC123-456-10."""
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
@@ -9,6 +10,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from intriguing.errors import InputError
+from intriguing.models.family import Family, Shape, register_family
+from intriguing.models.initial import draw_glorot, weight_layers
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "sigmoid": torch.sigmoid,
@@ -34,6 +37,7 @@ class FullyConnected(nn.Module):
         if activation not in ACTIVATIONS:
             raise InputError(f"unknown activation {activation!r}; one of {', '.join(ACTIVATIONS)}")
         self.sizes = tuple(sizes)
+        self.shape = (sizes[0],)
         self.activation = activation
         self.layers = nn.ModuleList(
             nn.Linear(width_in, width_out) for width_in, width_out in pairwise(sizes)
@@ -51,20 +55,25 @@ class FullyConnected(nn.Module):
         return phi
 
     def describe(self) -> str:
-        """The name `build` makes this architecture from."""
+        """The name `build_network` makes this architecture from."""
         return "fc" + "-".join(map(str, self.sizes[1:]))
 
 
-@torch.no_grad()
-def initialise(layers: Sequence[nn.Linear], generator: torch.Generator, gain: float = 1.0) -> None:
-    """Draw weights uniformly with variance gain² · 2 / (inputs + outputs) (Glorot, 2010), biases 0.
+@register_family
+class FullyConnectedFamily(Family):
+    """fcA-B-…-K, trained to convergence by L-BFGS on the whole set (§4.2)."""
 
-    The draw happens on the CPU in float32, so that a seed means the same weights on every device.
-    """
-    for layer in layers:
-        width = layer.in_features + layer.out_features
-        bound = gain * math.sqrt(6.0 / width)
-        draw = torch.rand(layer.weight.shape, generator=generator)
-        layer.weight.copy_((2.0 * draw - 1.0) * bound)
-        if layer.bias is not None:
-            layer.bias.zero_()
+    pattern = r"fc([1-9]\d*(?:-[1-9]\d*)*)"
+    called = "fcA-B-...-K (layers of A, B, ... sigmoid units and K classes, such as fc100-100-10)"
+
+    def build(self, name: re.Match[str], shape: Shape) -> FullyConnected:
+        """The network of images of so many pixels, whatever their shape."""
+        return FullyConnected((math.prod(shape), *map(int, name[1].split("-"))))
+
+    def initialise(self, head: nn.Module, generator: torch.Generator, gain: float) -> None:
+        """Glorot's, times the gain."""
+        draw_glorot(weight_layers(head), generator, gain)
+
+    def decay(self, layers: int) -> tuple[float, ...]:
+        """The paper's (§4.2): 1e-4 for a softmax classifier, else 1e-5, the last layer 1e-6."""
+        return (1e-4,) if layers == 1 else (*[1e-5] * (layers - 1), 1e-6)

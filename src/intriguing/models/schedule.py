@@ -76,13 +76,3 @@ class Schedule:
     def shortened(self) -> "Schedule":
         """One epoch of it, to try the machinery."""
         return replace(self, epochs=1, warmup=min(self.warmup, 1.0))
-
-
-def convolutional_schedule(images: int) -> Schedule:
-    """For a convolutional network on so many images of digits: 6 epochs of MNIST's 60,000, which
-    bring its test error below 1 %, and up to 30 of fewer.
-
-    >>> convolutional_schedule(60_000).epochs, convolutional_schedule(4000).epochs
-    (6, 30)
-    """
-    return Schedule(epochs=max(6, min(30, 360_000 // images)), rate=0.1)

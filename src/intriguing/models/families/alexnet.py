@@ -13,13 +13,21 @@ connected layers.  What is called AlexNet elsewhere differs in small things:
 The paper [9] says 224, but 224 gives no 55×55 map; 227 does, and is what all code uses.
 """
 
+import re
 from collections import OrderedDict
+from typing import TypeVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from intriguing.models.classifier import Normalized, normalized_for_caffe
+from intriguing.models.family import FOR_PHOTOGRAPHS, Family, Shape, register_family
+
 WINDOW = 5
+"""Channels of a local response normalisation (the paper [9], §3.3)."""
+
+AnyNetwork = TypeVar("AnyNetwork", bound=nn.Module)
 
 
 class AlexNet(nn.Module):
@@ -92,22 +100,6 @@ def _squash(layer: int, k: float, share: float, pool_first: bool) -> OrderedDict
     return OrderedDict([(f"relu{layer}", nn.ReLU()), *last])
 
 
-@torch.no_grad()
-def initialise(model: AlexNet, generator: torch.Generator) -> AlexNet:
-    """Draw weights as the paper [9] did: normal with deviation 0.01, biases 0 or 1 (its §5).
-
-    The biases of conv2, conv4, conv5 and of the hidden fully connected layers are 1.  The draw
-    happens on the CPU in float32, so that a seed means the same weights on every device.
-    """
-    ones = ("conv2", "conv4", "conv5", "fc6", "fc7")
-    for name, layer in model.named_modules():
-        if isinstance(layer, nn.Conv2d | nn.Linear):
-            layer.weight.copy_(0.01 * torch.randn(layer.weight.shape, generator=generator))
-            assert layer.bias is not None
-            layer.bias.fill_(float(name.endswith(ones)))
-    return model
-
-
 class TorchvisionAlexNet(nn.Module):
     """torchvision's AlexNet, without torchvision: no groups, no normalisation, padded conv1.
 
@@ -156,3 +148,40 @@ class TorchvisionAlexNet(nn.Module):
         features = self.avgpool(self.features(images)).flatten(1)
         logits: Tensor = self.classifier(features)
         return logits
+
+
+@register_family
+class AlexNetFamily(Family):
+    """The four of the table above, 1000 classes, from photographs in [0, 1], RGB, to logits."""
+
+    pattern = "alexnet|alexnet-caffe|caffenet|alexnet-torchvision"
+    called = "alexnet, alexnet-caffe, caffenet, alexnet-torchvision"
+    untrained = FOR_PHOTOGRAPHS
+
+    def build(self, name: re.Match[str], shape: Shape) -> Normalized:
+        """With the normalisation that its weights expect in front of it."""
+        if name[0] == "alexnet-torchvision":
+            return Normalized(TorchvisionAlexNet(), (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+        if name[0] == "alexnet":
+            return normalized_for_caffe(AlexNet())
+        return normalized_for_caffe(AlexNet(k=1, share=1e-4 / 5, pool_first=name[0] == "caffenet"))
+
+    def initialise(self, head: nn.Module, generator: torch.Generator, gain: float) -> None:
+        """As the paper [9] did."""
+        initialise(head, generator)
+
+
+@torch.no_grad()
+def initialise(model: AnyNetwork, generator: torch.Generator) -> AnyNetwork:
+    """Draw weights as the paper [9] did: normal with deviation 0.01, biases 0 or 1 (its §5).
+
+    The biases of conv2, conv4, conv5 and of the hidden fully connected layers are 1.  The draw
+    happens on the CPU in float32, so that a seed means the same weights on every device.
+    """
+    ones = ("conv2", "conv4", "conv5", "fc6", "fc7")
+    for name, layer in model.named_modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            layer.weight.copy_(0.01 * torch.randn(layer.weight.shape, generator=generator))
+            assert layer.bias is not None
+            layer.bias.fill_(float(name.endswith(ones)))
+    return model

@@ -11,6 +11,7 @@ pooling), `quocnet-tiny` trains on two cores in minutes.
 """
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -19,6 +20,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from intriguing.errors import InputError
+from intriguing.models.family import Family, Shape, register_family
 from intriguing.models.l2_pooling import L2Pool2d
 from intriguing.models.local_contrast import LocalContrast2d
 from intriguing.models.locally_connected import LocallyConnected2d, locally_connected_transpose2d
@@ -53,7 +55,7 @@ class QuocNetConfig:
     """A size of the one architecture.
 
     Attributes:
-        name: What `build` knows it by.
+        name: What `build_network` knows it by.
         shape: (channels, height, width) of an image.
         stages: From the image up.
         whitening: Side of the filter that whitens images; 1 only subtracts the mean colour and
@@ -261,5 +263,28 @@ class QuocNetClassifier(nn.Module):
         return logits
 
     def describe(self) -> str:
-        """The name `build` makes this architecture from."""
+        """The name `build_network` makes this architecture from."""
         return f"{self.config.name}-{self.classes}"
+
+
+@register_family
+class QuocNetFamily(Family):
+    """quocnet-SIZE, of two classes, or quocnet-SIZE-K."""
+
+    pattern = r"(quocnet-[a-z0-9]+)(?:-([1-9]\d*))?"
+    called = ", ".join(CONFIGS)
+    untrained = "learns from images without labels first; `intriguing train` does that"
+    unlabelled = True
+
+    def build(self, name: re.Match[str], shape: Shape) -> QuocNetClassifier:
+        """The network of the size's own images."""
+        if name[1] not in CONFIGS:
+            raise InputError(f"unknown size {name[1]}; one of {', '.join(CONFIGS)}")
+        return QuocNetClassifier(CONFIGS[name[1]], int(name[2] or 2))
+
+    def initialise(self, head: nn.Module, generator: torch.Generator, gain: float) -> None:
+        """The filters, before any image is seen; the classifier on them begins at 0."""
+        assert isinstance(head, QuocNetClassifier)
+        head.features.reset_parameters(generator)
+        nn.init.zeros_(head.head.weight)
+        nn.init.zeros_(head.head.bias)

@@ -1,0 +1,1 @@
+"""Families of networks: one file each, found by being here (`models.family`)."""
