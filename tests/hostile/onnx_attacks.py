@@ -184,16 +184,76 @@ _CHANGED: dict[str, Callable[[Any], None]] = {
 }
 
 
+def allocating(size: int) -> Iterator[tuple[str, bytes]]:
+    """Small files that make about `size` times `size` numbers while they run, or try to."""
+    sides = [1, 1, size, size]
+    for kind, given, numbers in (
+        ("Expand", ["x"], [[size, size, 1, 1, 8, 8]]),
+        ("Tile", ["x"], [sides]),
+        ("ConstantOfShape", [], [[size, size]]),
+        ("Range", [], [0, size * size, 1]),
+        ("Pad", ["x"], [[0, 0, size, size, 0, 0, size, size]]),
+        ("Resize", ["x", ""], [np.array(sides, np.float32)]),
+    ):
+        model = network()
+        names = [f"s{i}" for i in range(len(numbers))]
+        model.graph.initializer.extend(
+            numpy_helper.from_array(np.asarray(value), name)
+            for name, value in zip(names, numbers, strict=True)
+        )
+        _add_to_logits(model, [helper.make_node(kind, [*given, *names], ["large"])])
+        yield kind, model.SerializeToString()
+
+
+def of_pixels() -> bytes:
+    """A file that makes as many numbers as its largest pixel says."""
+    model = network()
+    largest = [
+        helper.make_node("ReduceMax", ["x"], ["m"], axes=[1, 2, 3], keepdims=0),
+        helper.make_node("Cast", ["m"], ["i"], to=onnx.TensorProto.INT64),
+        helper.make_node("ConstantOfShape", ["i"], ["large"]),
+    ]
+    _add_to_logits(model, largest)
+    return bytes(model.SerializeToString())
+
+
+def _add_to_logits(model: Any, nodes: list[Any]) -> None:
+    """The mean of "large", which the nodes make."""
+    model.graph.node.extend([
+        *nodes,
+        helper.make_node("Cast", ["large"], ["floats"], to=onnx.TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["floats"], ["mean"], keepdims=0),
+        helper.make_node("Add", ["y", "mean"], ["z"]),
+    ])  # fmt: skip
+    model.graph.output[0].name = "z"
+
+
 class _Operation(nn.Module):
     def __init__(self, node: Any, weights: dict[str, Tensor]) -> None:
         super().__init__()
         self.kind = node.op_type
         self.weights = [weights[name] for name in node.input if name in weights]
 
-    def forward(self, x: Tensor) -> Tensor:
-        if self.kind == "Flatten":
-            return x.flatten(1)
-        return x.relu() if self.kind == "Relu" else nn.functional.linear(x, *self.weights)
+    def forward(self, *given: Tensor) -> Tensor:
+        if self.kind == "Gemm":
+            return nn.functional.linear(*given, *self.weights)
+        sizes = [int(size) for weight in self.weights for size in weight.flatten()]
+        return _DOES[self.kind](*given, *([sizes] if sizes else []))
+
+
+_DOES: dict[str, Callable[..., Tensor]] = {
+    "Flatten": lambda x: x.flatten(1),
+    "Relu": torch.relu,
+    "Expand": lambda x, sizes: x * torch.ones(sizes),
+    "Tile": lambda x, sizes: x.repeat(sizes),
+    "ConstantOfShape": torch.zeros,
+    "Range": lambda sizes: torch.arange(*sizes),
+    "Pad": lambda x, pads: nn.functional.pad(x, pads[2:4] + pads[6:]),
+    "Resize": lambda x, sizes: nn.functional.interpolate(x, scale_factor=sizes[2:]),
+    "Cast": torch.Tensor.float,
+    "ReduceMean": torch.mean,
+    "Add": torch.add,
+}
 
 
 def converter() -> dict[str, ModuleType]:
@@ -207,12 +267,12 @@ def converter() -> dict[str, ModuleType]:
         }
         values = {graph.input[0].name: made.placeholder("x")}
         for node in graph.node:
-            if node.op_type not in ("Flatten", "Relu", "Gemm"):
+            if node.op_type not in ("Gemm", *_DOES):
                 raise NotImplementedError(f"Converter is not implemented ({node.op_type})")
             name = (f"{node.domain}/" + (node.name.replace(".", "/") or node.op_type)).lstrip("/")
             layers.add_module(name, _Operation(node, weights))
-            (moving,) = (values[one] for one in node.input if one in values)
-            values[node.output[0]] = made.call_module(name, (moving,))
+            moving = tuple(values[one] for one in node.input if one in values)
+            values[node.output[0]] = made.call_module(name, moving)
         made.output(values[graph.output[0].name])
         return fx.GraphModule(layers, made)
 

@@ -10,10 +10,13 @@ import pytest
 import torch
 from onnx import external_data_helper
 
+from intriguing.cli.main import main
 from intriguing.distortion.affine import is_affine
+from intriguing.distortion.minimum import minimum_distortion
 from intriguing.errors import InputError
 from intriguing.hardening.above import network_above
 from intriguing.models.load import load_model
+from intriguing.models.preflight import preflight
 from intriguing.spectral.certificates.lipschitz import lipschitz_report
 from intriguing.units.activations import list_layers
 from intriguing.units.receptive_field import receptive_field
@@ -73,6 +76,48 @@ def test_no_file_executes_or_reads_what_is_not_its_own(tmp_path: Path) -> None:
                ("above", "far above", "absolute", "a link", "empty", "Windows"))  # fmt: skip
     refused = [name for name, outcome in outcomes.items() if outcome != "taken"]
     assert set(onnx_attacks._CHANGED) - set(refused) == set()
+
+
+@pytest.mark.usefixtures("converter")
+def test_a_file_that_makes_millions_of_millions_of_numbers_ends_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    images, labels = torch.rand(3, 1, 8, 8), torch.zeros(3, dtype=torch.int64)
+    analyses = (
+        lambda network: preflight(network, images),
+        lambda network: minimum_distortion(network, images, labels),
+        lambda network: lipschitz_report(network, (1, 8, 8)),
+        lambda network: list_layers(network, (1, 8, 8)),
+    )
+    for kind, content in onnx_attacks.allocating(10**6):
+        assert len(content) < 6000
+        (tmp_path / "net.onnx").write_bytes(content)
+        network = load_model("onnx:net.onnx")
+        for ask in analyses:
+            with pytest.raises(InputError, match=r"be run: its operation '.*export it") as refused:
+                ask(network)
+            assert "\n" not in str(refused.value), kind
+        assert main(["layers", "onnx:net.onnx", "--input", "1,8,8"]) == 2
+        assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.usefixtures("converter")
+def test_a_file_that_makes_few_numbers_is_run_as_it_is(tmp_path: Path) -> None:
+    onnx.save(onnx_attacks.network(), tmp_path / "plain.onnx")
+    plain = load_model(f"onnx:{tmp_path}/plain.onnx")
+    images = torch.rand(3, 1, 8, 8)
+    for kind, content in onnx_attacks.allocating(3):
+        (tmp_path / "net.onnx").write_bytes(content)
+        found = load_model(f"onnx:{tmp_path}/net.onnx")(images) - plain(images)
+        assert (found - found[0, 0]).abs().max() < 1e-5, kind
+
+
+@pytest.mark.usefixtures("converter")
+def test_sizes_that_pixels_say_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "net.onnx").write_bytes(onnx_attacks.of_pixels())
+    with pytest.raises(InputError, match="depend on the values of pixels"):
+        load_model(f"onnx:{tmp_path}/net.onnx")
 
 
 @pytest.mark.usefixtures("converter")

@@ -17,7 +17,7 @@ import onnx
 import pytest
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -202,14 +202,20 @@ def transformers(processor: Processor, classes: int = 5) -> dict[str, ModuleType
     return {"transformers": package}
 
 
+class _Whole(fx.Tracer):
+    """Keeps the modules directly inside as they are."""
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return True
+
+
 def onnx2torch(value: Any) -> dict[str, ModuleType]:
     """`onnx2torch` that makes `value` of any graph, or raises it."""
 
-    def convert(graph: Any) -> nn.Module:
+    def convert(graph: Any) -> fx.GraphModule:
         if isinstance(value, Exception):
             raise value
-        model: nn.Module = value
-        return model
+        return fx.GraphModule(value, _Whole().trace(value))
 
     converter = ModuleType("onnx2torch")
     converter.convert = convert  # type: ignore[attr-defined]

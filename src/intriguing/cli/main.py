@@ -71,6 +71,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UnsoundBound as refuted:
         _complain(f"UnsoundBound: {refuted}")
         return FAILED
+    except (MemoryError, RuntimeError) as error:
+        from intriguing.memory import out_of_memory
+
+        if not out_of_memory(error):
+            raise
+        said = str(error).partition("\n")[0] or type(error).__name__
+        _complain(
+            f"the memory does not suffice ({said}); take a machine with more, or less at once"
+        )
+        return FAILED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return SUCCESS

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from intriguing.data.preprocessing import Preprocessing
 from intriguing.errors import InputError
 from intriguing.files import check_regular
+from intriguing.models.bounded import Bounded
 from intriguing.models.classifier import with_preprocessing
 from intriguing.models.onnx_file import first_line, read_onnx
 from intriguing.models.processor import of_processor
@@ -110,7 +111,8 @@ def _onnx(name: str) -> nn.Module:
     onnx, onnx2torch = _library("onnx", "onnx"), _library("onnx", "onnx2torch")
     graph, sizes = read_onnx(path, onnx)
     try:
-        model: nn.Module = onnx2torch.convert(graph)
+        converted = onnx2torch.convert(graph)
+        model: nn.Module = Bounded(converted, converted.graph)
     except NotImplementedError as error:
         raise InputError(
             f"{path} has an operator that onnx2torch does not know: {first_line(error)}; export "
@@ -149,7 +151,7 @@ def _takes(model: nn.Module, shape: tuple[int, ...]) -> bool:
     try:
         with torch.no_grad():
             return len(model(torch.zeros(shape))) == shape[0]
-    except (RuntimeError, ValueError, IndexError, TypeError):
+    except (RuntimeError, ValueError, IndexError, TypeError, MemoryError):
         return False
 
 

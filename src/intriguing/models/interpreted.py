@@ -26,4 +26,6 @@ class Interpreted(fx.GraphModule):
 
     def forward(self, *inputs: Any) -> Any:
         """What the graph gives for these inputs."""
-        return fx.Interpreter(self).run(*inputs)
+        interpreter = fx.Interpreter(self)
+        interpreter.extra_traceback = False  # errors keep the words that they have
+        return interpreter.run(*inputs)

@@ -7,7 +7,7 @@ from a node before a converter sees it.
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -38,6 +38,7 @@ def read_onnx(path: Path, onnx: Any) -> tuple[Any, tuple[int, ...]]:
         _take_in(path, model, onnx)
         onnx.checker.check_model(model)
         sizes = _input_sizes(path, model.graph)
+        _check_sizes(path, model.graph)
         rename(model)
     except InputError:
         raise
@@ -139,6 +140,30 @@ def _check_place(path: Path, tensor: Any) -> None:
             "beside it and export it again"
         )
     check_regular(place, f"{path.name} keeps its weights there: put it beside it")
+
+
+_SIZES: Mapping[str, Sequence[int]] = {
+    "Compress": (0, 1), "ConstantOfShape": (0,), "Expand": (1,), "NonMaxSuppression": (0, 1, 2),
+    "NonZero": (0,), "OneHot": (1,), "Pad": (1,), "Range": (0, 1, 2), "Reshape": (1,),
+    "Resize": (1, 2, 3), "Slice": (1, 2, 3, 4), "Split": (1,), "Squeeze": (1,), "Tile": (1,),
+    "TopK": (1,), "Unique": (0,), "Unsqueeze": (1,), "Upsample": (1,),
+}  # fmt: skip
+"""Which inputs of an operator say how large its output is, by their values."""
+
+
+def _check_sizes(path: Path, graph: Any) -> None:
+    """Refuse sizes that depend on the values of pixels: nobody knows what memory they take."""
+    weights = {tensor.name for tensor in graph.initializer}
+    of_pixels = {value.name for value in graph.input} - weights
+    for node in graph.node:  # in the order of their use, or the checker refuses them
+        taken = [name in of_pixels for name in node.input]
+        if any(i < len(taken) and taken[i] for i in _SIZES.get(node.op_type, ())):
+            raise InputError(
+                f"{path} has sizes that depend on the values of pixels ({node.op_type!r}), so that "
+                "an image may take any memory; export the network without them"
+            )
+        if any(taken) and node.op_type not in ("Shape", "Size"):
+            of_pixels.update(node.output)
 
 
 def _input_sizes(path: Path, graph: Any) -> tuple[int, ...]:
