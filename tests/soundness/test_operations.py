@@ -360,3 +360,41 @@ def test_every_operation_is_bounded_infinite_or_refused() -> None:
         if became not in ("bounded", "unbounded", "refused"):
             wrong[name] = became
     assert not wrong
+
+
+class _InBatch(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.batch_norm(x, None, None, training=True)
+
+
+OF_BATCHES = {
+    "without statistics": nn.BatchNorm2d(3, track_running_stats=False),
+    "synchronised": nn.SyncBatchNorm(3, track_running_stats=False),
+    "a function": _InBatch(),
+}
+
+
+@pytest.mark.parametrize("kind", OF_BATCHES)
+def test_statistics_of_the_batch_are_named_as_what_mixes_images(kind: str) -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(1, 3, 2), OF_BATCHES[kind], nn.Flatten(), nn.Linear(27, 2))
+    report = it.lipschitz_report(network.eval(), (1, 4, 4))
+    assert report.upper == math.inf
+    assert not report.guaranteed
+    (note,) = (layer.note for layer in report.layers if math.isinf(layer.upper))
+    assert note.startswith("1")
+    assert "mixes the images of a batch" in note
+    assert "running statistics" in note
+    with pytest.raises(it.InputError, match="mixes the images of a batch at"):
+        it.certify(network, torch.rand(2, 1, 4, 4), torch.zeros(2, dtype=torch.int64))
+
+
+def test_instance_norm_by_statistics_of_training_is_bounded_as_a_function_too() -> None:
+    class Norm(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            mean, variance = x.new_zeros(3), x.new_full((3,), 0.0625)
+            return functional.instance_norm(x, mean, variance, use_input_stats=False, eps=0.0)
+
+    report = it.lipschitz_report(nn.Sequential(Norm()).eval(), (3, 4, 4))
+    assert 4.0 <= report.upper < 4.0001
+    assert report.lower == pytest.approx(4.0, rel=1e-6)

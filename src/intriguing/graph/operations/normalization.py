@@ -1,5 +1,6 @@
 """Layers that normalise."""
 
+import math
 from typing import Any
 
 from torch import Tensor, nn
@@ -17,15 +18,29 @@ from intriguing.spectral.norms.normalization import (
     rms_norm_norm,
 )
 
+_BATCH = (
+    "it mixes the images of a batch: it takes the batch's statistics in evaluation, too "
+    "(track_running_stats=False); give it running statistics"
+)
 _LOOSE = "true but of little use: it is attained only where the values hardly vary"
 
 
 @rule("batch_norm", "_native_batch_norm_legit_no_training", nn.BatchNorm1d, nn.BatchNorm2d,
-      nn.BatchNorm3d, kind="normalization", affine=True)  # fmt: skip
+      nn.BatchNorm3d, nn.SyncBatchNorm, kind="normalization", affine=True)  # fmt: skip
 def batch_norm(operation: Operation) -> Bound | None:
-    """max |γ|/√(var + ε) with the statistics of training."""
+    """max |γ|/√(var + ε) with the statistics of training; ∞ with those of the batch."""
     layer = linear_map(operation)
-    return Bound(layer.norm(), "max |γ|/√(var + ε)") if isinstance(layer, Diagonal) else None
+    if isinstance(layer, Diagonal):
+        return Bound(layer.norm(), "max |γ|/√(var + ε)")
+    return Bound(math.inf, "statistics of the batch", note=_BATCH) if _of_batch(operation) else None
+
+
+def _of_batch(operation: Operation) -> bool:
+    """Whether the statistics are those of the batch, in evaluation, too."""
+    if operation.module is not None:
+        return operation.module.running_var is None or operation.module.training
+    given = operation.given(2, "running_var"), operation.given(5, "training", False)
+    return operation.name == "batch_norm" and (given[0] is None or bool(given[1]))
 
 
 @rule("layer_norm", nn.LayerNorm, kind="normalization")
@@ -58,12 +73,13 @@ def instance_norm(operation: Operation) -> Bound | None:
     layer: Any = operation.module
     if layer is None:
         if not operation.given(5, "use_input_stats", True):
-            return None
+            return _of_training(
+                operation.given(2, "running_var"), operation.given(3, "weight"),
+                float(operation.given(7, "eps", 1e-5)),
+            )  # fmt: skip
         weight, eps = operation.given(3, "weight"), operation.given(7, "eps", 1e-5)
     elif layer.track_running_stats:
-        scale = layer.running_var.add(layer.eps).rsqrt()
-        scale = scale if layer.weight is None else scale * layer.weight
-        return Bound(Diagonal(scale).norm(), "max |γ|/√(var + ε)")
+        return _of_training(layer.running_var, layer.weight, layer.eps)
     else:
         weight, eps = layer.weight, layer.eps
     return Bound(instance_norm_norm(_weight(weight), eps), "max |γ|/√ε", note=_LOOSE)
@@ -77,6 +93,12 @@ def response_norm(operation: Operation) -> Bound:
     k = float(operation.option(4, "k", 1.0))
     size = int(operation.option(1, "size"))
     return Bound(local_response_norm(size, alpha, beta, k), f"Schur test, k = {k:g}, β = {beta:g}")
+
+
+def _of_training(variance: Tensor, weight: Tensor | None, eps: float) -> Bound:
+    scale = variance.double().add(eps).rsqrt()
+    scale = scale if weight is None else scale * weight.double()
+    return Bound(Diagonal(scale).norm(), "max |γ|/√(var + ε)")
 
 
 def _weight(weight: Any) -> Tensor | None:

@@ -246,6 +246,8 @@ class _Walker:
                     return step
             own = self._fused(step) or _attempt(rule, operation)
             if own is not None:
+                if math.isinf(own.upper):  # a map that is affine is bounded
+                    step.piece, own = None, replace(own, note=_named(step, own.note))
                 self._multiply(step, own)
                 return step
             step.piece = None
@@ -301,8 +303,8 @@ class _Walker:
         bound = _attempt(joining, operation, tuple(self.settled(parent) for parent in parents))
         if bound is None:
             return
-        if math.isinf(bound.upper) and bound.note:
-            bound = replace(bound, note=f"{step.name}: {bound.note}")
+        if math.isinf(bound.upper):
+            bound = replace(bound, note=_named(step, bound.note))
         step.kind, step.total = "join", bound.upper
         step.own = replace(bound, upper=_together(joining, operation, len(parents)))
         pieces = [parent.ends for parent in parents]
@@ -486,6 +488,10 @@ def _formula(map: LinearMap) -> str:
 def _times(factor: float, bound: float) -> float:
     """A product of bounds, rounded up; an operation that gives a constant stays constant."""
     return outward(times(factor, bound), 1e-15)
+
+
+def _named(step: Step, note: str) -> str:
+    return f"{step.name}: {note}" if note else note
 
 
 def _whole(value: Any) -> bool:
