@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from intriguing.distortion.noise import gaussian_noise
     from intriguing.distortion.penalty import PaperConfig
     from intriguing.distortion.result import Distortions, Status
+    from intriguing.distortion.search import Search
     from intriguing.distortion.targets import choose_targets
     from intriguing.errors import InputError, UnsoundBound
     from intriguing.graph.table import register_bound
@@ -79,6 +80,7 @@ _HOME = {
     "Recipe": "training.recipe",
     "Sandwich": "spectral.certificates.certificate",
     "Schedule": "models.schedule",
+    "Search": "distortion.search",
     "SpectralPenalty": "spectral.norms.penalty",
     "Status": "distortion.result",
     "UnsoundBound": "errors",
@@ -134,6 +136,7 @@ __all__ = [
     "Recipe",
     "Sandwich",
     "Schedule",
+    "Search",
     "SpectralPenalty",
     "Status",
     "UnsoundBound",

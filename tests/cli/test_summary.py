@@ -8,8 +8,9 @@ from torch import nn
 
 from intriguing.data.dataset import ImageSet
 from intriguing.distortion.result import Status
+from intriguing.distortion.search import Search
 from intriguing.errors import InputError
-from intriguing.runs.attacking import Outcome, Search, check_options
+from intriguing.runs.attacking import Outcome
 from intriguing.runs.summary import image_columns, summary
 
 NAN, INF = math.nan, math.inf
@@ -88,12 +89,12 @@ def test_rows_name_the_method_and_keep_the_gaps_of_what_was_found():
 @pytest.mark.parametrize(
     ("search", "goal", "words"),
     [
-        (Search("paper", budget=10), "random", "--budget"),
-        (Search("paper"), "untargeted", "--targets all"),
-        (Search("pgd"), "random", "choose one of"),
-        (Search("paper", levels=1), "all", "256"),
+        ({"method": "paper", "budget": 10}, "random", "leave the budget out"),
+        ({"method": "paper"}, "untargeted", "--targets all"),
+        ({"method": "pgd"}, "random", "choose one of"),
+        ({"method": "paper", "levels": 1}, "all", "256"),
     ],
 )
 def test_options_that_do_not_fit_the_method_are_refused_with_the_fix(search, goal, words):
     with pytest.raises(InputError, match=words):
-        check_options(search, goal)
+        Search(**search).check_goal(untargeted=goal == "untargeted")

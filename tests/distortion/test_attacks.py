@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from intriguing.data.named import load_data
-from intriguing.distortion.methods import _ATTACKS
+from intriguing.distortion.methods import ATTACKS
 from intriguing.distortion.minimum import minimum_distortion
 from intriguing.distortion.problem import Goal, Network
 from intriguing.distortion.targets import choose_targets
@@ -28,7 +28,7 @@ either_goal = pytest.mark.parametrize("targeted", [True, False])
 
 def search(name, model, x, goal, box=UNIT_BOX, budget=None, seed=0):
     network = Network(model.eval(), tuple(x.shape[1:]))
-    attack, _ = _ATTACKS[name]
+    attack, _ = ATTACKS[name]
     return attack(network.logits, goal, x.flatten(1), box, budget or BUDGETS[name], seed)
 
 
@@ -58,7 +58,7 @@ def goal_for(labels, targeted):
 
 
 def test_every_method_is_registered_and_tested():
-    assert set(_ATTACKS) == set(BUDGETS)
+    assert set(ATTACKS) == set(BUDGETS)
 
 
 @either_goal

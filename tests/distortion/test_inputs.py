@@ -49,7 +49,7 @@ CASES = {
     "one level": ({"levels": 1}, "256"),
     "batch size": ({"batch_size": 0}, "1 or more"),
     "budget": ({"budget": 0}, "allows no pass"),
-    "budget of paper": ({"method": "paper", "budget": 9}, "leave it out"),
+    "budget of paper": ({"method": "paper", "budget": 9}, "leave the budget out"),
     "untargeted paper": ({"method": "paper", "targets": "untargeted"}, 'targets="all"'),
     "config of another": ({"config": PaperConfig()}, "give a ClosestConfig"),
     "config of none": ({"method": "ddn", "config": ClosestConfig()}, "leave it out"),

@@ -6,8 +6,8 @@ from typing import Any
 
 from intriguing.distortion.closest import ClosestConfig
 from intriguing.distortion.methods import Config
+from intriguing.distortion.search import Search
 from intriguing.errors import InputError
-from intriguing.scale.attack import check_search
 
 STAGES = {
     "preflight": "Is the network fit to be judged?",
@@ -84,8 +84,8 @@ class AuditConfig:
                 'method "paper" aims at one class and has no limit of passes; take "closest", and '
                 "`intriguing attack --method paper` for the paper's search"
             )
-        check_search(self.method, "untargeted", budget=self.passes)
-        check_search("closest", "all", budget=self.target_passes)
+        Search(self.method, self.passes)
+        Search("closest", self.target_passes)
 
     def for_stage(self, stage: str) -> "AuditConfig":
         """What one stage is given: settings of other stages are as if nobody had set them.

@@ -67,6 +67,7 @@ def attack(
     from intriguing.cli.opening import open_all
     from intriguing.cli.progress import shown
     from intriguing.cli.report import finish
+    from intriguing.distortion.search import Search
     from intriguing.errors import InputError
     from intriguing.names import file_name
     from intriguing.results.opening import open_results
@@ -78,8 +79,8 @@ def attack(
     if save_images and levels != 256:
         raise InputError("--save-images needs --levels 256: an 8-bit file rounds every pixel")
     goal = attacking.parse_targets(targets)
-    search = attacking.Search(method, budget, levels, seed)
-    attacking.check_options(search, goal)
+    search = Search(method, budget, levels, seed)
+    search.check_goal(untargeted=goal == "untargeted")
     place = setup.choose_device(device)
     opened = open_all([model], data, part, limit, input, place, limits)
     images, (name, network) = opened.images, opened.only

@@ -68,6 +68,7 @@ def certify(
     from intriguing.cli.opening import open_all
     from intriguing.cli.progress import shown
     from intriguing.cli.report import finish
+    from intriguing.distortion.search import Search
     from intriguing.names import file_name
     from intriguing.results.opening import open_results
     from intriguing.results.schema import RunRecord, Stage
@@ -76,8 +77,7 @@ def certify(
     from intriguing.runs.summary import image_columns
 
     certifying.check_epsilons(epsilon)
-    search = attacking.Search(budget=budget, seed=seed)
-    attacking.check_options(search, "untargeted")
+    search = Search(budget=budget, seed=seed)
     place = setup.choose_device(device)
     opened = open_all([model], data, part, limit, input, place, limits)
     images, (name, network) = opened.images, opened.only

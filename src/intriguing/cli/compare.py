@@ -72,7 +72,7 @@ def compare(
         comparing.search_of(method, budget=budget, levels=levels, seed=seed) for method in methods
     ]
     for search in searches:
-        attacking.check_options(search, comparing.goal_of(search.method, goal))
+        search.check_goal(untargeted=comparing.goal_of(search.method, goal) == "untargeted")
     place = setup.choose_device(device)
     opened = open_all([model], data, part, limit, input, place, limits)
     images, (name, network) = opened.images, opened.only

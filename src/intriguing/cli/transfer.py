@@ -54,6 +54,7 @@ def transfer(
     from intriguing.cli.opening import open_all
     from intriguing.cli.progress import shown
     from intriguing.cli.report import finish
+    from intriguing.distortion.search import Search
     from intriguing.errors import InputError
     from intriguing.names import file_name
     from intriguing.results.opening import open_results
@@ -68,8 +69,8 @@ def transfer(
     if not all(stddev > 0 for stddev in amplify):
         raise InputError(f"--amplify {' '.join(map(str, amplify))}: give distortions above 0")
     goal = attacking.parse_targets(targets)
-    search = attacking.Search(method, seed=seed)
-    attacking.check_options(search, goal)
+    search = Search(method, seed=seed)
+    search.check_goal(untargeted=goal == "untargeted")
     place = setup.choose_device(device)
     opened = open_all(models, data, part, limit, input, place, limits)
     images, networks = opened.images, opened.networks

@@ -11,16 +11,11 @@ from torch import Tensor, nn
 from intriguing.data.checks import check_images, check_labels
 from intriguing.distortion.incumbent import BUDGETS
 from intriguing.distortion.inputs import check_numbers
-from intriguing.distortion.methods import (
-    METHODS,
-    Config,
-    check_method,
-    search_with,
-    usual_batch,
-)
+from intriguing.distortion.methods import METHODS, Config
 from intriguing.distortion.problem import Goal, Network
 from intriguing.distortion.result import Distortions, Found, Status
 from intriguing.distortion.rows import filled, width_of
+from intriguing.distortion.search import Search, search_with
 from intriguing.distortion.targets import Targets, check_targets, choose_targets
 from intriguing.distortion.verify import Verified, verify
 from intriguing.errors import InputError
@@ -37,7 +32,7 @@ def minimum_distortion(
     images: Float[Tensor, "image ..."],
     labels: Int64[Tensor, " image"],
     targets: Targets | Int64[Tensor, " image"] = "random",
-    method: str = "closest",
+    method: str | Search = "closest",
     *,
     box: Box | Sequence[float | Tensor] = UNIT_BOX,
     levels: int | None = None,
@@ -65,7 +60,8 @@ def minimum_distortion(
             (the likeliest wrong class), "untargeted" (any wrong class), "all" (every wrong class
             by itself, keeping the closest), or a class an image. Untargeted there is nothing to do
             where the model is wrong already.
-        method: how; see above.
+        method: how; see above. Or a `Search`, which says budget, levels, seed, batch_size and
+            config as well.
         box: (lower, upper) limits of every pixel; tensors shaped as one image for limits a pixel.
         levels: with 256, the answer is an 8-bit image: it survives being saved as a PNG.
         budget: passes an image allowed, a pass being half a forward and a backward one; None takes
@@ -87,30 +83,33 @@ def minimum_distortion(
     """
     box = as_box(box)
     untargeted = isinstance(targets, str) and targets == "untargeted"
-    check_method(method, untargeted=untargeted, budget=budget, config=config)
-    check_numbers(levels, batch_size, box)
+    search = Search.of(
+        method, budget=budget, levels=levels, seed=seed, batch_size=batch_size, config=config
+    )
+    search.check_goal(untargeted=untargeted)
+    check_numbers(search.levels, search.batch_size, box)
     check_images(images, box)
     if not len(images):
         raise InputError("there are no images; give at least one")
     asked = Classifier.of(model)
     classes = check_classifier(asked, images[:8], finite=False)
-    if method != "noise":
+    if search.method != "noise":
         check_gradients(asked, images[:8])
     labels = check_labels(labels, len(images), classes).cpu()
     if isinstance(targets, str) and targets not in get_args(Targets):
         known = ", ".join(get_args(Targets))
         raise InputError(f"targets={targets!r} is unknown; choose one of {known}, or give classes")
-    run = _Run(asked, method, box, levels, budget, config, seed, batch_size, progress)
+    run = _Run(asked, search, box, progress)
     if not isinstance(targets, str):
-        return run.search(images, Goal(check_targets(targets, labels, classes)))
+        return run.toward(images, Goal(check_targets(targets, labels, classes)))
     if targets == "all":
         return run.every_class(images, labels, classes)
     if untargeted:
-        return run.search(images, Goal(labels, targeted=False))
+        return run.toward(images, Goal(labels, targeted=False))
     if targets == "random":
-        generator = torch.Generator().manual_seed(seed)
-        return run.search(images, Goal(choose_targets(labels, classes, generator)))
-    return run.search(images, Goal(run.runner_up(images, labels)))
+        generator = torch.Generator().manual_seed(search.seed)
+        return run.toward(images, Goal(choose_targets(labels, classes, generator)))
+    return run.toward(images, Goal(run.runner_up(images, labels)))
 
 
 @dataclass(frozen=True)
@@ -118,30 +117,24 @@ class _Run:
     """One call's settings; images and answers are on the CPU, batches under way on the device."""
 
     classifier: Classifier
-    method: str
+    search: Search
     box: Box
-    levels: int | None
-    budget: int | None
-    config: Config | None
-    seed: int
-    batch_size: int | None
     progress: ProgressCallback | None
 
-    def search(self, images: Tensor, goal: Goal) -> Distortions:
+    def toward(self, images: Tensor, goal: Goal) -> Distortions:
         """The shortest r of every image for its goal."""
         x = self.classifier.fit(images).flatten(1)
         goal = Goal(goal.classes.to(x.device), goal.targeted)
         network = Network(self.classifier, tuple(images.shape[1:]))
         box = self.box.flat(x)
-        wanted = self.batch_size or usual_batch(self.method, x, self.config)
-        most = wanted if self.batch_size else min(wanted, self.fitting(images, wanted))
+        wanted, given = self.search.rows(x), self.search.batch_size is not None
+        most = wanted if given else min(wanted, self.fitting(images, wanted))
 
         def run(width: int) -> tuple[Found, Verified]:
-            found = search_with(
-                self.method, network, x, goal, box, budget=self.budget, config=self.config,
-                seed=self.seed, batch_size=width, report=self._reporter(len(x)),
-            )  # fmt: skip
-            return found, verify(network, x, goal, found, box, self.levels, batch_size=width)
+            report = self._reporter(len(x))
+            found = search_with(self.search, network, x, goal, box, width, report)
+            levels = self.search.levels
+            return found, verify(network, x, goal, found, box, levels, batch_size=width)
 
         (found, checked), _ = halving(run, most, on_halving=self.classifier.fewer)
         success = torch.zeros_like(found.claimed)
@@ -183,7 +176,7 @@ class _Run:
         """The closest adversarial image over all wrong classes."""
         count, others = len(images), classes - 1
         targets = ((labels[:, None] + torch.arange(1, classes)) % classes).flatten()
-        pairs = self.search(images.repeat_interleave(others, 0), Goal(targets))
+        pairs = self.toward(images.repeat_interleave(others, 0), Goal(targets))
         table = pairs.distortion.view(count, others)
         best = table.argmin(1) + torch.arange(count) * others
         per_class = table.new_full((count, classes), torch.nan)

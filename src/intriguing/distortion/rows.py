@@ -44,3 +44,10 @@ def places(chosen: Bool[Tensor, " r"], width: int) -> Int64[Tensor, " p"]:
     tensor([0, 2, 3, 0])
     """
     return filled(chosen.nonzero()[:, 0], width)
+
+
+def rows_at_once(images: Tensor, vectors: int) -> int:
+    """Images under way at once: few enough for a CPU's cache, or for about 2 GiB of vectors."""
+    affordable = (2 << 30) // (vectors * images.shape[1] * images.element_size())
+    usual = 256 if images.device.type == "cpu" else 8192
+    return int(min(len(images), max(16, min(affordable, usual))))

@@ -12,9 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from intriguing.distortion.attacks.steps import gradient_of, unit
-from intriguing.distortion.methods import rows_at_once
 from intriguing.distortion.problem import Goal, Network
-from intriguing.distortion.rows import alone, filled, width_of
+from intriguing.distortion.rows import alone, filled, rows_at_once, width_of
 from intriguing.errors import InputError
 from intriguing.measures import UNIT_BOX, Box, as_box
 

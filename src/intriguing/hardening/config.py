@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
-from intriguing.distortion.methods import METHODS, check_method
+from intriguing.distortion.methods import METHODS
+from intriguing.distortion.search import Search
 from intriguing.errors import InputError
 
 Scheme: TypeAlias = Literal["alternating", "joint"]
@@ -52,7 +53,7 @@ class PoolConfig:
         if self.search not in SEARCHES:
             raise InputError(f"unknown search {self.search!r}; one of {', '.join(SEARCHES)}")
         if self.search in METHODS:
-            check_method(self.search, untargeted=True, budget=self.budget)
+            Search(self.search, self.budget).check_goal(untargeted=True)
         elif self.budget is not None:
             raise InputError(f"search={self.search!r} has no budget; leave it out")
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from intriguing.distortion.attacks.steps import unit
 from intriguing.distortion.minimum import minimum_distortion
+from intriguing.distortion.search import Search
 from intriguing.distortion.within import strongest_within
 from intriguing.hardening.config import PoolConfig
 from intriguing.measures import Box
@@ -41,9 +42,8 @@ def new_examples(
         return strongest_within(above, phi, labels, radius, box=box, steps=config.steps)
     if config.search == "gaussian":
         return noisy(phi, radius, box, generator)
-    found = minimum_distortion(
-        above, phi, labels, "untargeted", config.search, box=box, budget=config.budget
-    )
+    search = Search(config.search, config.budget)
+    found = minimum_distortion(above, phi, labels, "untargeted", search, box=box)
     adversarial = found.adversarial.to(phi)
     away = found.l2.to(phi)
     length = torch.where(found.success.to(phi.device) & (away > radius), radius / away, 1.0)

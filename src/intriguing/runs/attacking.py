@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from intriguing.data.dataset import ImageSet
 from intriguing.distortion.result import Status
+from intriguing.distortion.search import Search
 from intriguing.distortion.targets import choose_targets
 from intriguing.errors import InputError
 from intriguing.keys import APART
@@ -19,7 +20,7 @@ from intriguing.measures import ProgressCallback
 from intriguing.models.asking import Classifier
 from intriguing.models.classifier import check_classifier
 from intriguing.results.schema import RunRecord, Stage
-from intriguing.scale.attack import COLUMNS, SHARD_SIZE, Goals, attack_in_shards, check_search
+from intriguing.scale.attack import COLUMNS, SHARD_SIZE, Goals, attack_in_shards
 
 Goal: TypeAlias = Literal["random", "runner-up", "untargeted", "all"] | int
 
@@ -37,16 +38,6 @@ class Plan:
     images: ImageSet
     targets: Goals
     classes: int
-
-
-@dataclass(frozen=True)
-class Search:
-    """How to search: as `minimum_distortion` takes it."""
-
-    method: str = "closest"
-    budget: int | None = None
-    levels: int | None = None
-    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -101,22 +92,6 @@ def parse_targets(text: str) -> Goal:
     raise InputError(
         f"unknown --targets {text!r}; one of random, runner-up, untargeted, all, or a class number"
     )
-
-
-def check_options(search: Search, goal: Goal) -> None:
-    """Refuse what the method does not take, in the words of the command line."""
-    if search.method == "paper" and search.budget is not None:
-        raise InputError(
-            "--method paper has no budget: it ends when c is known; leave --budget out, or give "
-            "another --method"
-        )
-    if search.method == "paper" and goal == "untargeted":
-        raise InputError(
-            "--method paper aims at one class; give --targets all for the nearest of all classes, "
-            "or another --method"
-        )
-    goals: Goals = "untargeted" if goal == "untargeted" else "all"
-    check_search(search.method, goals, budget=search.budget, levels=search.levels)
 
 
 def disk_bytes(images: ImageSet) -> int:
@@ -186,8 +161,7 @@ def attack_network(
     searches = plan.classes - 1 if isinstance(plan.targets, str) else 1
     attacked = attack_in_shards(
         model, plan.images, plan.targets, folder,
-        shard_size=max(shard_size // searches, 1), method=search.method, budget=search.budget,
-        levels=search.levels, seed=search.seed, stage=stage, progress=progress,
+        shard_size=max(shard_size // searches, 1), method=search, stage=stage, progress=progress,
     )  # fmt: skip
     read = {name: attacked.shards.column(name) for name in columns}
     return Outcome(plan.images, search.method, read, attacked.shards.wall_seconds)

@@ -12,10 +12,11 @@ from torch import Tensor
 from intriguing.comparison.curves import curve_points
 from intriguing.comparison.lengths import Lengths
 from intriguing.distortion.incumbent import BUDGETS
+from intriguing.distortion.search import Search
 from intriguing.errors import InputError
 from intriguing.results.schema import Cell, LossRow
 from intriguing.results.store import write_cells, write_curves, write_losses
-from intriguing.runs.attacking import Goal, Outcome, Plan, Search
+from intriguing.runs.attacking import Goal, Outcome, Plan
 from intriguing.runs.summary import Row, add_certainty, image_columns
 from intriguing.scale.attack import COLUMNS as ALL_COLUMNS
 

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from intriguing import __version__
 from intriguing.data.checks import check_images
 from intriguing.data.dataset import ImageSet
-from intriguing.distortion.inputs import check_numbers
-from intriguing.distortion.methods import Config, check_method, default_config
+from intriguing.distortion.methods import Config
 from intriguing.distortion.minimum import minimum_distortion
+from intriguing.distortion.search import Search
 from intriguing.distortion.targets import check_targets
 from intriguing.keys import derive_key
 from intriguing.measures import UNIT_BOX, Box, ProgressCallback, as_box
@@ -100,7 +100,7 @@ def attack_in_shards(
     folder: Path,
     *,
     shard_size: int = SHARD_SIZE,
-    method: str = "closest",
+    method: str | Search = "closest",
     budget: int | None = None,
     config: Config | None = None,
     box: Box | Sequence[float | Tensor] = UNIT_BOX,
@@ -131,16 +131,18 @@ def attack_in_shards(
         InputError: As `minimum_distortion`, before any work.
     """
     box = as_box(box)
-    check_search(method, targets, budget=budget, levels=levels, batch_size=batch_size)
+    search = Search.of(
+        method, budget=budget, levels=levels, seed=seed, batch_size=batch_size, config=config
+    )
+    search.check_goal(untargeted=isinstance(targets, str) and targets == "untargeted")
     check_images(images.images, box)
     asked = Classifier.of(model)
     classes = check_classifier(asked, images.images[:8], images.labels, finite=False)
     if isinstance(targets, Tensor):
         targets = check_targets(targets, images.labels.cpu(), classes)
-    settings = (budget, config or default_config(method), box, levels, seed, batch_size)
     dtype = next(iter(own_dtypes(model)), asked.dtype)
     given = derive_key(
-        model, dtype, asked.device.type, images.sha256, targets, method, settings, __version__
+        model, dtype, asked.device.type, images.sha256, targets, search.complete, box, __version__
     )
 
     def compute(items: slice, report: Callable[[int], None]) -> dict[str, Tensor]:
@@ -149,13 +151,8 @@ def attack_in_shards(
             images.images[items],
             images.labels[items],
             targets if isinstance(targets, str) else targets[items],
-            method,
+            search,
             box=box,
-            levels=levels,
-            budget=budget,
-            config=config,
-            seed=seed,
-            batch_size=batch_size,
             progress=lambda step: report(step.done * (items.stop - items.start) // step.total),
         )
         # A file takes no two tensors of one memory, as columns of nothing but NaN may be.
@@ -165,21 +162,3 @@ def attack_in_shards(
         compute, len(images), shard_size, folder, given, stage=stage, progress=progress
     )
     return Attacked(images, shards)
-
-
-def check_search(
-    method: str,
-    targets: Goals,
-    *,
-    budget: int | None = None,
-    levels: int | None = None,
-    batch_size: int | None = None,
-) -> None:
-    """Refuse settings that `minimum_distortion` would refuse, before a model or data are at hand.
-
-    Raises:
-        InputError: If the method is unknown or does not take these settings.
-    """
-    untargeted = isinstance(targets, str) and targets == "untargeted"
-    check_method(method, untargeted=untargeted, budget=budget)
-    check_numbers(levels, batch_size)
