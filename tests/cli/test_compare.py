@@ -42,7 +42,7 @@ def calls(monkeypatch):
     made = []
 
     def counted(*args, **more):
-        made.append(args[4])
+        made.append(args[4].method)
         return minimum_distortion(*args, **more)
 
     monkeypatch.setattr(attack, "minimum_distortion", counted)
