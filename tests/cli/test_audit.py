@@ -30,7 +30,7 @@ def one_class():
     net.shape = (3, 8, 8)
     return net
 """
-QUICK = ("--budget", "3", "--passes", "20", "--skip", "units", "spectrum", "certify")
+QUICK = ("--images", "3", "--budget", "20", "--skip", "units", "spectrum", "certify")
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def test_an_audit_of_pictures_says_what_it_left_out_and_what_was_not_run(bench, 
 def test_a_dry_run_writes_nothing_and_scales(bench, capsys, monkeypatch):
     monkeypatch.setattr("intriguing.audit.cost.MOMENT", 0.05)
     command = ["audit", "net.py:build", "--data", "photos", "--out", "out", "--dry-run", *QUICK]
-    assert main([*command, "--images", "1000000"]) == 0
+    assert main([*command, "--data-size", "1000000"]) == 0
     out = capsys.readouterr().out
     assert "1,000,000 images" in out
     assert "accuracy" in out
@@ -82,8 +82,11 @@ def test_a_dry_run_writes_nothing_and_scales(bench, capsys, monkeypatch):
         (["net.py:build", "--data", "nowhere/"], "nowhere"),
         (["net.py:build", "net.py:build", "--data", "photos"], "different"),
         (["net.py:build", "--data", "digits"], "pictures in a folder or zip"),
-        (["net.py:build", "--data", "photos", "--images", "5"], "--dry-run"),
-        (["net.py:build", "--data", "photos", "--budget", "soon"], "20min"),
+        (["net.py:build", "--data", "photos", "--data-size", "5"], "--dry-run"),
+        (["net.py:build", "--data", "photos", "--images", "soon"], "20min"),
+        (["net.py:build", "--data", "photos", "--budget", "0"], "allows no pass"),
+        (["net.py:build", "--data", "photos", "--passes", "9"], "is called --budget"),
+        (["net.py:build", "--data", "photos", "--target-passes=9"], "is called --target-budget"),
         (["net.py:one_class", "--data", "photos"], "one number z decides between two classes"),
         (["net.py:dropout", "--data", "photos"], "training mode"),
         (["evil.pt", "--data", "photos"], "evil.pt"),

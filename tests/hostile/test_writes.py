@@ -27,8 +27,8 @@ VERBS = (
     "--out out/certify",
     "units net.py:build digits --limit 40 --no-claim --directions 3 --k 3 --out out/units "
     "--layer /tmp/absolute",
-    "audit net.py:other --data pictures --input 1,8,8 --budget 4 --passes 30 "
-    "--units-on 40 --rotations 2 --untrained 0 --target 3 --target-passes 30 --no-semidefinite "
+    "audit net.py:other --data pictures --input 1,8,8 --images 4 --budget 30 "
+    "--units-on 40 --rotations 2 --untrained 0 --target 3 --target-budget 30 --no-semidefinite "
     "--out out/audit",
     "report out/audit",
 )

@@ -40,8 +40,8 @@ class Budget:
         count = int((SHARE * self.seconds - max(one - each, 0)) / each)
         if count < 1:
             raise InputError(
-                f"--budget {self.seconds:.0f}s is too short for a single image; give more time, a "
-                "lower --passes, or a --limit"
+                f"--images {self.seconds:.0f}s is too short for a single image; give more time, a "
+                "lower --budget, or a --limit"
             )
         return replace(config, attacked=min(count, len(subject.images)))
 
@@ -61,6 +61,5 @@ def parse_budget(text: str) -> Budget:
     if match and float(match[1]) > 0:
         return Budget(images=1, seconds=float(match[1]) * UNITS[match[2]])
     raise InputError(
-        f"--budget {text} is neither a number of images, nor all, nor a time; give 64, all, 90s, "
-        "20min or 2h"
+        f"--images {text} is neither a number, nor all, nor a time; give 64, all, 90s, 20min or 2h"
     )

@@ -13,9 +13,9 @@ imagenet:PATH), or mnist, mnist-5k or digits.
 
 examples:
   intriguing audit net.py:build --data photos/ --out results/audit
-  intriguing audit squeezenet:squeezenet.safetensors --data zip:photos.zip --budget 64 --target 9
-  intriguing audit net.py:small net.py:large --data zip:test.zip --budget 20min
-  intriguing audit net.py:build --data mnist --dry-run --images 1000000    how long would it take?
+  intriguing audit squeezenet:squeezenet.safetensors --data zip:photos.zip --images 64 --target 9
+  intriguing audit net.py:small net.py:large --data zip:test.zip --images 20min
+  intriguing audit net.py:build --data mnist --dry-run --data-size 1000000    how long it takes
 """
 
 from pathlib import Path
@@ -37,11 +37,11 @@ def audit(
     models: Annotated[Positional[tuple[str, ...]], arg(metavar="MODEL ...")],
     data: Annotated[str, arg(metavar="DATA")],
     out: Path | None = None,
-    budget: Annotated[str, arg(metavar="N|TIME|all")] = "64",
-    passes: int = 200,
+    images: Annotated[str, arg(metavar="N|TIME|all")] = "64",
+    budget: int = 200,
     method: Literal["closest", "ddn", "pdgd", "fmn", "deepfool"] = "closest",
     target: Annotated[int | None, arg(metavar="CLASS")] = None,
-    target_passes: int = 200,
+    target_budget: int = 200,
     part: Literal["test", "train"] = "test",
     limit: int | None = None,
     input: Annotated[str | None, arg(metavar="SIZES")] = None,
@@ -55,7 +55,7 @@ def audit(
     device: Literal["auto", "cpu", "cuda"] = "auto",
     fresh: bool = False,
     dry_run: bool = False,
-    images: Annotated[int | None, arg(metavar="N")] = None,
+    data_size: Annotated[int | None, arg(metavar="N")] = None,
 ) -> None:
     """Run every analysis and leave a results folder with one report.
 
@@ -63,13 +63,13 @@ def audit(
         models: One network, or several to compare.
         data: What they are judged on; labels are optional.
         out: The results folder; results/audit-MODEL when not given.
-        budget: Images that are attacked: a number, all, or as many as a time allows, such as 90s,
+        images: How many are attacked: a number, all, or as many as a time allows, such as 90s,
             20min or 2h, which the whole audit is then planned to take.
-        passes: Of each search for the nearest example, a pass being half a forward and a backward
-            one; more may find nearer ones.
+        budget: Passes an image of the search for the nearest example, a pass being half a forward
+            and a backward one; more may find nearer ones.
         method: How that is searched; deepfool is rough and takes tens of passes.
         target: Also make every attacked image this class, as an 8-bit PNG file.
-        target_passes: Of each of those searches.
+        target_budget: Passes an image of that search.
         part: The test or the training images, of a named data set.
         limit: Only so many images, evenly spaced in a folder.
         input: Shape of one image, such as 3,224,224, where the network does not say it.
@@ -82,7 +82,7 @@ def audit(
         device: auto takes a GPU where there is one.
         fresh: Delete the results that are in the folder and start again.
         dry_run: Only measure on a few images how long it would take, stage by stage.
-        images: With --dry-run: for so many images, instead of those of DATA.
+        data_size: With --dry-run: as if DATA had so many images.
     """
     from intriguing.audit.budget import parse_budget
     from intriguing.audit.config import AuditConfig
@@ -96,14 +96,14 @@ def audit(
 
     if not models or len(set(models)) < len(models):
         raise InputError("give one network, or several different ones")
-    if images is not None and not dry_run:
-        raise InputError("--images is for --dry-run; --limit takes fewer images of DATA")
-    if images is not None and images < 1:
-        raise InputError(f"--images {images}; give 1 or more")
-    asked = parse_budget(budget)
+    if data_size is not None and not dry_run:
+        raise InputError("--data-size is for --dry-run; --limit takes fewer images of DATA")
+    if data_size is not None and data_size < 1:
+        raise InputError(f"--data-size {data_size}; give 1 or more")
+    asked = parse_budget(images)
     config = AuditConfig(
-        attacked=asked.images, passes=passes, method=method, target=target,
-        target_passes=target_passes, semidefinite=semidefinite, units_on=units_on,
+        attacked=asked.images, passes=budget, method=method, target=target,
+        target_passes=target_budget, semidefinite=semidefinite, units_on=units_on,
         rotations=rotations, untrained=untrained, skip=skip, seed=seed,
     )  # fmt: skip
     place = setup.choose_device(device)
@@ -119,7 +119,7 @@ def audit(
     with shown() as progress:
         subject = prepare(networks, found, folder, config, labelled, words, progress)
         if dry_run:
-            _describe(subject, images or len(found), folder, start, reading)
+            _describe(subject, data_size or len(found), folder, start, reading)
             return
         if asked.seconds is not None:
             config = asked.planned(subject)

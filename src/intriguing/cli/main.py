@@ -112,6 +112,10 @@ def _run(arguments: list[str]) -> int:
     verb, *rest = arguments
     if verb not in VERBS:
         raise InputError(f"unknown verb {verb!r}; one of {', '.join(VERBS)}")
+    for word in rest:
+        option = word.partition("=")[0]
+        if now := RENAMED.get((verb, option)):
+            raise InputError(f"{option} is called {now} now")
     import tyro
 
     module = importlib.import_module(f"intriguing.cli.{verb}")
@@ -124,6 +128,14 @@ def _run(arguments: list[str]) -> int:
             config=(tyro.conf.FlagCreatePairsOff,),
         )
     return SUCCESS
+
+
+RENAMED = {
+    ("audit", "--passes"): "--budget (how many images, or how long, is --images)",
+    ("audit", "--target-passes"): "--target-budget",
+    ("reproduce", "--passes"): "--budget",
+}
+"""Options that were called otherwise, and what they are called now."""
 
 
 def _disk_full(error: BaseException | None) -> bool:

@@ -84,7 +84,7 @@ def reproduce(
     input: Annotated[str | None, arg(metavar="SIZES")] = None,
     images: Annotated[str | None, arg(metavar="FOLDER")] = None,
     limits: Annotated[Limits, OmitArgPrefixes] = LIMITS,
-    passes: int = 200,
+    budget: int = 200,
     search: bool = False,
 ) -> None:
     """Reproduce §3 and §4.2 of the paper, and Table 5.
@@ -100,7 +100,7 @@ def reproduce(
             (ARCHITECTURE:FILE, FILE.safetensors, FILE.py:FUNCTION).
         input: Shape of one of its images, such as 3,224,224, where it does not say that itself.
         images: For figure3 to figure5: a folder or a .zip of pictures.
-        passes: Of the search for each image of figure5.
+        budget: Passes an image of the search for figure5.
         search: For hardening: try settings on held-out training images, without the test images.
     """
     from intriguing.cli import bounding, setup
@@ -135,7 +135,7 @@ def reproduce(
     config = ReproduceConfig(
         items=tuple(dict.fromkeys(items)) or ITEMS, scale=scale, seeds=seeds, device=str(place),
         network=network, input=None if input is None else bounding.parse_shape(input),
-        images=images, passes=passes,
+        images=images, passes=budget,
     )  # fmt: skip
     folder = out or Path("results") / f"reproduce-{scale}"
     if dry_run:

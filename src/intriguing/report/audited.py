@@ -296,7 +296,7 @@ def _advice(facts: Facts) -> list[str]:
         if f["found"] < f["total"]:
             said.append(
                 f"For {f['total'] - f['found']:,} of the images of {record.network} the search "
-                "ended without an example: that is not robustness. Give more --passes."
+                "ended without an example: that is not robustness. Give a larger --budget."
             )
             break
     near = [r for r in facts.done("attack") if (m := r.facts["median"]) and m < 2 / 255]
@@ -321,7 +321,7 @@ def _advice(facts: Facts) -> list[str]:
     totals = [r.facts["total"] for r in facts.done("attack")]
     if totals and max(totals) < 200:
         said.append(
-            f"The attack is of {max(totals)} images; a larger --budget narrows the intervals, and "
+            f"The attack is of {max(totals)} images; more --images narrow the intervals, and "
             "what is there is kept."
         )
     return said
