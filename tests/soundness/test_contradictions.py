@@ -77,6 +77,40 @@ def test_examples_as_far_as_certified_are_no_contradiction() -> None:
     assert 0.999 < float((held.certified / held.found).max()) <= 1
 
 
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
+def test_a_network_in_16_bits_is_no_excuse_for_a_wrong_bound(kind, tmp_path) -> None:
+    """The examples fool its weights in exact arithmetic, too, which the certificates are of."""
+    pixels = images(20)[0]
+    model = network().to(kind)
+    labels = model(pixels.to(kind)).argmax(1)
+    with pytest.raises(UnsoundBound, match=r"image \d+: certified [\d.]+, but an adver.* [\d.]+"):
+        sandwich(model, pixels, labels, budget=100)
+    asked = ImageSet("noise", pixels, labels, tuple(map(str, range(20))), tuple("0123456789"))
+    config = AuditConfig(attacked=8, skip=("units", "noise", "spectrum"))
+    with pytest.raises(UnsoundBound, match=r"certified [\d.]+, but"):
+        run_audit(model, asked, tmp_path / "audit", config)
+
+
+def test_rounding_to_16_bits_refutes_no_bound_of_exact_arithmetic() -> None:
+    """What fools the network only because it rounds is counted, not called a wrong bound."""
+
+    class Rounds(nn.Module):
+        """The pixels, one rounded to halves and one to quarters."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.far = nn.Parameter(torch.tensor([64.0, 32.0]).bfloat16())
+
+        def forward(self, x: Tensor) -> Tensor:
+            return (x.flatten(1) + self.far) - self.far
+
+    pixels, labels = torch.tensor([[[[1.0, 0.5]]]]).repeat(8, 1, 1, 1), torch.zeros(8).long()
+    held = sandwich(Rounds().eval(), pixels, labels, method="noise", budget=2000)
+    assert not held.certificates.as_run
+    assert held.certified[0] == pytest.approx(0.125**0.5, rel=1e-3)
+    assert held.violations > 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

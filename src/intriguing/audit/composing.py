@@ -135,7 +135,7 @@ def certify(subject: Subject, name: str, order: int, outcome: Outcome | None) ->
     """How far the chosen images are safe, beside what was found."""
     certified = certificates(subject, name)
     if outcome is not None:
-        certifying.check(name, subject.chosen(), certified, outcome)
+        certifying.check(name, subject.networks[name], subject.chosen(), certified, outcome)
     columns = certifying.columns(name, subject.chosen(), certified, outcome, subject.config.seed)
     radius, found = columns["certified"], columns["found"]
     cells = [
@@ -149,7 +149,7 @@ def certify(subject: Subject, name: str, order: int, outcome: Outcome | None) ->
     facts = {
         "median": float(np.median(radius)), "largest": float(radius.max()), "total": len(radius),
         "formula": certified.formula, "guaranteed": certified.guaranteed,
-        "pixels": columns["pixels"], "violations": int((radius > found).sum()),
+        "pixels": columns["pixels"], "violations": certifying.violations(radius, found),
         "ratio": float(np.median(radius[known] / found[known])) if known.any() else None,
         "found": middle if math.isfinite(middle) else None,
         "beyond": [

@@ -116,7 +116,7 @@ def certify(
                     f"attacking {name}", network, plan, folder / "shards" / file_name(name),
                     search, shard_size=certifying.shard_size(place), progress=progress,
                 )  # fmt: skip
-                certifying.check(name, images, certified, outcome)
+                certifying.check(name, network, images, certified, outcome)
         stages = [Stage(f"certify {name}", certified.wall_seconds)]
         if outcome is not None:
             write_images(folder, [image_columns(name, outcome, seed)])

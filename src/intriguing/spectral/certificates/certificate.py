@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 from intriguing.data.checks import check_images, check_labels
@@ -15,8 +15,9 @@ from intriguing.distortion.problem import rounding
 from intriguing.distortion.result import Distortions
 from intriguing.errors import InputError, UnsoundBound
 from intriguing.graph.batch_independence import check_logits, exact_logits
+from intriguing.graph.precision import precise_graph
 from intriguing.measures import UNIT_BOX, Box, Progress, ProgressCallback, as_box
-from intriguing.models.asking import Classifier
+from intriguing.models.asking import Classifier, device_of
 from intriguing.models.classifier import check_classifier
 from intriguing.spectral.certificates.local_certificates import local_certificates
 from intriguing.spectral.certificates.pairwise import PairBounds, pair_bounds
@@ -247,8 +248,8 @@ def sandwich(
         model, images, labels, "untargeted", method, box=box, seed=seed, progress=progress,
         **options,
     )  # fmt: skip
-    if certificates.as_run:
-        check_examples(certificates.radius, images, distortions.adversarial)
+    exact = None if certificates.as_run else (model, labels)
+    check_examples(certificates.radius, images, distortions.adversarial, exact=exact)
     found = torch.where(distortions.success, distortions.l2, torch.inf)
     return Sandwich(certificates.radius, found, certificates, distortions)
 
@@ -258,6 +259,8 @@ def check_examples(
     images: Float[Tensor, "n ..."],
     adversarial: Float[Tensor, "n ..."],
     names: Sequence[str] | None = None,
+    *,
+    exact: tuple[nn.Module, Int64[Tensor, " n"]] | None = None,
 ) -> None:
     """Stop if an adversarial example lies inside a certified radius.
 
@@ -265,6 +268,8 @@ def check_examples(
         radius: Certified, L2.
         images, adversarial: The images, and what was found of each; NaN where nothing was.
         names: Of the images.
+        exact: The network and the labels, where certificates are not of the network as it runs, but
+            of its weights in exact arithmetic: only examples that fool these refute one.
 
     Raises:
         UnsoundBound: As said, naming the worst image and both numbers.
@@ -273,6 +278,9 @@ def check_examples(
     found = change.flatten(1).norm(dim=1).nan_to_num(nan=torch.inf)
     excess = radius.cpu().double() / (found * (1 + ROUNDING))
     refuted = (radius.cpu() > 0) & (excess > 1)
+    if exact is not None and refuted.any():
+        inside = refuted.nonzero()[:, 0]
+        refuted[inside] = _fooled_exactly(*exact, adversarial[inside], inside)
     if not refuted.any():
         return
     worst = int(torch.where(refuted, excess, 0.0).argmax())
@@ -284,3 +292,13 @@ def check_examples(
         "and no certificate of this network is proved; if you registered it, mend it, else please "
         "report this network"
     )
+
+
+def _fooled_exactly(
+    model: nn.Module, labels: Int64[Tensor, " n"], examples: Float[Tensor, "k ..."],
+    rows: Int64[Tensor, " k"],
+) -> Bool[Tensor, " k"]:  # fmt: skip
+    """Whether examples of these rows are no longer their label's in exact arithmetic."""
+    graph = precise_graph(model, examples[:1].to(device_of(model)))
+    logits = exact_logits(graph, examples).cpu()
+    return logits.argmax(1) != labels.cpu()[rows]
