@@ -17,6 +17,7 @@ from intriguing.distortion.result import Status
 from intriguing.errors import InputError
 from intriguing.keys import derive_key
 from intriguing.measures import UNIT_BOX, Progress, ProgressCallback
+from intriguing.models.asking import Classifier
 from intriguing.models.load import load_model
 from intriguing.models.preflight import preflight
 from intriguing.models.weights import read_model, save_model
@@ -131,30 +132,29 @@ def certified_radii(
 @torch.no_grad()
 def masking(trained: Trained, images: ImageSet, own: Attacked, baseline: Attacked) -> Masking:
     """Try to fool the network without its gradients: what that reaches, the attack must reach."""
-    model = trained.model
-    like = next(model.parameters())
-    x, labels = images.images.to(like), images.labels.to(like.device)
-    nearest = own.shards.column("l2").to(like)
-    found, known = own.success.to(like.device), baseline.success.to(like.device)
-    theirs = baseline.shards.column("adversarial").to(like)
+    asked = Classifier.of(trained.model)
+    x, labels = asked.fit(images.images), images.labels.to(asked.device)
+    nearest = own.shards.column("l2").to(x)
+    found, known = own.success.to(asked.device), baseline.success.to(asked.device)
+    theirs = baseline.shards.column("adversarial").to(x)
     r = torch.where(known.view(-1, *[1] * (x.ndim - 1)), theirs - x, torch.zeros_like(x))
-    length = r.flatten(1).norm(dim=1).clamp_min(torch.finfo(like.dtype).tiny)
+    length = r.flatten(1).norm(dim=1).clamp_min(torch.finfo(x.dtype).tiny)
     shorter = torch.zeros_like(found)
     for step in range(1, _WAYS + 1):
         # As far as the network's own example, no farther: 0.1 % is the rounding of both.
         reach = 0.999 * torch.where(found, nearest, 10 * length) * step / _WAYS
         way = UNIT_BOX.clamp(x + (reach / length).view(-1, *[1] * (x.ndim - 1)) * r)
-        shorter |= (model(way).argmax(1) != labels) & (nearest > 0) & known
-    right = model(x).argmax(1) == labels
+        shorter |= (asked.each(way).argmax(1) != labels) & (nearest > 0) & known
+    right = asked.each(x).argmax(1) == labels
     median = float(nearest[found & (nearest > 0)].median()) if bool(found.any()) else 0.0
     generator = torch.Generator().manual_seed(trained.trial.draw("noise"))
     fooled = 0
     for _ in range(_NOISES):
         noise = gaussian_noise(images.images, median / x[0].numel() ** 0.5, generator, UNIT_BOX)
-        fooled += int(((model(noise.to(like)).argmax(1) != labels) & right).sum())
+        fooled += int(((asked.each(noise.to(x)).argmax(1) != labels) & right).sum())
     tried = max(1, _NOISES * int(right.sum()))
     with torch.enable_grad():
-        said = preflight(model, x)
+        said = preflight(trained.model, x)
     return Masking(
         float(found.float().mean()), float(shorter.float().mean()), fooled / tried,
         tuple(f"{finding.name}: {finding.measured}" for finding in said),
