@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from intriguing.audit.config import AuditConfig
     from intriguing.audit.run import Audit, run_audit
-    from intriguing.data.anything import load_images
     from intriguing.data.dataset import ImageSet
+    from intriguing.data.decoding import SkippedFile
+    from intriguing.data.limits import Limits
     from intriguing.data.named import DataPair, load_data
     from intriguing.data.preprocessing import Preprocessing
+    from intriguing.data.sources import LoadedImages, load_images
     from intriguing.distortion.closest import ClosestConfig
-    from intriguing.distortion.lbfgsb import DescentConfig, minimize_in_box
+    from intriguing.distortion.lbfgsb import DescentConfig, Minimum, minimize_in_box
     from intriguing.distortion.minimum import minimum_distortion
     from intriguing.distortion.noise import gaussian_noise
     from intriguing.distortion.penalty import PaperConfig
@@ -23,18 +25,24 @@ if TYPE_CHECKING:
     from intriguing.distortion.search import Search
     from intriguing.distortion.targets import choose_targets
     from intriguing.errors import InputError, UnsoundBound
+    from intriguing.graph.operation import Operation, ValueRange
     from intriguing.graph.table import register_bound
     from intriguing.hardening.config import PoolConfig
     from intriguing.hardening.places import Place
-    from intriguing.hardening.train import train_with_pools
+    from intriguing.hardening.pool import PoolSummary
+    from intriguing.hardening.train import HardenedTraining, train_with_pools
     from intriguing.measures import Box, Progress, l2, wilson_interval
     from intriguing.models.classifier import Normalized
+    from intriguing.models.clean_accuracy import CleanAccuracy, clean_accuracy
     from intriguing.models.family import Family, build_network, register_family
-    from intriguing.models.guard import clean_accuracy
     from intriguing.models.load import load_model
     from intriguing.models.preflight import preflight
+    from intriguing.models.pretraining import Pretraining, Sparsity
     from intriguing.models.schedule import Schedule
-    from intriguing.scale.attack import attack_in_shards
+    from intriguing.models.warning import ModelWarning
+    from intriguing.results.audit import StageRecord
+    from intriguing.scale.attack import Attacked, attack_in_shards
+    from intriguing.scale.shards import Shards
     from intriguing.spectral.certificates.certificate import (
         Certificates,
         Sandwich,
@@ -47,49 +55,87 @@ if TYPE_CHECKING:
         layer_spectra,
         lipschitz_report,
     )
+    from intriguing.spectral.norms.bound import Bound
     from intriguing.spectral.norms.penalty import SpectralPenalty
+    from intriguing.training.batches import Batch
+    from intriguing.training.lbfgs import LBFGSConfig
+    from intriguing.training.minibatch import Extra
     from intriguing.training.recipe import Recipe, train_network
+    from intriguing.training.report import TrainingReport
     from intriguing.transfer.amplify import amplify
-    from intriguing.transfer.matrix import error_matrix
-    from intriguing.units.activations import list_layers
-    from intriguing.units.claim import compare_bases
-    from intriguing.units.topk import top_images
+    from intriguing.transfer.matrix import ErrorCount, error_matrix
+    from intriguing.units.activations import Layer, list_layers
+    from intriguing.units.claim import Claim, LayerClaim, compare_bases
+    from intriguing.units.directions import Basis
+    from intriguing.units.histogram import Histogram
+    from intriguing.units.inference import MeasuredLayer
+    from intriguing.units.ranking import Ranking
+    from intriguing.units.topk import TopImages, top_images
 
 __version__ = "0.1.0"
 
 _HOME = {
+    "Attacked": "scale.attack",
     "Audit": "audit.run",
     "AuditConfig": "audit.config",
+    "Basis": "units.directions",
+    "Batch": "training.batches",
+    "Bound": "spectral.norms.bound",
     "Box": "measures",
     "Certificates": "spectral.certificates.certificate",
+    "Claim": "units.claim",
+    "CleanAccuracy": "models.clean_accuracy",
     "ClosestConfig": "distortion.closest",
     "DataPair": "data.named",
     "DescentConfig": "distortion.lbfgsb",
     "Distortions": "distortion.result",
+    "ErrorCount": "transfer.matrix",
+    "Extra": "training.minibatch",
     "Family": "models.family",
+    "HardenedTraining": "hardening.train",
+    "Histogram": "units.histogram",
     "ImageSet": "data.dataset",
     "InputError": "errors",
+    "LBFGSConfig": "training.lbfgs",
+    "Layer": "units.activations",
     "LayerBound": "spectral.certificates.lipschitz",
+    "LayerClaim": "units.claim",
+    "Limits": "data.limits",
     "LipschitzReport": "spectral.certificates.lipschitz",
+    "LoadedImages": "data.sources",
+    "MeasuredLayer": "units.inference",
+    "Minimum": "distortion.lbfgsb",
+    "ModelWarning": "models.warning",
     "Normalized": "models.classifier",
+    "Operation": "graph.operation",
     "PaperConfig": "distortion.penalty",
     "Place": "hardening.places",
     "PoolConfig": "hardening.config",
+    "PoolSummary": "hardening.pool",
     "Preprocessing": "data.preprocessing",
+    "Pretraining": "models.pretraining",
     "Progress": "measures",
+    "Ranking": "units.ranking",
     "Recipe": "training.recipe",
     "Sandwich": "spectral.certificates.certificate",
     "Schedule": "models.schedule",
     "Search": "distortion.search",
+    "Shards": "scale.shards",
+    "SkippedFile": "data.decoding",
+    "Sparsity": "models.pretraining",
     "SpectralPenalty": "spectral.norms.penalty",
+    "StageRecord": "results.audit",
     "Status": "distortion.result",
+    "TopImages": "units.topk",
+    "TrainingReport": "training.report",
     "UnsoundBound": "errors",
+    "ValueRange": "graph.operation",
     "amplify": "transfer.amplify",
     "attack_in_shards": "scale.attack",
     "build_network": "models.family",
     "certify": "spectral.certificates.certificate",
     "choose_targets": "distortion.targets",
-    "clean_accuracy": "models.guard",
+    "clean_accuracy": "models.clean_accuracy",
     "compare_bases": "units.claim",
     "error_matrix": "transfer.matrix",
     "gaussian_noise": "distortion.noise",
@@ -98,7 +144,7 @@ _HOME = {
     "lipschitz_report": "spectral.certificates.lipschitz",
     "list_layers": "units.activations",
     "load_data": "data.named",
-    "load_images": "data.anything",
+    "load_images": "data.sources",
     "load_model": "models.load",
     "minimize_in_box": "distortion.lbfgsb",
     "minimum_distortion": "distortion.minimum",
@@ -114,32 +160,61 @@ _HOME = {
 }
 
 __all__ = [
+    "Attacked",
     "Audit",
     "AuditConfig",
+    "Basis",
+    "Batch",
+    "Bound",
     "Box",
     "Certificates",
+    "Claim",
+    "CleanAccuracy",
     "ClosestConfig",
     "DataPair",
     "DescentConfig",
     "Distortions",
+    "ErrorCount",
+    "Extra",
     "Family",
+    "HardenedTraining",
+    "Histogram",
     "ImageSet",
     "InputError",
+    "LBFGSConfig",
+    "Layer",
     "LayerBound",
+    "LayerClaim",
+    "Limits",
     "LipschitzReport",
+    "LoadedImages",
+    "MeasuredLayer",
+    "Minimum",
+    "ModelWarning",
     "Normalized",
+    "Operation",
     "PaperConfig",
     "Place",
     "PoolConfig",
+    "PoolSummary",
     "Preprocessing",
+    "Pretraining",
     "Progress",
+    "Ranking",
     "Recipe",
     "Sandwich",
     "Schedule",
     "Search",
+    "Shards",
+    "SkippedFile",
+    "Sparsity",
     "SpectralPenalty",
+    "StageRecord",
     "Status",
+    "TopImages",
+    "TrainingReport",
     "UnsoundBound",
+    "ValueRange",
     "amplify",
     "attack_in_shards",
     "build_network",

@@ -14,9 +14,9 @@ import torch
 from PIL import Image
 from torch import nn
 
-from intriguing.data.anything import load_images
 from intriguing.data.hub import list_hub
 from intriguing.data.preprocessing import Preprocessing
+from intriguing.data.sources import load_images
 from intriguing.errors import InputError
 from intriguing.models.classifier import own_labels
 from tests.models.hubs import take_away

@@ -14,12 +14,12 @@ import torch
 from PIL import Image
 
 from intriguing.cli.main import main
-from intriguing.data.anything import load_images
 from intriguing.data.folder import load_pictures
 from intriguing.data.idx import read_idx
 from intriguing.data.limits import Limits
 from intriguing.data.patches import read_pictures
 from intriguing.data.preprocessing import Preprocessing
+from intriguing.data.sources import load_images
 from intriguing.errors import InputError
 from tests.hostile import pictures
 

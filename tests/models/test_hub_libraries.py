@@ -14,10 +14,10 @@ import pytest
 import torch
 from torch import nn
 
-from intriguing.data.anything import load_images
+from intriguing.data.sources import load_images
 from intriguing.errors import InputError
 from intriguing.models.classifier import preprocessing_of
-from intriguing.models.guard import clean_accuracy
+from intriguing.models.clean_accuracy import clean_accuracy
 from intriguing.models.load import load_model
 from intriguing.models.preflight import preflight
 from tests.models import hubs

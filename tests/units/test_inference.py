@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from intriguing.units.inference import (
-    Measured,
+    MeasuredLayer,
     Tails,
     effect,
     holm,
@@ -24,31 +24,31 @@ def seeded(seed: int) -> torch.Generator:
 
 def table(
     generator: torch.Generator, units: int = 30, bases: int = 39, shift: float = 0.0
-) -> Measured:
+) -> MeasuredLayer:
     """Units of one basis share a common part, as directions of one rotation may."""
     shared = 0.3 * torch.randn(bases + 1, 1, generator=generator)
     rows = shared + torch.randn(bases + 1, units, generator=generator)
-    return Measured(rows[0] + shift, rows[1:])
+    return MeasuredLayer(rows[0] + shift, rows[1:])
 
 
 def test_the_rotation_test_is_the_rank_among_the_bases():
     random = torch.tensor([[1.0], [2.0], [3.0], [4.0]])
-    tails = rotation_test([Measured(torch.tensor([2.5]), random)], seeded(0))
+    tails = rotation_test([MeasuredLayer(torch.tensor([2.5]), random)], seeded(0))
     assert tails == Tails(3 / 5, 3 / 5)
-    assert rotation_test([Measured(torch.tensor([9.0]), random)], seeded(0)) == Tails(0.2, 1.0)
-    assert rotation_test([Measured(torch.tensor([4.0]), random)], seeded(0)) == Tails(0.4, 1.0)
-    two = [Measured(torch.tensor([9.0]), random)] * 2
+    assert rotation_test([MeasuredLayer(torch.tensor([9.0]), random)], seeded(0)) == Tails(0.2, 1.0)
+    assert rotation_test([MeasuredLayer(torch.tensor([4.0]), random)], seeded(0)) == Tails(0.4, 1.0)
+    two = [MeasuredLayer(torch.tensor([9.0]), random)] * 2
     assert rotation_test(two, seeded(0)) == Tails(1 / 25, 1.0)
-    many = [Measured(torch.tensor([9.0]), random)] * 8  # 5^8 choices: drawn
+    many = [MeasuredLayer(torch.tensor([9.0]), random)] * 8  # 5^8 choices: drawn
     assert rotation_test(many, seeded(0)).high == pytest.approx(1 / 20_001, abs=1e-4)
 
 
 def test_units_that_rank_nothing_are_left_out():
     random = torch.tensor([[1.0, 3.0], [2.0, math.nan]])
-    measured = Measured(torch.tensor([math.nan, 5.0]), random)
+    measured = MeasuredLayer(torch.tensor([math.nan, 5.0]), random)
     assert measured.natural_mean == 5
     assert measured.difference() == 3
-    silent = Measured(torch.tensor([math.nan]), random)
+    silent = MeasuredLayer(torch.tensor([math.nan]), random)
     assert rotation_test([silent], seeded(0)).two_sided == 1
     assert math.isnan(effect([silent], seeded(0)).mean)
     assert effect([silent], seeded(0)).equivalence(1.0) == 1
@@ -100,12 +100,12 @@ def test_intervals_cover_and_equivalence_keeps_its_level(networks, between):
         for _ in range(networks):
             seed = between * float(torch.randn(1, generator=generator))
             natural = truth + seed + torch.randn(40, generator=generator)
-            tables.append(Measured(natural, torch.randn(39, 40, generator=generator)))
+            tables.append(MeasuredLayer(natural, torch.randn(39, 40, generator=generator)))
         found = effect(tables, generator)
         low, high = found.interval()
         covered += low <= truth <= high
         equivalent += found.equivalence(delta) <= 0.05
-        centred = [Measured(t.natural - truth, t.random) for t in tables]
+        centred = [MeasuredLayer(t.natural - truth, t.random) for t in tables]
         nothing += effect(centred, generator).equivalence(delta) <= 0.05
     assert covered >= 0.9 * repeats
     assert equivalent <= 11  # of 120 at 5 %, 12 or more have a probability of 2 %
@@ -138,7 +138,7 @@ def test_what_is_less_coherent_is_held_to_the_same_as_what_is_more(networks):
     generator = seeded(6)
     for shift in (0.1, 0.45, 0.7):
         tables = [table(generator, shift=shift) for _ in range(networks)]
-        mirrored = [Measured(-one.natural, -one.random) for one in tables]
+        mirrored = [MeasuredLayer(-one.natural, -one.random) for one in tables]
         one, other = effect(tables, seeded(7)), effect(mirrored, seeded(7))
         low, high = one.interval()
         assert other.interval() == pytest.approx((-high, -low))
@@ -150,7 +150,7 @@ def test_the_interval_of_one_network_is_students():
     """Of many units, whose mean is normal: the 95 % of Student's t, not less."""
     generator = seeded(8)
     natural, random = (torch.randn(60, generator=generator), torch.zeros(1, 60))
-    low, high = effect([Measured(natural, random)], seeded(0)).interval()
+    low, high = effect([MeasuredLayer(natural, random)], seeded(0)).interval()
     expected = stats.t.interval(0.95, 59, float(natural.mean()), float(natural.std()) / 60**0.5)
     assert high - low == pytest.approx(expected[1] - expected[0], rel=0.06)
 
@@ -158,7 +158,7 @@ def test_the_interval_of_one_network_is_students():
 @pytest.mark.parametrize("seeds", [2, 3, 5])
 def test_quantiles_of_few_seeds_are_taken_further_out(seeds):
     """Seeds that differ and units that do not: √(S / (S − 1)), and Student's S − 1 degrees."""
-    tables = [Measured(torch.full((20,), float(s)), torch.zeros(5, 20)) for s in range(seeds)]
+    tables = [MeasuredLayer(torch.full((20,), float(s)), torch.zeros(5, 20)) for s in range(seeds)]
     found = effect(tables, seeded(9))
     assert found.scale == pytest.approx(math.sqrt(seeds / (seeds - 1)))
     assert found.freedom == pytest.approx(seeds - 1)

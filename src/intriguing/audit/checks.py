@@ -2,7 +2,7 @@
 
 from intriguing.audit.kept import Made
 from intriguing.audit.subject import Subject
-from intriguing.models.guard import clean_accuracy
+from intriguing.models.clean_accuracy import clean_accuracy
 from intriguing.models.preflight import preflight as look
 
 

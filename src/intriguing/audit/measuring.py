@@ -13,7 +13,7 @@ from intriguing.distortion.result import Status
 from intriguing.errors import InputError
 from intriguing.keys import derive_key
 from intriguing.measures import Progress, median, median_interval, wilson_interval
-from intriguing.models.guard import clean_accuracy
+from intriguing.models.clean_accuracy import clean_accuracy
 from intriguing.names import file_name
 from intriguing.runs.attacking import Outcome
 from intriguing.runs.pairs import Words, write_pairs

@@ -92,7 +92,7 @@ def open_all(
 def _warnings(name: str, network: nn.Module, images: ImageSet, *, labelled: bool) -> Iterator[str]:
     """What looks wrong, in a sentence each."""
     from intriguing.cli.progress import shown
-    from intriguing.models.guard import clean_accuracy
+    from intriguing.models.clean_accuracy import clean_accuracy
     from intriguing.models.preflight import randomised
 
     found = list(randomised(Classifier.of(network), images.images[:16]))

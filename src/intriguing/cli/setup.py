@@ -113,7 +113,7 @@ def choose_any_images(
     """
     from intriguing.cli import bounding
     from intriguing.cli.progress import shown
-    from intriguing.data.anything import load_images
+    from intriguing.data.sources import load_images
     from intriguing.models.classifier import preprocessing_of
 
     like = preprocessing_of(network) if size is None else bounding.parse_shape(size)

@@ -18,7 +18,7 @@ from intriguing.names import readable
 
 
 @dataclass(frozen=True)
-class Skipped:
+class SkippedFile:
     """A file that was left out, and why."""
 
     name: str
@@ -34,7 +34,7 @@ def decode(
     how: Preprocessing,
     progress: ProgressCallback | None = None,
     limits: Limits = LIMITS,
-) -> tuple[ImageSet, tuple[Skipped, ...]]:
+) -> tuple[ImageSet, tuple[SkippedFile, ...]]:
     """The pictures as a network takes them, and those that cannot be read.
 
     Args:
@@ -51,7 +51,7 @@ def decode(
         InputError: If they do not fit in memory, or none can be read.
     """
     check_memory(len(ids), how)
-    images, skipped, kept = torch.empty(len(ids), *how.shape), list[Skipped](), list[int]()
+    images, skipped, kept = torch.empty(len(ids), *how.shape), list[SkippedFile](), list[int]()
     for place, one in enumerate(ids):
         try:
             with warnings.catch_warnings():
@@ -59,7 +59,7 @@ def decode(
                 images[len(kept)] = how.pixels(content(place), limits)
             kept.append(place)
         except Exception as error:  # of a damaged file, decoders raise what they like
-            skipped.append(Skipped(readable(one), readable(_reason(error))))
+            skipped.append(SkippedFile(readable(one), readable(_reason(error))))
         if progress is not None:
             progress(Progress("reading pictures", place + 1, len(ids)))
     if not kept:

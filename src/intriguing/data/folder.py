@@ -9,7 +9,7 @@ from itertools import takewhile
 from pathlib import Path, PurePosixPath
 
 from intriguing.data.dataset import ImageSet
-from intriguing.data.decoding import Skipped, decode
+from intriguing.data.decoding import SkippedFile, decode
 from intriguing.data.labels import Labelled, by_csv, by_place, by_synset, synset_words
 from intriguing.data.limits import LIMITS, Limits
 from intriguing.data.opened import read_file
@@ -45,7 +45,7 @@ class Pictures:
     labels: tuple[int, ...]
     class_names: tuple[str, ...]
     labelled: bool
-    left_out: tuple[Skipped, ...]
+    left_out: tuple[SkippedFile, ...]
     inside: str = ""
 
     def __len__(self) -> int:
@@ -68,7 +68,7 @@ class Pictures:
         like: Preprocessing | Sequence[int],
         progress: ProgressCallback | None = None,
         limits: Limits = LIMITS,
-    ) -> tuple[ImageSet, tuple[Skipped, ...]]:
+    ) -> tuple[ImageSet, tuple[SkippedFile, ...]]:
         """Decode all of them.
 
         Args:
@@ -95,7 +95,7 @@ class Pictures:
         return replace(self, names=tuple(names), labels=tuple(labels))
 
 
-__all__ = ["Pictures", "Skipped", "is_pictures", "list_pictures", "load_pictures"]
+__all__ = ["Pictures", "SkippedFile", "is_pictures", "list_pictures", "load_pictures"]
 
 
 def is_pictures(name: str) -> bool:
@@ -117,7 +117,7 @@ def load_pictures(
     limit: int | None = None,
     progress: ProgressCallback | None = None,
     limits: Limits = LIMITS,
-) -> tuple[ImageSet, tuple[Skipped, ...]]:
+) -> tuple[ImageSet, tuple[SkippedFile, ...]]:
     """Pictures of a folder or a zip as a network takes them; see `list_pictures`.
 
     Args:
@@ -179,8 +179,8 @@ def list_pictures(source: str | Path, limits: Limits = LIMITS) -> Pictures:
         else:
             labelled = by_place(names)
     kept = tuple(name for name in names if name in labelled.labels)
-    left_out = tuple(Skipped(name, reason) for name, reason in labelled.left_out)
-    left_out += tuple(Skipped(name, "its name leads out of the zip") for name in astray)
+    left_out = tuple(SkippedFile(name, reason) for name, reason in labelled.left_out)
+    left_out += tuple(SkippedFile(name, "its name leads out of the zip") for name in astray)
     if not kept:
         raise InputError(f"{path}: none of {len(names)} pictures has a class; {left_out[0].reason}")
     labels = tuple(labelled.labels[name] for name in kept)

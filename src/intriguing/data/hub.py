@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from intriguing.data.dataset import ImageSet
-from intriguing.data.decoding import Skipped, decode
+from intriguing.data.decoding import SkippedFile, decode
 from intriguing.data.limits import LIMITS, Limits
 from intriguing.data.opened import read_file
 from intriguing.data.preprocessing import Preprocessing, of_shape
@@ -61,7 +61,7 @@ class HubPictures:
         like: Preprocessing | Sequence[int],
         progress: ProgressCallback | None = None,
         limits: Limits = LIMITS,
-    ) -> tuple[ImageSet, tuple[Skipped, ...]]:
+    ) -> tuple[ImageSet, tuple[SkippedFile, ...]]:
         """Decode all of them; see `folder.Pictures.read`."""
         how = like if isinstance(like, Preprocessing) else of_shape(like)
         ids = [f"{self.name}/{place:07d}" for place in self.places]

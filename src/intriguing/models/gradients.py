@@ -11,7 +11,7 @@ from intriguing.errors import InputError
 from intriguing.measures import Box
 from intriguing.models.asking import Classifier, own_words
 from intriguing.models.backward import full_gradient, gradient
-from intriguing.models.finding import Finding
+from intriguing.models.warning import ModelWarning
 
 _STEPS = (1e-4, 1e-3, 1e-2)
 """Distortions, as shares of the box's width, over which gradients are held against differences."""
@@ -29,19 +29,19 @@ class _Seen:
     loss: Tensor
 
 
-def gradient_findings(model: Classifier, x: Tensor, box: Box) -> Iterator[Finding]:
+def gradient_findings(model: Classifier, x: Tensor, box: Box) -> Iterator[ModelWarning]:
     """What is wrong with gradients or logits; see each flaw's words."""
     try:
         seen = _look(model, x)
     except InputError as error:
-        yield Finding(
+        yield ModelWarning(
             "no gradients",
             f"the gradient of the logits cannot be taken: {own_words(error.__cause__ or error)}",
             'no search by gradients is possible: method="noise" only; mend the network\'s backward',
         )
         return
     if seen is None:
-        yield Finding(
+        yield ModelWarning(
             "no gradients",
             "the logits have no gradient for the images",
             'no search by gradients is possible: method="noise" only; remove torch.no_grad, '
@@ -50,7 +50,7 @@ def gradient_findings(model: Classifier, x: Tensor, box: Box) -> Iterator[Findin
         return
     bad = ~(seen.margin.isfinite().all(1) & seen.loss.isfinite().all(1))
     if bool(bad.any()):
-        yield Finding(
+        yield ModelWarning(
             "gradients not finite",
             f"the gradients of {int(bad.sum())} of {len(x)} images are NaN or infinite",
             "searches stop there; look for the square root or the norm of zero",
@@ -58,7 +58,7 @@ def gradient_findings(model: Classifier, x: Tensor, box: Box) -> Iterator[Findin
         return
     zero = (seen.margin == 0).all(1)
     if bool(zero.any()):
-        yield Finding(
+        yield ModelWarning(
             "zero gradients",
             f"the margin's gradient is exactly 0 in every pixel for {int(zero.sum())} of {len(x)} "
             "images",
@@ -67,7 +67,7 @@ def gradient_findings(model: Classifier, x: Tensor, box: Box) -> Iterator[Findin
             "saturated units before the logits",
         )
     elif share := _misleading(model, x, seen, box):
-        yield Finding(
+        yield ModelWarning(
             "misleading gradients",
             f"for {share:.0%} of the images small steps along the gradient change the margin by "
             "less than a tenth of what it promises",
@@ -123,12 +123,12 @@ def _misleading(model: Classifier, x: Tensor, seen: _Seen, box: Box) -> float:
     return wrong if wrong >= 0.5 else 0.0
 
 
-def _saturated(seen: _Seen, zero: Tensor) -> Iterator[Finding]:
+def _saturated(seen: _Seen, zero: Tensor) -> Iterator[ModelWarning]:
     flat = (seen.loss == 0).all(1) & ~zero
     if bool(flat.any()):
         top = seen.logits.topk(2, 1).values
         gap = float((top[:, 0] - top[:, 1])[flat].median())
-        yield Finding(
+        yield ModelWarning(
             "saturated logits",
             f"the cross-entropy's gradient is exactly 0 for {int(flat.sum())} of {len(flat)} "
             f"images, whose logits lead by {gap:.3g}",
@@ -137,7 +137,7 @@ def _saturated(seen: _Seen, zero: Tensor) -> Iterator[Finding]:
         )
 
 
-def _quantised(model: Classifier, x: Tensor, seen: _Seen, box: Box) -> Iterator[Finding]:
+def _quantised(model: Classifier, x: Tensor, seen: _Seen, box: Box) -> Iterator[ModelWarning]:
     generator = torch.Generator().manual_seed(0)
     size = box.width * max(_SMALL, 100 * model.eps)
     noise = size * torch.randn(x.shape, generator=generator).to(x)
@@ -145,7 +145,7 @@ def _quantised(model: Classifier, x: Tensor, seen: _Seen, box: Box) -> Iterator[
         moved = model(x + noise)
     still = (moved == seen.logits).all(1)
     if float(still.float().mean()) > 0.25:
-        yield Finding(
+        yield ModelWarning(
             "quantised logits",
             f"every logit of {int(still.sum())} of {len(x)} images stays the same to the last bit "
             f"under noise of {size:.1g}",
@@ -155,7 +155,7 @@ def _quantised(model: Classifier, x: Tensor, seen: _Seen, box: Box) -> Iterator[
         return
     for dtype, bits in ((torch.bfloat16, 8), (torch.float16, 11)):
         if x.dtype != dtype and torch.equal(seen.logits, seen.logits.to(dtype).to(seen.logits)):
-            yield Finding(
+            yield ModelWarning(
                 "quantised logits",
                 f"all logits have {bits} significant bits, as {dtype} keeps",
                 "changes of a margin below one part in a few hundred are lost, so searches end "

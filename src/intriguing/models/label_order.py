@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from intriguing.data.dataset import ImageSet
 from intriguing.measures import wilson_interval
-from intriguing.models.finding import Finding
+from intriguing.models.warning import ModelWarning
 
 _CONSEQUENCE = (
     "labels are wrong for this network, so nearly every image would count as classified wrongly; "
@@ -20,7 +20,7 @@ _CONSEQUENCE = (
 
 def another_order(
     given: Int64[Tensor, " image"], images: ImageSet, classes: int, model: nn.Module
-) -> tuple[float, Finding] | None:
+) -> tuple[float, ModelWarning] | None:
     """The order that explains far more than the labels as they are, and its accuracy.
 
     Args:
@@ -43,7 +43,7 @@ def another_order(
     if fitted := _permuted(given, labels, classes):
         held, pairs = fitted
         if _far_more(*held, right, count):
-            return held[0] / held[1], Finding(
+            return held[0] / held[1], ModelWarning(
                 "order of labels",
                 f"{correct} of {count} images are classified as labelled, and {held[0]} of "
                 f"{held[1]} with the classes in another order, found on as many other images: "
@@ -51,7 +51,7 @@ def another_order(
                 _CONSEQUENCE,
             )
     if best is not None and _far_more(right, count, correct, count):
-        return right / count, Finding(
+        return right / count, ModelWarning(
             "order of labels",
             f"{correct} of {count} images are classified as labelled, and {right} if "
             f"{orders[best][0]}",

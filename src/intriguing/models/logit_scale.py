@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from jaxtyping import Float
 from torch import Tensor
 
-from intriguing.models.finding import Finding
+from intriguing.models.warning import ModelWarning
 
 USUAL = (2.0**-2, 2.0**9)
 """How far apart the logits of an image are in networks: .6 under weight decay of 1, 10 to 60."""
@@ -21,14 +21,14 @@ def spread(logits: Float[Tensor, "b k"]) -> Float[Tensor, " b"]:
     return logits.amax(1) - logits.amin(1)
 
 
-def logit_scale(logits: Float[Tensor, "b k"], eps: float) -> Iterator[Finding]:
+def logit_scale(logits: Float[Tensor, "b k"], eps: float) -> Iterator[ModelWarning]:
     """Logits of an unusual size, or so far from 0 that rounding by `eps` blurs them."""
     logits = logits.detach()
     apart = float(spread(logits).median())
     if not apart > 0:
         return
     if not _SUSPICIOUS[0] <= apart < _SUSPICIOUS[1]:
-        yield Finding(
+        yield ModelWarning(
             "unusual logits",
             f"the logits of an image are {apart:.2g} apart; in networks it is .5 to 100",
             "classes and distances do not depend on it, but a softmax does: confidence and "
@@ -38,7 +38,7 @@ def logit_scale(logits: Float[Tensor, "b k"], eps: float) -> Iterator[Finding]:
     largest = float(logits.abs().amax(1).median())
     lost = eps * largest / apart
     if largest > _FAR * apart and lost > _LOST:
-        yield Finding(
+        yield ModelWarning(
             "logits far from 0",
             f"the logits of an image are about {largest:.2g} and only {apart:.2g} apart: rounding "
             f"takes {lost:.1g} of the difference",

@@ -17,12 +17,12 @@ from intriguing.errors import InputError
 from intriguing.measures import UNIT_BOX, Box, as_box
 from intriguing.models.asking import Classifier, training_parts
 from intriguing.models.classifier import PROBABILITIES, probabilities_of
-from intriguing.models.finding import Finding
 from intriguing.models.gradients import gradient_findings
 from intriguing.models.logit_scale import logit_scale
 from intriguing.models.observe import operations
+from intriguing.models.warning import ModelWarning
 
-__all__ = ["Finding", "preflight"]
+__all__ = ["ModelWarning", "preflight"]
 
 _MOST = 16
 _ROUNDING = 1e-4
@@ -34,7 +34,7 @@ def preflight(
     images: Float[Tensor, "image ..."],
     *,
     box: Box | Sequence[float | Tensor] = UNIT_BOX,
-) -> tuple[Finding, ...]:
+) -> tuple[ModelWarning, ...]:
     """Everything found about a network that its numbers would not say; empty when all is well.
 
     Checked are: modules in training mode, logits that are not finite, probabilities, outputs that
@@ -76,7 +76,7 @@ def preflight(
     return tuple(found)
 
 
-def training_mode(model: nn.Module) -> Iterator[Finding]:
+def training_mode(model: nn.Module) -> Iterator[ModelWarning]:
     """Dropout or batch statistics left on, anywhere inside."""
     parts = training_parts(model)
     if not parts:
@@ -89,7 +89,7 @@ def training_mode(model: nn.Module) -> Iterator[Finding]:
         module for module in map(modules.__getitem__, parts) if isinstance(module, _ACTIVE)
     ]  # fmt: skip
     kinds = sorted({type(module).__name__ for module in active})
-    yield Finding(
+    yield ModelWarning(
         "training mode",
         f"{len(names)} modules are in training mode ({some})"
         + (f", among them {', '.join(kinds)}" if kinds else ""),
@@ -101,7 +101,7 @@ def training_mode(model: nn.Module) -> Iterator[Finding]:
 _ACTIVE = (nn.modules.dropout._DropoutNd, nn.modules.batchnorm._BatchNorm)
 
 
-def not_finite(model: Classifier, x: Tensor, box: Box) -> Iterator[Finding]:
+def not_finite(model: Classifier, x: Tensor, box: Box) -> Iterator[ModelWarning]:
     """NaN or infinity, on the images or in the corners of the box where a search may go."""
     noise = torch.rand(x.shape, generator=torch.Generator().manual_seed(0)).to(x)
     low, high = box.lower + 0 * x[:2], box.upper + 0 * x[:2]
@@ -116,7 +116,7 @@ def not_finite(model: Classifier, x: Tensor, box: Box) -> Iterator[Finding]:
         if bool(rows.any()):
             bad.append(f"{int(rows.sum())} of {len(rows)} of {name}")
     if bad:
-        yield Finding(
+        yield ModelWarning(
             "not finite",
             f"logits are NaN or infinite for {', '.join(bad)}",
             "such images count as failures, and a search that comes there ends; look for a "
@@ -124,7 +124,7 @@ def not_finite(model: Classifier, x: Tensor, box: Box) -> Iterator[Finding]:
         )
 
 
-def randomised(model: Classifier, x: Tensor) -> Iterator[Finding]:
+def randomised(model: Classifier, x: Tensor) -> Iterator[ModelWarning]:
     """Other logits for the same images."""
     with torch.no_grad():
         first, *others = (model(x) for _ in range(4))
@@ -133,7 +133,7 @@ def randomised(model: Classifier, x: Tensor) -> Iterator[Finding]:
     if spread <= _rounding(model):
         return
     changed = torch.stack([other.argmax(1) != first.argmax(1) for other in others]).any(0)
-    yield Finding(
+    yield ModelWarning(
         "randomised outputs",
         f"the same {len(x)} images run four times give logits that differ by up to "
         f"{spread:.2g} of the largest, and {int(changed.sum())} change their class",
@@ -143,13 +143,13 @@ def randomised(model: Classifier, x: Tensor) -> Iterator[Finding]:
     )
 
 
-def probabilities(logits: Tensor, eps: float) -> Iterator[Finding]:
+def probabilities(logits: Tensor, eps: float) -> Iterator[ModelWarning]:
     """A softmax or a sigmoid at the end."""
     kind = probabilities_of(logits, eps)
     if kind:
         near = float((logits.detach().sum(1) - 1).abs().max())
         sums = f" and sum to 1 within {near:.1g}" if kind == "softmax" else ", from a sigmoid"
-        yield Finding(
+        yield ModelWarning(
             "probabilities",
             f"the outputs of every image lie in [0, 1]{sums}",
             "the cross-entropy of a softmax of probabilities is flat, and margins saturate; the "
@@ -157,7 +157,7 @@ def probabilities(logits: Tensor, eps: float) -> Iterator[Finding]:
         )
 
 
-def optimises_inside(model: Classifier, x: Tensor) -> Iterator[Finding]:
+def optimises_inside(model: Classifier, x: Tensor) -> Iterator[ModelWarning]:
     """Gradients taken within the forward pass."""
     calls = 0
     engine: tuple[Any, Any] = (torch.autograd.grad, torch.autograd.backward)
@@ -177,7 +177,7 @@ def optimises_inside(model: Classifier, x: Tensor) -> Iterator[Finding]:
     finally:
         torch.autograd.grad, torch.autograd.backward = engine
     if calls:
-        yield Finding(
+        yield ModelWarning(
             "optimises inside",
             f"one forward pass takes gradients {calls} times",
             "a gradient through it is at best an approximation and dear; distortions found are "
@@ -185,7 +185,7 @@ def optimises_inside(model: Classifier, x: Tensor) -> Iterator[Finding]:
         )
 
 
-def depends_on_batch(model: Classifier, x: Tensor) -> Iterator[Finding]:
+def depends_on_batch(model: Classifier, x: Tensor) -> Iterator[ModelWarning]:
     """Other logits for an image in other company."""
     if len(x) < 2:
         return
@@ -199,7 +199,7 @@ def depends_on_batch(model: Classifier, x: Tensor) -> Iterator[Finding]:
     scale = _scale(together)
     spread = max(float((other - together).abs().max()) for other in (alone, halves)) / scale
     if spread > _rounding(model):
-        yield Finding(
+        yield ModelWarning(
             "depends on the batch",
             f"the logits of an image change by up to {spread:.2g} of the largest with the images "
             "beside it",
@@ -208,7 +208,7 @@ def depends_on_batch(model: Classifier, x: Tensor) -> Iterator[Finding]:
         )
 
 
-def changes_itself(model: Classifier, x: Tensor) -> Iterator[Finding]:
+def changes_itself(model: Classifier, x: Tensor) -> Iterator[ModelWarning]:
     """Weights or buffers that a forward pass changes."""
     before = {name: tensor.clone() for name, tensor in _state(model.network).items()}
     with torch.no_grad():
@@ -217,7 +217,7 @@ def changes_itself(model: Classifier, x: Tensor) -> Iterator[Finding]:
     changed = [name for name, old in before.items() if not torch.equal(old, after[name])]
     changed = [name for name in changed if not bool(before[name].isnan().all())]
     if changed:
-        yield Finding(
+        yield ModelWarning(
             "changes itself",
             f"a forward pass changes {', '.join(changed[:3])}{' …' if len(changed) > 3 else ''}",
             "the network that is judged last is not the one that was judged first, and an "
@@ -225,7 +225,7 @@ def changes_itself(model: Classifier, x: Tensor) -> Iterator[Finding]:
         )
 
 
-def branches(model: Classifier, x: Tensor) -> Iterator[Finding]:
+def branches(model: Classifier, x: Tensor) -> Iterator[ModelWarning]:
     """Operations that depend on what is in the image."""
     noise = torch.rand(x[:1].shape, generator=torch.Generator().manual_seed(1)).to(x)
     points = (*torch.split(x[:8], 1), 0 * x[:1], 0 * x[:1] + 1, noise)
@@ -234,7 +234,7 @@ def branches(model: Classifier, x: Tensor) -> Iterator[Finding]:
     except (RuntimeError, ValueError):  # it takes no image alone, which is said elsewhere
         return
     if len(runs) > 1:
-        yield Finding(
+        yield ModelWarning(
             "control flow",
             f"{len(points)} single images take {len(runs)} different sequences of operations",
             "the gradient knows only the branch an image took, and bounds of layers and "

@@ -18,7 +18,7 @@ from intriguing.errors import InputError
 from intriguing.measures import Progress, ProgressCallback
 from intriguing.units.activations import activations
 from intriguing.units.inference import (
-    Measured,
+    MeasuredLayer,
     Tails,
     effect,
     holm,
@@ -73,7 +73,7 @@ class LayerClaim:
     p_equivalent: float
     p_equivalent_holm: float
     verdict: Verdict
-    measured: tuple[Measured, ...]
+    measured: tuple[MeasuredLayer, ...]
 
 
 @dataclass(frozen=True)
@@ -169,7 +169,7 @@ def compare_bases(
     some = next(activations(trained[0], names, images.images[:1]))
     units = {name: phi.shape[1] for name, phi in some.items()}
     score = scorer(measure, images, features)
-    tables: list[dict[str, Measured]] = []
+    tables: list[dict[str, MeasuredLayer]] = []
     for done, model in enumerate((*trained, *fresh)):
         bases = needed if done < len(trained) else min(_FEW, needed)
         tables.append(
@@ -206,8 +206,8 @@ def compare_bases(
 
 def _judge(
     layer: str,
-    trained: list[Measured],
-    untrained: list[Measured],
+    trained: list[MeasuredLayer],
+    untrained: list[MeasuredLayer],
     few: int,
     delta: float,
     generator: torch.Generator,

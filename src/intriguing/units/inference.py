@@ -23,7 +23,7 @@ _RESAMPLES = 4_000
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredLayer:
     """One network's layer: coherence of each natural direction and of each of m random bases.
 
     NaN marks directions that rank nothing (units that never respond).
@@ -65,7 +65,7 @@ class Tails:
         return Tails(max(self.high, other.high), max(self.low, other.low))
 
 
-def rotation_test(networks: Sequence[Measured], generator: torch.Generator) -> Tails:
+def rotation_test(networks: Sequence[MeasuredLayer], generator: torch.Generator) -> Tails:
     """Monte Carlo test of the rotation null.
 
     In each network the natural basis takes the place of any of its m random ones; all (m + 1)^S
@@ -89,7 +89,9 @@ def rotation_test(networks: Sequence[Measured], generator: torch.Generator) -> T
     )
 
 
-def untrained_test(trained: Sequence[Measured], untrained: Sequence[Measured], bases: int) -> Tails:
+def untrained_test(
+    trained: Sequence[MeasuredLayer], untrained: Sequence[MeasuredLayer], bases: int
+) -> Tails:
     """Student's two-sample test of the untrained null, with one variance for both.
 
     The difference natural − random, over the first `bases` random bases of each network, is taken
@@ -140,7 +142,7 @@ class Effect:
         return float(stats.t.cdf(stats.norm.ppf(tail) / self.scale, self.freedom))
 
 
-def effect(networks: Sequence[Measured], generator: torch.Generator) -> Effect:
+def effect(networks: Sequence[MeasuredLayer], generator: torch.Generator) -> Effect:
     """The mean over networks of natural − random, with its hierarchical bootstrap."""
     differences = torch.tensor([x.difference() for x in networks], dtype=torch.float64)
     if not bool(differences.isfinite().all()):
@@ -166,7 +168,7 @@ def effect(networks: Sequence[Measured], generator: torch.Generator) -> Effect:
     )
 
 
-def _resample(network: Measured, generator: torch.Generator) -> Float[Tensor, " resample"]:
+def _resample(network: MeasuredLayer, generator: torch.Generator) -> Float[Tensor, " resample"]:
     """Differences of one network over resampled units and random bases."""
     natural = network.natural[network.natural.isfinite()].double()
     random = network.random_means.double()

@@ -22,7 +22,7 @@ from intriguing.units.coherence import (
     unit_vectors,
 )
 from intriguing.units.directions import Basis, haar
-from intriguing.units.inference import Measured
+from intriguing.units.inference import MeasuredLayer
 from intriguing.units.topk import TopImages, top_images
 
 Measure: TypeAlias = Literal["purity", "entropy", "pixels", "features"]
@@ -41,7 +41,7 @@ def measure_bases(
     most_bases: int,
     generator: torch.Generator,
     batch_size: int | None,
-) -> dict[str, Measured]:
+) -> dict[str, MeasuredLayer]:
     """Coherence of the natural and of `bases` random directions, from one pass of the images."""
     asked: dict[str, list[Basis]] = {}
     some = next(activations(model, layers, images.images[:1]))
@@ -60,7 +60,7 @@ def measure_bases(
         model, layers, images, asked, k=k, sign="positive", bins=0, batch_size=batch_size
     )
     return {
-        layer: Measured(
+        layer: MeasuredLayer(
             _coherence(found[layer, "natural"], score),
             _coherence(found[layer, "random"], score).view(bases, -1),
         )

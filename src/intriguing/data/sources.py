@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from intriguing.data.dataset import ImageSet
-from intriguing.data.decoding import Skipped
+from intriguing.data.decoding import SkippedFile
 from intriguing.data.folder import is_pictures, list_pictures
 from intriguing.data.hub import list_hub
 from intriguing.data.limits import LIMITS, Limits
@@ -17,7 +17,7 @@ from intriguing.measures import ProgressCallback
 
 
 @dataclass(frozen=True)
-class Loaded:
+class LoadedImages:
     """Images, and what is to be said about them.
 
     Attributes:
@@ -29,7 +29,7 @@ class Loaded:
 
     images: ImageSet
     labelled: bool
-    left_out: tuple[Skipped, ...]
+    left_out: tuple[SkippedFile, ...]
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -51,7 +51,7 @@ def load_images(
     root: str | Path | None = None,
     progress: ProgressCallback | None = None,
     limits: Limits = LIMITS,
-) -> Loaded:
+) -> LoadedImages:
     """Images of any source.
 
     Args:
@@ -75,7 +75,7 @@ def load_images(
     if not hub and not is_pictures(source):
         pair = load_data(source, root, progress)
         images = pair.test if part == "test" else pair.train
-        return Loaded(images if limit is None else images.first(limit), True, ())
+        return LoadedImages(images if limit is None else images.first(limit), True, ())
     if like is None:
         raise InputError(
             f"{source} holds pictures, and nothing says of what size the network takes them; give "
@@ -84,4 +84,4 @@ def load_images(
     pictures = list_hub(source[3:], part) if hub else list_pictures(source, limits)
     chosen = pictures if limit is None else pictures.spread(limit)
     images, left_out = chosen.read(like, progress, limits)
-    return Loaded(images, pictures.labelled, left_out)
+    return LoadedImages(images, pictures.labelled, left_out)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Finding:
+class ModelWarning:
     """A flaw, as a warning in plain words.
 
     Attributes:

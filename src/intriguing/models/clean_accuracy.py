@@ -13,8 +13,8 @@ from intriguing.errors import InputError
 from intriguing.measures import Progress, ProgressCallback, wilson_interval
 from intriguing.models.asking import Classifier
 from intriguing.models.classifier import Normalized, with_preprocessing
-from intriguing.models.finding import Finding
 from intriguing.models.label_order import another_order
+from intriguing.models.warning import ModelWarning
 
 USUAL: dict[str, dict[str, object]] = {
     "none, pixels in [0, 1]": {},
@@ -73,7 +73,7 @@ class CleanAccuracy:
     low: float
     high: float
     classes: int
-    findings: tuple[Finding, ...]
+    findings: tuple[ModelWarning, ...]
 
     @property
     def accuracy(self) -> float:
@@ -127,7 +127,7 @@ def clean_accuracy(
         found += [] if best is None else [best[1]]
     if not found and high < max(2.0 / classes, 0.05):
         found.append(
-            Finding(
+            ModelWarning(
                 "low accuracy",
                 f"{correct} of {len(drawn)} images are classified correctly, about what chance "
                 f"gives with {classes} classes, and neither a usual normalisation nor an order of "
@@ -163,18 +163,20 @@ class _Asked:
         return torch.cat(parts)
 
 
-def _counts(images: ImageSet, labels: Int64[Tensor, " image"], classes: int) -> Iterator[Finding]:
+def _counts(
+    images: ImageSet, labels: Int64[Tensor, " image"], classes: int
+) -> Iterator[ModelWarning]:
     """Labels that the network cannot give, or classes that nothing has."""
     beyond = int((labels >= classes).sum())
     if beyond:
-        yield Finding(
+        yield ModelWarning(
             "too few classes",
             f"the labels go up to {int(labels.max())} and the network has {classes} classes; "
             f"{beyond} of {len(labels)} labels are none of them",
             "it cannot be right on them; are these the network and the data that are meant?",
         )
     elif images.classes < classes and images.classes > 1:
-        yield Finding(
+        yield ModelWarning(
             "more classes than labels",
             f"the network has {classes} classes and the data {images.classes}",
             "an error may be a class the data do not have; if the data are a part of the network's "
@@ -182,13 +184,13 @@ def _counts(images: ImageSet, labels: Int64[Tensor, " image"], classes: int) -> 
         )
 
 
-def _collapsed(given: Tensor, labels: Tensor) -> Iterator[Finding]:
+def _collapsed(given: Tensor, labels: Tensor) -> Iterator[ModelWarning]:
     """One answer to everything."""
     values, counts = torch.unique(given, return_counts=True)
     share = float(counts.max()) / len(given)
     true = float(labels.bincount().max()) / len(labels)
     if len(given) >= 16 and share > max(0.9, 1.1 * true):
-        yield Finding(
+        yield ModelWarning(
             "one class for nearly all",
             f"{share:.0%} of the images are taken for class {int(values[counts.argmax()])}, and no "
             f"class has more than {true:.0%} of them",
@@ -199,7 +201,7 @@ def _collapsed(given: Tensor, labels: Tensor) -> Iterator[Finding]:
 
 def _normalisation(
     model: nn.Module, asked: _Asked, labels: Tensor, correct: int
-) -> tuple[float, Finding] | None:
+) -> tuple[float, ModelWarning] | None:
     """Another usual normalisation under which it would be right far more often; how often."""
     channels = asked.images.images.shape[1]
     usual = {1: USUAL_GRAY, 3: USUAL}.get(channels, {})
@@ -223,7 +225,7 @@ def _normalisation(
     if low <= high:
         return None
     now = "its own normalisation" if isinstance(model, Normalized) else "pixels as they are"
-    return best / len(labels), Finding(
+    return best / len(labels), ModelWarning(
         "wrong normalisation",
         f"with {now} it is right on {correct} of {len(labels)} images, with {name} on {best}",
         "distortions of a network that sees its images wrongly are of no use; give the network "

@@ -10,7 +10,7 @@ from intriguing.data.dataset import ImageSet
 from intriguing.data.embedded import load_digits
 from intriguing.data.preprocessing import Preprocessing
 from intriguing.models.classifier import Normalized, with_preprocessing
-from intriguing.models.guard import USUAL, USUAL_GRAY, clean_accuracy
+from intriguing.models.clean_accuracy import USUAL, USUAL_GRAY, clean_accuracy
 
 
 def colours(classes: int = 6, each: int = 30, channels: int = 3) -> tuple[ImageSet, Tensor]:
