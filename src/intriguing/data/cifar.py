@@ -21,8 +21,10 @@ CLASSES = (
     "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
 )  # fmt: skip
 _ROW = 1 + 3 * 32 * 32
+"""Bytes of one image in the binary version: its label, then red, green and blue rows."""
 _BINARY = {"train": [f"data_batch_{i}.bin" for i in range(1, 6)], "test": ["test_batch.bin"]}
 _COUNT = {"train": 50_000, "test": 10_000}
+"""Images of CIFAR-10 (Krizhevsky, 2009)."""
 _PACKED = 1 << 29
 """Bytes of all arrays of JPEG files at most, three times what the pixels take."""
 

@@ -15,6 +15,7 @@ from intriguing.measures import Progress, ProgressCallback
 from intriguing.written import open_plain
 
 _CHUNK = 1 << 18
+"""Bytes between two reports of progress."""
 
 
 def download(

@@ -12,6 +12,7 @@ from intriguing.data.mnist import DIGITS
 from intriguing.errors import InputError
 
 _SPLIT_SEED = 2013
+"""Arbitrary; it decides which digits are test images, so it stays as it is."""
 
 
 def load_mnist_5k() -> tuple[ImageSet, ImageSet]:

@@ -16,8 +16,10 @@ from intriguing.files import check_regular
 LARGEST = 1 << 30
 """Bytes of one file: MNIST's largest has 47,040,016."""
 _PIECE = 1 << 20
+"""Bytes that are unpacked at once, so that a bomb is noticed at the limit."""
 _GZIP_MAGIC = b"\x1f\x8b"
 _UNSIGNED_BYTE = 0x08
+"""The format's code, as those below (LeCun, the MNIST database)."""
 _ELEMENT_TYPES = {
     0x08: "unsigned bytes",
     0x09: "signed bytes",

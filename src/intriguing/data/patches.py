@@ -18,6 +18,7 @@ from intriguing.keys import derive_key
 from intriguing.measures import Progress, ProgressCallback
 
 _SAMPLED = 1000
+"""Images of a fingerprint: reading all of a memory-mapped file would take minutes."""
 _EXTRA = {
     "skimage": "scikit-image is missing; pip install 'intriguing[photographs]'",
     "av": "PyAV is missing, which reads video; pip install 'intriguing[video]'",

@@ -19,6 +19,7 @@ Interpolation: TypeAlias = Literal["nearest", "bilinear", "bicubic", "lanczos", 
 # Around the crop: 256 of 227, as ImageNet's networks are tested; small images are taken whole.
 _MARGIN = 256 / 227
 _SMALL = 64
+"""Side below which images are taken whole: digits and CIFAR have no margin to cut."""
 # Pixels beyond which only the middle is resized: the same up to rounding.
 _RESIZED = 1 << 26
 

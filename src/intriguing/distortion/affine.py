@@ -26,16 +26,23 @@ from intriguing.models.backward import full_gradient
 from intriguing.models.groups import in_groups
 
 _LARGEST = 1 << 26
+"""Numbers of the matrix J at most: 256 MiB of float32; a larger one is not proved about."""
 _AT_ONCE = 40
+"""Classes whose constraints a program starts with, the nearest; others enter where violated."""
 _ROUNDS = 8
+"""Times that violated classes enter; the bound holds with any of them, and is only looser."""
 _NEWTON = 40
+"""Newton steps of a program at most: a dual that is not solved to the end bounds all the same."""
 # Insets tried, in units of `rounding`, which is wide for deep networks, and as shares of the way to
 # the boundary, for what the solver leaves. One matrix product was seen to differ between batches by
 # up to a sixth of `rounding`: a quarter is asked for here.
 _INSETS = ((0.3, 0.0), (0.5, 0.0), (1.0, 1e-12), (1.0, 1e-9), (2.0, 1e-7), (8.0, 1e-6), (8.0, 1e-4))
 _ASKED = 0.25
+"""Of `rounding`, what an answer's margin must have; see above."""
 _EXACT = 1e-5
+"""Share of a length that is rounding: programs are solved in float64, answers are in float32."""
 _CLOSE = 1e-4
+"""Share of ‖r‖ between answer and bound that counts as proved: as large as the widest inset."""
 
 _LAYERS = (
     nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d,

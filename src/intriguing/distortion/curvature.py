@@ -115,3 +115,4 @@ class Curvature:
 
 
 _TINY = 1e-10
+"""sᵀy / sᵀs above which a shifted pair is kept, so that B stays positive definite."""

@@ -25,7 +25,9 @@ from intriguing.measures import Box
 from intriguing.models.backward import full_gradient
 
 _REPAIRS = 10
+"""Gradients that may be taken anew until an image is adversarial; what is not by then is lost."""
 _TRIMS = 3
+"""The same of trims: each can only shorten r, and costs a backward pass."""
 
 
 @dataclass(frozen=True)

@@ -41,10 +41,15 @@ Evaluate: TypeAlias = Callable[
 ]
 
 _SUFFICIENT = 1e-4
+"""σ of the descent above: the usual constant of Armijo's rule (Nocedal & Wright, §3.1)."""
 _STEP_GUARD = 1e-3
+"""δ of the descent above: a small one refuses few steps."""
 _CURVED = 1e-10
+"""sᵀy / yᵀy above which a pair is kept, so that B stays positive definite in float32."""
 _NORM_SMOOTHING = 1e-6
+"""‖r‖ is √(‖r‖² + 10⁻¹²), which has a slope at 0 and is the same to float32 above 10⁻²."""
 _PATIENCE = 6
+"""Evaluations in turn that may lower F by next to nothing; see `DescentConfig.tolerance`."""
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from torch import Tensor
 from intriguing.models.groups import LARGE
 
 WIDTH = 16
+"""Rows from which kernels round a row alike, seen with MKL on AVX-512 (`models.groups`)."""
 
 
 def width_of(images: Float[Tensor, "b n"]) -> int:

@@ -38,6 +38,7 @@ SCHEDULE = (
     Round("margin", 5.4, 0.03, 100, 0.7, 0.25),
     Round("entropy", 5.4, 0.03, 100, 0.7, 1.0),
 )
+"""Kind, rate, end, steps, smoothing and noise: chosen as the head of this file says."""
 
 
 def directions(images: Float[Tensor, "b n"], seed: int, number: int) -> Float[Tensor, "b n"]:

@@ -13,6 +13,7 @@ from intriguing.distortion.rows import alone, filled, width_of
 from intriguing.measures import Box
 
 _BATCH = 512
+"""Images of one forward pass at most: what keeps its memory small."""
 
 
 @dataclass(frozen=True)
@@ -99,4 +100,6 @@ def _secured(
 
 
 _UNITS = 2
+"""Units in the last place that a margin must exceed: of each of two logits one, as was seen."""
 _OUTWARD = (2e-3, 4e-3, 8e-3, 16e-3, 32e-3, 64e-3, 128e-3)
+"""Shares by which r is lengthened until it does: doubled, to be found by one pass each."""

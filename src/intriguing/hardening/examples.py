@@ -14,6 +14,7 @@ from intriguing.hardening.config import PoolConfig
 from intriguing.measures import Box
 
 _LENGTHENINGS = 8
+"""Times that noise is made longer for what the box cut off; in between it doubles at most."""
 
 
 def new_examples(

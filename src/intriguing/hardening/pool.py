@@ -17,6 +17,7 @@ from intriguing.models.asking import Classifier, device_of
 from intriguing.units.activations import activations
 
 _BYTES = 1 << 26
+"""Of the examples that are made at once: 64 MiB, beside a search's vectors of the same size."""
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from intriguing.models.asking import (
 from intriguing.models.backward import gradient
 
 _PROBES = 16
+"""Images that a network is tried on before work: kinds of wrong answers show on any."""
 
 
 class Normalized(nn.Module):

@@ -13,7 +13,9 @@ USUAL = (2.0**-2, 2.0**9)
 # Wider than the usual: a network that is not trained is no finding.
 _SUSPICIOUS = (2.0**-7, 2.0**14)
 _LOST = 1e-5
+"""Share of the logits' distances that rounding may take: some hundred of float32's last units."""
 _FAR = 30
+"""Logits so many times as large as the distances between them count as far from 0."""
 
 
 def spread(logits: Float[Tensor, "b k"]) -> Float[Tensor, " b"]:

@@ -25,6 +25,7 @@ from intriguing.models.warning import ModelWarning
 __all__ = ["ModelWarning", "preflight"]
 
 _MOST = 16
+"""Images that are asked about: each check is a few passes, so that it costs seconds."""
 _ROUNDING = 1e-4
 """Of the largest logit: more than other batch sizes or kernels change by rounding."""
 

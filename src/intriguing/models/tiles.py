@@ -22,6 +22,7 @@ WORK = {"cpu": 32 << 20, "cuda": 512 << 20}
 """Bytes of the work arrays of one chunk, by the type of the device."""
 
 _LARGEST = 8
+"""Outputs of a tile a side that are tried at most: larger ones multiply by ever more zeros."""
 # What it costs to write an entry of a window or a matrix, and to multiply by one, relatively.
 _COPY, _MULTIPLY = 1.0, 0.05
 

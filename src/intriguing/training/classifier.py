@@ -17,6 +17,7 @@ from intriguing.training.lbfgs import UNTIL_CONVERGED, LBFGSConfig, minimise
 from intriguing.training.report import TrainingReport
 
 _BLOCK = 10_000
+"""Images of one forward pass: bounds the memory, and a block is large enough to fill a machine."""
 
 
 def train_classifier(

@@ -23,8 +23,11 @@ from intriguing.training.steps import Steps, train_steps
 from intriguing.training.subspace import confine, directions
 
 _BEGINNINGS = 256
+"""Images whose pieces the first filters begin as; every filter draws from one of them."""
 _SEEN = 2000
+"""Images that tell in which directions fields vary; a field has 100 to 1,000 numbers."""
 _CLASSIFIER = LBFGSConfig(max_iterations=75, history=20)
+"""When the linear classifier stops; its λ, not this, is chosen by held-out images."""
 
 
 @dataclass(frozen=True)

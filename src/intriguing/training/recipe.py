@@ -28,6 +28,7 @@ from intriguing.training.report import TrainingReport
 # An autoencoder has so many weights that a hundred pairs of them would fill half a gigabyte.
 AUTOENCODER_STOP = LBFGSConfig(history=20)
 _SAVE_EVERY = 5
+"""Epochs between checkpoints of a hardened training, whose pools are as large as the data."""
 
 Hardening: TypeAlias = Callable[[nn.Module, Tensor, Tensor], Extra | None]
 """What is added to the loss of a network, once it, its images and their labels are at hand."""

@@ -20,6 +20,7 @@ from intriguing.training.sharded_checkpoint import load_notes, load_sharded, sav
 
 Named = Mapping[str, Tensor]
 _LBFGS_INNER = 10
+"""Iterations on one batch, and the pairs they keep: more fit the batch rather than the data."""
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,9 @@ INPUT = ":input"
 # Products of a multiple of this many rows round a row alike in most kernels.
 ROWS = 16
 _SMALL, _LARGE = 256, 32
+"""Small and large images of a batch where none is asked for: all layers of each are in memory."""
 _LARGE_IMAGE = 1 << 14
+"""Values of an image above which it is large, as in `models.groups`."""
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,9 @@ from intriguing.errors import InputError
 from intriguing.units.topk import TopImages
 
 _ROWS = 1000
+"""Random groups of k images, what chance gives: its mean is known to 3 % of their spread."""
 _GATHERED = 1 << 24
+"""Numbers gathered at once: 64 MiB of float32."""
 # Images whose cosines, every one with every other, are kept: 64 MiB of them.
 _TABLED = 4096
 

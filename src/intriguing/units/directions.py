@@ -18,6 +18,7 @@ from intriguing.models.weights import read_tensors
 from intriguing.units.activations import Images, activations
 
 _ORTHOGONAL = 1e-8
+"""Entries of QᵀQ − 1 that count as rounding: far above float64's own, far below what matters."""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,9 @@ from torch import Tensor
 # Widths finer than this fraction of the largest value would divide what rounding has joined.
 _FINEST = 2.0**-20
 _LEAST = -100
+"""Exponent of two below which a value counts as 0: 10⁻³⁰."""
 _HELD = 1 << 19
+"""Values that are kept before they are counted together: 2 MiB, as one by one would cost more."""
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from intriguing.errors import InputError
 
 _LAST = np.iinfo(np.int64).max
 _CROWD = 4
+"""Of more newcomers a direction than so many times k only the best k are sorted in."""
 
 Locate = Callable[[Tensor, Tensor], Tensor]
 

@@ -9,8 +9,11 @@ from intriguing.distortion.problem import Goal, Logits
 from intriguing.measures import Box
 
 _SEARCHES = 9
+"""Values of c that are tried, as in the authors' code."""
 _RATE = 0.01
+"""Adam's rate, as in the authors' code."""
 _WAY = 10
+"""How far w can go: 1,000 steps of .01; fewer steps are longer."""
 
 
 def cw(logits: Logits, goal: Goal, images: Tensor, box: Box, budget: int, seed: int) -> Incumbent:

@@ -10,6 +10,7 @@ from intriguing.distortion.problem import Goal, Logits
 from intriguing.measures import Box
 
 _GAMMA = 0.05
+"""Of the length, from step to step: the source's γ."""
 
 
 def ddn(logits: Logits, goal: Goal, images: Tensor, box: Box, budget: int, seed: int) -> Incumbent:

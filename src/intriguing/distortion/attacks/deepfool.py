@@ -11,8 +11,11 @@ from intriguing.distortion.rows import places, width_of
 from intriguing.measures import Box
 
 _RIVALS = 9
+"""Wrong classes that are looked at: the authors' code takes 10 classes, the label among them."""
 _OVERSHOOT = 0.02
+"""How far beyond a boundary a step goes: the source's η."""
 _EXTRA = 1e-4
+"""What the authors' code adds to a step's length, so that it is none of 0."""
 
 
 def deepfool(

@@ -15,6 +15,7 @@ from intriguing.distortion.problem import Goal, Logits
 from intriguing.measures import Box, l2
 
 _OVERSHOOT = 0.1
+"""Beyond the linearised boundary, where the source stops short of it; see below."""
 
 
 def fmn(logits: Logits, goal: Goal, images: Tensor, box: Box, budget: int, seed: int) -> Incumbent:

@@ -10,6 +10,7 @@ from intriguing.distortion.problem import Goal, Logits
 from intriguing.measures import Box
 
 _PROBES = 12
+"""Forward passes a draw: doubling from 1/16 covers the box in 5, 7 halvings leave 1 % of σ."""
 
 
 def noise(

@@ -10,7 +10,9 @@ from intriguing.distortion.problem import Goal, Logits
 from intriguing.measures import Box
 
 _FIRST_RATIO = 0.01
+"""λ / (1 − λ) at the start, where the length counts for nearly all."""
 _LEAST_RATIO = 1e-6
+"""Bounds of the same ratio, and of its inverse, so that the state can come back."""
 
 
 def pdgd(logits: Logits, goal: Goal, images: Tensor, box: Box, budget: int, seed: int) -> Incumbent:
