@@ -12,6 +12,7 @@ from intriguing.cli.main import main
     [
         (["reproduce", "figure6", "--network", "nowhere.safetensors"], "there is no file nowhere"),
         (["train", "quocnet-tiny", "cifar10", "--steps", "0"], "at least 1"),
+        (["train", "quocnet-tiny", "cifar10", "--fresh"], "delete results/"),
         (["train", "quocnet-tiny", "cifar10", "--rate", "0"], "must be above 0"),
     ],
 )

@@ -82,7 +82,7 @@ def train(
         device: auto takes a GPU where there is one.
         out: The file of weights; NAME.safetensors when not given.
         results: The results folder; results/train-NAME-DATA-seedN when not given.
-        fresh: Delete the results that are in the folder and start again.
+        fresh: Delete the results that are in the folder and start again; not of a QuocNet.
         unlabelled: What a QuocNet learns from: photographs (of installed packages), a folder of
             pictures or videos, a video, or patches (.npy); DATA without its labels if not given.
         positive: The class that a QuocNet's classifier tells from the others.
@@ -100,6 +100,7 @@ def train(
     from intriguing.cli.report import finish
     from intriguing.cli.training import decay_of, error_cells, write_filters
     from intriguing.data.named import load_data
+    from intriguing.errors import InputError
     from intriguing.hardening.config import PoolConfig
     from intriguing.models.family import find_family, find_trainable
     from intriguing.models.weights import save_model
@@ -117,10 +118,17 @@ def train(
     if find_family(name).unlabelled:
         from intriguing.cli.quocnet import train_quocnet
 
+        kept = results or setup.default_folder("train", name, data, f"seed{seed}")
+        if fresh:
+            raise InputError(
+                f"--fresh deletes by the list that a run keeps of its files, and a training of "
+                f"{name} keeps none; delete {kept / 'checkpoints'} and {kept / 'patches.npy'} "
+                "yourself, or choose another --results"
+            )
         train_quocnet(
             name, data, unlabelled=unlabelled, positive=positive, engine=engine, steps=steps,
             rate=rate, seed=seed, device=place, out=weights, dry_run=dry_run, limits=limits,
-            results=results or setup.default_folder("train", name, data, f"seed{seed}"),
+            results=kept,
         )  # fmt: skip
         return
     family = find_trainable(name)
