@@ -15,7 +15,9 @@ from intriguing.data.named import load_data
 from intriguing.errors import InputError
 from intriguing.measures import Progress
 from intriguing.results.audit import read_audit
-from intriguing.results.store import read_images, read_run
+from intriguing.results.parquet import read_columns
+from intriguing.results.rows import ImageRow
+from intriguing.results.store import read_run
 
 SMALL = AuditConfig(attacked=6, passes=60, units_on=80, rotations=19, untrained=0, skip=("units",))
 
@@ -78,7 +80,7 @@ def test_accuracy_and_distances_are_the_true_ones(audited):
     with torch.no_grad():
         right = networks["means"](data.images).argmax(1) == data.labels
     assert facts(audit.folder, "accuracy")["correct"] == int(right.sum())
-    rows = read_images(audit.folder)
+    rows = read_columns(audit.folder, ImageRow)
     places = {name: i for i, name in enumerate(data.ids)}
     weight, bias = networks["means"][1].weight.data, networks["means"][1].bias.data
     checked = 0

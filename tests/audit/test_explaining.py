@@ -12,7 +12,8 @@ from intriguing.audit.run import run_audit
 from intriguing.data.named import load_data
 from intriguing.errors import InputError
 from intriguing.report.story import draw_story, to_text
-from intriguing.results.store import read_images
+from intriguing.results.parquet import read_columns
+from intriguing.results.rows import ImageRow
 from tests.audit.test_audit import means
 
 CONFIG = AuditConfig(
@@ -30,7 +31,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory):
 
 
 def test_the_story_agrees_with_the_network_and_the_rows(folder):
-    rows = read_images(folder)
+    rows = read_columns(folder, ImageRow)
     image = rows["image_id"][0]
     story = explain(folder, image, {"one": means(), "two": means(2.0)})
     data = load_data("digits").test
@@ -55,7 +56,7 @@ def test_the_story_agrees_with_the_network_and_the_rows(folder):
 
 
 def test_the_page_has_it_all_and_loads_nothing(folder):
-    image = read_images(folder)["image_id"][1]
+    image = read_columns(folder, ImageRow)["image_id"][1]
     story = explain(folder, image, {"one": means()})
     page = draw_story(folder, story).read_text()
     for words in ("original", "adversarial", "The path of c", "safe from every change", "two"):
@@ -67,7 +68,7 @@ def test_the_page_has_it_all_and_loads_nothing(folder):
 
 
 def test_an_image_is_found_by_a_part_of_its_id_and_others_are_named(folder):
-    image = read_images(folder)["image_id"][2]
+    image = read_columns(folder, ImageRow)["image_id"][2]
     assert explain(folder, image.rpartition("/")[2], path=False).image_id == image
     with pytest.raises(InputError, match="no attacked image nobody"):
         explain(folder, "nobody", path=False)
@@ -76,7 +77,7 @@ def test_an_image_is_found_by_a_part_of_its_id_and_others_are_named(folder):
 
 
 def test_a_network_with_other_weights_is_not_explained_by(folder):
-    image = read_images(folder)["image_id"][0]
+    image = read_columns(folder, ImageRow)["image_id"][0]
     with pytest.raises(InputError, match="weights have changed"):
         explain(folder, image, {"one": means(1.5)})
 

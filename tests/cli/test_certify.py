@@ -12,11 +12,14 @@ from intriguing.cli.main import main
 from intriguing.data.named import load_data
 from intriguing.distortion.minimum import minimum_distortion
 from intriguing.models.load import load_model
-from intriguing.results.store import read_cells, read_certificates, read_images, read_run
+from intriguing.results.parquet import read_columns
+from intriguing.results.rows import CertificateRow, ImageRow
+from intriguing.results.store import read_run
 from intriguing.runs import certifying
 from intriguing.scale import attack
 from intriguing.spectral.certificates.certificate import certify
 from tests.cli import workshop
+from tests.shown import shown
 
 COUNT = 60
 COMMAND = ["certify", "fc10.safetensors", "digits", "--limit", str(COUNT), "--budget", "80"]
@@ -65,7 +68,7 @@ def test_on_a_linear_network_the_certificate_is_the_distance_to_the_boundary(roo
     weight, bias = (p.detach().double().numpy() for p in (layer.weight, layer.bias))
     flat, labels = test.images.flatten(1).double().numpy(), test.labels.numpy()
     logits = flat @ weight.T + bias
-    rows = read_certificates(room / "out")
+    rows = read_columns(room / "out", CertificateRow)
     assert rows["image_id"].tolist() == list(test.ids)
     np.testing.assert_array_equal(rows["predicted"], logits.argmax(1))
     for i, label in enumerate(labels):
@@ -81,7 +84,7 @@ def test_on_a_linear_network_the_certificate_is_the_distance_to_the_boundary(roo
 
 
 def test_nothing_is_found_closer_than_certified_and_what_is_wrong_is_at_zero(room):
-    rows = read_certificates(room / "out")
+    rows = read_columns(room / "out", CertificateRow)
     assert (rows["certified"] <= rows["found"]).all()
     wrong = rows["predicted"] != rows["label"]
     assert 0 < wrong.sum() < COUNT / 2
@@ -89,30 +92,30 @@ def test_nothing_is_found_closer_than_certified_and_what_is_wrong_is_at_zero(roo
     assert (rows["found"][wrong] == 0).all()
     assert (rows["certified"][~wrong] > 0).all()
     assert set(rows["status"][wrong]) == {"ALREADY"}
-    images = read_images(room / "out")
+    images = read_columns(room / "out", ImageRow)
     np.testing.assert_allclose(images["l2"], rows["found"], rtol=1e-6)
 
 
 def test_the_tables_say_what_the_rows_do(room):
-    rows = read_certificates(room / "out")
-    cells = {(c.table, c.row, c.column): c for c in read_cells(room / "out")}
+    rows = read_columns(room / "out", CertificateRow)
+    cells = {(c.analysis, c.row, c.column): c for c in shown(room / "out")}
     right = rows["predicted"] == rows["label"]
     certified, found = rows["certified"][right], rows["found"][right]
-    assert cells["certify", "fc10", "Clean accuracy"].ours == pytest.approx(100 * right.mean())
+    assert cells["certify", "fc10", "Clean accuracy"].value == pytest.approx(100 * right.mean())
     for column, values in (
         ("Median certified", certified),
         ("Median found", found),
         ("Certified/found", certified / found),
     ):
-        assert cells["certify", "fc10", column].ours == pytest.approx(np.median(values))
-    assert cells["certify", "fc10", "Violations"].ours == 0
-    robust = [cell for cell in cells.values() if cell.table == "robust"]
+        assert cells["certify", "fc10", column].value == pytest.approx(np.median(values))
+    assert cells["certify", "fc10", "Violations"].value == 0
+    robust = [cell for cell in cells.values() if cell.analysis == "robust"]
     assert len(robust) >= 4
     for cell in robust:
         epsilon, distortion = (float(word.strip("()")) for word in cell.row.split())
         assert distortion == pytest.approx(epsilon / 8, abs=1e-4)
         values = rows["certified" if cell.column == "Certified" else "found"]
-        assert cell.ours == pytest.approx(100 * (values > epsilon).mean())
+        assert cell.value == pytest.approx(100 * (values > epsilon).mean())
 
 
 def test_the_report_lists_every_image_and_says_what_the_certificates_rest_on(room, capsys):
@@ -160,7 +163,9 @@ def test_a_damaged_certificate_is_made_again(room, work, undrawn):
     path.write_bytes(path.read_bytes()[:-20])
     assert main([*COMMAND, "--out", "damaged"]) == 0
     assert work == ["certify"]
-    before, after = (read_certificates(room / name)["certified"] for name in ("out", "damaged"))
+    before, after = (
+        read_columns(room / name, CertificateRow)["certified"] for name in ("out", "damaged")
+    )
     np.testing.assert_array_equal(after, before)
 
 
@@ -168,17 +173,17 @@ def test_certificates_alone_first_and_the_attack_later(room, work, undrawn):
     command = [*COMMAND, "--out", "later", "--epsilon", "0.3"]
     assert main([*command, "--no-attack"]) == 0
     assert work == ["certify"]
-    rows = read_certificates(room / "later")
+    rows = read_columns(room / "later", CertificateRow)
     assert np.isnan(rows["found"]).all()
     assert set(rows["status"]) == {"NOT_SEARCHED"}
-    columns = {cell.column for cell in read_cells(room / "later")}
+    columns = {cell.column for cell in shown(room / "later")}
     assert columns == {"Clean accuracy", "Median certified", "Certified"}
     work.clear()
     assert main(command) == 0
     assert work == ["attack"] * 3
-    both = read_certificates(room / "later")
+    both = read_columns(room / "later", CertificateRow)
     np.testing.assert_array_equal(both["certified"], rows["certified"])
-    assert [c.row for c in read_cells(room / "later") if c.table == "robust"] == [
+    assert [c.row for c in shown(room / "later") if c.analysis == "robust"] == [
         "0.3 (0.0375)", "0.3 (0.0375)",
     ]  # fmt: skip
     assert main([*command, "--no-attack"]) == 2

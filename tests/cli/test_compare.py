@@ -17,11 +17,14 @@ from intriguing.data.named import load_data
 from intriguing.distortion.minimum import METHODS, minimum_distortion
 from intriguing.distortion.targets import choose_targets
 from intriguing.models.load import load_model
-from intriguing.results.store import read_cells, read_curves, read_images, read_losses, read_run
+from intriguing.results.parquet import read_columns, read_rows
+from intriguing.results.rows import CurvePoint, ImageRow, LossRow
+from intriguing.results.store import read_run
 from intriguing.runs import comparing
 from intriguing.scale import attack
 from tests.cli import workshop
 from tests.cli.workshop import COMMAND
+from tests.shown import shown
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +65,7 @@ def out(option: str, *more: str) -> list[str]:
 
 
 def by_method(folder: Path) -> dict[str, dict[str, np.ndarray]]:
-    images = read_images(folder)
+    images = read_columns(folder, ImageRow)
     return {
         method: {name: column[images["method"] == method] for name, column in images.items()}
         for method in dict.fromkeys(images["method"])
@@ -92,7 +95,7 @@ def test_every_method_gets_the_same_images_and_goals(room):
 
 def test_the_tables_say_what_the_rows_do(room):
     rows = by_method(room / "out")
-    cells = {(c.table, c.row, c.column): c for c in read_cells(room / "out")}
+    cells = {(c.analysis, c.row, c.column): c for c in shown(room / "out")}
     lengths = {m: np.where(c["success"], c["l2"], np.inf) for m, c in rows.items()}
     shortest = np.min(list(lengths.values()), axis=0)
     for method, l2 in lengths.items():
@@ -100,13 +103,13 @@ def test_the_tables_say_what_the_rows_do(room):
         near = np.isfinite(l2) & (l2 <= 1.001 * shortest)
         assert cells["compare", method, "Shortest"].count == near.sum()
         mean = cells["compare", method, "Mean L2"]
-        assert mean.ours == pytest.approx(l2[np.isfinite(l2)].mean(), rel=1e-6)
+        assert mean.value == pytest.approx(l2[np.isfinite(l2)].mean(), rel=1e-6)
         spent = rows[method]["forward_passes"] + rows[method]["backward_passes"]
-        assert cells["compare", method, "Passes"].ours == pytest.approx(spent.mean() / 2)
+        assert cells["compare", method, "Passes"].value == pytest.approx(spent.mean() / 2)
         if np.isfinite(np.median(l2)):
             median = cells["compare", method, "Median L2"]
-            assert median.ours == pytest.approx(np.median(l2), rel=1e-6)
-            assert median.low <= median.ours <= median.high
+            assert median.value == pytest.approx(np.median(l2), rel=1e-6)
+            assert median.low <= median.value <= median.high
         else:
             assert ("compare", method, "Median L2") not in cells
     best = max(lengths, key=lambda m: cells["compare", m, "Shortest"].count)
@@ -114,7 +117,7 @@ def test_the_tables_say_what_the_rows_do(room):
         pair = cells["paired", f"{method} beside {best}", "Mean difference of L2"]
         both = np.isfinite(lengths[method]) & np.isfinite(lengths[best])
         assert pair.count == both.sum()
-        assert pair.ours == pytest.approx((lengths[method] - lengths[best])[both].mean(), rel=1e-4)
+        assert pair.value == pytest.approx((lengths[method] - lengths[best])[both].mean(), rel=1e-4)
 
 
 def test_every_image_lost_is_listed_with_both_lengths(room):
@@ -127,7 +130,7 @@ def test_every_image_lost_is_listed_with_both_lengths(room):
         for image, ours, least in zip(rows[method]["image_id"], l2, shortest, strict=True)
         if ours > 1.001 * least
     }
-    losses = read_losses(room / "out")
+    losses = read_rows(room / "out", LossRow)
     assert {(loss.method, loss.image_id) for loss in losses} == expected
     assert len(losses) == len(expected) > 40
     for loss in losses:
@@ -140,8 +143,8 @@ def test_every_image_lost_is_listed_with_both_lengths(room):
 
 
 def test_curves_end_where_the_table_does(room):
-    cells = {(c.row, c.column): c for c in read_cells(room / "out") if c.table == "compare"}
-    last = {point.method: point for point in read_curves(room / "out")}
+    cells = {(c.row, c.column): c for c in shown(room / "out") if c.analysis == "compare"}
+    last = {point.method: point for point in read_rows(room / "out", CurvePoint)}
     for method in workshop.METHODS:
         assert last[method].found == cells[method, "Found"].count
         assert last[method].within == cells[method, "Shortest"].count
@@ -219,5 +222,5 @@ def test_kills_leave_no_trace(room, tmp_path, calls, undrawn, monkeypatch):
     for rows in ("images.parquet", "curves.parquet", "losses.parquet"):
         ours, theirs = (folder / "out/rows" / rows for folder in (tmp_path, room))
         assert ours.read_bytes() == theirs.read_bytes()
-    timed = [[c for c in read_cells(f / "out") if c.unit != "ms"] for f in (tmp_path, room)]
+    timed = [[c for c in shown(f / "out") if c.unit != "ms"] for f in (tmp_path, room)]
     assert timed[0] == timed[1]

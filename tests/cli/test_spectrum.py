@@ -9,7 +9,9 @@ from intriguing.cli import bounding
 from intriguing.cli.main import main
 from intriguing.errors import InputError
 from intriguing.models.load import load_model
-from intriguing.results.store import read_layers, read_run, read_tensors
+from intriguing.results.parquet import read_rows
+from intriguing.results.rows import LayerRow
+from intriguing.results.store import read_run, read_tensors
 from intriguing.runs import bounding as bounds
 from tests.cli import workshop
 
@@ -70,7 +72,7 @@ def test_the_bound_of_a_linear_network_is_its_norm_and_the_table_says_so(room, c
     assert main(["spectrum", "fc10.safetensors", "--out", "one"]) == 0
     weight = load_model("fc10.safetensors").layers[0].weight.detach().double().numpy()
     norms = np.linalg.svd(weight, compute_uv=False)
-    rows = {row.kind: row for row in read_layers(room / "one")}
+    rows = {row.kind: row for row in read_rows(room / "one", LayerRow)}
     for kind in ("linear", "network", "product"):
         assert rows[kind].upper >= norms[0]
         assert rows[kind].upper == pytest.approx(norms[0], rel=1e-6)
@@ -97,7 +99,7 @@ def test_data_gives_the_shape_and_lower_bounds(room, undrawn):
     run = read_run(room / "seen")
     assert run.config["input"] == "1,8,8"
     assert run.data[0].images == 5
-    rows = read_layers(room / "seen")
+    rows = read_rows(room / "seen", LayerRow)
     for row in rows:
         assert not row.lower > row.upper
     network = next(row for row in rows if row.kind == "network")
@@ -122,7 +124,7 @@ def test_the_same_again_computes_nothing_but_prints(room, monkeypatch, capsys):
 
 def test_an_unknown_operation_is_infinite_and_named_with_the_way_out(room, capsys):
     assert main(["spectrum", "nets.py:odd", "--input", "64", "--out", "odd"]) == 0
-    rows = read_layers(room / "odd")
+    rows = read_rows(room / "odd", LayerRow)
     network = next(row for row in rows if row.kind == "network")
     assert network.upper == math.inf
     assert not network.guaranteed

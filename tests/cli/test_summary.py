@@ -12,6 +12,7 @@ from intriguing.distortion.search import Search
 from intriguing.errors import InputError
 from intriguing.runs.attacking import Outcome
 from intriguing.runs.summary import image_columns, summary
+from tests.shown import laid_out
 
 NAN, INF = math.nan, math.inf
 COUNT = 4
@@ -47,7 +48,8 @@ def constant() -> nn.Module:
 
 
 def cells(made: Outcome) -> dict[str, tuple[float, int, int]]:
-    return {c.column: (c.ours, c.count, c.total) for c in summary("net", constant(), made, 0)}
+    rows = laid_out(summary("net", constant(), made, 0))
+    return {c.column: (c.value, c.count, c.total) for c in rows}
 
 
 def test_sizes_are_of_what_was_found_and_passes_of_all():
@@ -61,7 +63,8 @@ def test_sizes_are_of_what_was_found_and_passes_of_all():
 
 
 def test_values_without_spread_have_no_interval():
-    cell = {c.column: c for c in summary("net", constant(), outcome(distortion=[0.1] * 4), 0)}
+    rows = laid_out(summary("net", constant(), outcome(distortion=[0.1] * 4), 0))
+    cell = {c.column: c for c in rows}
     assert (cell["Mean distortion"].low, cell["Mean distortion"].high) == (None, None)
     assert cell["Passes an image"].low < cell["Passes an image"].high
 

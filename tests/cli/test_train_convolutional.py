@@ -7,7 +7,8 @@ from intriguing.data.named import load_data
 from intriguing.models.families.convolutional import ConvolutionalFamily
 from intriguing.models.load import load_model
 from intriguing.models.schedule import Schedule
-from intriguing.results.store import list_tensors, read_cells, read_run, read_tensors
+from intriguing.results.store import list_tensors, read_run, read_tensors
+from tests.shown import shown
 
 COMMAND = ["train", "conv4-6-20-10", "digits"]
 
@@ -27,8 +28,8 @@ def test_it_is_trained_saved_and_attacked(folder, capsys):
     wrong = (model(test.images).argmax(1) != test.labels).double().mean()
     assert wrong < 0.1
     results = folder / "results/train-conv4-6-20-10-digits-seed0"
-    cells = {cell.column: cell for cell in read_cells(results)}
-    assert cells["Test error"].ours == pytest.approx(100 * float(wrong))
+    cells = {cell.column: cell for cell in shown(results)}
+    assert cells["Test error"].value == pytest.approx(100 * float(wrong))
     run = read_run(results)
     assert run.config["decay"] == [1e-4] * 4
     assert "12 epochs in batches of 100, nesterov" in run.notes[1]

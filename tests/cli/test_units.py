@@ -11,14 +11,10 @@ from PIL import Image
 from intriguing.cli import setup
 from intriguing.cli.main import main
 from intriguing.models.load import load_model
-from intriguing.results.store import (
-    read_cells,
-    read_claims,
-    read_coherence,
-    read_run,
-    read_tensors,
-    read_tops,
-)
+from intriguing.results.parquet import read_columns, read_rows
+from intriguing.results.rows import ClaimRow, CoherenceRow, TopRow
+from intriguing.results.store import read_run, read_tensors
+from tests.shown import shown
 
 NETWORKS = """
 import torch
@@ -72,7 +68,7 @@ def test_rows_are_those_of_a_pass_held_in_memory(studied):
     network = load_model("nets.py:conv")
     with torch.no_grad():
         phi = network[:5](images.images).amax((2, 3))  # units of layer 4, largest over positions
-    tops = read_tops(studied)
+    tops = read_columns(studied, TopRow)
     mine = (tops["layer"] == "4") & (tops["basis"] == "natural") & (tops["sign"] == "positive")
     for unit in range(5):
         order = sorted(range(120), key=lambda i: (-float(phi[i, unit]), images.ids[i]))[:4]
@@ -82,17 +78,17 @@ def test_rows_are_those_of_a_pass_held_in_memory(studied):
 
 
 def test_crops_are_where_the_network_sees(studied):
-    tops = read_tops(studied)
+    tops = read_columns(studied, TopRow)
     first = tops["layer"] == "1"
     high, wide = tops["bottom"] - tops["top"], tops["right"] - tops["left"]
     assert ((high[first] <= 3) & (wide[first] <= 3) & (high[first] >= 2)).all()
 
 
 def test_a_folder_holds_verdicts_path_and_both_pages(studied, capsys):
-    claims = read_claims(studied)
+    claims = read_rows(studied, ClaimRow)
     assert [claim.layer for claim in claims] == ["1", "4"]
     assert {claim.units for claim in claims} == {6, 5}
-    path = [cell for cell in read_cells(studied) if cell.table == "path"]
+    path = [cell for cell in shown(studied) if cell.analysis == "path"]
     assert [(c.row, c.column) for c in path[:6]] == [("1", f"α = {a}") for a in
             ("0", "0.2", "0.4", "0.6", "0.8", "1")]  # fmt: skip
     assert path[0].low is None
@@ -103,7 +99,12 @@ def test_a_folder_holds_verdicts_path_and_both_pages(studied, capsys):
     assert (studied / "report" / "units.html").is_file()
     assert (studied / "report" / "figures" / "4-natural.svg").is_file()
     assert (studied / "report" / "figures" / "4-natural.png").is_file()
-    assert set(read_coherence(studied)["measure"]) == {"purity", "entropy", "pixels", "own"}
+    assert set(read_columns(studied, CoherenceRow)["measure"]) == {
+        "purity",
+        "entropy",
+        "pixels",
+        "own",
+    }
 
 
 def test_rotations_too_few_to_find_anything_are_told(studied):
@@ -112,12 +113,12 @@ def test_rotations_too_few_to_find_anything_are_told(studied):
 
 
 def test_the_path_starts_where_the_natural_basis_is(studied):
-    rows, cells = read_coherence(studied), read_cells(studied)
+    rows, cells = read_columns(studied, CoherenceRow), shown(studied)
     for layer in ("1", "4"):
         mine = (rows["layer"] == layer) & (rows["basis"] == "natural") & rows["responds"]
         mine &= rows["measure"] == "purity"
         start = next(
-            c.ours for c in cells if (c.table, c.row, c.column) == ("path", layer, "α = 0")
+            c.value for c in cells if (c.analysis, c.row, c.column) == ("path", layer, "α = 0")
         )
         assert start == pytest.approx(rows["value"][mine].mean())
 
@@ -128,11 +129,11 @@ def test_a_stopped_test_is_not_done_twice(studied, room, monkeypatch):
     record = json.loads((studied / "run.json").read_text(encoding="utf-8"))
     (studied / "run.json").write_text(json.dumps(record | {"status": "running"}))
     kept = (studied / "stages" / "claim.json").read_bytes()
-    claims = read_claims(studied)
+    claims = read_rows(studied, ClaimRow)
     monkeypatch.setattr(distinction, "compare_bases", None)  # would fail if it were called
     main(["units", "nets.py:conv", "digits", "--layer", "1", "4", "-k", "4", *QUICK, "--out", "a",
           "--basis", "natural", "random"])  # fmt: skip
-    assert read_claims(studied) == claims
+    assert read_rows(studied, ClaimRow) == claims
     assert (studied / "stages" / "claim.json").read_bytes() == kept
     assert read_run(studied).status == "complete"
 
@@ -142,10 +143,10 @@ def test_a_basis_of_ones_own_and_fewer_directions(room):
     np.save("mine.npy", rng.normal(size=(5, 3)))
     main(["units", "nets.py:conv", "digits", "--layer", "4", "--basis", "natural", "mine.npy",
           "pca", "--directions", "2", "--no-claim", "--limit", "60", "--out", "own"])  # fmt: skip
-    tops = read_tops(room / "own")
+    tops = read_columns(room / "own", TopRow)
     shown = {str(b): len(set(tops["direction"][tops["basis"] == b])) for b in set(tops["basis"])}
     assert shown == {"natural": 2, "mine": 2, "pca": 2}
-    assert not read_claims(room / "own")
+    assert not read_rows(room / "own", ClaimRow)
 
 
 def test_pictures_of_ones_own_in_grey(room):
@@ -159,7 +160,7 @@ def test_pictures_of_ones_own_in_grey(room):
           "--rotations", "3", "--untrained", "0", "--paths", "0", "--out", "grey-out"])  # fmt: skip
     images = read_tensors(room / "grey-out", "pictures")[0]["images"]
     assert images.shape[1:] == (1, 8, 8)
-    assert read_claims(room / "grey-out")[0].measure == "purity"
+    assert read_rows(room / "grey-out", ClaimRow)[0].measure == "purity"
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,10 @@ from PIL import Image
 from intriguing.cli.main import main
 from intriguing.data.named import load_data
 from intriguing.models.load import load_model
-from intriguing.results.store import read_cells, read_images, read_run, read_tensors
+from intriguing.results.parquet import read_columns
+from intriguing.results.rows import ImageRow
+from intriguing.results.store import read_run, read_tensors
+from tests.shown import shown
 
 ATTACK = ["attack", "fc10.safetensors", "digits", "--method", "paper"]
 
@@ -29,8 +32,8 @@ def test_train_saves_a_network_whose_error_is_the_tables(workshop):
     model = load_model("fc10.safetensors")
     test = load_data("digits").test
     wrong = (model(test.images).argmax(1) != test.labels).double().mean()
-    cells = {cell.column: cell for cell in read_cells(workshop / "results/train-fc10-digits-seed0")}
-    assert cells["Test error"].ours == pytest.approx(100 * float(wrong))
+    cells = {cell.column: cell for cell in shown(workshop / "results/train-fc10-digits-seed0")}
+    assert cells["Test error"].value == pytest.approx(100 * float(wrong))
     assert not list((workshop / "results").rglob("*checkpoint*"))
 
 
@@ -48,11 +51,11 @@ def test_attack_finds_images_that_fool_and_leaves_a_report(workshop, capsys):
     run = read_run(workshop / "one")
     assert run.status == "complete"
     assert run.command == "intriguing " + " ".join([*ATTACK, "--limit", "12", "--out", "one"])
-    images = read_images(workshop / "one")
+    images = read_columns(workshop / "one", ImageRow)
     assert images["success"].all()
     assert (images["label"] != images["target"]).all()
-    mean = next(c for c in read_cells(workshop / "one") if c.column == "Mean distortion")
-    assert mean.ours == pytest.approx(images["distortion"].mean(), rel=1e-6)
+    mean = next(c for c in shown(workshop / "one") if c.column == "Mean distortion")
+    assert mean.value == pytest.approx(images["distortion"].mean(), rel=1e-6)
     tensors, words = read_tensors(workshop / "one", "gallery-fc10")
     said = load_model("fc10.safetensors")(torch.from_numpy(tensors["distorted"])).argmax(1)
     assert said.tolist() == images["target"][:8].tolist()
@@ -63,10 +66,10 @@ def test_the_same_attack_again_computes_nothing_and_says_the_same(workshop):
     command = [*ATTACK, "--limit", "6", "--out", "again"]
     assert main(command) == 0
     shard = next((workshop / "again/shards").rglob("*.safetensors"))
-    written, rows = shard.stat().st_mtime_ns, read_images(workshop / "again")
+    written, rows = shard.stat().st_mtime_ns, read_columns(workshop / "again", ImageRow)
     assert main(command) == 0
     assert shard.stat().st_mtime_ns == written
-    for name, column in read_images(workshop / "again").items():
+    for name, column in read_columns(workshop / "again", ImageRow).items():
         np.testing.assert_array_equal(column, rows[name])
 
 
@@ -84,12 +87,12 @@ def test_saved_pictures_still_fool_when_read_back(workshop):
 def test_all_targets_keep_the_nearest_of_the_single_ones(workshop):
     base = [*ATTACK, "--limit", "4"]
     assert main([*base, "--targets", "all", "--out", "all"]) == 0
-    nearest = read_images(workshop / "all")
+    nearest = read_columns(workshop / "all", ImageRow)
     singles = np.full((10, 4), np.inf)
     ids = list(nearest["image_id"])
     for target in range(10):
         assert main([*base, "--targets", str(target), "--out", f"to{target}"]) == 0
-        images = read_images(workshop / f"to{target}")
+        images = read_columns(workshop / f"to{target}", ImageRow)
         for name, size in zip(images["image_id"], images["distortion"], strict=True):
             singles[target, ids.index(name)] = size
     np.testing.assert_allclose(nearest["distortion"], singles.min(0), rtol=1e-4)
@@ -101,12 +104,12 @@ def test_the_default_is_closest_and_on_a_linear_network_it_proves_its_answers(wo
     assert main([*command, "--out", "near"]) == 0
     shown = capsys.readouterr().out
     assert "it is proved that no adversarial example is closer" in " ".join(shown.split())
-    near = read_images(workshop / "near")
+    near = read_columns(workshop / "near", ImageRow)
     assert set(near["method"]) == {"closest"}
     assert set(near["status"]) <= {"OPTIMAL", "ALREADY"}
     assert (near["gap"][near["status"] == "OPTIMAL"] < 1e-3).all()
     assert main([*ATTACK, "--limit", "8", "--targets", "all", "--out", "all8"]) == 0
-    by_class = read_images(workshop / "all8")
+    by_class = read_columns(workshop / "all8", ImageRow)
     assert (near["l2"] <= 1.0001 * by_class["l2"]).all()
     assert near["l2"].sum() > 0.9 * by_class["l2"].sum()
 
@@ -114,7 +117,7 @@ def test_the_default_is_closest_and_on_a_linear_network_it_proves_its_answers(wo
 def test_runner_up_is_the_likeliest_wrong_class(workshop):
     options = ["--limit", "6", "--targets", "runner-up", "--out", "runner"]
     assert main([*ATTACK, *options]) == 0
-    images = read_images(workshop / "runner")
+    images = read_columns(workshop / "runner", ImageRow)
     model, test = load_model("fc10.safetensors"), load_data("digits").test
     for row in range(6):
         ranking = model(test.images[row : row + 1]).argsort(descending=True)[0].tolist()
@@ -126,10 +129,10 @@ def test_transfer_fills_the_matrix_and_keeps_amplified_rows_at_their_size(worksh
     models = ["fc10.safetensors", "two.safetensors"]
     options = ["--data", "digits", "--limit", "10", "--amplify", "0.2", "--out", "cross"]
     assert main(["transfer", *models, *options]) == 0
-    cells = [c for c in read_cells(workshop / "cross") if c.table == "transfer"]
+    cells = [c for c in shown(workshop / "cross") if c.analysis == "transfer"]
     assert len(cells) == 6 * 2
     own = [c for c in cells if c.row.startswith(f"Distorted for {c.column} (")]
-    assert [c.ours for c in own] == [100.0, 100.0]
+    assert [c.value for c in own] == [100.0, 100.0]
     assert {c.row for c in cells if "noise" in c.row} >= {"Gaussian noise with stddev=0.2"}
     assert (workshop / "cross/report/index.html").exists()
 
@@ -186,7 +189,7 @@ def test_another_run_in_the_folder_is_never_mixed_with_this_one(workshop, capsys
     assert main([*command, "4"]) == 2
     assert "limit was 3 and is 4" in capsys.readouterr().err
     assert main([*command, "4", "--fresh"]) == 0
-    assert len(read_images(workshop / "mixed")["label"]) == 4
+    assert len(read_columns(workshop / "mixed", ImageRow)["label"]) == 4
 
 
 def test_doctor_says_where_it_looked_and_changes_nothing(workshop, capsys, monkeypatch, tmp_path):

@@ -16,8 +16,10 @@ from intriguing.errors import InputError
 from intriguing.files import write_whole
 from intriguing.report.html import draw_report
 from intriguing.results.opening import open_results
+from intriguing.results.parquet import write_rows
+from intriguing.results.rows import Measurement
 from intriguing.results.schema import RunRecord
-from intriguing.results.store import write_cells, write_run, write_tensors
+from intriguing.results.store import write_run, write_tensors
 from intriguing.training.sharded_checkpoint import save_sharded
 
 PARTS = ("run.json", "rows", "tensors", "models", "shards", "stages", "report")
@@ -27,7 +29,7 @@ def finished(folder: Path, *, fresh: bool = False) -> None:
     """A small run: record, rows and a weight file."""
     with open_results(folder, "train", {}, fresh=fresh):
         write_run(folder, RunRecord("train", "", {}))
-        write_cells(folder, [])
+        write_rows(folder, Measurement, [])
         write_whole(folder / "models" / "fc.safetensors", b"ours")
 
 
@@ -61,8 +63,8 @@ def test_what_no_run_wrote_is_neither_deleted_nor_written_to(
 
 def test_fresh_deletes_what_a_run_wrote_and_nothing_beside_it(tmp_path: Path) -> None:
     finished(tmp_path)
-    theirs = ("models/mine.bin", "report/thesis.tex", "rows/.cells.parquet.20240101", "diary.txt",
-              "stages/.notes.json.20240101", "pictures/cat.png")  # fmt: skip
+    theirs = ("models/mine.bin", "report/thesis.tex", "rows/.measurements.parquet.20240101",
+              "diary.txt", "stages/.notes.json.20240101", "pictures/cat.png")  # fmt: skip
     for name in theirs:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("mine")
@@ -101,7 +103,7 @@ from intriguing.results.opening import open_results
 folder = pathlib.Path(sys.argv[1])
 with open_results(folder, "train", {}):
     write_whole(folder / "models" / "a.safetensors", b"1")
-    with whole_file(folder / "rows" / "cells.parquet") as temporary:
+    with whole_file(folder / "rows" / "measurements.parquet") as temporary:
         temporary.write_bytes(b"half")
         os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -158,8 +160,8 @@ def test_a_link_in_place_of_a_file_is_replaced_not_followed(tmp_path: Path) -> N
     finished(folder)
     (folder / "models" / "fc.safetensors").unlink()
     (folder / "models" / "fc.safetensors").symlink_to(victim)
-    (folder / "rows" / "cells.parquet").unlink()
-    (folder / "rows" / "cells.parquet").symlink_to(victim)
+    (folder / "rows" / "measurements.parquet").unlink()
+    (folder / "rows" / "measurements.parquet").symlink_to(victim)
     finished(folder)
     assert victim.read_text() == "precious"
     assert (folder / "models" / "fc.safetensors").read_bytes() == b"ours"

@@ -15,8 +15,10 @@ from intriguing.audit.run import run_audit
 from intriguing.report.html import draw_report
 from intriguing.report.story import draw_story
 from intriguing.results.audit import read_audit
-from intriguing.results.schema import Cell, RunRecord
-from intriguing.results.store import list_tensors, read_tensors, write_cells, write_run
+from intriguing.results.parquet import write_rows
+from intriguing.results.rows import Condition, Measurement, Metric
+from intriguing.results.schema import RunRecord
+from intriguing.results.store import list_tensors, read_tensors, write_run
 from tests.hostile.names import NAMES, SCRIPT, digits, network
 from tests.report.chromium import Chromium, find_chromium
 
@@ -45,15 +47,17 @@ def audited(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A table of every such name, and every such name in a table."""
     folder = tmp_path_factory.mktemp("made")
-    cells = [
-        Cell("table2", row, column, i, j, "%", 10.0 * i, 0.0, 100.0, i, 9)
-        for i, row in enumerate(NAMES) for j, column in enumerate(NAMES[:4])
+    rows = [
+        Measurement("table2", Metric.ERROR, "%", 10.0 * i, 0.0, 100.0, i, 9, network=network,
+                    made_for=name, condition=Condition.ADVERSARIAL)
+        for i, name in enumerate(NAMES) for network in NAMES[:4]
     ]  # fmt: skip
-    cells += [
-        Cell(table, "FC10", "Test error", 0, 0, "%", -0.5, None, None, 0, 0)
-        for table in (f"table5-{name}" for name in NAMES)
-    ]
-    write_cells(folder, cells)
+    rows += [
+        Measurement("bounds", Metric.UPPER_BOUND, "norm", -0.5, network=name, layer=name,
+                    setting=name)
+        for name in NAMES
+    ]  # fmt: skip
+    write_rows(folder, Measurement, rows)
     write_run(folder, RunRecord("reproduce", SCRIPT, {"scale": SCRIPT}, notes=(SCRIPT,)))
     draw_report(folder)
     return folder

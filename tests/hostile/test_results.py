@@ -193,11 +193,11 @@ FOREIGN: dict[str, Callable[[Path], object]] = {
     "a pipe": lambda folder: ((folder / "run.json").unlink(), os.mkfifo(folder / "run.json")),
     "a folder": lambda folder: ((folder / "run.json").unlink(), (folder / "run.json").mkdir()),
     "rows that are a pipe": lambda folder: os.mkfifo(folder / "rows" / "curves.parquet"),
-    "rows that are text": lambda folder: (folder / "rows" / "cells.parquet").write_text("no"),
+    "rows that are text": lambda folder: (folder / "rows/measurements.parquet").write_text("no"),
     "rows of another file": lambda folder: shutil.copy(
-        folder / "rows" / "layers.parquet", folder / "rows" / "cells.parquet"
+        folder / "rows" / "layers.parquet", folder / "rows" / "measurements.parquet"
     ),
-    "an unknown unit": lambda folder: units(folder / "rows" / "cells.parquet"),
+    "an unknown unit": lambda folder: units(folder / "rows" / "measurements.parquet"),
     "rows without end": lambda folder: endless(folder / "rows" / "claims.parquet"),
     "stages that are a pipe": lambda folder: (
         (folder / "stages" / "audit.json").unlink(), os.mkfifo(folder / "stages" / "audit.json"),

@@ -13,10 +13,11 @@ from intriguing.data.png import read_png, write_png
 from intriguing.errors import InputError
 from intriguing.paper.config import ReproduceConfig
 from intriguing.paper.reproduce import reproduce
-from intriguing.results.store import read_cells, read_tensors
+from intriguing.results.store import read_tensors
 from intriguing.runs.pairs import Words, write_pairs
 from intriguing.runs.predicting import first_correct, predict
-from intriguing.runs.targeted import ostriches, target_cells
+from intriguing.runs.targeted import ostriches, target_rows
+from tests.shown import laid_out, shown
 
 NET = """
 import torch
@@ -77,8 +78,8 @@ def test_every_image_becomes_the_class_and_stays_it_as_a_file(tmp_path: Path):
     for file in files:
         pixels = np.moveaxis(np.asarray(Image.open(file), dtype=np.float64), -1, 0).reshape(12, 4)
         assert pixels.sum(1).argmax() == 9
-    cells = {cell.column: cell for cell in target_cells("net", 0, made)}
-    assert cells["Still so as PNG files"].ours == 100
+    cells = {cell.column: cell for cell in laid_out(target_rows("net", made))}
+    assert cells["Still so as PNG files"].value == 100
     assert cells["Mean distortion"].paper is None  # no ImageNet, so nothing to compare with
 
 
@@ -117,7 +118,7 @@ def test_reproduce_figure5_from_files(tmp_path: Path, monkeypatch: pytest.Monkey
     config = ReproduceConfig(items=("figure5",), network="net.py:build", images="photos", passes=60)
     record = reproduce(config, tmp_path / "out")
     assert record.status == "complete"
-    cells = {c.column: c for c in read_cells(tmp_path / "out") if c.table == "target"}
+    cells = {c.column: c for c in shown(tmp_path / "out") if c.analysis == "target"}
     assert cells["Still so as PNG files"].count == cells["Still so as PNG files"].total == 22
     assert any("none was left out" in note for note in record.notes)
 

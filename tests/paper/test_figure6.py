@@ -13,7 +13,10 @@ from intriguing.paper import figure6 as module
 from intriguing.paper.cars import Figure6Config, halves, one_against_rest
 from intriguing.paper.figure6 import figure6
 from intriguing.report.html import draw_report
-from intriguing.results.store import read_cells, read_claims, read_run, read_tensors, read_tops
+from intriguing.results.parquet import read_columns, read_rows
+from intriguing.results.rows import ClaimRow, TopRow
+from intriguing.results.store import read_run, read_tensors
+from tests.shown import shown
 
 
 def stripes(count: int, seed: int) -> ImageSet:
@@ -52,7 +55,7 @@ def test_from_nothing_to_the_report(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     run = read_run(tmp_path)
     assert run.status == "complete"
     assert [model.name for model in run.models] == ["QuocNet A", "QuocNet B"]
-    cells = {(c.table, c.row, c.column): c for c in read_cells(tmp_path)}
+    cells = {(c.analysis, c.row, c.column): c for c in shown(tmp_path)}
     assert {row for _, row, column in cells if column == "Accuracy"} == {
         "QuocNet A", "QuocNet B", "untrained features", "raw pixels"
     }  # fmt: skip
@@ -65,15 +68,15 @@ def test_from_nothing_to_the_report(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert bool((known == 1).all())
     assert bool((lost == 0).all())
     fooled = cells["figure6", "QuocNet A", "Known cars fooled"]
-    assert (fooled.ours, fooled.count) == (100.0, fooled.total)
+    assert (fooled.value, fooled.count) == (100.0, fooled.total)
     own = cells["figure6-transfer", "QuocNet A", "QuocNet A"]
     assert own.count == own.total == fooled.total
     more = cells["figure6", "QuocNet A", "Above raw pixels"]
-    known = [cells["figure6", name, "Accuracy"].ours for name in ("QuocNet A", "raw pixels")]
-    assert more.ours == pytest.approx(known[0] - known[1])
-    (claim,) = read_claims(tmp_path)
+    known = [cells["figure6", name, "Accuracy"].value for name in ("QuocNet A", "raw pixels")]
+    assert more.value == pytest.approx(known[0] - known[1])
+    (claim,) = read_rows(tmp_path, ClaimRow)
     assert (claim.layer, claim.networks) == ("features", 2)
-    assert set(read_tops(tmp_path)["basis"]) == {"natural", "random"}
+    assert set(read_columns(tmp_path, TopRow)["basis"]) == {"natural", "random"}
     figure6(config, tmp_path, command="test")  # nothing is left to do
     page = draw_report(tmp_path).read_text()
     assert "blind spots" in page

@@ -15,8 +15,11 @@ from intriguing.report.contents import read_contents
 from intriguing.report.findings import findings
 from intriguing.report.hardening import verdict
 from intriguing.report.html import draw_report
-from intriguing.results.schema import Cell
-from intriguing.results.store import read_cells, read_images, read_run
+from intriguing.report.views import Cell
+from intriguing.results.parquet import read_columns
+from intriguing.results.rows import ImageRow, Metric
+from intriguing.results.store import read_run
+from tests.shown import laid_out, shown
 
 FEW = ("weight-decay", "pool-input", "penalty")
 
@@ -63,8 +66,8 @@ def test_a_study_measures_each_family_and_goes_on_where_it_was_stopped(
     assert "train Weight decay" not in seen
     assert "train Spectral penalty" in seen
     assert _weights(stopped) == _weights(calm)
-    cells = {(c.table, c.row, c.column): c for c in read_cells(calm)}
-    again = {(c.table, c.row, c.column): c for c in read_cells(stopped)}
+    cells = {(c.analysis, c.row, c.column): c for c in shown(calm)}
+    again = {(c.analysis, c.row, c.column): c for c in shown(stopped)}
     clock = "Time over plain"
     assert {k: v for k, v in cells.items() if k[2] != clock} == {
         k: v for k, v in again.items() if k[2] != clock
@@ -72,12 +75,12 @@ def test_a_study_measures_each_family_and_goes_on_where_it_was_stopped(
 
     error = cells["hardening", "Input pool", "Test error"]
     of_seeds = [100 * (m.test_error or 0) for m in record.models if m.name == "Input pool"]
-    assert error.ours == pytest.approx(sum(of_seeds) / 2)
+    assert error.value == pytest.approx(sum(of_seeds) / 2)
     assert (error.seed_low, error.seed_high) == (min(of_seeds), max(of_seeds))
-    assert cells["hardening", "Weight decay", "Time over plain"].ours == 1
-    assert cells["masking", "Weight decay", "Transfer shorter"].ours == 0
+    assert cells["hardening", "Weight decay", "Time over plain"].value == 1
+    assert cells["masking", "Weight decay", "Transfer shorter"].value == 0
     assert {row for table, row, _ in cells if table == "penalty"} == {"0", "0.019", "0.1"}
-    images = read_images(calm, ("network", "seed", "l2"))
+    images = read_columns(calm, ImageRow, ("network", "seed", "l2"))
     assert len(images["l2"]) == 3 * 2 * 20
     page = draw_report(calm).read_text()
     assert "What each training buys" in page
@@ -91,11 +94,11 @@ def test_a_search_never_sees_the_test_images(few: None, tmp_path: Path) -> None:
     record = study.study(asked, tmp_path)
     assert [part.images for part in record.data] == [1138, 300]
     assert all("train" in part.name for part in record.data)
-    cells = read_cells(tmp_path)
-    assert {cell.table for cell in cells} == {"settings"}
+    cells = shown(tmp_path)
+    assert {cell.analysis for cell in cells} == {"settings"}
     assert len(cells) == len({trial.key for trial in trials(asked)})
     for family in ("Weight decay", "Input pool", "Spectral penalty"):
-        errors = [cell.ours for cell in cells if cell.row.startswith(f"{family}:")]
+        errors = [cell.value for cell in cells if cell.row.startswith(f"{family}:")]
         assert len(errors) > 3
         assert errors == sorted(errors)
     draw_report(tmp_path)
@@ -104,13 +107,12 @@ def test_a_search_never_sees_the_test_images(few: None, tmp_path: Path) -> None:
 
 def test_a_claim_is_a_paired_difference_with_students_interval() -> None:
     plain, pool = [1.6, 1.7, 1.5, 1.65], [1.2, 1.25, 1.3, 1.15]
-    cells = {
-        cell.row: cell for cell in claims.to_cells({"weight-decay": plain, "pool-input": pool})
-    }
+    rows = claims.differences({"Weight decay": plain, "Input pool": pool})
+    cells = {cell.row: cell for cell in laid_out(rows)}
     cell = cells["Examples at the input alone help as well"]
     expected = stats.ttest_rel(pool, plain)
     span = expected.confidence_interval()
-    assert cell.ours == pytest.approx(sum(pool) / 4 - sum(plain) / 4)
+    assert cell.value == pytest.approx(sum(pool) / 4 - sum(plain) / 4)
     assert (cell.low, cell.high) == pytest.approx((span.low, span.high))
     assert verdict(cell).startswith("holds: −0.39 points [")
     assert "Dropout improves on it" not in cells
@@ -118,7 +120,7 @@ def test_a_claim_is_a_paired_difference_with_students_interval() -> None:
 
 def test_verdicts_follow_the_interval() -> None:
     def cell(low: float | None, high: float | None) -> Cell:
-        return Cell("claims", "x", "y", 0, 0, "% more", 0.1, low, high, 5, 5)
+        return Cell("claims", Metric.ERROR_DIFFERENCE, "% more", 0.1, low, high, 5, 5)
 
     assert verdict(cell(0.05, 0.2)).startswith("does not hold")
     assert verdict(cell(-0.05, 0.2)).startswith("open")

@@ -50,7 +50,7 @@ def test_ctrl_c_leaves_no_trace(smoke: Path, tmp_path: Path, stage: str) -> None
 
 
 def assert_same(folder: Path, other: Path) -> None:
-    for rows in ("cells.parquet", "images.parquet"):
+    for rows in ("measurements.parquet", "images.parquet"):
         assert (folder / "rows" / rows).read_bytes() == (other / "rows" / rows).read_bytes()
     assert list_tensors(folder) == list_tensors(other)
     for name in list_tensors(folder):

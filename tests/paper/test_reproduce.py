@@ -15,11 +15,14 @@ from intriguing.paper import network
 from intriguing.paper.config import SCALES, ReproduceConfig
 from intriguing.paper.network import split_sets
 from intriguing.paper.reproduce import reproduce
-from intriguing.results.published import published_table
-from intriguing.results.schema import Cell
-from intriguing.results.store import list_tensors, read_cells, read_images, read_run, read_tensors
+from intriguing.report.views import Cell
+from intriguing.results.parquet import read_columns
+from intriguing.results.published import published
+from intriguing.results.rows import ImageRow
+from intriguing.results.store import list_tensors, read_run, read_tensors
 from tests.oracles.numpy_networks import classify
 from tests.paper import running
+from tests.shown import laid_out, shown
 
 FILES = {
     "FC10(1e-4)": "fc10-1e-4",
@@ -43,7 +46,7 @@ def data() -> DataPair:
 
 @pytest.fixture(scope="module")
 def cells(smoke: Path) -> dict[tuple[str, str, str], Cell]:
-    return {(cell.table, cell.row, cell.column): cell for cell in read_cells(smoke)}
+    return {(cell.analysis, cell.row, cell.column): cell for cell in shown(smoke)}
 
 
 def adversarial(smoke: Path, slug: str) -> np.ndarray:
@@ -53,9 +56,8 @@ def adversarial(smoke: Path, slug: str) -> np.ndarray:
 
 def test_every_cell_of_the_paper_is_there(smoke: Path) -> None:
     for name in ("table1", "table2", "table3", "table4"):
-        table = published_table(name)
-        there = [(c.row, c.column, c.paper) for c in read_cells(smoke) if c.table == name]
-        assert there == [(r, c, table.at(r, c)) for r in table.rows for c in table.columns]
+        ours = [(c.row, c.column, c.paper) for c in shown(smoke) if c.analysis == name]
+        assert ours == [(c.row, c.column, c.value) for c in laid_out(published(name))]
 
 
 def test_errors_are_those_of_numpy_networks(
@@ -67,8 +69,8 @@ def test_errors_are_those_of_numpy_networks(
             count = int((wrong != images.labels.numpy()).sum())
             cell = cells["table1", row, column]
             assert (cell.count, cell.total) == (count, len(images))
-            assert cell.ours == pytest.approx(100 * count / len(images))
-            assert cell.low <= cell.ours <= cell.high
+            assert cell.value == pytest.approx(100 * count / len(images))
+            assert cell.low <= cell.value <= cell.high
 
 
 def test_transfer_is_that_of_numpy_networks(
@@ -80,7 +82,7 @@ def test_transfer_is_that_of_numpy_networks(
         for column, other in FILES.items():
             predicted = classify(smoke / "models" / f"{other}.safetensors", images)
             assert cells["table2", row, column].count == int((predicted != labels).sum())
-        assert cells["table2", row, row].ours == 100
+        assert cells["table2", row, row].value == 100
 
 
 def test_amplified_transfer_is_that_of_numpy_networks(
@@ -101,7 +103,7 @@ def test_amplified_transfer_is_that_of_numpy_networks(
 def test_average_distortions_are_those_of_the_images(
     smoke: Path, cells: dict[tuple[str, str, str], Cell]
 ) -> None:
-    images = read_images(smoke)
+    images = read_columns(smoke, ImageRow)
     for label, cell in {
         "FC200-200-10": cells["table1", "FC200-200-10", "Av. min. distortion"],
         "FC100-100-10 (P1)": cells["table3", "FC100-100-10", "Min Av. Distortion"],
@@ -110,7 +112,7 @@ def test_average_distortions_are_those_of_the_images(
         sizes = images["distortion"][images["network"] == label].astype(np.float64)
         assert len(sizes) == 60
         half = 2.00100 * sizes.std(ddof=1) / np.sqrt(60)  # Student's 97.5 % point, 59 degrees
-        assert cell.ours == pytest.approx(sizes.mean(), rel=1e-6)
+        assert cell.value == pytest.approx(sizes.mean(), rel=1e-6)
         assert (cell.low, cell.high) == pytest.approx(
             (sizes.mean() - half, sizes.mean() + half), rel=1e-4
         )
@@ -124,11 +126,11 @@ def test_noise_has_the_stated_size(cells: dict[tuple[str, str, str], Cell]) -> N
     ):
         cell = cells[table, row, "Av. distortion"]
         # 60 images of 64 pixels: the mean's relative error is about 1/sqrt(2 · 60 · 64) = 1.1 %.
-        assert cell.ours == pytest.approx(stddev, rel=0.05)
+        assert cell.value == pytest.approx(stddev, rel=0.05)
 
 
 def test_every_attack_is_a_row(smoke: Path, data: DataPair) -> None:
-    images = read_images(smoke)
+    images = read_columns(smoke, ImageRow)
     assert len(images["network"]) == 9 * 60
     assert images["image_id"][:60].tolist() == list(data.train.ids[:60])
     assert images["image_id"][-60:].tolist() == list(data.test.ids[:60])
@@ -169,7 +171,7 @@ def test_the_record_says_what_was_done(smoke: Path, data: DataPair) -> None:
     ]  # fmt: skip
     assert len(record.models) == 9
     assert len({model.sha256 for model in record.models}) == 9
-    images = read_images(smoke)
+    images = read_columns(smoke, ImageRow)
     attack = next(s for s in record.stages if s.name == "attack AE400-10")
     assert attack.forward_passes == images["forward_passes"][images["network"] == "AE400-10"].sum()
     assert attack.wall_seconds > 0
@@ -190,22 +192,22 @@ def test_a_finished_run_only_reads(
 
     monkeypatch.setattr(network, "train_network", never)
     monkeypatch.setattr("intriguing.scale.attack.minimum_distortion", never)
-    before = read_cells(smoke)
+    before = shown(smoke)
     record = reproduce(replace(running.CONFIG, items=("table1", "table3")), folder)
     assert record.tables == ("table1", "table3")
-    assert read_cells(folder) == [c for c in before if c.table in ("table1", "table3")]
+    assert shown(folder) == [c for c in before if c.analysis in ("table1", "table3")]
 
 
 def test_a_second_seed_adds_a_spread_and_leaves_the_first(smoke: Path, tmp_path: Path) -> None:
     one = replace(running.CONFIG, items=("table3",))
     reproduce(one, tmp_path)
-    first = read_cells(tmp_path)
-    assert first == [cell for cell in read_cells(smoke) if cell.table == "table3"]
+    first = shown(tmp_path)
+    assert first == [cell for cell in shown(smoke) if cell.analysis == "table3"]
     reproduce(replace(one, seeds=2), tmp_path)
-    both = read_cells(tmp_path)
+    both = shown(tmp_path)
     stripped = [replace(c, seeds=1, seed_low=None, seed_high=None) for c in both]
     assert stripped == first
-    assert all(c.seed_low <= c.ours <= c.seed_high for c in both)
+    assert all(c.seed_low <= c.value <= c.seed_high for c in both)
     assert any(c.seed_low < c.seed_high for c in both)
     assert {m.seed for m in read_run(tmp_path).models} == {0, 1}
 

@@ -11,7 +11,8 @@ from intriguing.errors import InputError
 from intriguing.paper.config import ITEMS, ReproduceConfig, jobs
 from intriguing.paper.reproduce import reproduce
 from intriguing.report.html import draw_report
-from intriguing.results.store import read_claims, read_tops
+from intriguing.results.parquet import read_columns, read_rows
+from intriguing.results.rows import ClaimRow, TopRow
 from intriguing.runs.study import Study, prepare
 from intriguing.units.claim import DELTAS
 
@@ -62,7 +63,7 @@ def test_units_are_shown_in_figure_1_and_directions_in_figure_2(digits) -> None:
     assert record.figures == ("figure1", "figure2")
     assert [model.name for model in record.models] == ["conv32-64-200-10"]
     assert record.models[0].test_error is not None
-    tops = read_tops(folder)
+    tops = read_columns(folder, TopRow)
     assert set(tops["layer"]) == {"relu1", "relu2", "relu3"}
     assert set(tops["basis"]) == {"natural", "random"}
     held_out = {name.split("/")[0] for name in tops["image_id"]}
@@ -73,7 +74,7 @@ def test_every_layers_verdict_stands_under_its_pictures(digits) -> None:
     folder, _ = digits
     draw_report(folder)
     page = (folder / "report" / "index.html").read_text(encoding="utf-8")
-    claims = read_claims(folder)
+    claims = read_rows(folder, ClaimRow)
     assert [claim.layer for claim in claims] == ["relu1", "relu2", "relu3"]
     for claim in claims:
         for number, basis in ((1, "natural"), (2, "random")):
@@ -86,17 +87,17 @@ def test_every_layers_verdict_stands_under_its_pictures(digits) -> None:
 def test_figure_1_alone_shows_no_random_directions(tmp_path, digits) -> None:
     alone = dataclasses.replace(FIGURES, items=("figure1",))
     reproduce(alone, digits[0])
-    assert set(read_tops(digits[0])["basis"]) == {"natural"}
+    assert set(read_columns(digits[0], TopRow)["basis"]) == {"natural"}
 
 
 def test_figures_3_and_4_take_any_network_and_pictures(tmp_path, photographs) -> None:
     record = reproduce(photographs, tmp_path / "out")
     assert record.figures == ("figure3", "figure4")
     assert any("broken.png" in note for note in record.notes)
-    tops = read_tops(tmp_path / "out")
+    tops = read_columns(tmp_path / "out", TopRow)
     assert set(tops["layer"]) == {"3"}
     assert record.data[-1].images == 24
-    (claim,) = read_claims(tmp_path / "out")
+    (claim,) = read_rows(tmp_path / "out", ClaimRow)
     assert (claim.measure, claim.delta) == ("pixels", DELTAS["pixels"])
     draw_report(tmp_path / "out")
     assert (tmp_path / "out" / "report" / "figures" / "figure4-3-random.png").is_file()

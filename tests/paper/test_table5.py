@@ -19,9 +19,11 @@ from intriguing.paper import layers, table5
 from intriguing.paper import reproduce as module
 from intriguing.paper.config import ReproduceConfig
 from intriguing.paper.reproduce import reproduce
-from intriguing.results.schema import Cell
-from intriguing.results.store import read_cells, read_run
+from intriguing.report.views import Cell
+from intriguing.results.rows import LayerRow, Metric
+from intriguing.results.store import read_run
 from intriguing.runs.provenance import record_model
+from tests.shown import laid_out, shown
 
 CONFIG = ReproduceConfig(items=("table5",), scale="smoke")
 
@@ -62,16 +64,18 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def cells(folder: Path) -> dict[tuple[str, str], Cell]:
-    return _by_place(read_cells(folder))
+def cells(folder: Path) -> dict[tuple[str, Metric], Cell]:
+    return _by_place(shown(folder))
 
 
-def _by_place(cells: list[Cell]) -> dict[tuple[str, str], Cell]:
-    return {(cell.row.split(":")[0], cell.column): cell for cell in cells}
+def _by_place(cells: list[Cell]) -> dict[tuple[str, Metric], Cell]:
+    return {(cell.layer or cell.row, cell.metric): cell for cell in cells}
 
 
-def test_the_papers_column_is_the_papers(cells: dict[tuple[str, str], Cell]) -> None:
-    printed = {row: cell.paper for (row, column), cell in cells.items() if column == table5.PAPER}
+def test_the_papers_column_is_the_papers(cells: dict[tuple[str, Metric], Cell]) -> None:
+    printed = {
+        row: cell.paper for (row, column), cell in cells.items() if column == Metric.MENDED_BOUND
+    }
     # Typed from the paper's page, the pools from its text.
     assert printed == {
         "Conv. 1": 2.75, "Norm. 1": None, "Pool 1": 1, "Conv. 2": 10, "Norm. 2": None, "Pool 2": 1,
@@ -80,12 +84,17 @@ def test_the_papers_column_is_the_papers(cells: dict[tuple[str, str], Cell]) -> 
     }  # fmt: skip
 
 
-def test_the_papers_slips_are_mended(cells: dict[tuple[str, str], Cell]) -> None:
-    mended = {row: cell.ours for (row, column), cell in cells.items() if column == table5.PAPER}
+def test_the_papers_slips_are_mended(cells: dict[tuple[str, Metric], Cell]) -> None:
+    mended = {
+        row: cell.value for (row, column), cell in cells.items() if column == Metric.MENDED_BOUND
+    }
     assert mended["Conv. 1"] == 11
     assert [mended[f"Pool {i}"] for i in (1, 2, 5)] == pytest.approx([2, 2, 2])
     unchanged = ("Conv. 2", "Conv. 3", "Conv. 4", "Conv. 5", "FC. 1", "FC. 2", "FC. 3")
-    assert all(cells[row, table5.PAPER].ours == cells[row, table5.PAPER].paper for row in unchanged)
+    assert all(
+        cells[row, Metric.MENDED_BOUND].value == cells[row, Metric.MENDED_BOUND].paper
+        for row in unchanged
+    )
     responses = (1.642 * 2**-0.75) ** 2
     assert mended["Product"] == pytest.approx(792_792 * 4 * 8 * responses, rel=1e-3)
 
@@ -106,47 +115,50 @@ def equation_as_printed(weight: np.ndarray, stride: int, groups: int) -> float:
     return largest
 
 
-def test_ours_as_printed_is_the_printed_equation(cells: dict[tuple[str, str], Cell]) -> None:
+def test_ours_as_printed_is_the_printed_equation(cells: dict[tuple[str, Metric], Cell]) -> None:
     model = initialise(AlexNet(width=6), torch.Generator().manual_seed(0))
     features = model.features
     for i, (stride, groups) in enumerate([(4, 1), (1, 2), (1, 1), (1, 2), (1, 2)], start=1):
         weight = features.get_submodule(f"conv{i}").weight.detach().double().numpy()
         expected = equation_as_printed(weight, stride, groups)
-        assert cells[f"Conv. {i}", table5.PRINTED].ours == pytest.approx(expected, rel=1e-6)
+        assert cells[f"Conv. {i}", Metric.PRINTED_BOUND].value == pytest.approx(expected, rel=1e-6)
     for i, layer in enumerate((model.classifier.fc6, model.classifier.fc7), start=1):
         expected = np.linalg.norm(layer.weight.detach().double().numpy(), 2)
-        assert cells[f"FC. {i}", table5.PRINTED].ours == pytest.approx(expected, rel=1e-5)
-    assert cells["Norm. 1", table5.PRINTED].ours == pytest.approx(2**-0.75)
-    assert cells["Pool 5", table5.PRINTED].ours == 1
+        assert cells[f"FC. {i}", Metric.PRINTED_BOUND].value == pytest.approx(expected, rel=1e-5)
+    assert cells["Norm. 1", Metric.PRINTED_BOUND].value == pytest.approx(2**-0.75)
+    assert cells["Pool 5", Metric.PRINTED_BOUND].value == 1
 
 
-def test_the_truth_lies_between(cells: dict[tuple[str, str], Cell]) -> None:
+def test_the_truth_lies_between(cells: dict[tuple[str, Metric], Cell]) -> None:
     rows = dict.fromkeys(row for row, _ in cells)
-    assert all(cells[r, table5.REACHED].ours <= cells[r, table5.CORRECTED].ours for r in rows)
-    assert [cells[f"Pool {i}", table5.REACHED].ours for i in (1, 2, 5)] == pytest.approx(
+    assert all(
+        cells[r, Metric.LOWER_BOUND].value <= cells[r, Metric.UPPER_BOUND].value for r in rows
+    )
+    assert [cells[f"Pool {i}", Metric.LOWER_BOUND].value for i in (1, 2, 5)] == pytest.approx(
         [2, 2, 2], rel=0.01
     )  # the paper's "contractive" refuted
     convolutions = [f"Conv. {i}" for i in range(1, 6)]
     assert all(
-        cells[r, table5.REACHED].ours > 0.9 * cells[r, table5.CORRECTED].ours for r in convolutions
+        cells[r, Metric.LOWER_BOUND].value > 0.9 * cells[r, Metric.UPPER_BOUND].value
+        for r in convolutions
     )
-    assert cells["Conv. 1", table5.PRINTED].ours < cells["Conv. 1", table5.REACHED].ours
+    assert cells["Conv. 1", Metric.PRINTED_BOUND].value < cells["Conv. 1", Metric.LOWER_BOUND].value
 
 
-def test_products_multiply(cells: dict[tuple[str, str], Cell]) -> None:
-    for column in (table5.PAPER, table5.PRINTED, table5.CORRECTED):
-        parts = [c.ours for (row, name), c in cells.items() if name == column and row != "Product"]
-        assert cells["Product", column].ours == pytest.approx(math.prod(parts), rel=1e-6)
+def test_products_multiply(cells: dict[tuple[str, Metric], Cell]) -> None:
+    for column in (Metric.MENDED_BOUND, Metric.PRINTED_BOUND, Metric.UPPER_BOUND):
+        parts = [c.value for (row, name), c in cells.items() if name == column and row != "Product"]
+        assert cells["Product", column].value == pytest.approx(math.prod(parts), rel=1e-6)
 
 
 def test_a_second_run_reads_and_says_the_same(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before, notes = read_cells(folder), read_run(folder).notes
+    before, notes = shown(folder), read_run(folder).remarks
     folder = shutil.copytree(folder, tmp_path / "copy")
     monkeypatch.setattr(layers, "lipschitz_report", _never)
     again = reproduce(CONFIG, folder)
-    assert (read_cells(folder), again.notes) == (before, notes)
+    assert (shown(folder), again.remarks) == (before, notes)
     assert again.stages[-1].wall_seconds > 0
     kept = next((folder / "stages").iterdir())
     kept.write_text(kept.read_text().replace('"key": "', '"key": "of another '))
@@ -155,7 +167,8 @@ def test_a_second_run_reads_and_says_the_same(
 
 
 def test_notes_say_the_slips_with_their_numbers(folder: Path) -> None:
-    said = " ".join(read_run(folder).notes)
+    run = read_run(folder)
+    said = " ".join((*run.notes, *run.remarks["table5"]))
     for words in ("the paper's 2.75 is 11.00", "= 792,792", "2.54e7", "2.42e7", "6.84e7",
                   "narrow AlexNet", "1.642·k^(−β), here 0.9764", "largest of several"):  # fmt: skip
         assert words in said
@@ -179,11 +192,11 @@ def test_any_network_gets_a_table_of_its_own(
     assert "Table 5. How many times longer each layer can make a change: nets-Skip" in printed
     assert "nothing is multiplied as printed" in printed
     assert "without the slips of §4.3 (Conv. 1 × 4, Norm. 1 × 0.976" in printed
-    mine = _by_place([c for c in read_cells(tmp_path / "out") if c.table == "table5-nets-Skip"])
+    mine = _by_place([c for c in shown(tmp_path / "out") if c.network == "nets-Skip"])
     assert all(cell.paper is None for cell in mine.values())
-    assert ("conv + norm", table5.PRINTED) in mine
-    assert ("Whole network", table5.PRINTED) not in mine
-    assert mine["Whole network", table5.CORRECTED].ours > 1
+    assert ("conv + norm", Metric.PRINTED_BOUND) in mine
+    assert ("Whole network", Metric.PRINTED_BOUND) not in mine
+    assert mine["Whole network", Metric.UPPER_BOUND].value > 1
     page = (tmp_path / "out" / "report" / "index.html").read_text()
     assert page.count("the paper&#39;s 2.75 is 11.00") == 1
     tables = {path.name for path in (tmp_path / "out" / "report" / "tables").iterdir()}
@@ -193,11 +206,11 @@ def test_any_network_gets_a_table_of_its_own(
 
 def test_weights_of_alexnet_take_the_place_of_random_ones(nets: Path, tmp_path: Path) -> None:
     (subject,) = table5.subjects(replace(CONFIG, network=f"{nets}:alexnet"))
-    assert (subject.table, subject.shape) == ("table5", (3, 227, 227))
+    assert (subject.analysis, subject.shape) == ("table5", (3, 227, 227))
     measured = table5.measure(subject, tmp_path)
-    cells = _by_place(list(measured.cells))
-    assert cells["Norm. 2", table5.CORRECTED].ours == pytest.approx(1.642, abs=1e-3)
-    assert cells["FC. 3", table5.PAPER].paper == 4
+    cells = _by_place(laid_out(measured.rows))
+    assert cells["Norm. 2", Metric.UPPER_BOUND].value == pytest.approx(1.642, abs=1e-3)
+    assert cells["FC. 3", Metric.MENDED_BOUND].paper == 4
     assert f"weights from {nets}:alexnet" in measured.notes[0]
 
 
@@ -222,7 +235,7 @@ def test_wrong_requests_are_refused_before_any_work(nets: Path) -> None:
 def test_what_the_paper_does_not_say_is_left_open(
     make: Callable[[], nn.Module], shape: tuple[int, ...]
 ) -> None:
-    read = layers.read_layers(nn.Sequential(make()).eval(), shape)
+    read = layers.read_rows(nn.Sequential, LayerRow(make()).eval(), shape)
     assert math.isnan(read.layers[0].printed)
     assert read.layers[0].bound.upper > 0
 
@@ -231,7 +244,7 @@ def test_a_batch_norm_is_part_of_the_convolution_before_it() -> None:
     conv, norm = nn.Conv2d(2, 4, 3, stride=2, bias=False), nn.BatchNorm2d(4)
     norm.running_var.copy_(torch.tensor([0.1, 1.0, 4.0, 9.0]))
     norm.weight.data.copy_(torch.tensor([1.0, -2.0, 3.0, 0.5]))
-    (layer,) = layers.read_layers(nn.Sequential(conv, norm).eval(), (2, 24, 24)).layers
+    (layer,) = layers.read_rows(nn.Sequential, LayerRow(conv, norm).eval(), (2, 24, 24)).layers
     scale = (norm.weight / (norm.running_var + norm.eps).sqrt()).detach().double().view(4, 1, 1, 1)
     expected = equation_as_printed((conv.weight.detach() * scale).numpy(), 2, 1)
     assert layer.printed == pytest.approx(expected, rel=1e-6)
@@ -242,8 +255,9 @@ def test_layers_of_one_size_and_layers_used_twice_have_rows_of_their_own(tmp_pat
     pool, relu = nn.MaxPool2d(3, 2), nn.ReLU()
     conv = [nn.Conv2d(2, 2, 3, padding=1) for _ in range(2)]
     model = nn.Sequential(conv[0], relu, pool, conv[1], relu, pool).eval()
-    subject = table5.Subject("table5-net", "net", model, (2, 16, 16), record_model("net", model))
-    rows = dict.fromkeys(cell.row for cell in table5.measure(subject, tmp_path).cells)
+    subject = table5.Subject("bounds", "net", model, (2, 16, 16), record_model("net", model))
+    measured = table5.measure(subject, tmp_path)
+    rows = dict.fromkeys(cell.row for cell in laid_out(measured.rows))
     assert list(rows) == [
         "0: 2×3×3×2 /1", "2: 3×3 /2", "3: 2×3×3×2 /1", "2: 3×3 /2 (again 1)", "Whole network",
     ]  # fmt: skip

@@ -1,3 +1,5 @@
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,9 +14,8 @@ from intriguing.paper import tables
 from intriguing.paper.comparison import rank_agreement
 from intriguing.paper.config import ITEMS, SCALES, ReproduceConfig, draw, jobs
 from intriguing.paper.notes import notes
-from intriguing.paper.tables import Value
-from intriguing.results.older import said_by_names
-from intriguing.results.published import published_table
+from intriguing.results.published import published
+from intriguing.results.rows import Condition, Measurement, Metric, where
 from intriguing.scale.attack import Attacked
 from intriguing.scale.shards import run_in_shards
 
@@ -42,13 +43,16 @@ def test_averages_and_errors_are_over_what_was_found(partly: Attacked) -> None:
     with torch.no_grad():
         first_class[1].weight.zero_()
         first_class[1].bias.copy_(-torch.arange(10.0))
-    value = tables.found_distortion(partly)
-    assert value.ours == pytest.approx(0.35)
-    assert (value.count, value.total) == (6, 10)
-    values = tables.table2({"zero": first_class}, partly.images, {"row": partly}, torch.Generator())
-    wrong = int((partly.images.labels[:6] != 0).sum())
-    assert values["row", "zero"].ours == pytest.approx(100 * wrong / 6)
-    assert values["row", "Av. distortion"].ours == pytest.approx(0.35)
+    images = partly.images
+    one = tables.table1({}, images, images, {"net": partly}, 0)
+    two = tables.table2({"zero": first_class}, images, {"net": partly}, torch.Generator(), 0)
+    for rows in (one, where(two, made_for="net")):
+        (mean,) = where(rows, metric=Metric.MEAN_DISTORTION)
+        assert mean.value == pytest.approx(0.35)
+        assert (mean.count, mean.total) == (6, 10)
+    wrong = int((images.labels[:6] != 0).sum())
+    (error,) = where(two, metric=Metric.ERROR, network="zero", made_for="net")
+    assert error.value == pytest.approx(100 * wrong / 6)
 
 
 def test_what_was_not_found_is_said(partly: Attacked) -> None:
@@ -64,56 +68,42 @@ def test_noise_is_drawn_by_the_generator_and_not_clipped() -> None:
                     images.class_names)  # fmt: skip
     networks = {"n": nn.Sequential(nn.Flatten(), nn.Linear(64, 10)).eval()}
     rows = [
-        tables.table2(networks, flat, {}, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1)
+        tables.table2(networks, flat, {}, torch.Generator().manual_seed(seed), 0)
+        for seed in (0, 0, 1)
     ]
-    key = ("Gaussian noise, stddev=0.3", "Av. distortion")
     assert rows[0] == rows[1] != rows[2]
-    assert rows[0][key].ours == pytest.approx(0.3, rel=0.01)
+    (size,) = where(rows[0], metric=Metric.MEAN_DISTORTION, condition=Condition.NOISE, size=0.3)
+    assert size.value == pytest.approx(0.3, rel=0.01)
 
 
-def test_a_cell_shows_the_first_seed_and_the_range() -> None:
-    table = published_table("table3")
-    places = [(row, column) for row in table.rows for column in table.columns]
-    seeds = [{place: Value(v, v - 1, v + 1, 2, 100) for place in places} for v in (5.0, 3.0, 9.0)]
-    cells = tables.to_cells("table3", seeds)
-    assert len(cells) == len(places)
-    assert {(c.ours, c.low, c.high, c.seeds, c.seed_low, c.seed_high) for c in cells} == {
-        (5.0, 4.0, 6.0, 3, 3.0, 9.0)
-    }
-    assert {c.unit for c in cells if "Distortion" in c.column} == {"distortion"}
-    assert all(c.seed_low is None for c in tables.to_cells("table3", seeds[:1]))
+def measured(name: str, others: Callable[[int], float | None]) -> list[Measurement]:
+    """The paper's values as ours; where others are shown a network's examples, `others` of place.
 
-
-def cells_of(name: str, change: float = 0.0):
-    table = published_table(name)
-    values = {
-        (row, column): Value(table.at(row, column) or 0.0, 0, 0, 0, 0)
-        for row in table.rows
-        for column in table.columns
-    }
-    for (row, column), value in values.items():
-        other = row.removeprefix("Distorted for ").split(" ampl")[0]
-        if "noise" in row or column == other or "istortion" in column:
-            values[row, column] = Value(value.ours * change, 0, 0, 0, 0)
-    return said_by_names(tables.to_cells(name, [values]))
+    What is on the diagonal, and under noise, is wrong by much.
+    """
+    return [
+        replace(row, value=row.value if value is None else value, seed=0)
+        if row.transferred
+        else replace(row, value=-7.0 * row.value)
+        for place, row in enumerate(published(name))
+        for value in (others(place),)
+    ]
 
 
 @pytest.mark.parametrize(("name", "off_diagonal"), [("table2", 30), ("table4", 12)])
 def test_agreement_looks_off_the_diagonal_only(name: str, off_diagonal: int) -> None:
-    assert rank_agreement(cells_of(name, change=-7.0), name) == pytest.approx(1.0)
-    cells = cells_of(name)
-    table = published_table(name)
-    ours, theirs = [], []
-    for index, cell in enumerate(cells):
-        row_network = cell.row.removeprefix("Distorted for ").split(" amplified")[0]
-        if cell.unit == "%" and row_network in table.columns and row_network != cell.column:
-            changed = (index * 37) % 101
-            object.__setattr__(cell, "ours", float(changed))
-            ours.append(changed)
-            theirs.append(table.at(cell.row, cell.column))
-    assert len(ours) == off_diagonal
-    ranks = stats.rankdata(ours), stats.rankdata(theirs)
-    assert rank_agreement(cells, name) == pytest.approx(stats.pearsonr(*ranks).statistic)
+    assert rank_agreement(measured(name, lambda place: None), name) == pytest.approx(1.0)
+    rows = measured(name, lambda place: float((place * 37) % 101))
+    pairs = [
+        (ours.value, paper.value)
+        for ours, paper in zip(rows, published(name), strict=True)
+        if paper.metric is Metric.ERROR and paper.made_for not in ("", paper.network)
+    ]
+    assert len(pairs) == off_diagonal
+    ranks = map(stats.rankdata, zip(*pairs, strict=True))
+    assert rank_agreement(rows, name) == pytest.approx(stats.pearsonr(*ranks).statistic)
+    second = [replace(row, value=50.0, seed=1) for row in rows]
+    assert rank_agreement([*rows, *second], name) == rank_agreement(rows, name)
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from intriguing.results.schema import Cell, LayerRow
-from intriguing.results.store import write_certificates, write_layers, write_tensors
+from intriguing.results.parquet import write_columns, write_rows
+from intriguing.results.rows import CertificateRow, LayerRow, Measurement, Metric
+from intriguing.results.store import write_tensors
 
 NETWORK = "alexnet"
 IMAGES = 60
@@ -34,11 +35,11 @@ def layers(unknown: bool = False) -> list[LayerRow]:
 
 def write_spectrum(folder: Path, unknown: bool = False) -> None:
     """Layers, and the singular values of the two that have some."""
-    write_layers(folder, layers(unknown))
+    write_rows(folder, LayerRow, layers(unknown))
     write_tensors(
         folder, "spectrum",
-        {"conv1": np.linspace(2.7, 0.0, 200), "fc": np.geomspace(3.1, 1e-9, 10)},
-        {"kind": "spectrum", "title": "Singular values"},
+        {"0": np.linspace(2.7, 0.0, 200), "1": np.geomspace(3.1, 1e-9, 10)},
+        {"kind": "spectrum", "title": "Singular values", "layers": '["conv1", "fc"]'},
     )  # fmt: skip
 
 
@@ -64,7 +65,7 @@ def write_certified(
         "found": found if searched else np.full(IMAGES, np.nan),
         "status": status.tolist() if searched else "NOT_SEARCHED", "pixels": 64,
     }  # fmt: skip
-    write_certificates(folder, columns)
+    write_columns(folder, CertificateRow, [columns])
     write_tensors(
         folder, "certificate", {"pair_bounds": np.ones((10, 10))},
         {"kind": "certificate", "formula": "pairwise, semidefinite",
@@ -72,25 +73,26 @@ def write_certified(
     )  # fmt: skip
 
 
-def certify_cells(generator: np.random.Generator) -> list[Cell]:
+def certified(generator: np.random.Generator) -> list[Measurement]:
     """Both tables of a certification, not those of the rows above to the digit."""
     places = (
-        ("Clean accuracy", "%", 83.3, 72.0, 90.7),
-        ("Median certified", "l2", 0.44, 0.41, 0.48),
-        ("Median found", "l2", 0.88, 0.82, 0.96),
-        ("Certified/found", "ratio", 0.5, 0.49, 0.51),
-        ("Violations", "images", 0.0, None, None),
+        (Metric.ACCURACY, "%", 83.3, 72.0, 90.7),
+        (Metric.MEDIAN_CERTIFIED, "l2", 0.44, 0.41, 0.48),
+        (Metric.MEDIAN_L2, "l2", 0.88, 0.82, 0.96),
+        (Metric.CERTIFIED_RATIO, "ratio", 0.5, 0.49, 0.51),
+        (Metric.VIOLATIONS, "images", 0.0, None, None),
     )
-    cells = [
-        Cell("certify", NETWORK, column, 0, j, unit, value, low, high, 50, IMAGES)
-        for j, (column, unit, value, low, high) in enumerate(places)
-    ]
-    for i, (epsilon, sure, left) in enumerate(((0.2, 80.0, 83.3), (0.5, 30.0, 78.0), (1, 0, 26))):
-        row = f"{epsilon:g} ({epsilon / 8:.4f})"
-        for j, (column, value) in enumerate((("Certified", sure), ("Under the attack", left))):
+    rows = [
+        Measurement("certify", metric, unit, value, low, high, 50, IMAGES, network=NETWORK,
+                    images="correct")
+        for metric, unit, value, low, high in places
+    ]  # fmt: skip
+    rows.append(Measurement("robust", Metric.PIXELS, "numbers", 64.0, network=NETWORK))
+    for epsilon, sure, left in ((0.2, 80.0, 83.3), (0.5, 30.0, 78.0), (1.0, 0, 26)):
+        for metric, value in ((Metric.CERTIFIED, sure), (Metric.WITHSTOOD, left)):
             count = round(value * IMAGES / 100)
-            cells.append(
-                Cell("robust", row, column, i, j, "%", value, max(value - 9, 0), value + 9, count,
-                     IMAGES)
+            rows.append(
+                Measurement("robust", metric, "%", value, max(value - 9, 0), value + 9, count,
+                            IMAGES, network=NETWORK, size=epsilon)
             )  # fmt: skip
-    return cells
+    return rows

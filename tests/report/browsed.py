@@ -6,14 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from intriguing.results.schema import ClaimRow, DataRecord, ModelRecord, RunRecord
-from intriguing.results.store import (
-    write_claims,
-    write_coherence,
-    write_run,
-    write_tensors,
-    write_tops,
-)
+from intriguing.results.parquet import write_columns, write_rows
+from intriguing.results.rows import ClaimRow, CoherenceRow, TopRow
+from intriguing.results.schema import DataRecord, ModelRecord, RunRecord
+from intriguing.results.store import write_run, write_tensors
 
 K, STRONGEST, BASES = 5, 3, ("natural", "random")
 LAYERS = {"conv": 12, "fc": 2000}
@@ -92,9 +88,9 @@ def write_units(
                  "bases": json.dumps(BASES), "invalid": "0"},
             )  # fmt: skip
             tops[key], purity[key], responds[key], strongest[key] = shown, pure, alive, excited
-    write_tops(folder, top_parts)
-    write_coherence(folder, rows)
-    write_claims(folder, [
+    write_columns(folder, TopRow, top_parts)
+    write_columns(folder, CoherenceRow, rows)
+    write_rows(folder, ClaimRow, [
         ClaimRow("made", layer, "purity", K, 5000, 1, 99, 8, units, 0.05, 0.05, 0.0, 0.5, 0.45,
                  0.05, 0.01, 0.09, 0.0, 0.01, 0.6, "natural more coherent",
                  f"{layer}: natural more coherent.")

@@ -4,19 +4,14 @@ from pathlib import Path
 
 import numpy as np
 
-from intriguing.results.schema import Cell, CurvePoint, ImageRow, LossRow
-from intriguing.results.store import (
-    image_columns,
-    write_curves,
-    write_images,
-    write_losses,
-)
+from intriguing.results.parquet import write_rows
+from intriguing.results.rows import CurvePoint, ImageRow, LossRow, Measurement, Metric
 
 METHODS = ("closest", "ddn", "noise")
 IMAGES = 40
 
 
-def write_rows(folder: Path) -> None:
+def write_compared(folder: Path) -> None:
     """Images, curves and losses."""
     generator = np.random.default_rng(1)
     shortest = generator.gamma(9, 0.2, IMAGES)
@@ -25,10 +20,14 @@ def write_rows(folder: Path) -> None:
     lengths["closest"][0] *= 1.02
     lengths["ddn"][1] = np.inf
     lengths["noise"] = np.where(np.arange(IMAGES) < 5, 8 * shortest, np.inf)
-    write_images(folder, [image_columns(_rows(name, l2)) for name, l2 in lengths.items()])
-    write_curves(folder, [point for name in METHODS for point in _curve(name, lengths[name])])
-    write_losses(
+    rows = [row for name, l2 in lengths.items() for row in _rows(name, l2)]
+    write_rows(folder, ImageRow, rows)
+    write_rows(
+        folder, CurvePoint, [point for name in METHODS for point in _curve(name, lengths[name])]
+    )
+    write_rows(
         folder,
+        LossRow,
         [LossRow("closest", "mnist-5k/00000", 3, 5, 2.04, "ddn", 2.0)]
         + [
             LossRow("noise", f"mnist-5k/{i:05d}", 3, 5, np.inf, "closest", 2.0)
@@ -37,47 +36,38 @@ def write_rows(folder: Path) -> None:
     )
 
 
-def cells(generator: np.random.Generator) -> list[Cell]:
+def measured(generator: np.random.Generator) -> list[Measurement]:
     """Of both tables; noise has no median."""
-    made = [
-        Cell(
-            "compare",
-            name,
-            column,
-            i,
-            j,
-            unit,
-            value,
-            low,
-            high,
-            round(0.4 * value) if unit == "%" else 40,
-            40,
-        )
-        for i, name in enumerate(METHODS)
-        for j, (column, unit, value, low, high) in enumerate(
-            (
-                ("Found", "%", (100.0, 97.5, 12.5)[i], (91.2, 87.1, 5.5)[i], (100, 99.6, 26)[i]),
-                ("Shortest", "%", (97.5, 12.5, 0.0)[i], 5.5, 99.6),
-                ("Median L2", "l2", 1.7, 1.5, (1.9, np.inf, 2.0)[i]),
-                ("Passes", "passes", (66.0, 1000.0, 50.0)[i], None, None),
-                ("Time, ms", "ms", 0.61, None, None),
-                ("Proved optimal", "%", 30.0, 18.1, 45.4),
+    rows = []
+    for i, name in enumerate(METHODS):
+        for metric, unit, value, low, high in (
+            (Metric.FOOLED, "%", (100.0, 97.5, 12.5)[i], (91.2, 87.1, 5.5)[i], (100, 99.6, 26)[i]),
+            (Metric.SHORTEST, "%", (97.5, 12.5, 0.0)[i], 5.5, 99.6),
+            (Metric.MEDIAN_L2, "l2", 1.7, 1.5, (1.9, np.inf, 2.0)[i]),
+            (Metric.PASSES, "passes", (66.0, 1000.0, 50.0)[i], None, None),
+            (Metric.TIME, "ms", 0.61, None, None),
+            (Metric.PROVED, "%", 30.0, 18.1, 45.4),
+        ):
+            if (name, metric) == ("noise", Metric.MEDIAN_L2) or (metric is Metric.PROVED and i):
+                continue
+            count = round(0.4 * value) if unit == "%" else 40
+            rows.append(
+                Measurement("compare", metric, unit, value, low, high, count, 40, method=name)
             )
-        )
-        if (name, column) != ("noise", "Median L2") and (column != "Proved optimal" or i == 0)
-    ]
     for i, name in enumerate(METHODS[1:]):
-        row = f"{name} beside closest"
         both = (39, 5)[i]
-        made += [
-            Cell("paired", row, "Mean difference of L2", i, 0, "l2 more", 0.02, -0.01, 0.03,
-                 both, 40),
-            Cell("paired", row, "Mean relative difference", i, 1, "% more", (1.0, 700.0)[i],
-                 (0.8, 650.0)[i], (1.2, 750.0)[i], both, 40),
-            Cell("paired", row, "Shorter on", i, 2, "%", (2.5, 0.0)[i], 0, 9, (1, 0)[i], 40),
-            Cell("paired", row, "Longer on", i, 3, "%", (75.0, 100.0)[i], 60, 100, 30, 40),
+        rows += [
+            Measurement("paired", metric, unit, value, low, high, count, 40, method=name,
+                        reference="closest")
+            for metric, unit, value, low, high, count in (
+                (Metric.L2_DIFFERENCE, "l2 more", 0.02, -0.01, 0.03, both),
+                (Metric.RELATIVE_DIFFERENCE, "% more", (1.0, 700.0)[i], (0.8, 650.0)[i],
+                 (1.2, 750.0)[i], both),
+                (Metric.SHORTER, "%", (2.5, 0.0)[i], 0, 9, (1, 0)[i]),
+                (Metric.LONGER, "%", (75.0, 100.0)[i], 60, 100, 30),
+            )
         ]  # fmt: skip
-    return made
+    return rows
 
 
 def _rows(method: str, lengths: np.ndarray) -> list[ImageRow]:

@@ -2,18 +2,16 @@
 
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from intriguing.results.schema import Cell, DataRecord, ImageRow, ModelRecord, RunRecord, Stage
-from intriguing.results.store import (
-    image_columns,
-    write_cells,
-    write_images,
-    write_run,
-    write_tensors,
-)
+from intriguing.results.parquet import write_rows
+from intriguing.results.rows import Condition, ImageRow, Measurement, Metric
+from intriguing.results.schema import DataRecord, ModelRecord, RunRecord, Stage
+from intriguing.results.store import write_run, write_tensors
 from tests.report import bounded, compared
 
 NETWORKS = ("FC10(1e-4)", "FC10(1e-2)", "FC10(1)", "FC100-100-10", "FC200-200-10", "AE400-10")
@@ -46,19 +44,20 @@ def write_sample(folder: Path, kind: str = "reproduce", images: np.ndarray | Non
     """Write a finished run of `kind`; `images` (n 28 28) are the originals of the pictures."""
     generator = np.random.default_rng(0)
     pictures = generator.random((50, 28, 28)) if images is None else images
-    cells = {"reproduce": _paper_cells, "attack": _attack_cells, "transfer": _transfer_cells,
-             "train": _train_cells, "compare": compared.cells, "spectrum": lambda generator: [],
-             "certify": bounded.certify_cells}[kind](generator)  # fmt: skip
-    write_cells(folder, cells)
+    rows = {"reproduce": _paper_rows, "attack": _attack_rows, "transfer": _transfer_rows,
+            "train": _train_rows, "compare": compared.measured, "spectrum": lambda generator: [],
+            "certify": bounded.certified}[kind](generator)  # fmt: skip
+    write_rows(folder, Measurement, rows)
     if kind == "compare":
-        compared.write_rows(folder)
+        compared.write_compared(folder)
     elif kind == "spectrum":
         bounded.write_spectrum(folder)
     elif kind == "certify":
         bounded.write_certified(folder)
     elif kind != "train":
         networks = NETWORKS if kind == "reproduce" else NETWORKS[3:4]
-        write_images(folder, (_image_columns(n, generator) for n in networks))
+        images_of = (_image_rows(n, generator) for n in networks)
+        write_rows(folder, ImageRow, [row for some in images_of for row in some])
     if kind == "reproduce":
         _write_figure7(folder, pictures, generator)
     if kind in ("reproduce", "train"):
@@ -76,88 +75,94 @@ def write_sample(folder: Path, kind: str = "reproduce", images: np.ndarray | Non
             folder, "gallery", {"original": few, "distorted": distorted},
             {"kind": "gallery", "title": "The first images", "words": json.dumps(["7 → 3"] * 8)},
         )  # fmt: skip
-    write_run(folder, _run(kind, cells))
+    write_run(folder, _run(kind, rows))
     return folder
 
 
-def _cell(table: str, places: tuple[str, str, int, int], ours: float, **more: object) -> Cell:
-    row, column, i, j = places
-    unit = more.pop("unit", "%")
-    half = 0.4 if unit == "%" else 0.0007
-    low, high = (
-        (ours - half, ours + half) if unit != "%" else (max(ours - half, 0), min(ours + half, 100))
-    )
-    return Cell(table, row, column, i, j, unit, ours, low, high, round(ours * 40), 4000, **more)  # type: ignore[arg-type]
+def _row(analysis: str, metric: Metric, ours: float, **about: Any) -> Measurement:
+    percent = metric not in (Metric.MEAN_DISTORTION, Metric.MEDIAN_DISTORTION)
+    half = 0.4 if percent else 0.0007
+    low, high = ours - half, ours + half
+    if percent:
+        low, high = max(low, 0), min(high, 100)
+    unit = "%" if percent else "distortion"
+    return Measurement(analysis, metric, unit, ours, low, high, round(ours * 40), 4000, **about)  # type: ignore[arg-type]
 
 
 def _near(paper: float, generator: np.random.Generator) -> float:
     return paper if paper in (0, 100) else float(min(100, paper * generator.lognormal(0, 0.25)))
 
 
-def _paper_cells(generator: np.random.Generator) -> list[Cell]:
-    cells = []
+def _paper_rows(generator: np.random.Generator) -> list[Measurement]:
+    rows = []
     for i, network in enumerate(NETWORKS):
-        for j, column in enumerate(("Training error", "Test error")):
-            paper = TABLE1[i][j]
-            ours = _near(paper, generator)
-            cells.append(_cell("table1", (network, column, i, j), ours, paper=paper))
-        for table, column, j in (
-            ("table1", "Av. min. distortion", 2),
-            ("table2", "Av. distortion", 6),
+        for which, paper in zip(("train", "test"), TABLE1[i], strict=True):
+            rows.append(_row("table1", Metric.ERROR, _near(paper, generator), network=network,
+                             condition=Condition.CLEAN, images=which))  # fmt: skip
+        for analysis, about in (
+            ("table1", {"network": network}),
+            ("table2", {"made_for": network, "condition": Condition.ADVERSARIAL}),
         ):
-            paper = DISTORTIONS[i]
-            ours = float(paper * generator.normal(0.97, 0.05))
-            cells.append(_cell(table, (network, column, i, j), ours, paper=paper, unit="distortion",
-                               seeds=3, seed_low=ours - 0.002, seed_high=ours + 0.003))  # fmt: skip
-    noise = ("Gaussian noise, stddev=0.1", "Gaussian noise, stddev=0.3")
-    for i, row in enumerate((*NETWORKS, *noise)):
-        for j, column in enumerate(NETWORKS):
-            paper = TABLE2[i][j]
-            cells.append(_cell("table2", (row, column, i, j), _near(paper, generator), paper=paper))
-    for i, network in enumerate(SPLIT):
-        for j, column in enumerate(("Error on P1", "Error on P2", "Error on Test")):
-            cells.append(_cell("table3", (network, column, i, j), 2.1, paper=2.0))
-    plain = [f"Distorted for {n} (av. stddev=0.06)" for n in SPLIT]
-    loud = [f"Distorted for {n} amplified to stddev=0.1" for n in SPLIT]
-    rows = (*plain, "Gaussian noise with stddev=0.06", *loud, "Gaussian noise with stddev=0.1")
-    for i, row in enumerate(rows):
-        for j, column in enumerate(SPLIT):
-            paper = TABLE4[i][j]
-            cells.append(_cell("table4", (row, column, i, j), _near(paper, generator), paper=paper))
-    return cells
+            ours = float(DISTORTIONS[i] * generator.normal(0.97, 0.05))
+            rows += [
+                _row(analysis, Metric.MEAN_DISTORTION, ours + more, images="train", seed=seed,
+                     **about)
+                for seed, more in enumerate((0, -0.002, 0.003))
+            ]  # fmt: skip
+    shown = [{"condition": Condition.ADVERSARIAL, "made_for": name} for name in NETWORKS]
+    shown += [{"condition": Condition.NOISE, "size": size} for size in (0.1, 0.3)]
+    rows += _errors("table2", "train", shown, NETWORKS, TABLE2, generator)
+    for network in SPLIT:
+        for which in ("P1", "P2", "test"):
+            rows.append(_row("table3", Metric.ERROR, 2.1, network=network, images=which,
+                             condition=Condition.CLEAN))  # fmt: skip
+    shown = [{"condition": Condition.ADVERSARIAL, "made_for": name} for name in SPLIT]
+    shown += [{"condition": Condition.NOISE, "size": 0.06}]
+    shown += [{"condition": Condition.AMPLIFIED, "made_for": name, "size": 0.1} for name in SPLIT]
+    shown += [{"condition": Condition.NOISE, "size": 0.1}]
+    return rows + _errors("table4", "test", shown, SPLIT, TABLE4, generator)
 
 
-def _attack_cells(generator: np.random.Generator) -> list[Cell]:
-    values = {
-        "Error before": 1.9,
-        "Fooled": 100.0,
-        "Mean distortion": 0.058,
-        "Median distortion": 0.055,
-    }
+def _errors(
+    analysis: str, which: str, shown: Sequence[dict[str, Any]], networks: Sequence[str],
+    values: Sequence[Sequence[float]], generator: np.random.Generator,
+) -> list[Measurement]:  # fmt: skip
     return [
-        _cell("attack", ("FC100-100-10", column, 0, j), value,
-              unit="distortion" if "distortion" in column else "%")
-        for j, (column, value) in enumerate(values.items())
+        _row(analysis, Metric.ERROR, _near(values[i][j], generator), network=network, images=which,
+             **about)
+        for i, about in enumerate(shown)
+        for j, network in enumerate(networks)
     ]  # fmt: skip
 
 
-def _transfer_cells(generator: np.random.Generator) -> list[Cell]:
-    rows = (*(f"Distorted for {n}" for n in NETWORKS[:2]), "Gaussian noise, stddev=0.1")
+def _attack_rows(generator: np.random.Generator) -> list[Measurement]:
+    values = {
+        Metric.ERROR: 1.9,
+        Metric.FOOLED: 100.0,
+        Metric.MEAN_DISTORTION: 0.058,
+        Metric.MEDIAN_DISTORTION: 0.055,
+    }
+    return [_row("attack", m, value, network="FC100-100-10") for m, value in values.items()]
+
+
+def _transfer_rows(generator: np.random.Generator) -> list[Measurement]:
+    shown = [{"condition": Condition.ADVERSARIAL, "made_for": name} for name in NETWORKS[:2]]
+    shown += [{"condition": Condition.NOISE, "size": 0.1}]
     return [
-        _cell("transfer", (row, column, i, j), TABLE2[i][j])
-        for i, row in enumerate(rows)
-        for j, column in enumerate(NETWORKS[:2])
+        _row("transfer", Metric.ERROR, TABLE2[i][j], network=network, **about)
+        for i, about in enumerate(shown)
+        for j, network in enumerate(NETWORKS[:2])
     ]
 
 
-def _train_cells(generator: np.random.Generator) -> list[Cell]:
+def _train_rows(generator: np.random.Generator) -> list[Measurement]:
     return [
-        _cell("train", ("FC10(1e-4)", column, 0, j), value)
-        for j, (column, value) in enumerate({"Training error": 6.9, "Test error": 7.4}.items())
+        _row("train", Metric.ERROR, value, network="FC10(1e-4)", images=which)
+        for which, value in {"train": 6.9, "test": 7.4}.items()
     ]
 
 
-def _image_columns(network: str, generator: np.random.Generator) -> dict[str, list[object]]:
+def _image_rows(network: str, generator: np.random.Generator) -> list[ImageRow]:
     mean = DISTORTIONS[NETWORKS.index(network)]
     rows = []
     for index in range(200):
@@ -166,7 +171,7 @@ def _image_columns(network: str, generator: np.random.Generator) -> dict[str, li
             ImageRow(network, 0, "paper", f"mnist-5k/{index:05d}", index % 10, (index + 3) % 10,
                      True, "FOUND", value, 28 * value, 0.3, math.nan, math.nan, 400, 380)
         )  # fmt: skip
-    return image_columns(rows)
+    return rows
 
 
 def _write_figure7(folder: Path, pictures: np.ndarray, generator: np.random.Generator) -> None:
@@ -183,7 +188,7 @@ def _write_figure7(folder: Path, pictures: np.ndarray, generator: np.random.Gene
         )  # fmt: skip
 
 
-def _run(kind: str, cells: list[Cell]) -> RunRecord:
+def _run(kind: str, rows: list[Measurement]) -> RunRecord:
     training = {
         "iterations": 350,
         "objective": 0.2468,
@@ -204,7 +209,7 @@ def _run(kind: str, cells: list[Cell]) -> RunRecord:
             for i, n in enumerate(names)
         ),
         stages=(Stage("train", 61.0, 40_000, 40_000), Stage("attack", 183.2, 2_400_000, 2_300_000)),
-        tables=("layers",) if kind == "spectrum" else tuple(sorted({c.table for c in cells})),
+        tables=("layers",) if kind == "spectrum" else tuple(sorted({row.analysis for row in rows})),
         figures=("figure7", "filters"),
         notes=("Weight decay is λ Σ w², undivided: it lands nearest the paper.",
                "A note with <b>markup</b> & an ampersand, shown as it stands."),

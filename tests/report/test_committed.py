@@ -11,7 +11,7 @@ import pytest
 from intriguing.report.contents import read_contents
 from intriguing.report.findings import findings
 from intriguing.report.html import draw_report
-from intriguing.results.store import read_cells
+from tests.shown import shown
 
 RESULTS = Path(__file__).parents[2] / "docs" / "results"
 FOLDERS = sorted(path.parent for path in RESULTS.rglob("run.json"))
@@ -49,15 +49,15 @@ def test_a_report_drawn_again_has_the_committed_tables(name, tmp_path):
 
 
 def test_cells_of_older_folders_say_what_they_measure():
-    cells = read_cells(RESULTS / "mnist")
-    crossed = [c for c in cells if c.table == "table2" and c.transferred]
+    cells = shown(RESULTS / "mnist")
+    crossed = [c for c in cells if c.analysis == "table2" and c.transferred]
     assert len(crossed) == 30
     assert {(c.made_for, c.network) for c in crossed} == {
         (c.row, c.column) for c in cells
-        if c.table == "table2" and c.unit == "%" and c.row != c.column and "," not in c.row
+        if c.analysis == "table2" and c.unit == "%" and c.row != c.column and "," not in c.row
     }  # fmt: skip
-    longer = [c for c in cells if c.table == "table4" and c.condition == "amplified"]
+    longer = [c for c in cells if c.analysis == "table4" and c.condition == "amplified"]
     assert {c.size for c in longer} == {0.1}
     assert {c.made_for for c in longer} == {"FC100-100-10", "FC123-456-10", "FC100-100-10'"}
-    noise = {(c.table, c.size) for c in cells if c.condition == "noise"}
+    noise = {(c.analysis, c.size) for c in cells if c.condition == "noise"}
     assert noise == {("table2", 0.1), ("table2", 0.3), ("table4", 0.06), ("table4", 0.1)}

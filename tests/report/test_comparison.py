@@ -11,7 +11,7 @@ from intriguing.report.html import draw_report
 from intriguing.report.passes import FLOOR, excess_profile, lengths_by_passes, shares_by_passes
 from intriguing.report.section import Listing
 from intriguing.report.sections import sections
-from intriguing.results.schema import CurvePoint
+from intriguing.results.rows import CurvePoint
 from tests.report.compared import IMAGES, METHODS
 from tests.report.sample import write_sample
 

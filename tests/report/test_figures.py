@@ -3,9 +3,9 @@ import pytest
 
 from intriguing.report.charts import distortion_curves, heatmaps
 from intriguing.report.figures import Panel, as_pictures, figure7, filters, gallery, mosaic
-from intriguing.report.findings import correlation, findings, transferred
-from intriguing.report.tables import gather
-from intriguing.results.schema import Cell
+from intriguing.report.findings import correlation, findings
+from intriguing.report.views import Cell, gather
+from intriguing.results.rows import Condition, Measurement, Metric
 from tests.report.sample import NETWORKS, write_sample
 
 
@@ -68,21 +68,22 @@ def test_curves_count_images_that_were_never_fooled():
 
 
 def test_heatmap_prints_every_error_and_no_distortion():
-    cells = [
-        Cell("t", "a", "x", 0, 0, "%", 12.34, 11, 13, 1, 2, paper=10.0),
-        Cell("t", "a", "d", 0, 1, "distortion", 0.06, 0.05, 0.07, 1, 2, paper=0.06),
+    about = {"made_for": "FC10(1e-2)", "condition": Condition.ADVERSARIAL, "images": "train"}
+    rows = [
+        Measurement("table2", Metric.ERROR, "%", 12.34, network="FC10(1)", **about),
+        Measurement("table2", Metric.MEAN_DISTORTION, "distortion", 0.06, **about),
     ]
-    figure = heatmaps(gather(cells)[0])
+    figure = heatmaps(gather(rows)[0])
     printed = [text.get_text() for axis in figure.axes for text in axis.texts]
-    assert printed == ["10.0", "12.3"]
+    assert printed == ["35.2", "12.3"]
 
 
 def test_transferred_cells_are_those_off_the_diagonal_without_noise(tmp_path):
     from intriguing.report.contents import read_contents
 
-    tables = read_contents(write_sample(tmp_path)).tables
-    assert len(transferred(tables["table2"])) == len(NETWORKS) * (len(NETWORKS) - 1)
-    pairs = transferred(tables["table4"])
+    two, four = read_contents(write_sample(tmp_path)).tables_of("table2", "table4")
+    assert len(two.where(transferred=True)) == len(NETWORKS) * (len(NETWORKS) - 1)
+    pairs = four.where(transferred=True)
     assert len(pairs) == 12
     assert all(cell.paper < 100 for cell in pairs)
 
@@ -90,28 +91,27 @@ def test_transferred_cells_are_those_off_the_diagonal_without_noise(tmp_path):
 def test_rank_correlation_agrees_with_ranks_counted_by_hand():
     paper = [1.0, 2.0, 3.0, 4.0]
     cells = [
-        Cell("t", "a", str(i), 0, i, "%", ours, 0, 100, 0, 1, paper=p)
-        for i, (ours, p) in enumerate(zip([10, 30, 20, 40], paper, strict=True))
+        Cell("table2", Metric.ERROR, "%", ours, paper=p)
+        for ours, p in zip([10, 30, 20, 40], paper, strict=True)
     ]
     assert correlation(cells) == pytest.approx(1 - 6 * 2 / (4 * 15))
 
 
 @pytest.mark.parametrize(
-    ("column", "unit", "value", "words"),
+    ("metric", "unit", "value", "words"),
     [
-        ("Proved optimal", "%", 75.0, "For 30 of 40 images of net it is proved"),
-        ("Local gap, median", "gap", 3e-6, "up to a residual of 3.0e−6"),
+        (Metric.PROVED, "%", 75.0, "For 30 of 40 images of net it is proved"),
+        (Metric.LOCAL_GAP, "gap", 3e-6, "up to a residual of 3.0e−6"),
     ],
 )
-def test_what_is_known_of_how_good_answers_are_is_said(tmp_path, column, unit, value, words):
+def test_what_is_known_of_how_good_answers_are_is_said(tmp_path, metric, unit, value, words):
     from dataclasses import replace
 
     from intriguing.report.contents import read_contents
 
     contents = read_contents(write_sample(tmp_path, "attack"))
-    cell = Cell("attack", "net", column, 0, 0, unit, value, None, None, 30, 40)
-    tables = {"attack": gather([cell])[0]}
-    assert words in " ".join(findings(replace(contents, tables=tables)).sentences)
+    row = Measurement("attack", metric, unit, value, count=30, total=40, network="net")
+    assert words in " ".join(findings(replace(contents, measured=(row,))).sentences)
 
 
 def test_a_failed_attack_is_never_rounded_up_to_all(tmp_path):

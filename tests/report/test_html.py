@@ -8,8 +8,9 @@ import pytest
 from intriguing.errors import InputError
 from intriguing.report.html import draw_report
 from intriguing.report.numbers import number, paper_number
-from intriguing.results.store import read_cells, read_run, write_run
+from intriguing.results.store import read_run, write_run
 from tests.report.sample import write_sample
+from tests.shown import shown
 
 KINDS = ("reproduce", "attack", "transfer", "train", "compare", "spectrum", "certify")
 VOID = {"meta", "link", "br", "img", "hr", "input"}
@@ -73,12 +74,12 @@ def test_links_lead_somewhere_and_no_id_is_given_twice(drawn):
 
 def test_every_cell_is_on_the_page_with_the_papers_value(drawn):
     folder, text = drawn
-    shown = [" ".join(cell.split()) for cell in Page(text).cells]
-    for cell in read_cells(folder):
-        start = number(cell.ours, cell.unit)
+    printed = [" ".join(cell.split()) for cell in Page(text).cells]
+    for cell in shown(folder):
+        start = number(cell.value, cell.unit)
         if cell.paper is not None:
             start += f" paper {paper_number(cell.paper, cell.unit)}"
-        assert any(words.startswith(start) for words in shown), start
+        assert any(words.startswith(start) for words in printed), start
 
 
 def test_tables_are_accessible(drawn):
@@ -96,7 +97,7 @@ def test_the_page_names_command_data_models_and_sources(drawn):
     for digest in (run.data[0].sha256, *(model.sha256 for model in run.models)):
         assert digest in text
     assert "&lt;b&gt;markup&lt;/b&gt; &amp; an ampersand" in text
-    assert f"rows/{'layers' if run.kind == 'spectrum' else 'cells'}.parquet" in text
+    assert f"rows/{'layers' if run.kind == 'spectrum' else 'measurements'}.parquet" in text
 
 
 def test_tables_and_figures_are_also_files(drawn):

@@ -14,7 +14,8 @@ from intriguing.report.findings import findings
 from intriguing.report.html import draw_report
 from intriguing.report.section import Listing
 from intriguing.report.sections import sections
-from intriguing.results.store import write_layers
+from intriguing.results.parquet import write_rows
+from intriguing.results.rows import LayerRow
 from tests.report import bounded
 from tests.report.sample import write_sample
 
@@ -65,7 +66,7 @@ def test_a_bound_that_is_not_proved_is_never_called_so(tmp_path):
     rows = bounded.layers()
     rows[2] = replace(rows[2], guaranteed=False)
     rows[4] = replace(rows[4], guaranteed=False)
-    write_layers(tmp_path, rows)
+    write_rows(tmp_path, LayerRow, rows)
     words = said(tmp_path)
     assert "This is not proved" in words
     assert "Not guaranteed: the bound of pool1." in words
@@ -74,7 +75,7 @@ def test_a_bound_that_is_not_proved_is_never_called_so(tmp_path):
 
 def test_without_lower_bounds_nothing_is_said_of_looseness(tmp_path):
     write_sample(tmp_path, "spectrum")
-    write_layers(tmp_path, [replace(row, lower=math.nan) for row in bounded.layers()])
+    write_rows(tmp_path, LayerRow, [replace(row, lower=math.nan) for row in bounded.layers()])
     assert "too large" not in said(tmp_path)
     assert "reached" not in said(tmp_path)
     draw_report(tmp_path)

@@ -23,20 +23,24 @@ from intriguing.errors import UnsoundBound
 from intriguing.measures import distortion
 from intriguing.paper import blind_spots, stimuli, tables
 from intriguing.paper.config import ReproduceConfig
-from intriguing.paper.hardening import cells as study_cells
+from intriguing.paper.hardening import measured as study_rows
 from intriguing.paper.hardening import network as study_network
-from intriguing.paper.hardening.claims import CLAIMS
 from intriguing.paper.hardening.config import HardeningConfig, trials
 from intriguing.paper.hardening.families import FAMILIES
 from intriguing.report.curves import Line, accuracy
-from intriguing.report.tables import gather, to_csv, to_latex, to_terminal
+from intriguing.report.tables import to_csv, to_latex, to_terminal
+from intriguing.report.views import gather
 from intriguing.results.audit import read_audit
-from intriguing.results.schema import Cell
-from intriguing.results.store import (
-    read_cells,
-    read_coherence,
-    read_images,
-    read_tops,
+from intriguing.results.parquet import read_columns, read_rows
+from intriguing.results.published import published_claims
+from intriguing.results.rows import (
+    CoherenceRow,
+    Condition,
+    ImageRow,
+    Measurement,
+    Metric,
+    TopRow,
+    where,
 )
 from intriguing.runs import certifying, targeted
 from intriguing.runs.study import Study, prepare
@@ -45,6 +49,7 @@ from intriguing.scale.attack import Attacked
 from intriguing.scale.shards import run_in_shards
 from intriguing.spectral.certificates.certificate import Certificates, Sandwich
 from intriguing.units.receptive_field import receptive_field
+from tests.shown import laid_out, shown
 
 
 class Spied(nn.Module):
@@ -154,13 +159,14 @@ def test_certificates_that_are_wrong_are_counted_everywhere():
     columns = {
         "certified": certified.double().numpy(), "found": found.double().numpy(),
         "predicted": np.array([0, 0, 1, 0]), "label": np.zeros(4, int), "pixels": 4,
+        "seed": 0,
     }  # fmt: skip
-    table = {(c.table, c.column): c for c in certifying.cells("net", columns, (0.3,))}
+    table = {(c.analysis, c.column): c for c in laid_out(certifying.rows("net", columns, (0.3,)))}
     assert (table["certify", "Violations"].count, table["certify", "Violations"].total) == (2, 4)
     assert table["certify", "Clean accuracy"].count == 3
     for column, share in (("Certified", 50.0), ("Under the attack", 75.0)):
         cell = table["robust", column]
-        assert (cell.ours, cell.total, cell.size) == (share, 4, 0.3)
+        assert (cell.value, cell.total, cell.size) == (share, 4, 0.3)
 
 
 def test_an_audit_never_passes_over_a_certificate_that_is_wrong(tmp_path, monkeypatch):
@@ -197,7 +203,7 @@ def audited(tmp_path_factory):
         patch.setattr("intriguing.audit.run.draw_report", lambda folder: folder / "report")
         run_audit(networks, load_data("digits").test.first(60), folder, config)
     facts = {(r.stage, r.network): r.facts for r in read_audit(folder)}
-    rows = read_images(folder)
+    rows = read_columns(folder, ImageRow)
     places = {name: i for i, name in enumerate(load_data("digits").test.ids)}
     first = rows["network"] == "a"
     order = torch.tensor([places[one] for one in rows["image_id"][first]])
@@ -250,25 +256,26 @@ def test_a_transfer_stands_beside_noise_of_the_mean_and_of_each_size(audited):
     means = {name: float(values.double().mean()) for name, values in sizes.items()}
     assert abs(means["a"] - means["b"]) > 0.02 * max(means.values())
     wanted = [*facts["transfer", ""]["sizes"]]
-    noise = {c.size for c in read_cells(folder) if c.table == "transfer" and c.condition == "noise"}
+    crossed = where(read_rows(folder, Measurement), analysis="transfer", condition=Condition.NOISE)
+    noise = {row.size for row in crossed}
     assert sorted(noise) == pytest.approx(sorted([sum(means.values()) / 2, *wanted]))
-    shown = [distortion(x, seen) for seen in networks["b"].shown(len(x))]
-    equal = [s for s in shown if float(s.std()) < 1e-5 and float(s.mean()) > 0]
+    changes = [distortion(x, seen) for seen in networks["b"].shown(len(x))]
+    equal = [s for s in changes if float(s.std()) < 1e-5 and float(s.mean()) > 0]
     for size in wanted:  # of a's and of b's examples
         assert sum(abs(float(s.mean()) - size) < 1e-5 for s in equal) == 2
-    drawn = [float(s.square().mean().sqrt()) for s in shown if float(s.std()) > 1e-5]
+    drawn = [float(s.square().mean().sqrt()) for s in changes if float(s.std()) > 1e-5]
     for size in noise:  # of 11 · 64 draws, so within a tenth
         assert any(abs(s / size - 1) < 0.1 for s in drawn)
 
 
 def test_intervals_are_in_the_unit_of_their_cell(audited):
     folder, *_ = audited
-    shares = [c for c in read_cells(folder) if c.unit == "%" and c.low is not None]
+    shares = [c for c in shown(folder) if c.unit == "%" and c.low is not None]
     assert len(shares) > 20
     for cell in shares:
         test = stats.binomtest(cell.count, cell.total)
         span = test.proportion_ci(method="wilson")
-        assert cell.ours == pytest.approx(100 * cell.count / cell.total)
+        assert cell.value == pytest.approx(100 * cell.count / cell.total)
         assert (cell.low, cell.high) == pytest.approx((100 * span.low, 100 * span.high))
 
 
@@ -290,21 +297,24 @@ def test_tables_1_and_4_are_of_the_images_and_sizes_that_they_name(tmp_path):
     train, test = data.train.first(50), data.test.first(40)
     net = Spied(means())
     made = attacked(test, test.images + 0.02, torch.ones(40, dtype=torch.bool), tmp_path / "one")
-    one = tables.table1({"n": net}, train, test, {"n": made})
+    rows = tables.table1({"n": net}, train, test, {"n": made}, 0)
+    one = {(c.row, c.column): c for c in laid_out(rows)}
     with torch.no_grad():
         for column, images in (("Training error", train), ("Test error", test)):
             wrong = int((net.inner(images.images).argmax(1) != images.labels).sum())
             assert (one["n", column].count, one["n", column].total) == (wrong, len(images))
-    assert one["n", "Av. min. distortion"].ours == pytest.approx(0.02, rel=1e-4)
-    four = tables.table4({"n": net}, test, {"n": made}, torch.Generator().manual_seed(0))
-    sizes = {row: value.ours for (row, column), value in four.items() if "istortion" in column}
+    assert one["n", "Av. min. distortion"].value == pytest.approx(0.02, rel=1e-4)
+    four = laid_out(
+        tables.table4({"n": net}, test, {"n": made}, torch.Generator().manual_seed(0), 0)
+    )
+    sizes = {cell.row: cell.value for cell in four if cell.metric is Metric.MEAN_DISTORTION}
     assert sizes == {
         "Distorted for n": pytest.approx(0.02, rel=1e-4),
         "Distorted for n amplified to stddev=0.1": pytest.approx(0.1, rel=1e-4),
         "Gaussian noise with stddev=0.06": pytest.approx(0.06, rel=0.05),
         "Gaussian noise with stddev=0.1": pytest.approx(0.1, rel=0.05),
     }
-    assert {v.shown.size for (row, _), v in four.items() if "noise" in row} == {0.06, 0.1}
+    assert {cell.size for cell in four if cell.condition is Condition.NOISE} == {0.06, 0.1}
 
 
 def test_figure_5_is_the_mean_of_every_image_found_and_classifies_its_files(tmp_path, monkeypatch):
@@ -316,10 +326,10 @@ def test_figure_5_is_the_mean_of_every_image_found_and_classifies_its_files(tmp_
     monkeypatch.setattr(targeted, "attack_in_shards", lambda *_, **__: made)
     fives = targeted.ostriches(means(), images, tmp_path, target=4)
     sizes = distortion(images.images, far)[found].double()
-    cells = {cell.column: cell for cell in targeted.target_cells("net", 0, fives)}
-    assert cells["Mean distortion"].ours == pytest.approx(float(sizes.mean()))
+    cells = {cell.column: cell for cell in laid_out(targeted.target_rows("net", fives))}
+    assert cells["Mean distortion"].value == pytest.approx(float(sizes.mean()))
     assert (cells["Mean distortion"].count, cells["Mean distortion"].total) == (5, 6)
-    assert cells["Median distortion"].ours == pytest.approx(float(sizes.median()))
+    assert cells["Median distortion"].value == pytest.approx(float(sizes.median()))
     with torch.no_grad():
         says = torch.where(found, means()(far).argmax(1), -1)
     assert fives.says.tolist() == says.tolist()
@@ -349,7 +359,7 @@ def test_figure_6_shows_noise_of_the_examples_size_and_only_cars_that_are_known(
     models = {"one": Spied(Knows(0)), "two": Spied(Knows(5))}
     found = torch.ones(12, dtype=torch.bool)
     made = {n: attacked(images, x - 0.1, found, tmp_path / n) for n in models}
-    cells = {(c.row, c.column): c for c in blind_spots.transfer(models, made, 0)}
+    cells = {(c.row, c.column): c for c in laid_out(blind_spots.transfer(models, made, 0))}
     with torch.no_grad():
         known = {n: int((m.inner(x).argmax(1) == 1).sum()) for n, m in models.items()}
     assert 0 < known["two"] < known["one"] <= 12
@@ -397,7 +407,11 @@ def test_every_family_is_trained_as_it_is_called():
 
 
 def test_every_claim_compares_what_its_sentence_names():
-    said = {claim.sentence: (claim.better, claim.worse) for claim in CLAIMS}
+    slugs = {family.name: family.slug for family in FAMILIES}
+    said = {
+        claim.sentence: (slugs[claim.better], slugs.get(str(claim.worse), claim.worse))
+        for claim in published_claims()
+    }
     assert list(said.values()) == [
         ("weight-decay", 1.7), ("dropout", "weight-decay"), ("dropout", 1.4),
         ("pools-alternating", 1.2), ("pools-joint", 1.2), ("pools-alternating", "weight-decay"),
@@ -448,17 +462,17 @@ def test_the_check_for_masking_goes_all_the_way_and_beside_noise_of_that_length(
 
 
 def test_ratios_are_over_the_plain_network(trial):
-    def judged(slug: str, far: float, safe: float) -> study_cells.Judged:
+    def judged(slug: str, far: float, safe: float) -> study_rows.Judged:
         (family,) = [one for one in FAMILIES if one.slug == slug]
         told = replace(trial, family=family, of=slug)
         trained = study_network.Trained(told, None, None, None, 2.0, 2, 100)  # type: ignore[arg-type]
-        return study_cells.Judged(trained, torch.full((5,), far), torch.full((5,), safe), None)
+        return study_rows.Judged(trained, torch.full((5,), far), torch.full((5,), safe), None)
 
     both = [judged("weight-decay", 0.1, 0.2), judged("pool-input", 0.3, 0.5)]
     cells = {
-        (c.row, c.column): c.ours
-        for c in study_cells.to_cells(both, {"weight-decay": 1.0})
-        if c.table == "hardening"
+        (c.row, c.column): c.value
+        for c in laid_out(study_rows.measurements(both, {"weight-decay": 1.0}))
+        if c.analysis == "hardening"
     }
     assert cells["Input pool", "Distortion over plain"] == pytest.approx(3.0)
     assert cells["Input pool", "Radius over plain"] == pytest.approx(2.5)
@@ -494,7 +508,7 @@ def test_rows_say_what_positions_see_and_which_units_respond(tmp_path):
     )  # fmt: skip
     asked = prepare(Study(layers=("1",), k=3, claim=False), net, images)
     analyse(tmp_path, "net", [net], images, asked)
-    tops, field = read_tops(tmp_path), receptive_field(net, "1", (1, 6, 8))
+    tops, field = read_columns(tmp_path, TopRow), receptive_field(net, "1", (1, 6, 8))
     for row in range(len(tops["rank"])):
         box = field.box(int(tops["position"][row]))
         sides = tuple(int(tops[side][row]) for side in ("top", "left", "bottom", "right"))
@@ -502,7 +516,7 @@ def test_rows_say_what_positions_see_and_which_units_respond(tmp_path):
     assert {(int(b) - int(t), int(r) - int(le)) for t, le, b, r in zip(
         tops["top"], tops["left"], tops["bottom"], tops["right"], strict=True
     )} == {(2, 5)}  # fmt: skip
-    rows = read_coherence(tmp_path)
+    rows = read_columns(tmp_path, CoherenceRow)
     natural = rows["basis"] == "natural"
     silent = set(rows["direction"][natural & ~rows["responds"]].tolist())
     assert silent == {2}
@@ -512,8 +526,10 @@ def test_rows_say_what_positions_see_and_which_units_respond(tmp_path):
 
 
 def test_the_spread_over_seeds_runs_from_the_least_to_the_greatest():
-    cell = Cell("t", "a", "b", 0, 0, "%", 2.0, 1.0, 3.0, 5, 5, None, 5, 1.5, 2.75)
-    (table,) = gather([cell])
+    row = Measurement("train", Metric.ERROR, "%", 2.0, 1.0, 3.0, 5, 5, images="test")
+    seeds = (1.75, 1.5, 2.75, 2.0, 2.0)
+    each = [replace(row, value=value, seed=seed) for seed, value in enumerate(seeds)]
+    (table,) = gather([row, *each])
     assert "1.5,2.75" in to_csv(table)
     assert "[1.00--3.00]" in to_latex(table)
     assert "seeds 1.50–2.75" in str([*to_terminal(table)[0].columns[1].cells])

@@ -16,6 +16,7 @@ from intriguing.paper.hardening.network import certified_radii, train_trial
 from intriguing.paper.network import shortened, trained
 from intriguing.paper.networks import MNIST_NETWORKS
 from intriguing.paper.table5 import Subject, measure
+from intriguing.results.rows import Metric, where
 from intriguing.runs import distinction
 from intriguing.runs.provenance import record_model
 from intriguing.runs.study import Study, prepare
@@ -67,9 +68,9 @@ def test_bounds_are_of_the_network_that_is_asked(tmp_path):
         torch.manual_seed(0)
         net = nn.Sequential(nn.Linear(4, 3), activation, nn.Linear(3, 2)).eval()
         net[0].weight.data.mul_(scale)
-        subject = Subject("table5-net", "net", net, (4,), record_model("net", net))
-        cells = {(c.row, c.column): c.ours for c in measure(subject, tmp_path).cells}
-        uppers.append(max(value for (_, column), value in cells.items() if column == "Corrected"))
+        subject = Subject("bounds", "net", net, (4,), record_model("net", net))
+        rows = where(measure(subject, tmp_path).rows, metric=Metric.UPPER_BOUND)
+        uppers.append(max(row.value for row in rows))
     assert uppers[1] == pytest.approx(3 * uppers[0], rel=0.3)
     assert len(set(uppers)) == 3
     kept = tmp_path / "stages" / "kept.json"

@@ -1,5 +1,7 @@
 """What decides is never what something is called: other names, the same numbers and sentences."""
 
+import csv
+import io
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -20,18 +22,17 @@ from intriguing.report.contents import read_contents
 from intriguing.report.findings import findings
 from intriguing.report.html import draw_report
 from intriguing.report.story import draw_story
+from intriguing.report.tables import to_csv
 from intriguing.results.audit import read_audit
-from intriguing.results.store import (
-    read_cells,
-    read_run,
-    read_tops,
-    write_run,
-)
+from intriguing.results.parquet import read_columns
+from intriguing.results.rows import TopRow
+from intriguing.results.store import read_run, write_run
 from intriguing.runs.study import Study, prepare
 from intriguing.units.coherence import coherence
 from intriguing.units.directions import natural
 from intriguing.units.topk import top_images
 from tests.report.browsed import write_units
+from tests.shown import shown
 
 CONFIG = AuditConfig(
     attacked=8, passes=40, target=3, target_passes=40, semidefinite=False, units_on=60,
@@ -45,6 +46,8 @@ PAIRS = (
     ("b a", "a"),
     ('say "it"', "two\nlines = \u2028 α = 0.5: Сеть\t"),
     ("accuracy", "table5-robust"),
+    ("figure5", "robust-"),
+    ("α = 1", "{network} {0!r}"),
 )
 
 
@@ -89,16 +92,25 @@ def audited(networks: Mapping[str, nn.Module], folder: Path) -> dict:
         for made_for in shown.get("each", ()):
             made_for[:2] = [place[name] for name in made_for[:2]]
         facts[record.stage, place[record.network]] = (record.status, shown)
-    cells = [
-        (
-            cell.table.partition("-")[0], cell.row_order, cell.column_order, cell.unit,
-            cell.condition, cell.size, cell.ours, cell.low, cell.high, cell.count, cell.total,
-            place.get(cell.network, cell.network), place[cell.made_for],
-        )
-        for cell in read_cells(folder)
+    contents = read_contents(folder)
+    tables = [
+        [
+            {**vars(cell), "row": "", "column": "", "network": place[cell.network],
+             "made_for": place[cell.made_for]}
+            for cell in table.where()
+        ]
+        for table in contents.tables
     ]  # fmt: skip
+    rows = [
+        replace(row, network=place[row.network], made_for=place[row.made_for])
+        for row in contents.measured
+    ]
     return {
-        "facts": facts, "cells": sorted(cells, key=repr),
+        "facts": facts, "rows": rows, "tables": tables,
+        "numbers": [
+            [line[3:] for line in csv.reader(io.StringIO(to_csv(table)))]
+            for table in contents.tables
+        ],
         "sentences": [unnamed(sentence, names) for sentence in audit.sentences],
     }  # fmt: skip
 
@@ -117,7 +129,9 @@ def test_an_audit_says_the_same_under_any_names(names, pair, plainly, tmp_path, 
     monkeypatch.setattr("intriguing.audit.run.draw_report", lambda folder: folder / "report")
     found = audited(dict(zip(names, pair, strict=True)), tmp_path)
     assert found["facts"] == plainly["facts"]
-    assert found["cells"] == plainly["cells"]
+    assert found["rows"] == plainly["rows"]
+    assert found["tables"] == plainly["tables"]
+    assert found["numbers"] == plainly["numbers"]
     if not any(name in " ".join(plainly["sentences"]) for name in names):
         assert found["sentences"] == plainly["sentences"]
     (crossed,) = [r.facts for r in read_audit(tmp_path) if r.stage == "transfer"]
@@ -136,8 +150,7 @@ def test_the_verb_transfer_says_the_same_under_any_names(pair, tmp_path, capsys)
         assert main(["transfer", *map(str, files), *options]) == 0, capsys.readouterr().err
         sentences = findings(read_contents(out)).sentences
         said.append([unnamed(one, names) for one in sentences])
-        rows = [(c.row_order, c.column_order, c.ours, c.condition, c.own) for c in read_cells(out)]
-        assert sum(own for *_, own in rows) == 4
+        assert sum(cell.own for cell in shown(out)) == 4
     assert len(said[0]) > 1
     assert said.count(said[0]) == len(said)
 
@@ -208,6 +221,6 @@ def test_the_page_of_units_is_headed_by_the_network_whose_units_they_are(tmp_pat
     others = replace(run.models[0], name="trained before it")
     write_run(tmp_path, replace(run, models=(others, *run.models)))
     text = (draw_report(tmp_path).parent / "units.html").read_text()
-    (name,) = set(read_tops(tmp_path)["network"])
+    (name,) = set(read_columns(tmp_path, TopRow)["network"])
     assert name == run.models[0].name
     assert f"<h1>What excites the units of {name}</h1>" in text

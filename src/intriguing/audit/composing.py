@@ -12,21 +12,20 @@ from intriguing.audit.kept import Made
 from intriguing.audit.subject import Subject
 from intriguing.measures import UNIT_BOX, median
 from intriguing.names import file_name
-from intriguing.results.schema import Cell
-from intriguing.results.store import read_claims, write_tensors
+from intriguing.results.parquet import read_rows
+from intriguing.results.rows import ClaimRow, Condition, Measurement, Metric, where
+from intriguing.results.store import write_tensors
 from intriguing.runs import bounding, certifying
 from intriguing.runs.attacking import Outcome
 from intriguing.runs.predicting import predict
 from intriguing.runs.study import Study, prepare
-from intriguing.runs.transfer_table import transfer_cells
+from intriguing.runs.transfer_table import transfer_rows
 from intriguing.runs.units import analyse
 
 CROSSED = 2000
 """Images that are shown to other networks at most."""
 CLASSES = 100
 """With more classes every pair of them is too many for the tighter bounds."""
-SHARES = (0.01, 0.1, 0.5)
-"""Of the median distance found: how many images are certified beyond it."""
 DIRECTIONS = 64
 TOP = 5
 
@@ -39,26 +38,26 @@ def transfer(subject: Subject, outcomes: Mapping[str, Outcome]) -> Made:
         return Made(("No example was found, so there is none to show to other networks.",))
     sizes = [float(f"{m * max(means):.2g}") for m in subject.config.amplified if m * max(means) < 1]
     images = next(iter(few.values())).images
-    cells = transfer_cells(subject.networks, few, images, sizes, subject.config.seed)
-    others = [c for c in cells if c.condition == "examples" and not c.own]
-    noise = [c for c in cells if c.condition == "noise"]
+    rows = transfer_rows(subject.networks, few, images, sizes, subject.config.seed)
+    errors = where(rows, metric=Metric.ERROR)
+    others = where(errors, condition=Condition.ADVERSARIAL, own=False)
+    noise = where(errors, condition=Condition.NOISE)
     facts = {
         "pairs": len(others), "fooled": sum(c.count for c in others),
         "total": sum(c.total for c in others), "sizes": sizes,
-        "noise": _rate([c for c in noise if c.row_order == min(x.row_order for x in noise)]),
+        "noise": _rate(where(noise, reference=Condition.ADVERSARIAL)),
         "amplified": {
             f"{size:g}": {
-                "examples": _rate([
-                    c for c in cells
-                    if c.condition == "amplified" and c.size == size and not c.own
-                ]),
-                "noise": _rate([c for c in noise if c.size == size]),
+                "examples": _rate(
+                    where(errors, condition=Condition.AMPLIFIED, size=size, own=False)
+                ),
+                "noise": _rate(where(noise, size=size)),
             }
             for size in sizes
         },
         "each": [[c.made_for, c.network, c.count, c.total] for c in others],
     }  # fmt: skip
-    return Made((), facts, tuple(cells), passes=(sum(c.total for c in cells), 0))
+    return Made((), facts, tuple(rows), passes=(sum(row.total for row in errors), 0))
 
 
 def _first(outcome: Outcome) -> Outcome:
@@ -69,9 +68,9 @@ def _first(outcome: Outcome) -> Outcome:
     return replace(outcome, images=outcome.images.first(CROSSED), columns=columns)
 
 
-def _rate(cells: list[Cell]) -> float | None:
-    total = sum(cell.total for cell in cells)
-    return 100 * sum(cell.count for cell in cells) / total if total else None
+def _rate(rows: list[Measurement]) -> float | None:
+    total = sum(row.total for row in rows)
+    return 100 * sum(row.count for row in rows) / total if total else None
 
 
 def judge(subject: Subject, outcomes: Mapping[str, Outcome]) -> Made:
@@ -131,19 +130,14 @@ def certificates(subject: Subject, name: str) -> certifying.Certified:
     )  # fmt: skip
 
 
-def certify(subject: Subject, name: str, order: int, outcome: Outcome | None) -> Made:
+def certify(subject: Subject, name: str, outcome: Outcome | None) -> Made:
     """How far the chosen images are safe, beside what was found."""
     certified = certificates(subject, name)
     if outcome is not None:
         certifying.check(name, subject.networks[name], subject.chosen(), certified, outcome)
     columns = certifying.columns(name, subject.chosen(), certified, outcome, subject.config.seed)
     radius, found = columns["certified"], columns["found"]
-    cells = [
-        replace(cell, row_order=order)
-        if cell.table == "certify"
-        else replace(cell, table=f"robust-{name}")
-        for cell in certifying.cells(name, columns, ())
-    ]
+    rows = certifying.rows(name, columns, ())
     middle = median(torch.from_numpy(found)) if outcome is not None else math.nan
     known = np.isfinite(found) & (found > 0)
     facts = {
@@ -153,11 +147,11 @@ def certify(subject: Subject, name: str, order: int, outcome: Outcome | None) ->
         "ratio": float(np.median(radius[known] / found[known])) if known.any() else None,
         "found": middle if math.isfinite(middle) else None,
         "beyond": [
-            [share, int((radius > share * middle).sum())] for share in SHARES
+            [share, int((radius > share * middle).sum())] for share in certifying.SHARES
             if math.isfinite(middle)
         ],
     }  # fmt: skip
-    return Made((), facts, tuple(cells), seconds=certified.wall_seconds)
+    return Made((), facts, tuple(rows), seconds=certified.wall_seconds)
 
 
 def units(subject: Subject, name: str) -> Made:
@@ -183,8 +177,8 @@ def units(subject: Subject, name: str) -> Made:
             "difference": claim.difference, "low": claim.low, "high": claim.high,
             "measure": claim.measure,
         }
-        for claim in read_claims(subject.folder)
+        for claim in read_rows(subject.folder, ClaimRow)
     ]  # fmt: skip
     facts = {"claims": claims, "images": len(images)}
     passes = sum(stage.forward_passes for stage in studied.stages)
-    return Made(studied.notes, facts, studied.cells, passes=(passes, 0))
+    return Made(studied.notes, facts, studied.rows, passes=(passes, 0))

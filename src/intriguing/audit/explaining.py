@@ -17,15 +17,10 @@ from intriguing.models.resized import fitted
 from intriguing.models.weights import model_sha256
 from intriguing.results.damage import blame
 from intriguing.results.explained import Made, Said, Solve, Story
+from intriguing.results.parquet import read_columns
+from intriguing.results.rows import CertificateRow, ImageRow
 from intriguing.results.schema import RunRecord
-from intriguing.results.store import (
-    find_tensors,
-    list_tensors,
-    read_certificates,
-    read_images,
-    read_run,
-    read_tensors,
-)
+from intriguing.results.store import find_tensors, list_tensors, read_run, read_tensors
 
 SOLVES = 12
 """Minimisations of the path of c at most: enough to see it close in."""
@@ -62,7 +57,7 @@ def _explained(
     networks: Mapping[str, nn.Module], path: bool, progress: ProgressCallback | None,
 ) -> Story:  # fmt: skip
     image = _find(image_id, attacked, folder)
-    rows, proofs = read_images(folder), read_certificates(folder)
+    rows, proofs = read_columns(folder, ImageRow), read_columns(folder, CertificateRow)
     made = []
     for name in dict.fromkeys(rows["network"].tolist()):
         row = int(((rows["network"] == name) & (rows["image_id"] == image)).nonzero()[0][0])

@@ -14,7 +14,7 @@ from intriguing.files import check_regular, read_json, watch_written, write_whol
 from intriguing.keys import derive_key
 from intriguing.names import file_name
 from intriguing.results.audit import StageRecord
-from intriguing.results.schema import Cell, LayerRow
+from intriguing.results.rows import LayerRow, Measurement
 from intriguing.results.typed import of_json
 
 
@@ -25,7 +25,7 @@ class Made:
     Attributes:
         words: Sentences for the report.
         facts: Numbers for its first screen.
-        cells: Of its tables.
+        rows: What it measured.
         layers: Rows of layers.
         passes: Images forward and backward, where they were counted.
         seconds: Of work done by earlier processes, where that is known.
@@ -33,7 +33,7 @@ class Made:
 
     words: tuple[str, ...] = ()
     facts: dict[str, Any] = field(default_factory=dict)
-    cells: tuple[Cell, ...] = ()
+    rows: tuple[Measurement, ...] = ()
     layers: tuple[LayerRow, ...] = ()
     passes: tuple[int, int] = (0, 0)
     seconds: float | None = None

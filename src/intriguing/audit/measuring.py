@@ -11,15 +11,17 @@ from intriguing.audit.kept import Made
 from intriguing.audit.subject import Subject
 from intriguing.distortion.result import Status
 from intriguing.errors import InputError
+from intriguing.estimates import Rows
 from intriguing.keys import derive_key
 from intriguing.measures import Progress, median, median_interval, wilson_interval
 from intriguing.models.clean_accuracy import clean_accuracy
 from intriguing.names import file_name
+from intriguing.results.rows import Condition, Metric, first
 from intriguing.runs.attacking import Outcome
 from intriguing.runs.pairs import Words, write_pairs
 from intriguing.runs.predicting import predict
-from intriguing.runs.summary import Row, add_certainty
-from intriguing.runs.targeted import PAPER, ostriches, target_cells, write_figure
+from intriguing.runs.summary import add_certainty
+from intriguing.runs.targeted import PAPER, ostriches, target_rows, write_figure
 from intriguing.scale.attack import attack_in_shards
 from intriguing.scale.shards import run_in_shards
 
@@ -35,7 +37,7 @@ SAMPLE, SMALL = 256, 3 * 64 * 64
 """Images on which other normalisations are tried where accuracy is low; fewer of large ones."""
 
 
-def accuracy(subject: Subject, name: str, order: int) -> Made:
+def accuracy(subject: Subject, name: str) -> Made:
     """How often the network is right, over all images."""
     model, images = subject.networks[name], subject.images
 
@@ -50,9 +52,10 @@ def accuracy(subject: Subject, name: str, order: int) -> Made:
         key, stage=f"accuracy of {name}", progress=subject.progress,
     )  # fmt: skip
     right = int((shards.column("predicted") == images.labels).sum())
-    row = Row("accuracy", name, order)
-    row.share("Clean accuracy" if subject.labelled else "Agreement", 0, right, len(images))
-    confidence = float(shards.column("confidence").double().mean())
+    rows = Rows("accuracy", network=name, condition=Condition.CLEAN)
+    rows.share(Metric.ACCURACY if subject.labelled else Metric.AGREEMENT, right, len(images))
+    confidence = shards.column("confidence").double()
+    rows.mean(Metric.CONFIDENCE, "share", confidence, len(images))
     warnings: list[str] = []
     if subject.labelled:
         few = SAMPLE if images.images[0].numel() <= SMALL else SAMPLE // 4
@@ -60,10 +63,10 @@ def accuracy(subject: Subject, name: str, order: int) -> Made:
         warnings = [str(finding) for finding in looked.findings]
     facts = {
         "correct": right, "total": len(images), "labelled": subject.labelled,
-        "interval": wilson_interval(right, len(images)), "confidence": confidence,
+        "interval": wilson_interval(right, len(images)), "confidence": float(confidence.mean()),
         "classes": subject.classes[name], "warnings": warnings,
     }  # fmt: skip
-    return Made((), facts, tuple(row.cells), passes=(len(images), 0))
+    return Made((), facts, tuple(rows.made), passes=(len(images), 0))
 
 
 def nearest(subject: Subject, name: str, shard_size: int) -> Outcome:
@@ -86,30 +89,33 @@ _COLUMNS = (
 )  # fmt: skip
 
 
-def attack(subject: Subject, name: str, order: int, outcome: Outcome) -> Made:
+def attack(subject: Subject, name: str, outcome: Outcome) -> Made:
     """How near the nearest examples are."""
     model, total = subject.networks[name], len(outcome)
     found = outcome.columns["success"]
     sizes = torch.where(found, outcome.columns["distortion"], torch.inf)
-    row = Row("attack", name, order)
-    row.share("Fooled", 1, int(found.sum()), total)
-    row.mean("Mean distortion", 2, "distortion", outcome.found, total)
-    row.median("Median distortion", 3, "distortion", sizes, total)
-    row.median("Median L2", 4, "l2", torch.where(found, outcome.columns["l2"], torch.inf), total)
-    row.mean("Passes an image", 5, "passes", outcome.cost, total)
-    add_certainty(row, 6, outcome)
+    l2, pixels = outcome.columns["l2"], outcome.images.images[0].numel()
+    rows = Rows("attack", network=name, seed=subject.config.seed, method=outcome.method)
+    rows.add(Metric.PIXELS, "numbers", pixels)
+    rows.share(Metric.FOOLED, int(found.sum()), total)
+    rows.mean(Metric.MEAN_DISTORTION, "distortion", outcome.found, total)
+    rows.median(Metric.MEDIAN_DISTORTION, "distortion", sizes, total)
+    rows.mean(Metric.MEAN_L2, "l2", l2[found], total)
+    rows.median(Metric.MEDIAN_L2, "l2", torch.where(found, l2, torch.inf), total)
+    rows.mean(Metric.PASSES, "passes", outcome.cost, total)
+    add_certainty(rows, outcome)
     proved = int((outcome.columns["status"] == int(Status.OPTIMAL)).sum())
     middle = median(sizes) if total else math.nan
     facts: dict[str, Any] = {
         "found": int(found.sum()), "total": total, "proved": proved, "method": outcome.method,
-        "passes": subject.config.passes, "pixels": outcome.images.images[0].numel(),
+        "passes": subject.config.passes, "pixels": pixels,
         "median": middle if math.isfinite(middle) else None,
         "interval": [end if math.isfinite(end) else None for end in median_interval(sizes)],
         "mean": float(outcome.found.double().mean()) if len(outcome.found) else None,
         "statuses": {key: int(count) for key, count in outcome.statuses().items()},
     }  # fmt: skip
     _show(subject, name, model, outcome)
-    return Made((), facts, tuple(row.cells), passes=outcome.passes, seconds=outcome.wall_seconds)
+    return Made((), facts, tuple(rows.made), passes=outcome.passes, seconds=outcome.wall_seconds)
 
 
 def _show(subject: Subject, name: str, model: nn.Module, outcome: Outcome) -> None:
@@ -139,7 +145,7 @@ def class_name(subject: Subject, number: int) -> str:
     return names[number] if 0 <= number < len(names) else str(number)
 
 
-def target(subject: Subject, name: str, order: int, shard_size: int) -> Made:
+def target(subject: Subject, name: str, shard_size: int) -> Made:
     """Every chosen image as `config.target`, in 8 bits, saved and classified afresh."""
     config, goal = subject.config, subject.config.target
     assert goal is not None
@@ -161,8 +167,8 @@ def target(subject: Subject, name: str, order: int, shard_size: int) -> Made:
         network=name, count=config.attacked or len(chosen),
     )  # fmt: skip
     sizes = made.attacked.distortion[made.attacked.success]
-    cells = target_cells(name, order, made)
-    paper = PAPER if any(cell.paper for cell in cells) else None
+    rows = target_rows(name, made)
+    paper = PAPER if first(rows, reference="figure5") else None
     forward, backward = made.attacked.forward_passes, made.attacked.backward_passes
     facts = {
         "target": goal, "called": called, "found": int(made.attacked.success.sum()),
@@ -171,12 +177,12 @@ def target(subject: Subject, name: str, order: int, shard_size: int) -> Made:
         "median": median(sizes) if len(sizes) else None,
     }  # fmt: skip
     return Made(
-        (), facts, cells, passes=(int(forward.sum()), int(backward.sum())),
+        (), facts, tuple(rows), passes=(int(forward.sum()), int(backward.sum())),
         seconds=made.attacked.shards.wall_seconds,
     )  # fmt: skip
 
 
-def noise(subject: Subject, name: str, order: int, outcome: Outcome) -> Made:
+def noise(subject: Subject, name: str, outcome: Outcome) -> Made:
     """What Gaussian noise exactly as long as each change does, and how much longer it must be."""
     kept = outcome.columns["success"] & (outcome.columns["distortion"] > 0)
     if not bool(kept.any()):
@@ -185,10 +191,11 @@ def noise(subject: Subject, name: str, order: int, outcome: Outcome) -> Made:
     sizes = outcome.columns["distortion"][kept]
     generator = torch.Generator().manual_seed(subject.config.seed)
     middle = float(sizes.double().median())
-    row = Row("noise", name, order)
+    rows = Rows("noise", network=name, seed=subject.config.seed)
+    rows.add(Metric.MEDIAN_DISTORTION, "distortion", middle, len(sizes), len(outcome))
     fooled, total = _fooled(subject, name, images, labels, sizes, DRAWS, generator, 0)
-    row.share("By the changes found", 0, int(kept.sum()), int(kept.sum()))
-    row.share("By noise of each one's size", 1, fooled, total)
+    rows.share(Metric.FOOLED, len(sizes), len(sizes), condition=Condition.ADVERSARIAL)
+    rows.share(Metric.FOOLED, fooled, total, condition=Condition.NOISE)
     curve = []
     for place, multiple in enumerate(MULTIPLES):
         size = multiple * middle
@@ -196,14 +203,17 @@ def noise(subject: Subject, name: str, order: int, outcome: Outcome) -> Made:
             break
         several = torch.full_like(sizes, size)
         count, of = _fooled(subject, name, images, labels, several, 1, generator, place + 1)
-        row.share(f"By noise of {multiple:g} × the median", place + 2, count, of)
+        rows.share(
+            Metric.FOOLED, count, of, condition=Condition.NOISE, size=size,
+            setting=f"{multiple:g}",
+        )  # fmt: skip
         curve.append((size, count, of))
     facts = {
         "fooled": fooled, "total": total, "median": middle, "curve": curve,
         "half_at": _half_at(curve),
     }  # fmt: skip
     passes = total + sum(of for _, _, of in curve)
-    return Made((), facts, tuple(row.cells), passes=(passes, 0))
+    return Made((), facts, tuple(rows.made), passes=(passes, 0))
 
 
 def _fooled(

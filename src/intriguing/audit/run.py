@@ -29,14 +29,10 @@ from intriguing.report.findings import findings
 from intriguing.report.html import draw_report
 from intriguing.results.audit import StageRecord, write_audit
 from intriguing.results.opening import open_results
+from intriguing.results.parquet import write_columns, write_rows
+from intriguing.results.rows import CertificateRow, ImageRow, LayerRow, Measurement
 from intriguing.results.schema import RunRecord, Stage
-from intriguing.results.store import (
-    write_cells,
-    write_certificates,
-    write_images,
-    write_layers,
-    write_run,
-)
+from intriguing.results.store import write_run
 from intriguing.runs import certifying, provenance
 from intriguing.runs.attacking import Outcome, disk_bytes
 from intriguing.runs.predicting import first_correct, predict
@@ -185,8 +181,8 @@ class _Stages:
         subject, names = self.subject, list(self.subject.networks)
         for name in names:
             self.make("preflight", name, preflight, name)
-        for order, name in enumerate(names):
-            self.make("accuracy", name, measuring.accuracy, name, order)
+        for name in names:
+            self.make("accuracy", name, measuring.accuracy, name)
         if self.choose():
             self.examples(names)
         for name in names:
@@ -222,21 +218,21 @@ class _Stages:
         """Attack, noise, the target, and what the other networks say."""
         subject, config = self.subject, self.config
         plan = cost.shard_sizes(subject)
-        for order, name in enumerate(names):
-            self.make("attack", name, self.attack, name, order, plan[name])
+        for name in names:
+            self.make("attack", name, self.attack, name, plan[name])
             if self.finished[-1].record.status == "done" and name not in self.outcomes:
                 shown = subject.for_stage("attack")
                 self.outcomes[name] = measuring.nearest(shown, name, plan[name])
-        for order, name in enumerate(names):
+        for name in names:
             if name not in self.outcomes:
                 self.add(left_out("noise", name, "There are no examples to compare noise with."))
                 continue
-            self.make("noise", name, measuring.noise, name, order, self.outcomes[name])
-        for order, name in enumerate(names):
+            self.make("noise", name, measuring.noise, name, self.outcomes[name])
+        for name in names:
             if config.target is None:
                 self.add(left_out("target", name, "No class was asked for (--target)."))
                 continue
-            self.make("target", name, measuring.target, name, order, plan[name])
+            self.make("target", name, measuring.target, name, plan[name])
         if len(names) < 2:
             why = "Transfer needs two networks or more; give another one to compare with."
             self.add(left_out("transfer", "", why))
@@ -245,16 +241,16 @@ class _Stages:
         if self.outcomes:
             self.finish("judge", "", composing.judge, self.outcomes)
 
-    def attack(self, subject: Subject, name: str, order: int, shard_size: int) -> Made:
+    def attack(self, subject: Subject, name: str, shard_size: int) -> Made:
         """The nearest examples of a network."""
         self.outcomes[name] = measuring.nearest(subject, name, shard_size)
-        return measuring.attack(subject, name, order, self.outcomes[name])
+        return measuring.attack(subject, name, self.outcomes[name])
 
     def proofs(self, names: Sequence[str]) -> None:
         """Certificates of the attacked images."""
-        for order, name in enumerate(names):
+        for name in names:
             outcome = self.outcomes.get(name)
-            self.make("certify", name, composing.certify, name, order, outcome)
+            self.make("certify", name, composing.certify, name, outcome)
             if self.finished[-1].record.status == "done":
                 self.certified.append(name)
 
@@ -282,8 +278,8 @@ class _Stages:
         """Write the rows and the record as they are now."""
         folder = self.subject.folder
         write_audit(folder, [one.record for one in self.finished])
-        write_cells(folder, [cell for one in self.finished for cell in one.made.cells])
-        write_layers(folder, [row for one in self.finished for row in one.made.layers])
+        write_rows(folder, Measurement, [row for one in self.finished for row in one.made.rows])
+        write_rows(folder, LayerRow, [row for one in self.finished for row in one.made.layers])
         if status == "complete":
             self.rows()
         stages = tuple(
@@ -300,8 +296,9 @@ class _Stages:
     def rows(self) -> None:
         """One row an image: of the attack, and of the certificates."""
         subject, seed = self.subject, self.config.seed
-        write_images(
+        write_columns(
             subject.folder,
+            ImageRow,
             (image_columns(name, one, seed) for name, one in self.outcomes.items()),
         )
         parts = [
@@ -312,7 +309,7 @@ class _Stages:
             for name in self.certified
         ]  # fmt: skip
         if parts:
-            write_certificates(subject.folder, certifying.together(parts))
+            write_columns(subject.folder, CertificateRow, parts)
 
 
 def _notes(subject: Subject) -> tuple[str, ...]:

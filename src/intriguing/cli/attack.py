@@ -71,8 +71,10 @@ def attack(
     from intriguing.errors import InputError
     from intriguing.names import file_name
     from intriguing.results.opening import open_results
+    from intriguing.results.parquet import write_columns, write_rows
+    from intriguing.results.rows import ImageRow, Measurement
     from intriguing.results.schema import RunRecord, Stage
-    from intriguing.results.store import write_cells, write_images, write_run
+    from intriguing.results.store import write_run
     from intriguing.runs import attacking, pictures, provenance
     from intriguing.runs.summary import image_columns, summary
 
@@ -106,8 +108,8 @@ def attack(
             attacked = attacking.attack_network(
                 f"attacking {name}", network, plan, shards, search, progress=progress
             )
-        write_cells(folder, summary(name, network, attacked, order=0))
-        write_images(folder, [image_columns(name, attacked, seed)])
+        write_rows(folder, Measurement, summary(name, network, attacked, seed))
+        write_columns(folder, ImageRow, [image_columns(name, attacked, seed)])
         pictures.write_gallery(folder, name, network, attacked)
         if save_images:
             pictures.write_pngs(folder / "pictures", attacked)

@@ -71,8 +71,10 @@ def certify(
     from intriguing.distortion.search import Search
     from intriguing.names import file_name
     from intriguing.results.opening import open_results
+    from intriguing.results.parquet import write_columns, write_rows
+    from intriguing.results.rows import CertificateRow, ImageRow, Measurement
     from intriguing.results.schema import RunRecord, Stage
-    from intriguing.results.store import write_cells, write_certificates, write_images, write_run
+    from intriguing.results.store import write_run
     from intriguing.runs import attacking, bounding, certifying, pictures, provenance
     from intriguing.runs.summary import image_columns
 
@@ -119,12 +121,12 @@ def certify(
                 certifying.check(name, network, images, certified, outcome)
         stages = [Stage(f"certify {name}", certified.wall_seconds)]
         if outcome is not None:
-            write_images(folder, [image_columns(name, outcome, seed)])
+            write_columns(folder, ImageRow, [image_columns(name, outcome, seed)])
             pictures.write_gallery(folder, name, network, outcome)
             stages.append(Stage(f"attack {name}", outcome.wall_seconds, *outcome.passes))
         columns = certifying.columns(name, images, certified, outcome, seed)
-        write_certificates(folder, columns)
-        write_cells(folder, certifying.cells(name, columns, epsilon))
+        write_columns(folder, CertificateRow, [columns])
+        write_rows(folder, Measurement, certifying.rows(name, columns, epsilon))
         write_run(folder, attacking.completed(run, *stages))
         said = finish(folder)
     if said.alarms:

@@ -62,8 +62,10 @@ def compare(
     from intriguing.cli.progress import shown
     from intriguing.cli.report import finish
     from intriguing.results.opening import open_results
+    from intriguing.results.parquet import write_columns
+    from intriguing.results.rows import ImageRow
     from intriguing.results.schema import RunRecord, Stage
-    from intriguing.results.store import write_images, write_run
+    from intriguing.results.store import write_run
     from intriguing.runs import attacking, comparing, provenance
 
     comparing.check_methods(methods)
@@ -104,8 +106,8 @@ def compare(
                 )
                 for search in searches
             }  # fmt: skip
-        comparing.write_comparison(folder, outcomes)
-        write_images(folder, comparing.image_parts(name, outcomes, seed))
+        comparing.write_comparison(folder, name, outcomes, seed)
+        write_columns(folder, ImageRow, comparing.image_parts(name, outcomes, seed))
         stages = [Stage(method, o.wall_seconds, *o.passes) for method, o in outcomes.items()]
         write_run(folder, attacking.completed(run, *stages))
         finish(folder)

@@ -53,12 +53,12 @@ def _print(contents: "Contents", console: Console, all_layers: bool) -> "Finding
     from intriguing.report.findings import findings
     from intriguing.report.tables import to_terminal
 
-    for table in contents.tables.values():
+    for table in contents.tables:
         for part in to_terminal(table, console.width):
             console.print(part)
-    for note in contents.run.notes:
-        if note.startswith("Table 5"):
-            console.print(f"– {note}", highlight=False, markup=False)
+    for remarks in contents.run.remarks.values():
+        for remark in remarks:
+            console.print(f"– {remark}", highlight=False, markup=False)
     if contents.layers:
         console.print(layers.to_terminal(contents.layers, console.width, all_layers))
     if contents.claims:

@@ -65,8 +65,10 @@ def spectrum(
     from intriguing.cli.progress import shown
     from intriguing.cli.report import finish
     from intriguing.results.opening import open_results
+    from intriguing.results.parquet import write_rows
+    from intriguing.results.rows import LayerRow
     from intriguing.results.schema import RunRecord
-    from intriguing.results.store import write_layers, write_run
+    from intriguing.results.store import write_run
     from intriguing.runs import provenance
     from intriguing.runs.attacking import completed
     from intriguing.runs.bounding import analyse, write_spectra
@@ -100,7 +102,7 @@ def spectrum(
                     name, network, shape, images=images, domain=box, semidefinite=semidefinite,
                     seed=seed, progress=progress,
                 )  # fmt: skip
-            write_layers(folder, analysed.rows)
+            write_rows(folder, LayerRow, analysed.rows)
             write_spectra(folder, name, analysed.spectra)
             write_run(folder, completed(run, analysed.stage, notes=analysed.notes))
         finish(folder, all_layers=all_layers)

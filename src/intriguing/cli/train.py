@@ -98,7 +98,11 @@ def train(
     from intriguing.cli.console import Console
     from intriguing.cli.progress import shown
     from intriguing.cli.report import finish
-    from intriguing.cli.training import decay_of, error_cells, write_filters
+    from intriguing.cli.training import (
+        decay_of,
+        error_rows,
+        write_filters,
+    )
     from intriguing.data.named import load_data
     from intriguing.errors import InputError
     from intriguing.hardening.config import PoolConfig
@@ -106,8 +110,10 @@ def train(
     from intriguing.models.weights import save_model
     from intriguing.names import file_name
     from intriguing.results.opening import open_results
+    from intriguing.results.parquet import write_rows
+    from intriguing.results.rows import Measurement
     from intriguing.results.schema import RunRecord, Stage
-    from intriguing.results.store import write_cells, write_run
+    from intriguing.results.store import write_run
     from intriguing.runs import provenance
     from intriguing.runs.attacking import completed
     from intriguing.training.recipe import Recipe, train_network
@@ -170,13 +176,13 @@ def train(
                 recipe, pair.train, seed, device=place, harden=asked.harden(seed),
                 checkpoint=checkpoint, progress=progress,
             )  # fmt: skip
-        cells = error_cells(name, trained, pair)
+        rows = error_rows(name, trained, pair, seed)
         save_model(weights, trained, name, {"data": data, "seed": seed, "decay": list(lambdas)})
-        write_cells(folder, cells)
+        write_rows(folder, Measurement, rows)
         write_filters(folder, name, trained)
         record = provenance.record_model(
             name, trained, seed=seed, training=asdict(report),
-            train_error=cells[0].ours / 100, test_error=cells[1].ours / 100,
+            train_error=rows[0].value / 100, test_error=rows[1].value / 100,
         )  # fmt: skip
         passes = report.evaluations * len(pair.train)
         stage = Stage(f"train {name}", report.wall_seconds, passes, passes)

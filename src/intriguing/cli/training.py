@@ -7,10 +7,10 @@ from torch import nn
 
 from intriguing.data.named import DataPair
 from intriguing.errors import InputError
-from intriguing.measures import wilson_interval
+from intriguing.estimates import Rows
 from intriguing.models.family import Family
 from intriguing.models.initial import weight_layers
-from intriguing.results.schema import Cell
+from intriguing.results.rows import Condition, Measurement, Metric
 from intriguing.results.store import write_tensors
 from intriguing.transfer.matrix import count_errors
 
@@ -32,18 +32,13 @@ def _spread(decay: Sequence[float], layers: int) -> tuple[float, ...]:
     return tuple(decay) if len(decay) == layers else tuple(decay) * layers
 
 
-def error_cells(name: str, model: nn.Module, pair: DataPair) -> list[Cell]:
+def error_rows(name: str, model: nn.Module, pair: DataPair, seed: int) -> list[Measurement]:
     """Training and test error with their intervals."""
-    cells = []
-    sets = (("Training error", pair.train), ("Test error", pair.test))
-    for order, (column, images) in enumerate(sets):
+    rows = Rows("train", network=name, condition=Condition.CLEAN, seed=seed)
+    for which, images in (("train", pair.train), ("test", pair.test)):
         error = count_errors({name: model}, [(images.images, images.labels)])[name]
-        low, high = wilson_interval(error.count, error.total)
-        cells.append(
-            Cell("train", name, column, 0, order, "%", 100 * error.rate, 100 * low, 100 * high,
-                 error.count, error.total)
-        )  # fmt: skip
-    return cells
+        rows.share(Metric.ERROR, error.count, error.total, images=which)
+    return rows.made
 
 
 def write_filters(folder: Path, name: str, model: nn.Module) -> None:

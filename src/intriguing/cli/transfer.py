@@ -58,11 +58,13 @@ def transfer(
     from intriguing.errors import InputError
     from intriguing.names import file_name
     from intriguing.results.opening import open_results
+    from intriguing.results.parquet import write_columns, write_rows
+    from intriguing.results.rows import ImageRow, Measurement
     from intriguing.results.schema import RunRecord, Stage
-    from intriguing.results.store import write_cells, write_images, write_run
+    from intriguing.results.store import write_run
     from intriguing.runs import attacking, pictures, provenance
     from intriguing.runs.summary import image_columns, summary
-    from intriguing.runs.transfer_table import NOTES, transfer_cells
+    from intriguing.runs.transfer_table import NOTES, transfer_rows
 
     if len(models) < 2 or len(set(models)) < len(models):
         raise InputError("give two or more different networks, each FILE.safetensors or FILE.py:FN")
@@ -105,12 +107,12 @@ def transfer(
                 )
                 for name, network in networks.items()
             }
-        cells = transfer_cells(networks, outcomes, images, amplify, seed)
-        for row, (name, outcome) in enumerate(outcomes.items()):
-            cells += summary(name, networks[name], outcome, row)
+        rows = transfer_rows(networks, outcomes, images, amplify, seed)
+        for name, outcome in outcomes.items():
+            rows += summary(name, networks[name], outcome, seed)
             pictures.write_gallery(folder, name, networks[name], outcome)
-        write_cells(folder, cells)
-        write_images(folder, (image_columns(n, o, seed) for n, o in outcomes.items()))
+        write_rows(folder, Measurement, rows)
+        write_columns(folder, ImageRow, (image_columns(n, o, seed) for n, o in outcomes.items()))
         stages = [Stage(f"attack {n}", o.wall_seconds, *o.passes) for n, o in outcomes.items()]
         write_run(folder, attacking.completed(run, *stages))
         finish(folder)

@@ -96,8 +96,10 @@ def units(
     from intriguing.cli.progress import shown
     from intriguing.cli.report import finish
     from intriguing.results.opening import open_results
+    from intriguing.results.parquet import write_rows
+    from intriguing.results.rows import Measurement
     from intriguing.results.schema import RunRecord
-    from intriguing.results.store import write_cells, write_run
+    from intriguing.results.store import write_run
     from intriguing.runs import provenance
     from intriguing.runs.attacking import completed
     from intriguing.runs.study import Study, prepare
@@ -145,7 +147,7 @@ def units(
                 studied = analyse(
                     folder, name, models, images, asked, other=features, progress=progress
                 )
-            write_cells(folder, studied.cells)
+            write_rows(folder, Measurement, studied.rows)
             notes = (*remarks, *studied.notes)
             write_run(folder, completed(run, *studied.stages, notes=notes))
         finish(folder)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from intriguing.comparison.lengths import Lengths
 from intriguing.measures import median, median_interval
-from intriguing.results.schema import CurvePoint
+from intriguing.results.rows import CurvePoint
 
 
 def curve_points(

@@ -11,11 +11,12 @@ from intriguing.data.dataset import ImageSet
 from intriguing.data.patches import of_images
 from intriguing.distortion.noise import gaussian_noise
 from intriguing.errors import InputError
-from intriguing.measures import Progress, ProgressCallback, mean_interval, wilson_interval
+from intriguing.estimates import Rows
+from intriguing.measures import Progress, ProgressCallback, mean_interval
 from intriguing.models.families.quocnet import CONFIGS, QuocNetClassifier
 from intriguing.names import file_name
 from intriguing.paper.cars import CAR, REST, Figure6Config, one_against_rest, plan_of
-from intriguing.results.schema import Cell, Shown
+from intriguing.results.rows import Condition, Measurement, Metric
 from intriguing.results.store import write_tensors
 from intriguing.scale.attack import Attacked, attack_in_shards
 from intriguing.training.quocnet import features_of, fit_linear, prepared
@@ -32,7 +33,7 @@ def accuracy(
     half: ImageSet,
     test: ImageSet,
     progress: ProgressCallback | None,
-) -> list[Cell]:
+) -> list[Measurement]:
     """Right answers on the balanced test set, of both networks and of the two baselines."""
     plan = plan_of(config)
     right = {
@@ -53,24 +54,20 @@ def accuracy(
         found = fit_linear(features_of(features, cars.images), cars.labels, plan, config.seed)
         says = found.predict(features_of(features, test.images))
         right[name] = says.cpu() == test.labels
-    cells = []
-    for row, (name, known) in enumerate(right.items()):
+    rows = []
+    for name, known in right.items():
+        made = Rows("figure6", network=name, seed=config.seed)
         count = int(known.sum())
-        low, high = wilson_interval(count, len(test))
-        cells.append(
-            Cell("figure6", name, "Accuracy", row, 0, "%", 100 * count / len(test), 100 * low,
-                 100 * high, count, len(test))
-        )  # fmt: skip
-        if name == PIXELS:
-            continue
-        # The same images are told by both, so that what differs is known better than either.
-        more = 100 * (known.double() - right[PIXELS].double())
-        low, high = mean_interval(more)
-        cells.append(
-            Cell("figure6", name, "Above raw pixels", row, 1, "% more", float(more.mean()), low,
-                 high, count, len(test))
-        )  # fmt: skip
-    return cells
+        made.share(Metric.ACCURACY, count, len(test))
+        if name != PIXELS:
+            # The same images are told by both, so that what differs is known better than either.
+            more = 100 * (known.double() - right[PIXELS].double())
+            made.add(
+                Metric.ACCURACY_DIFFERENCE, "% more", float(more.mean()), count, len(test),
+                mean_interval(more), reference=PIXELS,
+            )  # fmt: skip
+        rows += made.made
+    return rows
 
 
 def attack(
@@ -95,57 +92,43 @@ def attack(
     )  # fmt: skip
 
 
-def distortions(attacked: Mapping[str, Attacked]) -> list[Cell]:
-    cells = []
-    for row, (name, found) in enumerate(attacked.items()):
-        count, total = int(found.success.sum()), len(found)
-        low, high = wilson_interval(count, total)
-        cells.append(
-            Cell("figure6", name, "Known cars fooled", row, 2, "%", 100 * count / total,
-                 100 * low, 100 * high, count, total)
-        )  # fmt: skip
+def distortions(attacked: Mapping[str, Attacked], seed: int) -> list[Measurement]:
+    """How many of the cars that a network knows it loses, and by how little."""
+    rows = []
+    for name, found in attacked.items():
+        made = Rows("figure6", network=name, seed=seed)
+        made.share(Metric.FOOLED, int(found.success.sum()), len(found))
         values = found.distortion[found.success]
-        if len(values):
-            low, high = mean_interval(values)
-            cells.append(
-                Cell("figure6", name, "Av. min. distortion", row, 3, "distortion", found.mean,
-                     low, high, count, total)
-            )  # fmt: skip
-    return cells
+        made.mean(Metric.MEAN_DISTORTION, "distortion", values, len(found))
+        rows += made.made
+    return rows
 
 
 def transfer(
     models: Mapping[str, nn.Module], attacked: Mapping[str, Attacked], seed: int
-) -> list[Cell]:
+) -> list[Measurement]:
     """Of cars that both know: how many of one's distorted ones the other takes for no car."""
-    cells = []
-    for row, (source, found) in enumerate(attacked.items()):
+    rows, noises = (Rows("figure6-transfer", seed=seed) for _ in range(2))
+    for source, found in attacked.items():
         originals, distorted = (torch.cat(part) for part in zip(
             *((x, changed) for x, changed, _ in found.found()), strict=True
         ))  # fmt: skip
         generator = torch.Generator().manual_seed(seed)
         length = float(found.distortion[found.success].double().mean())
         noisy = gaussian_noise(originals, length, generator).clamp(0, 1)
-        for column, (judge, model) in enumerate(models.items()):
+        for judge, model in models.items():
             known = features_of(model, originals).argmax(1) == CAR
-            if not bool(known.any()):
+            total = int(known.sum())
+            if not total:
                 continue
-            for shift, (shown, images) in enumerate(
-                (
-                    (Shown("examples", source), distorted),
-                    (Shown("noise", source, length), noisy),
-                )
+            for made, images, condition, size in (
+                (rows, distorted, Condition.ADVERSARIAL, None),
+                (noises, noisy, Condition.NOISE, length),
             ):
-                says = features_of(model, images[known.cpu()]).argmax(1)
-                lost, total = int((says != CAR).sum()), int(known.sum())
-                low, high = wilson_interval(lost, total)
-                label = f"{source}, noise instead" if shown.condition == "noise" else source
-                cells.append(
-                    Cell("figure6-transfer", label, judge, row + 2 * shift, column, "%",
-                         100 * lost / total, 100 * low, 100 * high, lost, total, network=judge,
-                         made_for=source, condition=shown.condition, size=shown.size)
-                )  # fmt: skip
-    return cells
+                lost = int((features_of(model, images[known.cpu()]).argmax(1) != CAR).sum())
+                made.share(Metric.ERROR, lost, total, network=judge, made_for=source,
+                           condition=condition, size=size)  # fmt: skip
+    return rows.made + noises.made
 
 
 def write_pictures(

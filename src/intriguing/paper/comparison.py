@@ -3,26 +3,27 @@
 from collections.abc import Sequence
 
 from intriguing.measures import spearman
-from intriguing.results.schema import Cell
+from intriguing.results.published import paper_value
+from intriguing.results.rows import Measurement, where
 
 
-def rank_agreement(cells: Sequence[Cell], table: str) -> float:
-    """Spearman's rank correlation of our off-diagonal cells of a table with the paper's.
+def rank_agreement(rows: Sequence[Measurement], table: str) -> float:
+    """Spearman's rank correlation of our off-diagonal errors of a table with the paper's.
 
     Off the diagonal are the errors of one network on the examples made for another: neither a
     network's own examples nor noise.
 
     Args:
-        cells: Of any tables.
+        rows: Of any analyses; of several seeds the first counts.
         table: "table2" or "table4".
 
     Returns:
-        The correlation; NaN when there are fewer than two such cells or all are equal.
+        The correlation; NaN when there are fewer than two such errors or all are equal.
     """
     compared = [
-        (cell.ours, cell.paper)
-        for cell in cells
-        if cell.table == table and cell.paper is not None and cell.transferred
+        (row.value, paper)
+        for row in where(rows, analysis=table, transferred=True)
+        if row.seed in (None, 0) and (paper := paper_value(row)) is not None
     ]
     if len(compared) < 2:
         return float("nan")

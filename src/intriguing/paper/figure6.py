@@ -25,8 +25,10 @@ from intriguing.models.weights import read_model, save_model
 from intriguing.paper.blind_spots import accuracy, attack, distortions, transfer, write_pictures
 from intriguing.paper.cars import Figure6Config, halves, one_against_rest, plan_of
 from intriguing.results.opening import open_results
+from intriguing.results.parquet import write_rows
+from intriguing.results.rows import Measurement
 from intriguing.results.schema import ModelRecord, RunRecord, Stage
-from intriguing.results.store import write_cells, write_run
+from intriguing.results.store import write_run
 from intriguing.runs import provenance
 from intriguing.runs.study import Study, prepare
 from intriguing.runs.units import Studied, analyse
@@ -64,16 +66,17 @@ def figure6(
         )  # fmt: skip
         write_run(folder, run)
         models, records, stages = _networks(config, folder, (first, second), progress)
-        cells = accuracy(config, models, first, test, progress)
+        rows = accuracy(config, models, first, test, progress)
         attacked = {
             name: attack(config, name, model, test, folder, progress)
             for name, model in models.items()
         }
-        cells += [*distortions(attacked), *transfer(models, attacked, config.seed)]
+        rows += distortions(attacked, config.seed)
+        rows += transfer(models, attacked, config.seed)
         for name, model in models.items():
             write_pictures(folder, name, model, attacked[name], config.seed)
         studied = _units(config, list(models.values()), pair.test, folder, progress)
-        write_cells(folder, [*cells, *studied.cells])
+        write_rows(folder, Measurement, [*rows, *studied.rows])
         done = replace(
             run, status="complete", stages=(*stages, *studied.stages), models=tuple(records),
             notes=(*run.notes, *studied.notes),

@@ -55,8 +55,10 @@ def figure7(
     shown = images.subset(drawn)
     pictures = []
     for panel in published_figure7():
-        if panel.row in networks:
-            pictures.append(_adversarial(panel, networks[panel.row], shown, targets, drawn, config))
+        if panel.network in networks:
+            pictures.append(
+                _adversarial(panel, networks[panel.network], shown, targets, drawn, config)
+            )
         else:
             pictures.append(_random(panel, networks, images, shown, generator))
     return pictures
@@ -93,14 +95,14 @@ def _adversarial(
     drawn: Tensor,
     config: PaperConfig,
 ) -> Picture:
-    goal = targets[panel.row][drawn]
+    goal = targets[panel.network][drawn]
     result = minimum_distortion(network, shown.images, shown.labels, goal, "paper", config=config)
     found = result.success
     predicted, _ = predict(network, result.adversarial[found])
     accuracy = 100 * float((predicted == shown.labels[found]).double().mean())
-    title = f"{panel.row}, stddev={result.mean:.3f}, accuracy {accuracy:.0f} %"
+    title = f"{panel.network}, stddev={result.mean:.3f}, accuracy {accuracy:.0f} %"
     caption = (
-        f"({panel.letter}) Adversarial examples for {panel.row}: average distortion "
+        f"({panel.letter}) Adversarial examples for {panel.network}: average distortion "
         f"{result.mean:.3f} on these {int(found.sum())} images (paper {panel.stddev:g}), accuracy "
         f"{accuracy:.0f} %."
     )

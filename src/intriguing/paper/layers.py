@@ -27,10 +27,9 @@ class Layer:
     printed: float
 
     @property
-    def label(self) -> str:
-        """ "conv1: 3×11×11×96 /4"; of a network with its normalisation in front, as without it."""
-        name = self.bound.name.removeprefix("model.")
-        return ": ".join(part for part in (name, self.shape) if part)
+    def name(self) -> str:
+        """Of a network with its normalisation in front, as without it."""
+        return self.bound.name.removeprefix("model.")
 
     @property
     def shape(self) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from intriguing.paper.comparison import rank_agreement
 from intriguing.paper.config import ReproduceConfig, Scale
-from intriguing.results.schema import Cell
+from intriguing.results.rows import Measurement
 from intriguing.scale.attack import Attacked
 from intriguing.training.recipe import Recipe
 
@@ -16,7 +16,7 @@ def notes(
     scale: Scale,
     recipes: Sequence[Recipe],
     attacks: Mapping[str, Attacked],
-    cells: Sequence[Cell],
+    rows: Sequence[Measurement],
 ) -> tuple[str, ...]:
     """Remarks on the readings of the paper that were chosen, and on what fell short."""
     said = (
@@ -50,7 +50,7 @@ def notes(
         )
     for table in ("table2", "table4"):
         if table in config.items:
-            agreement = rank_agreement(cells, table)
+            agreement = rank_agreement(rows, table)
             said.append(
                 f"Table {table[-1]}: Spearman's rank correlation of our off-diagonal cells with "
                 f"the paper's is {agreement:.2f}."

@@ -18,10 +18,11 @@ from intriguing.models.load import load_model
 from intriguing.names import file_name
 from intriguing.paper.config import OSTRICHES, ReproduceConfig
 from intriguing.paper.table5 import short_name
-from intriguing.results.schema import Cell, ModelRecord, Stage
+from intriguing.results.rows import Measurement
+from intriguing.results.schema import ModelRecord, Stage
 from intriguing.runs.predicting import first_correct
 from intriguing.runs.provenance import record_model
-from intriguing.runs.targeted import COUNT, TARGET, called_in, ostriches, target_cells, write_figure
+from intriguing.runs.targeted import COUNT, TARGET, called_in, ostriches, target_rows, write_figure
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Photographs:
 class Reproduced:
     """What the run record and the tables need of Figure 5."""
 
-    cells: tuple[Cell, ...] = ()
+    rows: tuple[Measurement, ...] = ()
     stages: tuple[Stage, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -121,4 +122,4 @@ def figure5(
         f"{given.name} classifies correctly and that are no ostriches; none was left out. The "
         "paper's 64 images and network are others, so the distortions agree in size at most."
     )
-    return Reproduced(target_cells(given.name, 0, made), (stage,), (*given.notes, note))
+    return Reproduced(tuple(target_rows(given.name, made)), (stage,), (*given.notes, note))

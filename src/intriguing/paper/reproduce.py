@@ -25,8 +25,10 @@ from intriguing.paper.network import Network, Sets, attack_targets, make_network
 from intriguing.paper.networks import CONVOLUTIONAL
 from intriguing.paper.notes import notes
 from intriguing.results.opening import open_results
-from intriguing.results.schema import Cell, RunRecord, Stage
-from intriguing.results.store import write_cells, write_images, write_run, write_tensors
+from intriguing.results.parquet import write_columns, write_rows
+from intriguing.results.rows import ImageRow, Measurement, Metric, where
+from intriguing.results.schema import RunRecord, Stage
+from intriguing.results.store import write_run, write_tensors
 from intriguing.runs.provenance import machine, record_data, versions
 
 MAY_DIFFER = ("items", "seeds", "data_root", "network", "input", "images", "passes")
@@ -54,7 +56,7 @@ def reproduce(
         limits: What one picture of Figures 3 to 5 may ask for; see `Limits`.
 
     Returns:
-        The record, also in folder/run.json, beside cells, images and tensors.
+        The record, also in folder/run.json, beside rows and tensors.
 
     Raises:
         InputError: Before any training, if the data cannot be had or `folder` cannot be used.
@@ -91,20 +93,20 @@ def reproduce(
             stages += network.stages
             record = replace(record, models=(*record.models, network.record), stages=tuple(stages))
             write_run(folder, record)
-        cells, stage = tabulate(config, networks, sets, progress)
+        rows, stage = tabulate(config, networks, sets, progress)
         stages.append(stage)
         stages.append(_draw_figures(config, networks, sets, folder, progress))
         measured = [table5.measure(one, folder, progress) for one in subjects]
         stages += [one.stage for one in measured]
-        cells += [cell for one in measured for cell in one.cells]
+        rows += [row for one in measured for row in one.rows]
         studied = stimuli.figures1to4(config, networks, sets, photographs, folder, progress)
         stages += studied.stages
-        cells += studied.cells
+        rows += studied.rows
         fooled = ostriches.figure5(config, plain, folder, progress)
         stages += fooled.stages
-        cells += fooled.cells
-        write_images(folder, _image_rows(networks))
-        write_cells(folder, cells)
+        rows += fooled.rows
+        write_columns(folder, ImageRow, _image_rows(networks))
+        write_rows(folder, Measurement, rows)
         record = replace(
             record,
             status="complete",
@@ -116,11 +118,13 @@ def reproduce(
                 *(one.record for one in measured),
             ),
             notes=(
-                *_notes(config, scale, networks, cells),
+                *_notes(config, scale, networks, rows),
                 *studied.notes,
                 *fooled.notes,
-                *(note for one in measured for note in one.notes),
             ),
+            remarks={"table5": tuple(note for one in measured for note in one.notes)}
+            if measured
+            else {},
         )
         write_run(folder, record)
     return record
@@ -153,14 +157,12 @@ def tabulate(
     networks: Sequence[Network],
     sets: Sequence[Sets],
     progress: ProgressCallback | None = None,
-) -> tuple[list[Cell], Stage]:
-    """Measure and lay out the tables asked for, and say what that cost."""
+) -> tuple[list[Measurement], Stage]:
+    """Measure what the tables asked for need, and say what that cost."""
     start = time.perf_counter()
-    cells: list[Cell] = []
-    passes = 0
+    rows: list[Measurement] = []
     mnist = [name for name in config.tables if name != "table5"]
     for done, name in enumerate(mnist):
-        measured = []
         for seed in range(config.seeds):
             split = name in ("table3", "table4")
             chosen = [
@@ -170,30 +172,25 @@ def tabulate(
                 and (n.job.trained_on != "train") == split
                 and n.job.row != CONVOLUTIONAL
             ]
-            measured.append(_measure(name, chosen, sets[seed], seed))
-            passes += sum(
-                value.total
-                for (_, column), value in measured[-1].items()
-                if "istortion" not in column
-            )
-        cells += tables.to_cells(name, measured)
+            rows += _measure(name, chosen, sets[seed], seed)
         if progress is not None:
             progress(Progress("tables", done + 1, len(mnist), name))
-    return cells, Stage("tables", time.perf_counter() - start, passes)
+    passes = sum(row.total for row in where(rows, metric=Metric.ERROR))
+    return rows, Stage("tables", time.perf_counter() - start, passes)
 
 
-def _measure(name: str, networks: Sequence[Network], sets: Sets, seed: int) -> tables.Values:
+def _measure(name: str, networks: Sequence[Network], sets: Sets, seed: int) -> list[Measurement]:
     models = {network.job.row: network.model for network in networks}
     attacks = {n.job.row: n.attacked for n in networks if n.attacked is not None}
     generator = torch.Generator().manual_seed(draw("noise", name, seed))
     if name == "table1":
-        return tables.table1(models, sets.train, sets.test, attacks)
+        return tables.table1(models, sets.train, sets.test, attacks, seed)
     if name == "table2":
-        return tables.table2(models, sets.attacked["train"], attacks, generator)
+        return tables.table2(models, sets.attacked["train"], attacks, generator, seed)
     if name == "table3":
-        parts = {"P1": sets.p1, "P2": sets.p2, "Test": sets.test}
-        return tables.table3(models, parts, attacks)
-    return tables.table4(models, sets.attacked["test"], attacks, generator)
+        parts = {"P1": sets.p1, "P2": sets.p2, "test": sets.test}
+        return tables.table3(models, parts, attacks, seed)
+    return tables.table4(models, sets.attacked["test"], attacks, generator, seed)
 
 
 def _draw_figures(
@@ -251,7 +248,7 @@ _AS_THEY_ARE = (
 
 
 def _notes(
-    config: ReproduceConfig, scale: Scale, networks: Sequence[Network], cells: Sequence[Cell]
+    config: ReproduceConfig, scale: Scale, networks: Sequence[Network], rows: Sequence[Measurement]
 ) -> tuple[str, ...]:
     attacks = {n.job.title: n.attacked for n in networks if n.attacked is not None}
-    return notes(config, scale, [n.job.recipe for n in networks], attacks, cells)
+    return notes(config, scale, [n.job.recipe for n in networks], attacks, rows)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from intriguing.paper.layers import Layer, Layers
 from intriguing.report.numbers import number
-from intriguing.results.published import published_table
+from intriguing.results.published import published
 
 
 def papers_name(layer: Layer) -> str:
@@ -40,20 +40,25 @@ def slips(words: str, layers: Layers) -> list[str]:
         words: What network ours is.
         layers: Of `AlexNet`.
     """
-    table = published_table("table5")
     by_name = {papers_name(layer): layer for layer in layers.layers if layer.matters}
-    values = {row: value for row, (value,) in zip(table.rows, table.values, strict=True)}
-    strided = [row for row in table.rows if missing_factor(by_name[row]) != 1.0]
-    pools = [layer for name, layer in by_name.items() if name.startswith("Pool")]
-    norms = [layer for name, layer in by_name.items() if name.startswith("Norm")]
+    pools, norms = (
+        [layer for layer in by_name.values() if layer.bound.kind == kind]
+        for kind in ("pool", "normalization")
+    )
+    values = {
+        row.layer: row.value
+        for row in published("table5")
+        if row.layer and by_name[row.layer] not in pools
+    }
+    strided = [row for row in values if missing_factor(by_name[row]) != 1.0]
     product = math.prod(values.values())
     factors = {row: missing_factor(by_name[row]) for row in strided}
     corrected = product * math.prod((*factors.values(), *(p.bound.upper for p in pools)))
     excess = norms[0].bound.upper / norms[0].printed
     normalised = corrected * math.prod(norm.bound.upper for norm in norms)
-    said = [f"Table 5: our columns are of {words}."]
+    said = [f"our columns are of {words}."]
     said += [
-        f"Table 5: Eq. 1 prints Δ^(−2) where aliasing and Parseval's formula together give Δ^(−1), "
+        f"Eq. 1 prints Δ^(−2) where aliasing and Parseval's formula together give Δ^(−1), "
         f"so that a bound is too small by the stride Δ. {row} has stride {by_name[row].stride}: "
         f"the paper's {values[row]:g} is {_n(values[row] * factors[row])}."
         for row in strided
@@ -61,7 +66,7 @@ def slips(words: str, layers: Layers) -> list[str]:
     said += _sampling(layers.layers)
     said += _pools(pools)
     said.append(
-        f"Table 5: response normalisation across channels is not the x/(ε + ‖x‖²)^γ of §4.3, and "
+        f"response normalisation across channels is not the x/(ε + ‖x‖²)^γ of §4.3, and "
         f"is left out of the paper's table. It is bounded by {_n(excess)}·k^(−β), here "
         f"{_n(norms[0].bound.upper)}; with k = 1, as in Caffe, {_n(excess)}."
     )
@@ -71,29 +76,25 @@ def slips(words: str, layers: Layers) -> list[str]:
          f"{len(pools)} pools × {pools[0].bound.upper:.3g}")
     )  # fmt: skip
     said.append(
-        f"Table 5: the paper's bounds multiply to {times} = {_n(product)}. With {mending} that is "
+        f"the paper's bounds multiply to {times} = {_n(product)}. With {mending} that is "
         f"{_n(corrected)}; with its {len(norms)} response normalisations {_n(normalised)} (k = 1: "
         f"{_n(corrected * excess ** len(norms))})."
     )
     said.append(_reached(layers))
-    return said
+    return [f"Table 5: {remark}" for remark in said]
 
 
 def slips_of_any(words: str, layers: Layers) -> list[str]:
     """Remarks under the table of a network that is not the paper's."""
-    name = f"Table 5, {words}"
-    said = [f"{name}: {remark.removeprefix('Table 5: ')}" for remark in (
-        *_sampling(layers.layers),
-        *_pools([one for one in layers.layers if one.printed == 1.0 < one.bound.upper]),
-        _reached(layers),
-    )]  # fmt: skip
+    pools = [one for one in layers.layers if one.printed == 1.0 < one.bound.upper]
+    said = [*_sampling(layers.layers), *_pools(pools), _reached(layers)]
     if not layers.is_chain:
         said.append(
-            f"{name}: its layers do not simply follow one another, and §4.3 says nothing of such "
-            "networks, so that nothing is multiplied as printed. Corrected, sums of branches add "
-            "their bounds, and concatenations take the root of the sum of squares."
+            "its layers do not simply follow one another, and §4.3 says nothing of such networks, "
+            "so that nothing is multiplied as printed. Corrected, sums of branches add their "
+            "bounds, and concatenations take the root of the sum of squares."
         )
-    return said
+    return [f"Table 5, {words}: {remark}" for remark in said]
 
 
 def _sampling(layers: Sequence[Layer]) -> list[str]:
@@ -105,7 +106,7 @@ def _sampling(layers: Sequence[Layer]) -> list[str]:
     if not shares:
         return []
     return [
-        "Table 5: Eq. 1's ξ runs over frequencies of the kernel's own size N (its exponent is read "
+        "Eq. 1's ξ runs over frequencies of the kernel's own size N (its exponent is read "
         "as 2πi(u·ξ)/N, without the square). So few of them miss the supremum: ours as printed, "
         f"the stride put right, are {100 * min(shares):.0f} to {100 * max(shares):.0f} % of ours "
         f"corrected over the {len(shares)} convolutions larger than 1×1"
@@ -125,7 +126,7 @@ def _pools(pools: Sequence[Layer]) -> list[str]:
     if not said:
         return []
     return [
-        "Table 5: §4.3 calls max pooling contractive. Where windows overlap, one pixel can be the "
+        "§4.3 calls max pooling contractive. Where windows overlap, one pixel can be the "
         "largest of several, and a change of it counts in each. The bound is attained: "
         + "; ".join(said) + f" ({len(pools)} pools here)."
     ]  # fmt: skip
@@ -133,7 +134,7 @@ def _pools(pools: Sequence[Layer]) -> list[str]:
 
 def _reached(layers: Layers) -> str:
     return (
-        "Table 5: “at least” is the largest stretch of a Jacobian found near images of noise, so "
+        "“at least” is the largest stretch of a Jacobian found near images of noise, so "
         f"the truth lies between. For the whole network it is {_n(layers.lower)}, and the bound "
         f"{_n(layers.upper)}: no layer's worst direction need be the next one's."
     )

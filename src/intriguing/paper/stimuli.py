@@ -96,7 +96,7 @@ def figures1to4(
         studied = analyse(
             folder, given.name, [given.model], given.images, given.asked, progress=progress
         )
-        return Studied(studied.cells, studied.stages, (*given.notes, *studied.notes))
+        return Studied(studied.rows, studied.stages, (*given.notes, *studied.notes))
     figures = [item for item in UNITS if item in config.items]
     if not figures:
         return Studied((), (), ())

@@ -6,7 +6,6 @@ the bounds are properties of the weights.
 
 import math
 import time
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
@@ -15,6 +14,7 @@ from torch import nn
 
 from intriguing import __version__
 from intriguing.errors import InputError
+from intriguing.estimates import Rows
 from intriguing.keys import derive_key
 from intriguing.measures import ProgressCallback
 from intriguing.models.classifier import Normalized
@@ -22,16 +22,12 @@ from intriguing.models.families.alexnet import AlexNet, initialise
 from intriguing.models.load import load_model
 from intriguing.names import file_name
 from intriguing.paper.config import SCALES, ReproduceConfig
-from intriguing.paper.layers import Layer, Layers, read_layers, recall, remember
+from intriguing.paper.layers import Layers, read_layers, recall, remember
 from intriguing.paper.slips import mended, papers_name, slips, slips_of_any
-from intriguing.results.published import published_table
-from intriguing.results.schema import Cell, ModelRecord, Stage
+from intriguing.results.published import published
+from intriguing.results.rows import Measurement, Metric
+from intriguing.results.schema import ModelRecord, Stage
 from intriguing.runs.provenance import record_model
-
-PAPER, PRINTED, CORRECTED, REACHED = (
-    "Paper, mended", "As printed", "Corrected", "At least",
-)  # fmt: skip
-PRODUCT = "Product"
 
 
 @dataclass(frozen=True)
@@ -39,12 +35,11 @@ class Subject:
     """A network to be measured.
 
     Attributes:
-        table: Name of its table in the results: "table5" beside the paper's, else "table5-" and
-            the network's.
+        analysis: "table5" of the paper's network, "bounds" of any other.
         words: What it is, for the notes.
     """
 
-    table: str
+    analysis: str
     words: str
     model: nn.Module
     shape: tuple[int, ...]
@@ -53,9 +48,9 @@ class Subject:
 
 @dataclass(frozen=True)
 class Measured:
-    """Table 5 of a network: cells, remarks, the network's record, and what it cost."""
+    """Table 5 of a network: rows, remarks, the network's record, and what it cost."""
 
-    cells: tuple[Cell, ...]
+    rows: tuple[Measurement, ...]
     notes: tuple[str, ...]
     record: ModelRecord
     stage: Stage
@@ -80,7 +75,7 @@ def subjects(config: ReproduceConfig) -> list[Subject]:
     chosen = [_subject("table5", "AlexNet", words, ours, None)]
     if given is not None:
         name = short_name(str(spec))
-        chosen.append(_subject(f"table5-{name}", name, name, given, config))
+        chosen.append(_subject("bounds", name, name, given, config))
     return chosen
 
 
@@ -93,7 +88,8 @@ RANDOM = (
 
 def measure(subject: Subject, folder: Path, progress: ProgressCallback | None = None) -> Measured:
     """Bounds of every layer of a network, and of the whole; kept in `folder` for the next call."""
-    path = folder / "stages" / f"{file_name(subject.table)}.json"
+    parts = ("table5",) if subject.analysis == "table5" else ("table5", subject.record.name)
+    path = folder / "stages" / f"{file_name(*parts)}.json"
     key = derive_key(subject.model, subject.shape, __version__)
     kept = recall(path, key)
     if kept is None:
@@ -103,17 +99,19 @@ def measure(subject: Subject, folder: Path, progress: ProgressCallback | None = 
         remember(path, key, layers, seconds)
     else:
         layers, seconds = kept
-    if subject.table == "table5":
-        table, notes = _beside_paper(layers), slips(subject.words, layers)
+    table = Rows(subject.analysis, network=subject.record.name)
+    if subject.analysis == "table5":
+        _beside_paper(table, layers)
+        notes = slips(subject.words, layers)
     else:
-        table, notes = _alone(layers), slips_of_any(subject.words, layers)
-    cells = tuple(_cells(subject.table, table))
+        _alone(table, layers)
+        notes = slips_of_any(subject.words, layers)
     stage = Stage(f"bound {subject.record.name}", seconds)
-    return Measured(cells, tuple(notes), subject.record, stage)
+    return Measured(tuple(table.made), tuple(notes), subject.record, stage)
 
 
 def _subject(
-    table: str, name: str, words: str, model: nn.Module, config: ReproduceConfig | None
+    analysis: str, name: str, words: str, model: nn.Module, config: ReproduceConfig | None
 ) -> Subject:
     shape = (config and config.input) or getattr(model, "shape", None)
     if shape is None:
@@ -121,7 +119,7 @@ def _subject(
             f"{words} does not say what shape its images have; give it: --input 3,224,224 for "
             "photographs, channels first and without the batch"
         )
-    return Subject(table, words, model, tuple(shape), record_model(name, model))
+    return Subject(analysis, words, model, tuple(shape), record_model(name, model))
 
 
 def short_name(spec: str) -> str:
@@ -132,62 +130,46 @@ def short_name(spec: str) -> str:
     return before or PurePath(after).stem
 
 
-Values = dict[str, tuple[float, float | None]]
-"""Ours and the paper's by column."""
-
-
-def _beside_paper(layers: Layers) -> dict[str, Values]:
-    table = published_table("table5")
-    rows: dict[str, Values] = {}
+def _beside_paper(table: Rows, layers: Layers) -> None:
+    """The paper's bounds without its slips, and ours, layer by layer under the paper's names."""
+    papers = {row.layer: row.value for row in published("table5")}
+    whole = 1.0
     for layer in layers.layers:
         if not layer.matters:
             continue
         name = papers_name(layer)
-        printed = 1.0 if layer.bound.kind == "pool" else table.at(name, "Upper bound")
-        rows[f"{name}: {layer.shape}" if layer.shape else name] = {
-            PAPER: (mended(layer, printed), printed),
-            **_ours(layer),
-        }
-    product = math.prod(value for (value,) in table.values)
-    whole = math.prod(values[PAPER][0] for values in rows.values())
-    rows[PRODUCT] = {PAPER: (whole, product), **_whole(layers)}
-    return rows
+        bound = mended(layer, papers.get(name))
+        whole *= bound
+        table.add(Metric.MENDED_BOUND, "norm", bound, layer=name, setting=layer.shape)
+        _bounds(table, layer.printed, layer.bound.upper, layer.bound.lower, name, layer.shape)
+    table.add(Metric.MENDED_BOUND, "norm", whole)
+    _whole(table, layers)
 
 
-WHOLE = "Whole network"
-
-
-def _alone(layers: Layers) -> dict[str, Values]:
-    rows: dict[str, Values] = {}
+def _alone(table: Rows, layers: Layers) -> None:
+    before: list[tuple[str, str]] = []
     for layer in layers.layers:
-        row, times = layer.label, 0
-        while row in (*rows, WHOLE):
-            times += 1
-            row = f"{layer.label} (again {times})"
         if layer.matters:
-            rows[row] = _ours(layer)
-    return rows | {WHOLE: _whole(layers)}
+            name, shape = layer.name, layer.shape
+            if again := before.count((name, shape)):
+                said = f" (again {again})"
+                name, shape = (name, shape + said) if shape else (name + said, shape)
+            before.append((layer.name, layer.shape))
+            _bounds(table, layer.printed, layer.bound.upper, layer.bound.lower, name, shape)
+    _whole(table, layers)
 
 
-def _ours(layer: Layer) -> Values:
-    return {
-        PRINTED: (layer.printed, None),
-        CORRECTED: (layer.bound.upper, None),
-        REACHED: (layer.bound.lower, None),
-    }
-
-
-def _whole(layers: Layers) -> Values:
+def _whole(table: Rows, layers: Layers) -> None:
     printed = math.prod(layer.printed for layer in layers.layers) if layers.is_chain else math.nan
-    return {
-        PRINTED: (printed, None),
-        CORRECTED: (layers.upper, None),
-        REACHED: (layers.lower, None),
-    }
+    _bounds(table, printed, layers.upper, layers.lower)
 
 
-def _cells(table: str, rows: Mapping[str, Values]) -> Iterator[Cell]:
-    for i, (row, values) in enumerate(rows.items()):
-        for j, (column, (ours, paper)) in enumerate(values.items()):
-            if not math.isnan(ours):
-                yield Cell(table, row, column, i, j, "norm", ours, None, None, 0, 0, paper)
+def _bounds(
+    table: Rows, printed: float, upper: float, lower: float, layer: str = "", shape: str = ""
+) -> None:
+    """Of a layer, or of the whole network, by §4.3 and right; what is not known has no row."""
+    for metric, value in (
+        (Metric.PRINTED_BOUND, printed), (Metric.UPPER_BOUND, upper), (Metric.LOWER_BOUND, lower),
+    ):  # fmt: skip
+        if not math.isnan(value):
+            table.add(metric, "norm", value, layer=layer, setting=shape)

@@ -7,7 +7,7 @@ from intriguing.report.contents import Contents
 from intriguing.report.layers import single, telling, whole
 from intriguing.report.numbers import number
 from intriguing.report.takeaway import NOTHING, Findings, Tile
-from intriguing.results.schema import LayerRow
+from intriguing.results.rows import LayerRow
 
 MOST = 3
 """Layers that are named."""

@@ -6,9 +6,9 @@ import numpy as np
 
 from intriguing.report.contents import Contents
 from intriguing.report.numbers import number
-from intriguing.report.tables import Table
 from intriguing.report.takeaway import NOTHING, Findings, Tile
-from intriguing.results.schema import Cell
+from intriguing.report.views import Cell, Table
+from intriguing.results.rows import Metric
 
 
 def violations(contents: Contents) -> np.ndarray:
@@ -30,12 +30,11 @@ def grounds(contents: Contents) -> tuple[str, bool]:
 
 def assurance(contents: Contents) -> Findings:
     """The headline of a certification; empty before there is one."""
-    table = contents.tables.get("certify")
+    table = contents.table("certify")
     columns = contents.certificates
     if table is None or not len(columns["label"]):
         return NOTHING
-    row = table.rows[0]
-    cells = {column: cell for column in table.columns if (cell := table.at(row, column))}
+    cells = table.lines()[0]
     searched = not np.isnan(columns["found"]).all()
     bad = violations(contents)
     root = math.sqrt(columns["pixels"][0])
@@ -44,46 +43,46 @@ def assurance(contents: Contents) -> Findings:
         (
             _certified(contents, cells, root, refuted=bool(len(bad))),
             *(_found(cells, root) if searched else ["No adversarial examples were looked for."]),
-            *_between(contents.tables.get("robust"), searched),
+            *_between(contents.table("robust"), searched),
             *(_sound(contents, len(bad)) if searched else []),
         ),
         _alarms(contents, bad),
     )
 
 
-def _tiles(cells: dict[str, Cell], root: float, searched: bool, bad: int) -> list[Tile]:
+def _tiles(cells: dict[Metric, Cell], root: float, searched: bool, bad: int) -> list[Tile]:
     tiles = []
-    if certified := cells.get("Median certified"):
+    if certified := cells.get(Metric.MEDIAN_CERTIFIED):
         beside = _distortion(certified, root)
-        tiles.append(Tile(number(certified.ours, "l2"), "certified for the median image", beside))
-    if found := cells.get("Median found"):
+        tiles.append(Tile(number(certified.value, "l2"), "certified for the median image", beside))
+    if found := cells.get(Metric.MEDIAN_L2):
         beside = _distortion(found, root)
-        tiles.append(Tile(number(found.ours, "l2"), "found for the median image", beside))
-    if ratio := cells.get("Certified/found"):
+        tiles.append(Tile(number(found.value, "l2"), "found for the median image", beside))
+    if ratio := cells.get(Metric.CERTIFIED_RATIO):
         tiles.append(
-            Tile(number(ratio.ours, "ratio"), "of the distance found is certified, median")
+            Tile(number(ratio.value, "ratio"), "of the distance found is certified, median")
         )
     if searched:
         tiles.append(Tile(f"{bad:,}", "images found closer than certified", "must be 0"))
-    if clean := cells.get("Clean accuracy"):
-        tiles.append(Tile(number(clean.ours, "%"), "classified correctly as they are"))
+    if clean := cells.get(Metric.ACCURACY):
+        tiles.append(Tile(number(clean.value, "%"), "classified correctly as they are"))
     return tiles
 
 
 def _distortion(cell: Cell, root: float) -> str:
     """An L2 length in the paper's units; `root` is √n."""
-    return f"distortion {number(cell.ours / root, 'distortion')}"
+    return f"distortion {number(cell.value / root, 'distortion')}"
 
 
-def _certified(contents: Contents, cells: dict[str, Cell], root: float, refuted: bool) -> str:
-    clean, median = cells["Clean accuracy"], cells.get("Median certified")
+def _certified(contents: Contents, cells: dict[Metric, Cell], root: float, refuted: bool) -> str:
+    clean, median = cells[Metric.ACCURACY], cells.get(Metric.MEDIAN_CERTIFIED)
     formula, guaranteed = grounds(contents)
     start = f"{clean.count:,} of {clean.total:,} images are classified correctly."
     if median is None:
         return f"{start} So there is nothing to certify."
     if refuted:
         return f"{start} What is certified of them is refuted."
-    if median.ours == 0:
+    if median.value == 0:
         return (
             f"{start} Nothing is certified: no finite bound of the network is known; `intriguing "
             "spectrum` names the operation that has none, and what can be done."
@@ -91,25 +90,25 @@ def _certified(contents: Contents, cells: dict[str, Cell], root: float, refuted:
     proof = "This is proved" if guaranteed else "This is not proved: a bound it uses is not"
     return (
         f"{start} Half of these are safe from every change shorter than "
-        f"{number(median.ours, 'l2')} in L2 ({_distortion(median, root)}). {proof} ({formula})."
+        f"{number(median.value, 'l2')} in L2 ({_distortion(median, root)}). {proof} ({formula})."
     )
 
 
-def _found(cells: dict[str, Cell], root: float) -> list[str]:
-    found, ratio = cells.get("Median found"), cells.get("Certified/found")
-    if "Median certified" not in cells:
+def _found(cells: dict[Metric, Cell], root: float) -> list[str]:
+    found, ratio = cells.get(Metric.MEDIAN_L2), cells.get(Metric.CERTIFIED_RATIO)
+    if Metric.MEDIAN_CERTIFIED not in cells:
         return []
     if found is None:
         return ["For half of the images or more no adversarial example was found."]
     said = (
-        f"The closest adversarial example found lies at {number(found.ours, 'l2')} "
+        f"The closest adversarial example found lies at {number(found.value, 'l2')} "
         f"({_distortion(found, root)}) for the median image"
     )
-    if ratio is None or not 0 < ratio.ours <= 1:
+    if ratio is None or not 0 < ratio.value <= 1:
         return [f"{said}."]
     return [
-        f"{said}; of the distance found, {number(100 * ratio.ours, '%')} is certified (median over "
-        "the images); whether an example lies in what is left is not known."
+        f"{said}; of the distance found, {number(100 * ratio.value, '%')} is certified (median "
+        "over the images); whether an example lies in what is left is not known."
     ]
 
 
@@ -117,20 +116,20 @@ def _between(table: Table | None, searched: bool) -> list[str]:
     """Both accuracies at an ε in the middle, where something is certified."""
     if table is None:
         return []
-    certified = [c for row in table.rows if (c := table.at(row, "Certified")) and c.ours > 0]
+    certified = [cell for cell in table.where(metric=Metric.CERTIFIED) if cell.value > 0]
     if len(certified) < 2:
         return []
     cell = certified[-1] if not searched else certified[len(certified) // 2]
-    attacked = table.at(cell.row, "Under the attack")
+    attacked = table.first(metric=Metric.WITHSTOOD, size=cell.size)
     epsilon = f"{cell.size:g}"
-    sure = number(cell.ours, "%")
+    sure = number(cell.value, "%")
     if attacked is None:
         return [
             f"Against every change of at most ε = {epsilon}, {sure} of the images are certified."
         ]
     return [
         f"Against every change of at most ε = {epsilon}, accuracy is at least {sure} (certified) "
-        f"and at most {number(attacked.ours, '%')} (what the attack leaves)."
+        f"and at most {number(attacked.value, '%')} (what the attack leaves)."
     ]
 
 

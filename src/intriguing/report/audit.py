@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 
 from intriguing.report import curves, norms, sandwich, units
-from intriguing.report.contents import Contents, TensorFile
+from intriguing.report.contents import Contents
 from intriguing.report.csv_text import csv_text
 from intriguing.report.ink import Drawing
 from intriguing.report.layers import HEAD, single, telling, to_csv, to_latex, words
@@ -19,22 +19,20 @@ from intriguing.report.section import (
     Listing,
     Part,
     Section,
-    present,
 )
 from intriguing.report.viewer import Viewer, viewer
-from intriguing.results.schema import LayerRow
+from intriguing.results.rows import LayerRow
 
 STAGES = "stages/audit.json"
 
 
 def _closeness(contents: Contents) -> Section:
-    tables = [contents.tables.get(name) for name in ("accuracy", "attack", "noise")]
     return Section(
         "distortion",
         "How close the images are to being misread",
         "Each image is moved by as little as the search can find until the network calls it "
         "anything but its class. Beside it, Gaussian noise of exactly the same size.",
-        (*_curve(contents), *(block for table in tables for block in present(table))),
+        (*_curve(contents), *contents.tables_of("accuracy", "attack", "noise")),
     )
 
 
@@ -68,9 +66,9 @@ def _curve(contents: Contents) -> Sequence[Drawing]:
 
 def figure5(contents: Contents) -> Section:
     """The images that became one class: the paper's Figure 5, and any other class of an audit."""
-    blocks: list[Block] = list(present(contents.tables.get("target")))
+    blocks: list[Block] = list(contents.tables_of("target"))
     for file in contents.of_kind("pairs"):
-        if _made(file) == "target":
+        if file.metadata.get("made") == "target":
             caption = (
                 "As the paper's Figure 5: left the original, in the centre the difference × 10, "
                 "shifted by 128 and clamped, right the adversarial image. None was left out."
@@ -87,18 +85,13 @@ def figure5(contents: Contents) -> Section:
 def _pictures(contents: Contents) -> Section:
     blocks: list[Block] = []
     for file in contents.of_kind("pairs"):
-        if _made(file) == "nearest":
+        if file.metadata.get("made") == "nearest":
             caption = (
                 "Not chosen: the first images attacked. Under the pictures drag the line between "
                 "the original and the adversarial image, and magnify the change."
             )
             blocks += _shown(viewer(file, caption))
     return Section("nearest", "What the nearest examples look like", "", tuple(blocks))
-
-
-def _made(file: TensorFile) -> str:
-    """What the examples of a file are; before version 4 its name says it."""
-    return file.metadata.get("made") or ("target" if file.name[:7] == "figure5" else "nearest")
 
 
 def _shown(block: Viewer | None) -> list[Block]:
@@ -111,7 +104,7 @@ def _transfer(contents: Contents) -> Section:
         "Do other networks fall for it?",
         "Examples made for the network of the row are shown to the network of the column. A cell "
         "is the share it misclassifies. Amplified examples, and noise, are all of one size.",
-        tuple(present(contents.tables.get("transfer"))),
+        tuple(contents.tables_of("transfer")),
     )
 
 
@@ -157,7 +150,7 @@ def _bars(rows: Sequence[LayerRow], name: str, place: int) -> Sequence[Drawing]:
 
 
 def _certificates(contents: Contents) -> Section:
-    blocks: list[Block] = list(present(contents.tables.get("certify")))
+    blocks: list[Block] = list(contents.tables_of("certify"))
     columns = contents.certificates
     for place, name in enumerate(dict.fromkeys(columns["network"].tolist())):
         rows = columns["network"] == name

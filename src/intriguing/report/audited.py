@@ -8,7 +8,7 @@ from intriguing.report.contents import Contents
 from intriguing.report.numbers import number
 from intriguing.report.takeaway import Answer, Findings, Tile
 from intriguing.results.audit import StageRecord
-from intriguing.results.schema import LayerRow
+from intriguing.results.rows import LayerRow
 
 
 def audited(contents: Contents) -> Findings:

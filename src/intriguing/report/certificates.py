@@ -10,7 +10,7 @@ from intriguing.report.contents import Contents
 from intriguing.report.csv_text import csv_text
 from intriguing.report.ink import Drawing
 from intriguing.report.numbers import number
-from intriguing.report.section import CERTIFICATES, Listing, Part, Section, present
+from intriguing.report.section import CERTIFICATES, Listing, Part, Section
 
 SHOWN = 200
 """Images that the page lists."""
@@ -26,7 +26,7 @@ def _sandwich(contents: Contents) -> Section:
         "are classified correctly; where nothing was found counts as infinitely far. "
         + (f"The certificates rest on: {formula}" if formula else "")
         + ("." if guaranteed or not formula else ", which is not proved."),
-        (*present(contents.tables.get("certify")), *_drawing(contents)),
+        (*contents.tables_of("certify"), *_drawing(contents)),
     )
 
 
@@ -48,7 +48,7 @@ def _accuracies(contents: Contents) -> Section:
         "accuracy",
         "How many images withstand how much",
         "A share is of all images, misclassified ones included.",
-        (drawing, *present(contents.tables.get("robust"))),
+        (drawing, *contents.tables_of("robust")),
     )
 
 

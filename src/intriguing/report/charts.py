@@ -8,8 +8,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
 from intriguing.report.ink import GRID, INK, MARKERS, MUTED, SERIES, axes, label, logarithmic, style
-from intriguing.report.tables import Table
-from intriguing.results.schema import Cell
+from intriguing.report.views import Cell, Table
 
 HEAT = LinearSegmentedColormap.from_list(
     "heat", ["#f3f1ea", "#f6d9a8", "#ec9f5d", "#cf5330", "#7d1d2d", "#3d0f26"]
@@ -19,17 +18,17 @@ HEAT = LinearSegmentedColormap.from_list(
 def heatmaps(table: Table) -> Figure:
     """The error cells of a table as colour, the paper's beside ours when it has any."""
     columns = [c for c in table.columns if any(_is_error(table.at(r, c)) for r in table.rows)]
-    ours = np.array([[_value(table.at(r, c), "ours") for c in columns] for r in table.rows])
+    ours = np.array([[_value(table.at(r, c), "value") for c in columns] for r in table.rows])
     paper = np.array([[_value(table.at(r, c), "paper") for c in columns] for r in table.rows])
     pictures = [("Paper", paper), ("Ours", ours)] if np.isfinite(paper).any() else [("", ours)]
     width = 1.9 + 0.72 * len(columns) * len(pictures)
-    width += max(0.0, 0.07 * (max(len(label(row)) for row in table.rows) - 36))
+    width += max(0.0, 0.07 * (max(len(label(row)) for row in table.rows.values()) - 36))
     with style():
         figure, grid = axes(
             width + 1.0, 1.0 + 0.42 * len(table.rows), len(pictures), sharey=True, squeeze=False
         )
         for axis, (title, values) in zip(grid[0], pictures, strict=True):
-            _heatmap(axis, values, columns, table.rows)
+            _heatmap(axis, values, [table.columns[c] for c in columns], [*table.rows.values()])
             axis.set_title(title, pad=6)
     return figure
 
@@ -94,13 +93,13 @@ def distortion_bars(rows: Sequence[Cell]) -> Figure:
         figure, axis = axes(7.6, 0.9 + 0.36 * len(rows))
         for place, cell in enumerate(rows):
             if cell.paper is not None:
-                axis.plot([cell.paper, cell.ours], [place, place], color=GRID, lw=4, zorder=1)
+                axis.plot([cell.paper, cell.value], [place, place], color=GRID, lw=4, zorder=1)
                 axis.plot(
                     cell.paper, place, "o", ms=8, mfc="none", mec=INK, mew=1.4, zorder=3,
                     label="paper" if place == 0 else None,
                 )  # fmt: skip
             axis.errorbar(
-                cell.ours, place, fmt="o", ms=6, color=SERIES[1], lw=1.2, capsize=0, zorder=4,
+                cell.value, place, fmt="o", ms=6, color=SERIES[1], lw=1.2, capsize=0, zorder=4,
                 xerr=np.transpose([_reach(cell)]),
                 label="ours, 95 % interval" if place == 0 else None,
             )  # fmt: skip
@@ -128,10 +127,10 @@ def scatter(tables: Sequence[Table]) -> Figure:
             cells = [c for c in table.cells.values() if _is_error(c) and c.paper is not None]
             axis.errorbar(
                 [c.paper or 0.0 for c in cells],
-                [c.ours for c in cells],
+                [c.value for c in cells],
                 yerr=np.transpose([_reach(cell) for cell in cells]),
                 fmt=MARKERS[index], ms=5.5, color=SERIES[index], alpha=0.85, lw=1.0, mec="none",
-                label=label(table.title.split(".")[0]),
+                label=label(table.heading),
             )  # fmt: skip
         ticks = [0, 1, 2, 5, 10, 20, 50, 100]
         for scale in (axis.set_xscale, axis.set_yscale):
@@ -162,8 +161,8 @@ def objectives(histories: Mapping[str, Sequence[float]]) -> Figure:
 
 def _reach(cell: Cell) -> tuple[float, float]:
     """How far the interval reaches below and above the value."""
-    low, high = (cell.ours if end is None else end for end in (cell.low, cell.high))
-    return max(cell.ours - low, 0.0), max(high - cell.ours, 0.0)
+    low, high = (cell.value if end is None else end for end in (cell.low, cell.high))
+    return max(cell.value - low, 0.0), max(high - cell.value, 0.0)
 
 
 def _is_error(cell: Cell | None) -> bool:

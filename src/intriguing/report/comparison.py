@@ -11,9 +11,9 @@ from intriguing.report.contents import Contents
 from intriguing.report.csv_text import csv_text
 from intriguing.report.ink import Drawing
 from intriguing.report.numbers import number
-from intriguing.report.section import IMAGES, Listing, Part, Section, present
+from intriguing.report.section import IMAGES, Listing, Part, Section
 from intriguing.report.verdict import best_method
-from intriguing.results.schema import CurvePoint, LossRow
+from intriguing.results.rows import CurvePoint, LossRow
 
 CURVES, LOSSES = "rows/curves.parquet", "rows/losses.parquet"
 SHOWN = 400
@@ -29,7 +29,7 @@ def _methods(contents: Contents) -> Section:
         "images on which no other method finds an answer that is shorter by more than 0.1 %. A "
         "median is over all images and counts what is not found as infinitely far; a mean is over "
         "the images that the method found, so compare means only where all found as many.",
-        (*present(contents.tables.get("compare")),),
+        tuple(contents.tables_of("compare")),
     )
 
 
@@ -41,7 +41,7 @@ def _pairs(contents: Contents) -> Section:
         "Differences are taken image by image, over the images that both methods found: images "
         "differ more among themselves than methods do, and that part falls out. Shorter and longer "
         "count by more than 0.1 %, and what only one of the two finds counts there, too.",
-        (*present(contents.tables.get("paired")), *_profile(contents)),
+        (*contents.tables_of("paired"), *_profile(contents)),
     )
 
 

@@ -2,28 +2,28 @@
 
 import json
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from intriguing.report.figures import Panel, as_pictures
-from intriguing.report.tables import Table, gather
+from intriguing.report.views import Table, gather
 from intriguing.results.audit import StageRecord, read_audit
-from intriguing.results.schema import ClaimRow, CurvePoint, LayerRow, LossRow, RunRecord
-from intriguing.results.store import (
-    list_tensors,
-    read_cells,
-    read_certificates,
-    read_claims,
-    read_coherence,
-    read_curves,
-    read_images,
-    read_layers,
-    read_losses,
-    read_run,
-    read_tensors,
-    read_tops,
+from intriguing.results.parquet import read_columns, read_rows
+from intriguing.results.rows import (
+    CertificateRow,
+    ClaimRow,
+    CoherenceRow,
+    CurvePoint,
+    ImageRow,
+    LayerRow,
+    LossRow,
+    Measurement,
+    TopRow,
 )
+from intriguing.results.schema import RunRecord
+from intriguing.results.store import list_tensors, read_run, read_tensors
 
 COLUMNS = (
     "network", "seed", "method", "success", "status", "distortion", "l2", "forward_passes",
@@ -42,11 +42,11 @@ class TensorFile:
 
 @dataclass(frozen=True)
 class Contents:
-    """A results folder in memory: record, tables, one array a column of images, pictures, …"""
+    """A results folder in memory: record, rows, one array a column of images, pictures, …"""
 
     folder: Path
     run: RunRecord
-    tables: dict[str, Table]
+    measured: tuple[Measurement, ...]
     images: dict[str, np.ndarray]
     files: tuple[TensorFile, ...]
     curves: tuple[CurvePoint, ...] = ()
@@ -57,6 +57,19 @@ class Contents:
     coherence: dict[str, np.ndarray] = field(default_factory=dict)
     claims: tuple[ClaimRow, ...] = ()
     audit: tuple[StageRecord, ...] = ()
+
+    @cached_property
+    def tables(self) -> list[Table]:
+        """What was measured, as tables."""
+        return gather(self.measured)
+
+    def tables_of(self, *analyses: str) -> list[Table]:
+        """The tables of some analyses, in their order."""
+        return [table for name in analyses for table in self.tables if table.analysis == name]
+
+    def table(self, analysis: str) -> Table | None:
+        """The first table of an analysis; None where it has none."""
+        return next(iter(self.tables_of(analysis)), None)
 
     @property
     def series(self) -> str:
@@ -116,16 +129,16 @@ def read_contents(folder: Path) -> Contents:
     return Contents(
         folder=folder,
         run=run,
-        tables={table.name: table for table in gather(read_cells(folder))},
-        images=read_images(folder, COLUMNS),
+        measured=tuple(read_rows(folder, Measurement)),
+        images=read_columns(folder, ImageRow, COLUMNS),
         files=tuple(TensorFile(name, *read_tensors(folder, name)) for name in list_tensors(folder)),
-        curves=tuple(read_curves(folder)),
-        losses=tuple(read_losses(folder)),
-        layers=tuple(read_layers(folder)),
-        certificates=read_certificates(folder),
-        tops=read_tops(folder),
-        coherence=read_coherence(folder),
-        claims=tuple(read_claims(folder)),
+        curves=tuple(read_rows(folder, CurvePoint)),
+        losses=tuple(read_rows(folder, LossRow)),
+        layers=tuple(read_rows(folder, LayerRow)),
+        certificates=read_columns(folder, CertificateRow),
+        tops=read_columns(folder, TopRow),
+        coherence=read_columns(folder, CoherenceRow),
+        claims=tuple(read_rows(folder, ClaimRow)),
         audit=read_audit(folder),
     )
 

@@ -7,48 +7,50 @@ from intriguing.report.contents import Contents, TensorFile, panel
 from intriguing.report.figures import Panel, mosaic
 from intriguing.report.ink import Drawing, axes, bare, style
 from intriguing.report.numbers import interval
-from intriguing.report.section import Section, present
+from intriguing.report.section import Section
 from intriguing.report.takeaway import NOTHING, Findings, Tile
+from intriguing.results.rows import Metric
+
+METRICS = (
+    Metric.ACCURACY, Metric.ACCURACY_DIFFERENCE, Metric.FOOLED, Metric.MEAN_DISTORTION,
+)  # fmt: skip
 
 
 def section(contents: Contents) -> Section:
     """Tables and pictures of Figure 6, where they were made."""
-    tables = [contents.tables.get(name) for name in ("figure6", "figure6-transfer")]
     drawings = [_cars(file) for file in contents.of_kind("figure6")]
     drawings += [_filters(file) for file in contents.of_kind("colour filters")]
-    blocks = [block for table in tables for block in present(table)]
     return Section(
         "figure6",
         "An unsupervised network's blind spots",
         "A network learned without labels, from images of anything; a linear classifier on its "
         "last layer learned to tell automobiles. Cars that it knows are moved by as little as the "
         "search can find until it knows them no longer.",
-        (*blocks, *drawings),
+        (*contents.tables_of("figure6", "figure6-transfer"), *drawings),
     )
 
 
 def blind_spots(contents: Contents) -> Findings:
     """How well the cars are known, and how little hides them."""
-    table = contents.tables.get("figure6")
+    table = contents.table("figure6")
     if table is None:
         return NOTHING
     tiles, said = [], []
-    for row in table.rows:
-        known, above = table.at(row, "Accuracy"), table.at(row, "Above raw pixels")
-        fooled, change = table.at(row, "Known cars fooled"), table.at(row, "Av. min. distortion")
+    for cells in table.lines():
+        known, above, fooled, change = map(cells.get, METRICS)
         if known is None or above is None or fooled is None:
             continue
         tiles.append(
-            Tile(f"{known.ours:.1f} %", f"right: car or not, {row}",
+            Tile(f"{known.value:.1f} %", f"right: car or not, {known.network}",
                  f"95 %: {interval(known.low, known.high, known.unit)}")
         )  # fmt: skip
-        by = f"{above.ours:+.1f} points [{above.low:+.1f}, {above.high:+.1f}]"
+        by = f"{above.value:+.1f} points [{above.low:+.1f}, {above.high:+.1f}]"
         every = "every one" if fooled.count == fooled.total else f"{fooled.count:,}"
-        small = f" by a change of {change.ours:.4f} a pixel on average" if change else ""
+        small = f" by a change of {change.value:.4f} a pixel on average" if change else ""
         said.append(
-            f"{row} tells cars from the rest for {known.ours:.1f} % of {known.total:,} images, "
-            f"{by} beside the same classifier on raw pixels; {every} of the {fooled.total:,} cars "
-            f"that it knows is lost{small}, out of a range of 1."
+            f"{known.network} tells cars from the rest for {known.value:.1f} % of {known.total:,} "
+            f"images, {by} beside the same classifier on raw pixels; {every} of the "
+            f"{fooled.total:,} cars that it knows is lost{small}, out of a range of 1."
         )
     return Findings(tuple(tiles), tuple(said))
 

@@ -12,12 +12,12 @@ from intriguing.report.audited import audited
 from intriguing.report.contents import Contents
 from intriguing.report.figure6 import blind_spots
 from intriguing.report.numbers import interval, number, paper_number
-from intriguing.report.tables import Table
 from intriguing.report.takeaway import NOTHING, Findings, Tile, joined
 from intriguing.report.units import distinction
 from intriguing.report.verdict import verdict
+from intriguing.report.views import Cell, Table
 from intriguing.results.damage import blame
-from intriguing.results.schema import Cell
+from intriguing.results.rows import Condition, Metric
 
 WHOLE: dict[str, Callable[[Contents], Findings]] = {
     "compare": verdict,
@@ -44,7 +44,7 @@ def _findings(contents: Contents) -> Findings:
     if contents.run.kind in WHOLE:
         return WHOLE[contents.run.kind](contents)
     parts = [_fooled(contents), _distortions(contents), _certainty(contents)]
-    parts += [_transfer(contents.tables.get(name)) for name in ("table2", "table4", "transfer")]
+    parts += map(_transfer, contents.tables_of("table2", "table4", "transfer"))
     parts += [blind_spots(contents), table5.slips(contents), distinction(contents)]
     return joined(parts)
 
@@ -71,24 +71,25 @@ def _fooled(contents: Contents) -> Findings:
 
 
 def _distortions(contents: Contents) -> Findings:
-    table = contents.tables.get("table1") or contents.tables.get("attack")
-    cells = [c for c in table.cells.values() if c.unit == "distortion"] if table else []
-    if not cells:
+    table = contents.table("table1") or contents.table("attack")
+    cells = table.where(unit="distortion") if table else []
+    if table is None or not cells:
         return NOTHING
-    least, most = (f(cells, key=lambda c: c.ours) for f in (min, max))
-    tiles = [_distortion_tile(least)] if table and table.name == "table1" else [
-        Tile(f"{c.ours:.4f}", f"{c.column.lower()}, {c.row}",
+    several = table.analysis == "table1"
+    least, most = (f(cells, key=lambda c: c.value) for f in (min, max))
+    tiles = [_distortion_tile(least)] if several else [
+        Tile(f"{c.value:.4f}", f"{c.column.lower()}, {c.row}",
              f"95 %: {interval(c.low, c.high, c.unit)}")
         for c in cells
     ]  # fmt: skip
     sentences = []
-    if len(cells) > 1 and table and table.name == "table1":
+    if len(cells) > 1 and several:
         sentences.append(
-            f"The change that does it is small: from {least.ours:.3f} ({least.row}) to "
-            f"{most.ours:.3f} ({most.row}) in root mean square per pixel, where a pixel runs from "
+            f"The change that does it is small: from {least.value:.3f} ({least.row}) to "
+            f"{most.value:.3f} ({most.row}) in root mean square per pixel, where a pixel runs from "
             "0 to 1."
         )
-    ratios = [(c.ours / c.paper, c.row) for c in cells if c.paper]
+    ratios = [(c.value / c.paper, c.row) for c in cells if c.paper]
     if ratios:
         low, high = min(ratios), max(ratios)
         sentences.append(
@@ -100,28 +101,28 @@ def _distortions(contents: Contents) -> Findings:
 
 def _certainty(contents: Contents) -> Findings:
     """What is known of how good the answers are."""
-    table = contents.tables.get("attack")
+    table = contents.table("attack")
     if table is None:
         return NOTHING
     sentences = []
-    for row in table.rows:
-        if proved := table.at(row, "Proved optimal"):
+    for cells in table.lines():
+        if proved := cells.get(Metric.PROVED):
             sentences.append(
-                f"For {proved.count:,} of {proved.total:,} images of {row} it is proved that no "
-                "adversarial example is closer."
+                f"For {proved.count:,} of {proved.total:,} images of {proved.network} it is proved "
+                "that no adversarial example is closer."
             )
-        elif local := table.at(row, "Local gap, median"):
+        elif local := cells.get(Metric.LOCAL_GAP):
             sentences.append(
-                f"On {row} the optimality conditions hold at the examples found up to a residual "
-                f"of {number(local.ours, local.unit)} (median): small moves would gain next to "
-                "nothing, which does not exclude a closer example elsewhere."
+                f"On {local.network} the optimality conditions hold at the examples found up to a "
+                f"residual of {number(local.value, local.unit)} (median): small moves would gain "
+                "next to nothing, which does not exclude a closer example elsewhere."
             )
     return Findings((), tuple(sentences))
 
 
 def _distortion_tile(cell: Cell) -> Tile:
     beside = f"paper {paper_number(cell.paper, cell.unit)}" if cell.paper is not None else ""
-    return Tile(f"{cell.ours:.3f}", f"distortion is enough for {cell.row}", beside)
+    return Tile(f"{cell.value:.3f}", f"distortion is enough for {cell.row}", beside)
 
 
 def _relative(ratio: float) -> str:
@@ -131,21 +132,21 @@ def _relative(ratio: float) -> str:
     return f"{abs(percent):.0f} % {'larger' if percent > 0 else 'smaller'}"
 
 
-def _transfer(table: Table | None) -> Findings:
-    cells = transferred(table) if table else []
-    if table is None or not cells:
+def _transfer(table: Table) -> Findings:
+    cells = table.where(transferred=True)
+    if not cells:
         return NOTHING
-    heading = table.title.split(".")[0]
-    plain = [c for c in cells if c.condition == "examples"]
+    heading = table.heading
+    plain = [c for c in cells if c.condition is Condition.ADVERSARIAL]
     words = (
         f"{heading}: examples made for one network are misclassified by another in "
-        f"{np.mean([c.ours for c in plain]):.1f} % of cases, on average over {len(plain)} pairs"
+        f"{np.mean([c.value for c in plain]):.1f} % of cases, on average over {len(plain)} pairs"
     )
     if len(printed := [c.paper for c in plain if c.paper is not None]) == len(plain):
         words += f" (paper {np.mean(printed):.1f} %)"
-    if noise := [c for c in table.cells.values() if c.unit == "%" and c.condition == "noise"]:
-        row = min(noise, key=lambda c: c.row_order).row
-        words += f", and {np.mean([c.ours for c in noise if c.row == row]):.1f} % under {row}"
+    if noise := table.where(metric=Metric.ERROR, condition=Condition.NOISE):
+        first = [c.value for c in noise if c.size == noise[0].size]
+        words += f", and {np.mean(first):.1f} % under {noise[0].row}"
     compared = [c for c in cells if c.paper is not None]
     if len(compared) < 3:
         return Findings((), (f"{words}.",))
@@ -159,9 +160,4 @@ def _transfer(table: Table | None) -> Findings:
 
 def correlation(cells: list[Cell]) -> float:
     """Spearman's rank correlation of ours with the paper's values."""
-    return float(stats.spearmanr([c.ours for c in cells], [c.paper for c in cells]).statistic)
-
-
-def transferred(table: Table) -> list[Cell]:
-    """Error cells of examples made for one network and shown to another: off the diagonal."""
-    return [cell for cell in table.cells.values() if cell.transferred]
+    return float(stats.spearmanr([c.value for c in cells], [c.paper for c in cells]).statistic)

@@ -11,7 +11,7 @@ from PIL import Image
 from intriguing.report.figures import mosaic
 from intriguing.report.ink import INK, MARKERS, MUTED, SERIES, axes, bare, label, style
 from intriguing.report.rows import Group, Pictures, words
-from intriguing.report.tables import Table
+from intriguing.report.views import Table
 
 ROWS = 8
 _HISTOGRAM = 0.16
@@ -66,20 +66,18 @@ def path(table: Table, measure: str) -> Figure:
     """Mean coherence on the way Q^α from the natural basis to rotated ones, a line a layer."""
     with style():
         figure, axis = axes(7.6, 3.6)
-        sizes = {cell.column: cell.size for cell in table.cells.values()}
-        alphas = [float(sizes[column] or 0.0) for column in table.columns]
-        for place, row in enumerate(table.rows):
-            cells = [table.at(row, column) for column in table.columns]
-            some = [(a, c) for a, c in zip(alphas, cells, strict=True) if c is not None]
-            ours = np.array([c.ours for _, c in some])
-            low = np.array([c.ours if c.low is None else c.low for _, c in some])
-            high = np.array([c.ours if c.high is None else c.high for _, c in some])
-            across = np.array([a for a, _ in some]) + 0.006 * (place - (len(table.rows) - 1) / 2)
+        for place, (row, name) in enumerate(table.rows.items()):
+            some = [cell for column in table.columns if (cell := table.at(row, column))]
+            ours = np.array([c.value for c in some])
+            low = np.array([c.value if c.low is None else c.low for c in some])
+            high = np.array([c.value if c.high is None else c.high for c in some])
+            shift = 0.006 * (place - (len(table.rows) - 1) / 2)
+            across = np.array([c.size or 0.0 for c in some]) + shift
             axis.errorbar(
                 across, ours, yerr=(ours - low, high - ours), color=SERIES[place % 8], lw=1.6,
-                marker=MARKERS[place % 8], ms=5, elinewidth=1.1, capsize=2.5, label=label(row),
+                marker=MARKERS[place % 8], ms=5, elinewidth=1.1, capsize=2.5, label=label(name),
             )  # fmt: skip
-        axis.set_xticks(alphas)
+        axis.set_xticks(sorted({cell.size or 0.0 for cell in table.cells.values()}))
         axis.set_xlabel("α: 0 is the natural basis, 1 a random rotation Q of it")
         axis.set_ylabel(f"mean {measure} of top images")
         axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))

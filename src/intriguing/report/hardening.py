@@ -11,48 +11,43 @@ from intriguing.report.contents import Contents
 from intriguing.report.csv_text import csv_text
 from intriguing.report.ink import INK, MARKERS, MUTED, SERIES, Drawing, axes, label, style
 from intriguing.report.numbers import interval, number
-from intriguing.report.section import CELLS, IMAGES, Listing, Part, Section, present
-from intriguing.report.tables import Table
+from intriguing.report.section import IMAGES, MEASURED, Listing, Part, Section
 from intriguing.report.takeaway import NOTHING, Findings, Tile
-from intriguing.results.schema import Cell
-
-ERROR, DISTANCE, RADIUS = "Test error", "Median distortion", "Certified radius"
+from intriguing.report.views import Cell, Table
+from intriguing.results.rows import Metric
 
 
 def outcome(contents: Contents) -> Findings:
     """The headline of the study."""
-    table = contents.tables.get("hardening")
+    table = contents.table("hardening")
     if table is None:
-        return _searched(contents.tables.get("settings"))
-    errors = [cell for row in table.rows if (cell := table.at(row, ERROR))]
-    best = min(errors, key=lambda cell: cell.ours)
-    tiles = [_tile(best, "the least test error, of")]
-    distances = [cell for row in table.rows if (cell := table.at(row, DISTANCE))]
-    farthest = max(distances, key=lambda cell: cell.ours)
-    tiles.append(_tile(farthest, "the longest median distortion, of"))
-    sentences = [*_ahead(table), *_judged(contents)]
+        return _searched(contents.table("settings"))
+    best = min(table.where(metric=Metric.ERROR), key=lambda cell: cell.value)
+    farthest = max(table.where(metric=Metric.MEDIAN_DISTORTION), key=lambda cell: cell.value)
+    tiles = _tile(best, "the least test error, of"), _tile(farthest, "the longest median "
+                                                           "distortion, of")  # fmt: skip
+    masking = contents.table("masking")
     alarms = [
-        f"{cell.row}: an example on the way to another network's was shorter than the attack's "
-        f"own for {number(cell.ours, '%')} of the images; its distortions are too long."
-        for cell in _column(contents.tables.get("masking"), "Transfer shorter")
-        if cell.ours > 1
+        f"{cell.method}: an example on the way to another network's was shorter than the attack's "
+        f"own for {number(cell.value, '%')} of the images; its distortions are too long."
+        for cell in (masking.where(metric=Metric.SHORTER) if masking else [])
+        if cell.value > 1
     ]
-    return Findings(tuple(tiles), tuple(sentences), tuple(alarms))
+    return Findings(tiles, (*_ahead(table), *_judged(contents)), tuple(alarms))
 
 
 def _ahead(table: Table) -> list[str]:
     """Each training with its error, distance and radius beside plain training's."""
     said = []
-    for row in table.rows:
-        error = table.at(row, ERROR)
-        farther = table.at(row, "Distortion over plain")
-        safer = table.at(row, "Radius over plain")
-        if error is not None and farther is not None and row != table.rows[0]:
-            words = f"{row}: {number(error.ours, '%')} test error"
-            words += f", the nearest example {number(farther.ours, 'ratio')} times as far"
+    for cells in table.lines():
+        error, farther = cells.get(Metric.ERROR), cells.get(Metric.DISTORTION_RATIO)
+        safer = cells.get(Metric.RADIUS_RATIO)
+        if error is not None and farther is not None and error.method != farther.reference:
+            words = f"{error.method}: {number(error.value, '%')} test error"
+            words += f", the nearest example {number(farther.value, 'ratio')} times as far"
             if safer is not None:
-                words += f" and the certified radius {number(safer.ours, 'ratio')} times as long"
-            said.append(f"{words} as with {table.rows[0].lower()} alone.")
+                words += f" and the certified radius {number(safer.value, 'ratio')} times as long"
+            said.append(f"{words} as with {farther.reference.lower()} alone.")
     return said
 
 
@@ -70,7 +65,7 @@ def _judged(contents: Contents) -> list[str]:
 
 def verdict(cell: Cell) -> str:
     """What the interval of a difference says; a negative difference is the paper's side."""
-    difference = number(cell.ours, "% more").removesuffix(" %")
+    difference = number(cell.value, "% more").removesuffix(" %")
     if cell.low is None or cell.high is None:
         return f"{difference} points of test error with one seed, which decides nothing."
     span = f"{difference} points [{interval(cell.low, cell.high, '% more')}], {cell.total} seeds"
@@ -90,30 +85,26 @@ def _searched(table: Table | None) -> Findings:
         return NOTHING
     best: dict[str, Cell] = {}
     for cell in table.cells.values():
-        best[cell.network] = min(best.get(cell.network, cell), cell, key=lambda one: one.ours)
+        best[cell.method] = min(best.get(cell.method, cell), cell, key=lambda one: one.value)
     return Findings(
-        (), tuple(f"Best by validation, {number(c.ours, '%')}: {c.row}." for c in best.values())
+        (), tuple(f"Best by validation, {number(c.value, '%')}: {c.row}." for c in best.values())
     )
 
 
 def _tile(cell: Cell, label: str) -> Tile:
     span = interval(cell.low, cell.high, cell.unit)
     return Tile(
-        number(cell.ours, cell.unit), f"{label} {cell.row}", f"95 %: {span}" if span else ""
+        number(cell.value, cell.unit), f"{label} {cell.row}", f"95 %: {span}" if span else ""
     )
 
 
 def _claims(contents: Contents) -> list[Cell]:
-    return _column(contents.tables.get("claims"), "Difference of test errors")
-
-
-def _column(table: Table | None, column: str) -> list[Cell]:
-    rows = table.rows if table else ()
-    return [cell for row in rows if table and (cell := table.at(row, column))]
+    table = contents.table("claims")
+    return table.where() if table else []
 
 
 def _errors(contents: Contents) -> Section:
-    table = contents.tables.get("hardening")
+    table = contents.table("hardening")
     if table is None:
         return Section("errors", "", "", ())
     drawing = Drawing(
@@ -122,7 +113,7 @@ def _errors(contents: Contents) -> Section:
         "To the left fewer errors, upward farther from the nearest adversarial example. Lines are "
         "95 % intervals.",
         "Scatter of test error against median distortion, one point a family of trainings",
-        (CELLS,),
+        (MEASURED,),
         lambda: trade_off(table),
     )
     return Section(
@@ -140,19 +131,19 @@ def trade_off(table: Table) -> Figure:
     """Test error across, median distortion up, one point a row with its intervals."""
     with style():
         figure, axis = axes(7.6, 4.2)
-        for index, row in enumerate(table.rows):
-            error, distance = table.at(row, ERROR), table.at(row, DISTANCE)
-            if error is None or distance is None or not math.isfinite(distance.ours):
+        for index, cells in enumerate(table.lines()):
+            error, distance = cells.get(Metric.ERROR), cells.get(Metric.MEDIAN_DISTORTION)
+            if error is None or distance is None or not math.isfinite(distance.value):
                 continue
             axis.errorbar(
-                error.ours, distance.ours, xerr=_arms(error), yerr=_arms(distance),
+                error.value, distance.value, xerr=_arms(error), yerr=_arms(distance),
                 fmt=MARKERS[index % len(MARKERS)], ms=7, lw=0.9, color=SERIES[index % len(SERIES)],
-                mfc="none" if index >= len(SERIES) else None, label=label(row),
+                mfc="none" if index >= len(SERIES) else None, label=label(error.row),
             )  # fmt: skip
         axis.set_xlabel("test error, %")
         axis.set_ylabel("median minimum distortion")
         axis.set_ylim(bottom=0)
-        axis.set_xlim(*_around([cell.ours for cell in _column(table, ERROR)]))
+        axis.set_xlim(*_around([cell.value for cell in table.where(metric=Metric.ERROR)]))
         axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
 
@@ -165,8 +156,8 @@ def _around(values: list[float]) -> tuple[float, float]:
 
 def _arms(cell: Cell) -> np.ndarray:
     """How far the interval reaches on either side, as a column; not far where it means nothing."""
-    low, high = (cell.ours if end is None else end for end in (cell.low, cell.high))
-    return np.array([[max(cell.ours - low, 0.0)], [max(high - cell.ours, 0.0)]])
+    low, high = (cell.value if end is None else end for end in (cell.low, cell.high))
+    return np.array([[max(cell.value - low, 0.0)], [max(high - cell.value, 0.0)]])
 
 
 def _sentences(contents: Contents) -> Section:
@@ -176,11 +167,11 @@ def _sentences(contents: Contents) -> Section:
     rows = tuple((cell.row, verdict(cell)) for cell in cells)
     text = csv_text(
         ("claim", "difference", "low", "high", "seeds"),
-        ((c.row, c.ours, c.low, c.high, c.total) for c in cells),
+        ((c.row, c.value, c.low, c.high, c.total) for c in cells),
     )
     listing = Listing(
         "claims", "What the paper says, and what was measured", ("Claim", "Verdict"), rows,
-        text, (CELLS,), opened=True, prose=("Claim", "Verdict"),
+        text, (MEASURED,), opened=True, prose=("Claim", "Verdict"),
     )  # fmt: skip
     return Section(
         "claims",
@@ -209,7 +200,7 @@ def _distances(contents: Contents) -> Section:
 
 
 def _penalty(contents: Contents) -> Section:
-    table = contents.tables.get("penalty")
+    table = contents.table("penalty")
     if table is None:
         return Section("penalty", "", "", ())
     drawing = Drawing(
@@ -218,7 +209,7 @@ def _penalty(contents: Contents) -> Section:
         "The certified radius of the median test image, and the test error. The first point is "
         "weight decay alone.",
         "Two lines over the weight of the spectral penalty: certified radius and test error",
-        (CELLS,),
+        (MEASURED,),
         lambda: penalty_curve(table),
     )
     return Section(
@@ -233,20 +224,24 @@ def penalty_curve(table: Table) -> Figure:
     """Certified radius and test error, one point a weight, evenly spaced."""
     with style():
         figure, (above, below) = axes(7.0, 4.4, rows=2, sharex=True)
-        for axis, column, said in (
-            (above, RADIUS, "certified radius, L2"), (below, ERROR, "test error, %"),
-        ):  # fmt: skip
-            cells = _column(table, column)
-            places = [table.rows.index(cell.row) for cell in cells]
+        for axis, metric, said in (
+            (above, Metric.MEDIAN_CERTIFIED, "certified radius, L2"),
+            (below, Metric.ERROR, "test error, %"),
+        ):
+            lines = enumerate(cells.get(metric) for cells in table.lines())
+            places, cells = zip(
+                *((at, cell) for at, cell in lines if cell is not None), strict=True
+            )
             arms = np.hstack([_arms(cell) for cell in cells])
-            axis.plot(places, [cell.ours for cell in cells], color=MUTED, lw=0.9)
+            axis.plot(places, [cell.value for cell in cells], color=MUTED, lw=0.9)
             axis.errorbar(
-                places, [cell.ours for cell in cells], yerr=arms, fmt="o", ms=6, lw=1.0,
+                places, [cell.value for cell in cells], yerr=arms, fmt="o", ms=6, lw=1.0,
                 color=SERIES[0],
             )  # fmt: skip
             axis.set_ylim(bottom=0)
             axis.set_ylabel(said)
-        below.set_xticks(range(len(table.rows)), [label(row) for row in table.rows], color=INK)
+        names = [label(row) for row in table.rows.values()]
+        below.set_xticks(range(len(names)), names, color=INK)
         below.set_xlabel("weight of the penalty")
     return figure
 
@@ -260,7 +255,7 @@ def _masking(contents: Contents) -> Section:
         "or shorter than the network's own (Transfer shorter, of all attacked images), or Gaussian "
         "noise as long as the median example (Fooled by noise, of the correctly classified). Flaws "
         "are those that the checks before an audit find.",
-        tuple(present(contents.tables.get("masking"))),
+        tuple(contents.tables_of("masking")),
     )
 
 
@@ -270,7 +265,7 @@ def _settings(contents: Contents) -> Section:
         "Settings tried on held-out training images",
         "Each family's settings with the error on training images that it did not train on, the "
         "best first.",
-        tuple(present(contents.tables.get("settings"))),
+        tuple(contents.tables_of("settings")),
     )
 
 

@@ -16,10 +16,10 @@ from intriguing.report.findings import findings
 from intriguing.report.ink import Drawing, inline_svg, png, svg
 from intriguing.report.section import Block, Listing
 from intriguing.report.sections import sections
-from intriguing.report.tables import Table
 from intriguing.report.viewer import Viewer
+from intriguing.report.views import Cell, Table
 from intriguing.results.damage import blame
-from intriguing.results.schema import Cell, RunRecord
+from intriguing.results.schema import RunRecord
 from intriguing.written import refuse_links
 
 
@@ -130,7 +130,7 @@ def _render(contents: Contents, drawn: list[Any], browse: Path | None) -> str:
         title=_title(run),
         subtitle=_subtitle(run),
         findings=findings(contents),
-        notes=[note for note in run.notes if not any(note in s.notes for s, _ in drawn)],
+        notes=run.notes,
         sections=drawn,
         statuses=contents.statuses(),
         series=contents.series.capitalize(),
@@ -157,7 +157,7 @@ def shade(cell: Cell) -> str:
     """CSS of how far ours is from the paper's: full colour at 25 points, or a quarter off."""
     if cell.paper is None:
         return ""
-    difference = cell.ours - cell.paper
+    difference = cell.value - cell.paper
     scale = 25.0 if cell.unit == "%" else 0.25 * max(cell.paper, 1e-9)
     depth = min(abs(difference) / scale, 1.0)
     return f"--tint: var(--{'over' if difference > 0 else 'under'}); --depth: {55 * depth:.0f}%"

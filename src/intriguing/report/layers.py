@@ -12,7 +12,7 @@ from rich.text import Text
 from intriguing.report.csv_text import csv_text
 from intriguing.report.numbers import number
 from intriguing.report.tables import latex_escape
-from intriguing.results.schema import LayerRow
+from intriguing.results.rows import LayerRow
 
 TITLE = "How far each layer can carry a small change"
 HEAD = ("Layer", "Size", "Stride", "Upper bound", "Lower bound", "Formula", "Guaranteed")

@@ -11,7 +11,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from intriguing.report.ink import INK, MUTED, SERIES, axes, label, logarithmic, style
 from intriguing.report.numbers import number
-from intriguing.results.schema import LayerRow
+from intriguing.results.rows import LayerRow
 
 ACROSS = 4
 SPAN = 1e4

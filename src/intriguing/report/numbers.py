@@ -2,7 +2,7 @@
 
 import math
 
-from intriguing.results.schema import Unit
+from intriguing.results.rows import Unit
 
 
 def number(value: float, unit: Unit) -> str:

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from intriguing.report.ink import MARKERS, MUTED, SERIES, axes, label, logarithmic, style
-from intriguing.results.schema import CurvePoint
+from intriguing.results.rows import CurvePoint
 
 Curves = Mapping[str, Sequence[CurvePoint]]
 FLOOR = 0.01

@@ -1,15 +1,15 @@
 """What a report's page is made of: sections of words, tables, figures and listings."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from intriguing.report.contents import Contents
 from intriguing.report.ink import Drawing
-from intriguing.report.tables import Table
 from intriguing.report.viewer import Viewer
+from intriguing.report.views import Table
 
-CELLS, IMAGES = "rows/cells.parquet", "rows/images.parquet"
+MEASURED, IMAGES = "rows/measurements.parquet", "rows/images.parquet"
 LAYERS, CERTIFICATES = "rows/layers.parquet", "rows/certificates.parquet"
 TOPS, COHERENCE, CLAIMS = "rows/tops.parquet", "rows/coherence.parquet", "rows/claims.parquet"
 
@@ -57,8 +57,3 @@ class Section:
 
 
 Part: TypeAlias = Callable[[Contents], Section]
-
-
-def present(table: Table | None) -> Sequence[Table]:
-    """The table as blocks: none where there is none."""
-    return () if table is None else (table,)

@@ -17,10 +17,10 @@ from intriguing.report import (
 )
 from intriguing.report.contents import Contents, TensorFile, panel
 from intriguing.report.figures import as_pictures, figure7, filters, gallery
-from intriguing.report.findings import correlation, transferred
+from intriguing.report.findings import correlation
 from intriguing.report.ink import Drawing
-from intriguing.report.section import CELLS, IMAGES, Part, Section, present
-from intriguing.report.tables import Table
+from intriguing.report.section import IMAGES, MEASURED, Part, Section
+from intriguing.report.views import Table
 
 
 def sections(contents: Contents) -> list[Section]:
@@ -30,18 +30,18 @@ def sections(contents: Contents) -> list[Section]:
 
 
 def _closeness(contents: Contents) -> Section:
-    table = contents.tables.get("table1")
+    table = contents.table("table1")
     return Section(
         "distortion",
         "How little it takes",
         "Every image is moved, by as little as the search can find, until the network calls it a "
         "randomly chosen wrong class. Distortion is the root mean square change of a pixel.",
-        (*present(table), *_bars(table), *_curves(contents)),
+        (*contents.tables_of("table1"), *_bars(table), *_curves(contents)),
     )
 
 
 def _figure7(contents: Contents) -> Section:
-    files = [f for f in contents.of_kind("panel") if _figure(f) == "figure7"]
+    files = contents.of_kind("panel")
     words = "Odd columns are original images, even columns their distorted counterparts."
     if not files:
         return Section("figure7", "", "", ())
@@ -58,10 +58,6 @@ def _figure7(contents: Contents) -> Section:
     return Section("figure7", "What it looks like", "", (drawing,))
 
 
-def _figure(file: TensorFile) -> str:
-    return file.metadata.get("figure", "figure7")
-
-
 def _across_networks(contents: Contents) -> Section:
     return Section(
         "networks",
@@ -73,25 +69,23 @@ def _across_networks(contents: Contents) -> Section:
 
 
 def _across_training_sets(contents: Contents) -> Section:
-    table3 = contents.tables.get("table3")
     return Section(
         "training-sets",
         "Across training sets",
         "Two networks learn from one half of the training images, P₁, and one from the other, P₂. "
         "Test images distorted for one are shown to all, as they are and amplified.",
-        (*present(table3), *_with_heatmap(contents, "table4")),
+        (*contents.tables_of("table3"), *_with_heatmap(contents, "table4")),
     )
 
 
 def _agreement(contents: Contents) -> Section:
-    tables = [t for t in contents.tables.values() if t.has_paper and t.has_intervals]
+    tables = [t for t in contents.tables if t.has_paper and t.has_intervals]
     if not tables:
         return Section("agreement", "", "", ())
     ranks = [
-        f"{correlation(cells):.2f} for {table.title.split('.')[0]} ({len(cells)} cells)"
-        for table in tables
-        if len(cells := [c for c in transferred(table) if c.paper is not None]) > 2
-        and table.name in ("table2", "table4")
+        f"{correlation(cells):.2f} for {table.heading} ({len(cells)} cells)"
+        for table in contents.tables_of("table2", "table4")
+        if len(cells := [c for c in table.where(transferred=True) if c.paper is not None]) > 2
     ]
     drawing = Drawing(
         "agreement",
@@ -99,7 +93,7 @@ def _agreement(contents: Contents) -> Section:
         "Lines are 95 % intervals; axes are linear below 2 % and logarithmic above."
         + (f" Spearman's ρ off the diagonal: {', '.join(ranks)}." if ranks else ""),
         "Scatter of our error cells against the paper's with the line of equality",
-        (CELLS,),
+        (MEASURED,),
         lambda: charts.scatter(tables),
     )
     return Section("agreement", "Agreement with the paper", "", (drawing,))
@@ -131,7 +125,7 @@ def _attack(contents: Contents) -> Section:
         "Each image is moved by as little as the search can find until the network calls it the "
         "target, or untargeted any wrong class. Distortion is the root mean square change of a "
         "pixel.",
-        (*present(contents.tables.get("attack")), *_curves(contents)),
+        (*contents.tables_of("attack"), *_curves(contents)),
     )
 
 
@@ -178,7 +172,7 @@ def _training(contents: Contents) -> Section:
         lambda: charts.objectives(histories),
     )
     curves = (drawing,) if histories else ()
-    return Section("training", "Training", "", (*present(contents.tables.get("train")), *curves))
+    return Section("training", "Training", "", (*contents.tables_of("train"), *curves))
 
 
 PARTS: dict[str, tuple[Part, ...]] = {
@@ -199,22 +193,22 @@ PARTS: dict[str, tuple[Part, ...]] = {
 
 
 def _with_heatmap(contents: Contents, name: str) -> tuple[Table | Drawing, ...]:
-    table = contents.tables.get(name)
+    table = contents.table(name)
     if table is None:
         return ()
     drawing = Drawing(
         f"{name}-heatmap",
-        f"{table.title.split('.')[0]} as a picture",
+        f"{table.heading} as a picture",
         "Error in percent; the darker, the more images are misclassified.",
         f"Heat map of {table.title}",
-        (CELLS,),
+        (MEASURED,),
         lambda: charts.heatmaps(table),
     )
     return table, drawing
 
 
 def _bars(table: Table | None) -> Sequence[Drawing]:
-    cells = [c for c in table.cells.values() if c.unit == "distortion"] if table else []
+    cells = table.where(unit="distortion") if table else []
     if len(cells) < 2:
         return ()
     drawing = Drawing(
@@ -222,7 +216,7 @@ def _bars(table: Table | None) -> Sequence[Drawing]:
         "Average minimum distortion",
         "A line joins ours to the paper's.",
         "Average minimum distortion of each network, ours and the paper's",
-        (CELLS,),
+        (MEASURED,),
         lambda: charts.distortion_bars(cells),
     )
     return (drawing,)

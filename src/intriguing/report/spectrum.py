@@ -78,11 +78,8 @@ def _bars(contents: Contents) -> Sequence[Drawing]:
 
 def _drawing(contents: Contents, file: TensorFile) -> Drawing:
     uppers = {layer.name: layer.upper for layer in contents.layers}
-    if "layers" in file.metadata:
-        layers = json.loads(file.metadata["layers"])
-        spectra = {layer: file.tensors[str(place)] for place, layer in enumerate(layers)}
-    else:  # earlier versions called the tensors as the layers
-        spectra = file.tensors
+    layers = json.loads(file.metadata["layers"])
+    spectra = {layer: file.tensors[str(place)] for place, layer in enumerate(layers)}
     order = [layer.name for layer in contents.layers if layer.name in spectra]
     names = list(dict.fromkeys((*order, *spectra)))
     shown = [

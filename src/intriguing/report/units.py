@@ -16,10 +16,10 @@ from intriguing.report.contents import Contents
 from intriguing.report.csv_text import csv_text
 from intriguing.report.ink import Drawing
 from intriguing.report.rows import Group, Pictures, read_groups, read_pictures
-from intriguing.report.section import CELLS, CLAIMS, COHERENCE, TOPS, Listing, Part, Section
+from intriguing.report.section import CLAIMS, COHERENCE, MEASURED, TOPS, Listing, Part, Section
 from intriguing.report.tables import latex_escape
 from intriguing.report.takeaway import Findings, Tile
-from intriguing.results.schema import ClaimRow
+from intriguing.results.rows import ClaimRow
 
 FIGURE = {"natural": "natural basis", "random": "random basis"}
 HEAD = (
@@ -93,7 +93,7 @@ def _coherence(contents: Contents) -> Section:
 
 
 def _path(contents: Contents) -> Section:
-    table = contents.tables.get("path")
+    table = contents.table("path")
     if table is None or not contents.claims:
         return Section("path", "", "", ())
     measure = contents.claims[0].measure
@@ -103,7 +103,7 @@ def _path(contents: Contents) -> Section:
         "Lines are 95 % intervals over rotations Q. Network Dissection (Bau et al., "
         "2017) found the number of detectors fall all along such a path.",
         f"A line a layer: mean {measure} against α",
-        (CELLS,),
+        (MEASURED,),
         lambda: grids.path(table, measure),
     )
     return Section(
@@ -244,17 +244,18 @@ def _drawing(contents: Contents, group: Group, pictures: Pictures, crop: bool) -
 
 def _way(contents: Contents) -> list[str]:
     """Whether coherence falls from the natural basis to a rotated one, as elsewhere."""
-    table = contents.tables.get("path")
+    table = contents.table("path")
     if table is None or not contents.claims:
         return []
     words = []
-    for layer in table.rows:
-        first, last = (table.at(layer, table.columns[i]) for i in (0, -1))
+    natural, *_, rotated = table.columns
+    for row in table.rows:
+        first, last = table.at(row, natural), table.at(row, rotated)
         if first is None or last is None or last.low is None or last.high is None:
             continue
-        change = "falls" if last.high < first.ours else "rises"
-        change = "stays" if last.low <= first.ours <= last.high else change
-        words.append(f"{layer} {change} ({first.ours:.3f} to {last.ours:.3f} "
+        change = "falls" if last.high < first.value else "rises"
+        change = "stays" if last.low <= first.value <= last.high else change
+        words.append(f"{first.layer} {change} ({first.value:.3f} to {last.value:.3f} "
                      f"[{last.low:.3f}, {last.high:.3f}])")  # fmt: skip
     if not words:
         return []

@@ -1,16 +1,16 @@
 """What a comparison of methods comes to: which is shortest, by how much, and at what cost."""
 
+from collections.abc import Iterator, Sequence
+
 from intriguing.report.contents import Contents
 from intriguing.report.numbers import interval, number
-from intriguing.report.tables import Table
 from intriguing.report.takeaway import NOTHING, Findings, Tile
-from intriguing.results.schema import Cell
+from intriguing.results.rows import Measurement, Metric, first, where
 
 
 def best_method(contents: Contents) -> str | None:
     """The method that is most often shortest: the one that the pairs are beside."""
-    pairs = contents.tables.get("paired")
-    return next((cell.reference for cell in pairs.cells.values()), None) if pairs else None
+    return next((row.reference for row in where(contents.measured, analysis="paired")), None)
 
 
 def verdict(contents: Contents) -> Findings:
@@ -18,12 +18,12 @@ def verdict(contents: Contents) -> Findings:
     best = best_method(contents)
     if best is None:
         return NOTHING
-    methods, pairs = contents.tables["compare"], contents.tables["paired"]
-    others = [method for method in methods.rows if method != best]
+    methods = where(contents.measured, analysis="compare")
+    pairs = where(contents.measured, analysis="paired", metric=Metric.RELATIVE_DIFFERENCE)
     return Findings(
         tuple(_tiles(methods, pairs, best)),
         (
-            _shortest(methods, best, others),
+            _shortest(methods, best),
             *_longer(pairs, best),
             _not_found(methods),
             _losses(contents, best),
@@ -31,51 +31,42 @@ def verdict(contents: Contents) -> Findings:
     )
 
 
-def _tiles(methods: Table, pairs: Table, best: str) -> list[Tile]:
-    tiles = []
-    if shortest := methods.at(best, "Shortest"):
-        tiles.append(
-            Tile(
-                number(shortest.ours, "%"),
-                f"of images on which {best} is shortest",
-                _span(shortest),
-            )
-        )
-    behind = [cell for row in pairs.rows if (cell := pairs.at(row, "Mean relative difference"))]
-    if behind:
-        second = max(behind, key=lambda cell: (cell.count, -cell.ours))
-        words = f"length of {second.row}, the next, on average"
-        tiles.append(Tile(number(second.ours, "% more"), words, _span(second)))
-    if cost := methods.at(best, "Passes"):
-        tiles.append(Tile(number(cost.ours, "passes"), f"passes an image for {best}", _span(cost)))
-    if proved := methods.at(best, "Proved optimal"):
-        tiles.append(Tile(number(proved.ours, "%"), "of images proved optimal", _span(proved)))
-    return tiles
+def _tiles(
+    methods: Sequence[Measurement], pairs: Sequence[Measurement], best: str
+) -> Iterator[Tile]:
+    if shortest := first(methods, method=best, metric=Metric.SHORTEST):
+        words = f"of images on which {best} is shortest"
+        yield Tile(number(shortest.value, "%"), words, _span(shortest))
+    if pairs:
+        second = max(pairs, key=lambda row: (row.count, -row.value))
+        words = f"length of {second.method} beside {best}, the next, on average"
+        yield Tile(number(second.value, "% more"), words, _span(second))
+    if cost := first(methods, method=best, metric=Metric.PASSES):
+        yield Tile(number(cost.value, "passes"), f"passes an image for {best}", _span(cost))
+    if proved := first(methods, method=best, metric=Metric.PROVED):
+        yield Tile(number(proved.value, "%"), "of images proved optimal", _span(proved))
 
 
-def _span(cell: Cell) -> str:
-    span = interval(cell.low, cell.high, cell.unit)
+def _span(row: Measurement) -> str:
+    span = interval(row.low, row.high, row.unit)
     return f"95 %: {span}" if span else ""
 
 
-def _shortest(methods: Table, best: str, others: list[str]) -> str:
-    cells = {method: methods.at(method, "Shortest") for method in (best, *others)}
-    parts = [f"{m} on {cell.count:,}" for m, cell in cells.items() if cell and m != best]
-    first = cells[best]
-    count = f"{first.count:,} of {first.total:,}" if first else "the most"
+def _shortest(methods: Sequence[Measurement], best: str) -> str:
+    rows = where(methods, metric=Metric.SHORTEST)
+    parts = [f"{row.method} on {row.count:,}" for row in rows if row.method != best]
+    most = first(rows, method=best)
+    count = f"{most.count:,} of {most.total:,}" if most else "the most"
     return f"{best} is shortest, up to 0.1 %, on {count} images; {', '.join(parts)}."
 
 
-def _longer(pairs: Table, best: str) -> list[str]:
+def _longer(pairs: Sequence[Measurement], best: str) -> list[str]:
     said = []
-    for row in pairs.rows:
-        cell = pairs.at(row, "Mean relative difference")
-        if cell is not None:
-            some = "" if cell.count == cell.total else f" over {_images(cell.count)}"
-            span = interval(cell.low, cell.high, cell.unit)
-            said.append(
-                f"{cell.network} {number(cell.ours, cell.unit)}{f' ({span})' if span else ''}{some}"
-            )
+    for row in pairs:
+        some = "" if row.count == row.total else f" over {_images(row.count)}"
+        span = interval(row.low, row.high, row.unit)
+        value = number(row.value, row.unit)
+        said.append(f"{row.method} {value}{f' ({span})' if span else ''}{some}")
     if not said:
         return []
     return [
@@ -84,10 +75,11 @@ def _longer(pairs: Table, best: str) -> list[str]:
     ]
 
 
-def _not_found(methods: Table) -> str:
-    cells = [cell for method in methods.rows if (cell := methods.at(method, "Found"))]
+def _not_found(methods: Sequence[Measurement]) -> str:
     failed = [
-        f"{cell.row} {cell.total - cell.count:,}" for cell in cells if cell.count < cell.total
+        f"{row.method} {row.total - row.count:,}"
+        for row in where(methods, metric=Metric.FOOLED)
+        if row.count < row.total
     ]
     if not failed:
         return "Every method found an adversarial example for every image."

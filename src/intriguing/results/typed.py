@@ -2,6 +2,7 @@
 
 import types
 from dataclasses import MISSING, fields, is_dataclass
+from enum import Enum
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
@@ -11,8 +12,8 @@ def of_json(kind: type[T], content: Any, place: str = "") -> T:
     """A dataclass made of what `json.loads` gave for its `asdict`.
 
     Args:
-        kind: A dataclass of numbers, text, booleans, literals, tuples, dictionaries by text, other
-            such dataclasses, and None; `Any` takes anything.
+        kind: A dataclass of numbers, text, booleans, literals, enumerations, tuples, dictionaries
+            by text, other such dataclasses, and None; `Any` takes anything.
         content: A dictionary; fields with a default may be absent, none may be added.
         place: Where it stands in the file, for the error.
 
@@ -52,6 +53,10 @@ def _value(hint: Any, content: Any, place: str) -> Any:
         if not isinstance(content, str) or content not in arguments:
             raise _wrong(place, content, f"one of {', '.join(arguments)}")
         return content
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        if content not in [one.value for one in hint]:
+            raise _wrong(place, content, f"a {hint.__name__.lower()}")
+        return hint(content)
     if origin is tuple:
         if not isinstance(content, list):
             raise _wrong(place, content, "list")

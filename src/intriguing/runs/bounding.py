@@ -16,7 +16,8 @@ from intriguing.errors import InputError, UnsoundBound
 from intriguing.graph.precision import precise_graph
 from intriguing.measures import Box, ProgressCallback
 from intriguing.models.asking import device_of
-from intriguing.results.schema import LayerRow, Stage
+from intriguing.results.rows import LayerRow
+from intriguing.results.schema import Stage
 from intriguing.results.store import write_tensors
 from intriguing.spectral.certificates.lipschitz import (
     LipschitzReport,

@@ -17,15 +17,17 @@ from intriguing import __version__
 from intriguing.data.dataset import ImageSet
 from intriguing.distortion.result import Status
 from intriguing.errors import InputError, UnsoundBound
+from intriguing.estimates import Rows
 from intriguing.keys import derive_key
-from intriguing.measures import ProgressCallback
-from intriguing.results.schema import Cell
+from intriguing.measures import ProgressCallback, median
+from intriguing.results.rows import Measurement, Metric
 from intriguing.results.store import list_tensors, read_tensors, write_tensors
 from intriguing.runs.attacking import Outcome
-from intriguing.runs.summary import Row
 from intriguing.spectral.certificates.certificate import ROUNDING, certify, check_examples
 
 FILE = "certificate"
+SHARES = (0.01, 0.1, 0.5)
+"""Of the median distance found: how many images are certified beyond it."""
 EPSILONS = 7
 """Rows of the table of accuracies at most, when no ε is asked for."""
 
@@ -157,7 +159,7 @@ def check(
 def columns(
     name: str, images: ImageSet, certified: Certified, outcome: Outcome | None, seed: int
 ) -> dict[str, Any]:
-    """Columns of certificates.parquet."""
+    """Columns of `CertificateRow`."""
     count = len(images)
     found = np.full(count, np.nan) if outcome is None else outcome.columns["l2"].double().numpy()
     status: list[str] | str = "NOT_SEARCHED"
@@ -178,24 +180,41 @@ def columns(
     }
 
 
-def cells(name: str, columns: Mapping[str, Any], epsilons: Sequence[float]) -> list[Cell]:
-    """Tables "certify" and "robust"; medians are over the correctly classified images."""
+def rows(name: str, columns: Mapping[str, Any], epsilons: Sequence[float]) -> list[Measurement]:
+    """What certificates come to, "certify", and accuracies at each ε, "robust".
+
+    Medians are over all images, and over the "correct" ones, which are classified correctly.
+    """
     certified, found = columns["certified"], columns["found"]
     correct = columns["predicted"] == columns["label"]
     searched = not bool(np.isnan(found).any())
-    total, right = len(certified), int(correct.sum())
-    row = Row("certify", name, 0)
-    row.share("Clean accuracy", 0, right, total)
-    row.median("Median certified", 1, "l2", _tensor(certified[correct]), total)
+    total, pixels = len(certified), columns["pixels"]
+    made = Rows("certify", network=name, seed=columns["seed"])
+    made.add(Metric.PIXELS, "numbers", pixels)
+    made.share(Metric.ACCURACY, int(correct.sum()), total)
+    for images, some in (("correct", correct), ("", np.ones(total, bool))):
+        radius, distance = certified[some], found[some]
+        made.median(Metric.MEDIAN_CERTIFIED, "l2", _tensor(radius), total, images=images)
+        if searched:
+            made.median(Metric.MEDIAN_L2, "l2", _tensor(distance), total, images=images)
+            known = np.isfinite(distance) & (distance > 0)
+            ratio = _tensor(radius[known] / distance[known])
+            made.median(Metric.CERTIFIED_RATIO, "ratio", ratio, total, images=images)
     if searched:
-        row.median("Median found", 2, "l2", _tensor(found[correct]), total)
-        known = correct & np.isfinite(found) & (found > 0)
-        ratio = certified[known] / found[known]
-        row.median("Certified/found", 3, "ratio", _tensor(ratio), total)
         bad = violations(certified, found)
-        row.add("Violations", 4, "images", float(bad), (None, None), bad, total)
+        made.add(Metric.VIOLATIONS, "images", float(bad), bad, total)
+        middle = median(_tensor(found))
+        for share in SHARES if math.isfinite(middle) else ():
+            beyond = int((certified > share * middle).sum())
+            made.share(Metric.CERTIFIED, beyond, total, size=share * middle, setting=f"{share:g}")
     chosen = tuple(sorted(set(epsilons))) or round_epsilons(certified[correct], found[correct])
-    return row.cells + _robust(name, columns, chosen, searched)
+    robust = Rows("robust", network=name, seed=columns["seed"])
+    robust.add(Metric.PIXELS, "numbers", pixels)
+    for epsilon in chosen:
+        robust.share(Metric.CERTIFIED, int((certified > epsilon).sum()), total, size=epsilon)
+        if searched:
+            robust.share(Metric.WITHSTOOD, int((found > epsilon).sum()), total, size=epsilon)
+    return made.made + robust.made
 
 
 def violations(certified: np.ndarray, found: np.ndarray) -> int:
@@ -204,22 +223,6 @@ def violations(certified: np.ndarray, found: np.ndarray) -> int:
     `check` has stopped at them, unless the network's own 16 bits are what was fooled.
     """
     return int((certified > found * (1 + ROUNDING)).sum())
-
-
-def _robust(
-    name: str, columns: Mapping[str, Any], epsilons: Sequence[float], searched: bool
-) -> list[Cell]:
-    """The share of all images that no change of at most ε, and none found, makes misclassified."""
-    made = []
-    total, root = len(columns["certified"]), math.sqrt(columns["pixels"])
-    for order, epsilon in enumerate(epsilons):
-        title = f"{epsilon:g} ({epsilon / root:.4f})"
-        row = Row("robust", title, order, network=name, size=epsilon)
-        row.share("Certified", 0, int((columns["certified"] > epsilon).sum()), total)
-        if searched:
-            row.share("Under the attack", 1, int((columns["found"] > epsilon).sum()), total)
-        made += row.cells
-    return made
 
 
 def round_epsilons(certified: np.ndarray, found: np.ndarray) -> tuple[float, ...]:
@@ -242,14 +245,3 @@ def round_epsilons(certified: np.ndarray, found: np.ndarray) -> tuple[float, ...
 
 def _tensor(values: np.ndarray) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(values))
-
-
-def together(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Columns of several networks, one after the other."""
-    joined: dict[str, list[Any]] = {name: [] for name in parts[0]}
-    for part in parts:
-        rows = len(part["image_id"])
-        for name, column in part.items():
-            single = isinstance(column, str) or np.ndim(column) == 0
-            joined[name] += [column] * rows if single else list(column)
-    return joined

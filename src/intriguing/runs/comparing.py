@@ -14,10 +14,11 @@ from intriguing.comparison.lengths import Lengths
 from intriguing.distortion.incumbent import BUDGETS
 from intriguing.distortion.search import Search
 from intriguing.errors import InputError
-from intriguing.results.schema import Cell, LossRow
-from intriguing.results.store import write_cells, write_curves, write_losses
+from intriguing.estimates import Rows, spread
+from intriguing.results.parquet import write_rows
+from intriguing.results.rows import CurvePoint, LossRow, Measurement, Metric
 from intriguing.runs.attacking import Goal, Outcome, Plan
-from intriguing.runs.summary import Row, add_certainty, image_columns
+from intriguing.runs.summary import add_certainty, image_columns
 from intriguing.scale.attack import COLUMNS as ALL_COLUMNS
 
 COLUMNS = tuple(name for name in ALL_COLUMNS if name != "adversarial")
@@ -86,14 +87,15 @@ def _exempt(methods: Sequence[str]) -> str:
     return ", but paper, which ends when c is known" if "paper" in methods else ""
 
 
-def write_comparison(folder: Path, outcomes: Outcomes) -> None:
-    """Tables, curves and losses of the methods, as rows of the results folder."""
+def write_comparison(folder: Path, name: str, outcomes: Outcomes, seed: int) -> None:
+    """What the methods come to on the network of this name, their curves and losses."""
     l2 = {method: outcome.columns["l2"] for method, outcome in outcomes.items()}
     lengths = Lengths(l2)
-    write_cells(folder, [*_methods(outcomes, lengths), *_pairs(lengths)])
+    rows = [*_methods(name, outcomes, lengths, seed), *_pairs(name, lengths, seed)]
+    write_rows(folder, Measurement, rows)
     curves = {method: outcome.columns["curve"] for method, outcome in outcomes.items()}
-    write_curves(folder, curve_points(curves, BUDGETS, l2))
-    write_losses(folder, _losses(outcomes, lengths))
+    write_rows(folder, CurvePoint, curve_points(curves, BUDGETS, l2))
+    write_rows(folder, LossRow, _losses(outcomes, lengths))
 
 
 def image_parts(name: str, outcomes: Outcomes, seed: int) -> Iterator[dict[str, Any]]:
@@ -101,46 +103,43 @@ def image_parts(name: str, outcomes: Outcomes, seed: int) -> Iterator[dict[str, 
     return (image_columns(name, outcome, seed) for outcome in outcomes.values())
 
 
-def _methods(outcomes: Outcomes, lengths: Lengths) -> list[Cell]:
-    """Table "compare": one row a method."""
-    cells = []
-    for order, (method, outcome) in enumerate(outcomes.items()):
+def _methods(name: str, outcomes: Outcomes, lengths: Lengths, seed: int) -> list[Measurement]:
+    """What each method comes to."""
+    made = []
+    for method, outcome in outcomes.items():
         total, l2 = len(outcome), outcome.columns["l2"]
-        found = l2[outcome.columns["success"]]
-        row = Row("compare", method, order)
-        row.share("Found", 0, len(found), total)
-        row.share("Shortest", 1, int(lengths.near(l2).sum()), total)
-        row.mean("Mean L2", 2, "l2", found, total)
-        row.median("Median L2", 3, "l2", l2, total)
-        row.mean("Mean distortion", 4, "distortion", outcome.found, total)
-        row.median("Median distortion", 5, "distortion", outcome.columns["distortion"], total)
-        row.mean("Passes", 6, "passes", outcome.cost, total)
-        milliseconds = 1000 * outcome.wall_seconds / total
-        row.add("Time, ms", 7, "ms", milliseconds, (None, None), total, total)
-        add_certainty(row, 8, outcome)
-        cells += row.cells
-    return cells
+        found, size = l2[outcome.columns["success"]], outcome.columns["distortion"]
+        rows = Rows("compare", network=name, method=method, seed=seed)
+        rows.share(Metric.FOOLED, len(found), total)
+        rows.share(Metric.SHORTEST, int(lengths.near(l2).sum()), total)
+        rows.mean(Metric.MEAN_L2, "l2", found, total)
+        rows.median(Metric.MEDIAN_L2, "l2", l2, total)
+        rows.mean(Metric.MEAN_DISTORTION, "distortion", outcome.found, total)
+        rows.median(Metric.MEDIAN_DISTORTION, "distortion", size, total)
+        rows.mean(Metric.PASSES, "passes", outcome.cost, total)
+        rows.add(Metric.TIME, "ms", 1000 * outcome.wall_seconds / total, total, total)
+        add_certainty(rows, outcome)
+        made += rows.made
+    return made
 
 
-def _pairs(lengths: Lengths) -> list[Cell]:
-    """Table "paired": every other method beside the one that is most often shortest."""
-    cells = []
+def _pairs(name: str, lengths: Lengths, seed: int) -> list[Measurement]:
+    """Every other method beside the one that is most often shortest."""
+    made = []
     best, total = lengths.best, len(lengths.shortest)
-    others = [method for method in lengths.methods if method != best]
-    for order, method in enumerate(others):
+    for method in (method for method in lengths.methods if method != best):
         pair = lengths.beside(method, best)
-        title = f"{method} beside {best}"
-        row = Row("paired", title, order, network=method, reference=best)
+        rows = Rows("paired", network=name, method=method, reference=best, seed=seed)
         if pair.both:
-            row.add("Mean difference of L2", 0, "l2 more", pair.difference,
-                    pair.difference_interval, pair.both, total)  # fmt: skip
+            rows.add(Metric.L2_DIFFERENCE, "l2 more", pair.difference, pair.both, total,
+                     spread(pair.difference_interval))  # fmt: skip
         if pair.measured:
-            row.add("Mean relative difference", 1, "% more", 100 * pair.relative,
-                    _percent(pair.relative_interval), pair.measured, total)  # fmt: skip
-        row.share("Shorter on", 2, pair.shorter, total)
-        row.share("Longer on", 3, pair.longer, total)
-        cells += row.cells
-    return cells
+            rows.add(Metric.RELATIVE_DIFFERENCE, "% more", 100 * pair.relative, pair.measured,
+                     total, spread(_percent(pair.relative_interval)))  # fmt: skip
+        rows.share(Metric.SHORTER, pair.shorter, total)
+        rows.share(Metric.LONGER, pair.longer, total)
+        made += rows.made
+    return made
 
 
 def _losses(outcomes: Outcomes, lengths: Lengths) -> list[LossRow]:

@@ -17,10 +17,12 @@ from torch import Tensor, nn
 from intriguing import __version__
 from intriguing.data.dataset import ImageSet
 from intriguing.errors import InputError
+from intriguing.estimates import Rows
 from intriguing.files import read_json, write_whole
 from intriguing.keys import derive_key
 from intriguing.measures import Progress, ProgressCallback, mean_interval
-from intriguing.results.schema import Cell, ClaimRow, Stage, Unit
+from intriguing.results.rows import ClaimRow, Measurement, Metric, Unit
+from intriguing.results.schema import Stage
 from intriguing.runs.ranked import renamed, responds
 from intriguing.runs.study import Asked
 from intriguing.units import directions
@@ -98,13 +100,13 @@ def judge(case: Case) -> tuple[list[ClaimRow], Stage]:
     return rows, Stage("test the claim", seconds)
 
 
-def follow(case: Case) -> tuple[list[Cell], Stage]:
+def follow(case: Case) -> tuple[list[Measurement], Stage]:
     """Mean coherence of Q^α for α from 0 to 1, with Student's interval over the rotations Q."""
     asked, models = case.asked, case.models
     path = case.folder / "stages" / "path.json"
     kept = _recall(path, case.key)
     if kept is not None:
-        return _path_cells(asked, kept["values"]), Stage("follow Q^α", kept["seconds"])
+        return _path_rows(case, kept["values"]), Stage("follow Q^α", kept["seconds"])
     start = time.perf_counter()
     score = scorer(asked.measure, case.images, case.features)
     layers, count = followed(asked), asked.study.paths
@@ -128,7 +130,7 @@ def follow(case: Case) -> tuple[list[Cell], Stage]:
                 case.progress(Progress("following Q^α", step, len(models) * count))
     seconds = time.perf_counter() - start
     _remember(path, case.key, {"values": values, "seconds": seconds})
-    return _path_cells(asked, values), Stage("follow Q^α", seconds)
+    return _path_rows(case, values), Stage("follow Q^α", seconds)
 
 
 def followed(asked: Asked) -> list[Layer]:
@@ -136,18 +138,18 @@ def followed(asked: Asked) -> list[Layer]:
     return [layer for layer in asked.layers if layer.units <= WIDEST]
 
 
-def _path_cells(asked: Asked, values: Mapping[str, Sequence[Sequence[float]]]) -> list[Cell]:
-    """A row a layer; the natural basis, which is the same for every Q, has no interval."""
+def _path_rows(case: Case, values: Mapping[str, Sequence[Sequence[float]]]) -> list[Measurement]:
+    """For every layer and α; the natural basis, which is the same for every Q, has no interval."""
     units: dict[str, Unit] = {"share": "share", "bits": "bits"}
-    unit = units.get(UNITS[asked.measure], "cosine")
-    cells = []
-    for i, layer in enumerate(layer.name for layer in followed(asked)):
-        for j, alpha in enumerate(ALPHAS):
-            some = torch.tensor(values[layer][j], dtype=torch.float64)
-            low, high = mean_interval(some) if alpha and len(some) > 1 else (None, None)
-            cells.append(Cell("path", layer, f"α = {alpha:g}", i, j, unit, float(some.mean()), low,
-                              high, len(some), len(some), size=alpha))  # fmt: skip
-    return cells
+    unit = units.get(UNITS[case.asked.measure], "cosine")
+    rows = Rows("path", network=case.name, seed=case.asked.study.seed)
+    for layer in followed(case.asked):
+        for alpha, some in zip(ALPHAS, values[layer.name], strict=True):
+            several = torch.tensor(some, dtype=torch.float64)
+            span = mean_interval(several) if alpha and len(some) > 1 else (None, None)
+            rows.add(Metric.COHERENCE, unit, float(several.mean()), len(some), len(some), span,
+                     layer=layer.name, size=alpha)  # fmt: skip
+    return rows.made
 
 
 def _way(units: int, generator: torch.Generator) -> tuple[Basis, ...]:

@@ -16,10 +16,11 @@ from intriguing.data.dataset import ImageSet
 from intriguing.data.png import read_png, write_png
 from intriguing.distortion.methods import Config
 from intriguing.errors import InputError
-from intriguing.measures import ProgressCallback, mean_interval, median, wilson_interval
+from intriguing.estimates import Rows
+from intriguing.measures import ProgressCallback, median
 from intriguing.names import file_name
-from intriguing.results.published import published_numbers
-from intriguing.results.schema import Cell
+from intriguing.results.published import published_figure5
+from intriguing.results.rows import Measurement, Metric
 from intriguing.runs.pairs import Words, write_pairs
 from intriguing.runs.predicting import predict
 from intriguing.scale.attack import Attacked, attack_in_shards
@@ -27,9 +28,8 @@ from intriguing.scale.attack import Attacked, attack_in_shards
 TARGET = 9
 """Of ImageNet's classes: "ostrich, Struthio camelus"."""
 LEVELS = 256
-COUNT = int(published_numbers("figure5")["images"])
-PAPER = published_numbers("figure5")["average_distortion"]
-"""Average distortion over the paper's 64 images (§4.1, caption of Figure 5)."""
+COUNT, PAPER = published_figure5()
+"""The paper's images, and their average distortion (§4.1, caption of Figure 5)."""
 SHARD = 8
 
 
@@ -146,33 +146,18 @@ def called_in(images: ImageSet, number: int) -> str:
     return names[number] if 0 <= number < len(names) else str(number)
 
 
-def target_cells(name: str, order: int, made: Ostriches) -> tuple[Cell, ...]:
-    """The row of one network in the table "target"; beside the paper's where it is Figure 5."""
+def target_rows(name: str, made: Ostriches) -> list[Measurement]:
+    """What became of one network's images; where it is Figure 5, the rows say so."""
     images, total = made.attacked.images, len(made.attacked)
-    found, again = int(made.attacked.success.sum()), int(made.again.sum())
     sizes = made.attacked.distortion[made.attacked.success].double()
     of_figure5 = made.target == TARGET and images.classes == 1000
-    shares = ((f"Became {called_in(images, made.target)}", found), ("Still so as PNG files", again))
-    cells = []
-    for place, (column, count) in enumerate(shares):
-        low, high = wilson_interval(count, total)
-        cells.append(
-            Cell(
-                "target", name, column, order, place, "%", 100 * count / total, 100 * low,
-                100 * high, count, total,
-            )
-        )  # fmt: skip
+    rows = Rows(
+        "target", network=name, setting=called_in(images, made.target),
+        reference="figure5" if of_figure5 else "",
+    )  # fmt: skip
+    rows.share(Metric.BECAME, int(made.attacked.success.sum()), total)
+    rows.share(Metric.REMAINED, int(made.again.sum()), total)
+    rows.mean(Metric.MEAN_DISTORTION, "distortion", sizes, total)
     if len(sizes):
-        span = mean_interval(sizes) if len(sizes) > 1 else (None, None)
-        mean, paper = float(sizes.mean()), PAPER if of_figure5 else None
-        cells += [
-            Cell(
-                "target", name, "Mean distortion", order, 2, "distortion", mean, span[0],
-                span[1], len(sizes), total, paper,
-            ),
-            Cell(
-                "target", name, "Median distortion", order, 3, "distortion", median(sizes),
-                None, None, len(sizes), total,
-            ),
-        ]  # fmt: skip
-    return tuple(cells)
+        rows.add(Metric.MEDIAN_DISTORTION, "distortion", median(sizes), len(sizes), total)
+    return rows.made

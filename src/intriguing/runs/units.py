@@ -14,8 +14,9 @@ from torch import Tensor, nn
 
 from intriguing.data.dataset import ImageSet
 from intriguing.measures import ProgressCallback
-from intriguing.results.schema import Cell, Stage
-from intriguing.results.store import write_claims, write_coherence, write_tops
+from intriguing.results.parquet import write_columns, write_rows
+from intriguing.results.rows import ClaimRow, CoherenceRow, Measurement, TopRow
+from intriguing.results.schema import Stage
 from intriguing.runs import distinction, ranked
 from intriguing.runs.study import Asked, choose_bases
 from intriguing.units.activations import activations
@@ -27,7 +28,7 @@ from intriguing.units.topk import top_images
 class Studied:
     """What a run record and the tables need besides the rows and tensors that were written."""
 
-    cells: tuple[Cell, ...]
+    rows: tuple[Measurement, ...]
     stages: tuple[Stage, ...]
     notes: tuple[str, ...]
 
@@ -78,8 +79,8 @@ def analyse(
                 for value in measured.values()
                 if value.name not in constant
             ]
-    write_tops(folder, tops)
-    write_coherence(folder, rows)
+    write_columns(folder, TopRow, tops)
+    write_columns(folder, CoherenceRow, rows)
     strongest = ranked.strongest(model, found, images, shown, progress)
     for layer, field in zip(asked.layers, asked.fields, strict=True):
         ranked.write_directions(folder, layer, field, bases[layer.name], found, strongest)
@@ -90,13 +91,13 @@ def analyse(
     features = next(iter(other.values())) if other and asked.measure == "features" else None
     case = distinction.Case(folder, name, models, images, asked, features, progress)
     claims, stage = distinction.judge(case)
-    write_claims(folder, claims)
+    write_rows(folder, ClaimRow, claims)
     stages.append(stage)
-    cells: list[Cell] = []
+    path: list[Measurement] = []
     if study.paths and distinction.followed(asked):
-        cells, stage = distinction.follow(case)
+        path, stage = distinction.follow(case)
         stages.append(stage)
-    return Studied(tuple(cells), tuple(stages), notes(asked, images, len(models)))
+    return Studied(tuple(path), tuple(stages), notes(asked, images, len(models)))
 
 
 def _own_spaces(

@@ -11,7 +11,6 @@ from intriguing.hardening.places import Place
 from intriguing.hardening.train import hardening
 from intriguing.keys import APART
 from intriguing.models.schedule import Schedule
-from intriguing.results.published import published_numbers
 from intriguing.training.minibatch import Extra
 from intriguing.training.recipe import Recipe
 
@@ -25,14 +24,13 @@ class Family:
     """One way to train the 100-100-10 network.
 
     Attributes:
-        name: In tables.
+        name: What the paper and rows of results call it.
         slug: In file names.
         schedule: Rate, dropout; its epochs are the scale's.
         decay: λ of the three layers, of λ Σ w².
         places: Where pools are; none for no pools.
         pools: How they are made and mixed.
         penalty: Weight of the spectral penalty; 0 for none.
-        paper: The paper's test error in percent, where it gives one.
         curve: Whether it is a point of the curve over the penalty's weight only.
     """
 
@@ -43,7 +41,6 @@ class Family:
     places: tuple[Place, ...] = ()
     pools: PoolConfig = field(default_factory=PoolConfig)
     penalty: float = 0.0
-    paper: float | None = field(default=None, metadata=APART)
     curve: bool = field(default=False, metadata=APART)
 
     @property
@@ -86,18 +83,14 @@ _ALL = (_INPUT, replace(_FIRST, weight=0.5), replace(_SECOND, weight=0.5))
 _JOINT = PoolConfig(scheme="joint")
 _PENALTY, _BOTH = 0.019, 0.03
 
-_PAPER = published_numbers("hardening")
-
 FAMILIES: tuple[Family, ...] = (
-    Family("Weight decay", PLAIN, _FAST, decays(5e-5), paper=_PAPER["weight_decay"]),
-    Family("Dropout", "dropout", replace(_FAST, rate=1.0, input_dropout=0.1), decays(3e-5),
-           paper=_PAPER["dropout"]),
+    Family("Weight decay", PLAIN, _FAST, decays(5e-5)),
+    Family("Dropout", "dropout", replace(_FAST, rate=1.0, input_dropout=0.1), decays(3e-5)),
     Family("Input pool", "pool-input", _SLOW, decays(3e-5), (_INPUT,)),
-    Family("All pools, joint", "pools-joint", _SLOW, decays(5e-5), _ALL, _JOINT,
-           paper=_PAPER["adversarial_pool"]),
+    Family("All pools, joint", "pools-joint", _SLOW, decays(5e-5), _ALL, _JOINT),
     Family("Spectral penalty", "penalty", _SLOW, decays(5e-5), penalty=_PENALTY),
     Family("All pools, alternating", "pools-alternating", _SLOW, decays(3e-5),
-           (_INPUT, _FIRST, _SECOND), paper=_PAPER["adversarial_pool"]),
+           (_INPUT, _FIRST, _SECOND)),
     Family("Gaussian noise", "noise", _SLOW, decays(3e-5), (_INPUT,),
            PoolConfig(search="gaussian")),
     Family("First layer's pool", "pool-1", _SLOW, decays(3e-5), (_FIRST,)),

@@ -12,9 +12,10 @@ from intriguing.data.dataset import ImageSet
 from intriguing.data.named import load_data
 from intriguing.measures import ProgressCallback
 from intriguing.paper.config import draw
-from intriguing.paper.hardening import cells, timing
+from intriguing.paper.hardening import timing
 from intriguing.paper.hardening.config import BUDGET, SCALES, HardeningConfig, Trial, trials
 from intriguing.paper.hardening.families import FAMILIES, PLAIN
+from intriguing.paper.hardening.measured import Judged, measurements, searched
 from intriguing.paper.hardening.network import (
     Trained,
     attack_trained,
@@ -24,8 +25,10 @@ from intriguing.paper.hardening.network import (
     train_trial,
 )
 from intriguing.results.opening import open_results
+from intriguing.results.parquet import write_columns, write_rows
+from intriguing.results.rows import ImageRow, Measurement
 from intriguing.results.schema import RunRecord, Stage
-from intriguing.results.store import write_cells, write_images, write_run
+from intriguing.results.store import write_run
 from intriguing.runs.provenance import machine, record_data, versions
 from intriguing.scale.attack import Attacked
 from intriguing.scale.workers import finished_jobs, one_thread
@@ -54,7 +57,7 @@ def study(
         progress: Called within every stage.
 
     Returns:
-        The record, also in folder/run.json, beside cells and images.
+        The record, also in folder/run.json, beside the rows.
 
     Raises:
         InputError: Before any training, if the data cannot be had or `folder` cannot be used.
@@ -69,7 +72,7 @@ def study(
             "hardening", command, settings, seeds=tuple(range(config.seeds)), versions=versions(),
             machine=machine(torch.device(config.device)),
             data=(record_data(train), record_data(judged_by)), notes=_notes(config),
-            tables=(cells.SEARCH,) if config.search else (cells.ERRORS,),
+            tables=("settings",) if config.search else ("hardening",),
         )  # fmt: skip
         write_run(folder, record)
         networks: list[Trained] = []
@@ -83,7 +86,7 @@ def study(
             )
             write_run(folder, record)
         if config.search:
-            write_cells(folder, cells.search_cells(networks))
+            write_rows(folder, Measurement, searched(networks))
         else:
             stages = _judge(networks, train, judged_by, folder, config, progress)
             record = replace(record, stages=(*record.stages, *stages))
@@ -168,13 +171,13 @@ def _judge(
         radii = certified_radii(one, test, folder, progress)
         baseline = attacks[f"{PLAIN}-seed{trial.seed}"]
         tried = None if trial.family.curve else masking(one, some, attacked, baseline)
-        judged.append(cells.Judged(one, attacked.distortion, radii, tried))
+        judged.append(Judged(one, attacked.distortion, radii, tried))
     chosen = [family.scaled(SCALES[config.scale].epochs, SCALES[config.scale].start)
               for family in FAMILIES]  # fmt: skip
     times = timing.relative_times(chosen, train, config.device, progress=progress)
     compared = [one for one in networks if not one.trial.family.curve]
-    write_images(folder, [image_rows(one, attacks[one.trial.key]) for one in compared])
-    write_cells(folder, cells.to_cells(judged, times))
+    write_columns(folder, ImageRow, [image_rows(one, attacks[one.trial.key]) for one in compared])
+    write_rows(folder, Measurement, measurements(judged, times))
     passes = sum(int(a.forward_passes.sum()) for a in attacks.values())
     back = sum(int(a.backward_passes.sum()) for a in attacks.values())
     return [Stage("judge", time.perf_counter() - start, passes, back)]

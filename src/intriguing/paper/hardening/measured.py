@@ -1,0 +1,163 @@
+"""What the study measured, as rows: of every seed, and over all seeds where there are several."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Unpack
+
+from jaxtyping import Float
+from torch import Tensor
+
+from intriguing.estimates import About, Interval, Rows
+from intriguing.measures import mean_interval, median, median_interval, wilson_interval
+from intriguing.paper.hardening.claims import differences
+from intriguing.paper.hardening.families import PLAIN, Family
+from intriguing.paper.hardening.network import Masking, Trained
+from intriguing.results.rows import Condition, Measurement, Metric, Unit
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A trained network with what was measured of it on test images.
+
+    Attributes:
+        distortion: Of the nearest example found; infinite where none was, 0 where misclassified.
+        radius: Certified, of all test images.
+        masking: What was tried without gradients; None of points of the curve.
+    """
+
+    trained: Trained
+    distortion: Float[Tensor, " image"]
+    radius: Float[Tensor, " image"]
+    masking: Masking | None
+
+
+def measurements(judged: Sequence[Judged], times: Mapping[str, float]) -> list[Measurement]:
+    """Everything that the study measured.
+
+    Args:
+        judged: Every network.
+        times: By the slug of a family, its training's time over plain training's.
+    """
+    of_family: dict[Family, list[Judged]] = {}
+    for one in judged:
+        of_family.setdefault(one.trained.trial.family, []).append(one)
+    baseline = next((members for family, members in of_family.items() if family.slug == PLAIN), [])
+    compared = {f: m for f, m in of_family.items() if not f.curve}
+    rows = []
+    for family, members in compared.items():
+        made = Rows("hardening", method=family.name, images="test")
+        _of_family(made, members, baseline)
+        if family.slug in times:
+            made.add(Metric.TIME_RATIO, "ratio", times[family.slug], 1, 1)
+        rows += made.made
+    penalised = {f: m for f, m in of_family.items() if f.penalty and not f.places}
+    curve = {f: m for f, m in of_family.items() if f.slug == PLAIN} | dict(
+        sorted(penalised.items(), key=lambda pair: pair[0].penalty)
+    )
+    for family, members in curve.items():
+        made = Rows("penalty", setting=f"{family.penalty:g}", images="test")
+        _of_family(made, members, baseline)
+        rows += made.made
+    for family, members in compared.items():
+        rows += _masking(family, members)
+    errors = {f.name: [one.trained.error for one in m] for f, m in compared.items()}
+    return rows + differences(errors)
+
+
+def searched(networks: Sequence[Trained]) -> list[Measurement]:
+    """Validation errors of all settings, each family's best first."""
+    families = list(dict.fromkeys(one.trial.of for one in networks))
+    ordered = sorted(networks, key=lambda one: (families.index(one.trial.of), one.error))
+    settings: dict[tuple[str, Family], list[Trained]] = {}
+    for one in ordered:
+        settings.setdefault((one.trial.of, one.trial.family), []).append(one)
+    rows = []
+    for (_, tried), members in settings.items():
+        made = Rows("settings", method=tried.name, setting=tried.in_words, images="validation")
+        _errors(made, members)
+        rows += made.made
+    return rows
+
+
+def _of_family(rows: Rows, members: Sequence[Judged], baseline: Sequence[Judged]) -> None:
+    _errors(rows, [one.trained for one in members])
+    for metric, ratio, unit, values in _MEDIANS:
+        seeds = [one.trained.trial.seed for one in members]
+        measured = [values(one) for one in members]
+        _medians(rows, metric, unit, dict(zip(seeds, measured, strict=True)))
+        ratios = {
+            seed: median(ours) / median(values(plain))
+            for seed, ours, plain in zip(seeds, measured, baseline, strict=False)
+            if median(values(plain)) > 0
+        }
+        if ratios and math.isfinite(sum(ratios.values())):
+            plain_name = baseline[0].trained.trial.family.name
+            _mean(rows, ratio, "ratio", ratios, reference=plain_name)
+
+
+_MEDIANS: tuple[tuple[Metric, Metric, Unit, Callable[[Judged], Tensor]], ...] = (
+    (Metric.MEDIAN_DISTORTION, Metric.DISTORTION_RATIO, "distortion", lambda one: one.distortion),
+    (Metric.MEDIAN_CERTIFIED, Metric.RADIUS_RATIO, "l2", lambda one: one.radius),
+)
+
+
+def _errors(rows: Rows, networks: Sequence[Trained]) -> None:
+    """The mean error over the seeds with Student's interval; of one seed Wilson's."""
+    if len(networks) > 1:
+        _mean(rows, Metric.ERROR, "%", {one.trial.seed: one.error for one in networks})
+        return
+    (one,) = networks
+    low, high = wilson_interval(one.wrong, one.total)
+    rows.add(Metric.ERROR, "%", one.error, one.wrong, one.total, (100 * low, 100 * high),
+             seed=one.trial.seed)  # fmt: skip
+
+
+def _medians(rows: Rows, metric: Metric, unit: Unit, values: Mapping[int, Tensor]) -> None:
+    """The mean over the seeds of the median over the images; of one seed its own interval."""
+    medians = {seed: median(column) for seed, column in values.items()}
+    if len(medians) > 1:
+        _mean(rows, metric, unit, medians)
+        return
+    ((seed, only),) = values.items()
+    rows.add(metric, unit, medians[seed], int(only.isfinite().sum()), len(only),
+             median_interval(only), seed=seed)  # fmt: skip
+
+
+def _mean(
+    rows: Rows, metric: Metric, unit: Unit, values: Mapping[int, float], **about: Unpack[About]
+) -> None:
+    """The mean over the seeds, and the value of each."""
+    several, many = list(values.values()), len(values)
+    span = _interval(several, 100.0 if unit == "%" else math.inf)
+    rows.add(metric, unit, sum(several) / many, many, many, span, **about)
+    for seed, value in values.items() if many > 1 else ():
+        one: About = {**about, "seed": seed}
+        rows.add(metric, unit, value, **one)
+
+
+def _interval(values: Sequence[float], most: float) -> Interval:
+    """Student's, of things from 0 to `most`; none of values that are all the same."""
+    if len(set(values)) < 2:
+        return None, None
+    low, high = mean_interval(values)
+    return max(low, 0.0), min(high, most)
+
+
+def _masking(family: Family, members: Sequence[Judged]) -> list[Measurement]:
+    """Shares in percent, as means over the seeds, and how many flaws `preflight` found."""
+    tried = {one.trained.trial.seed: one.masking for one in members if one.masking is not None}
+    rows = Rows("masking", method=family.name, images="test")
+    for metric, condition, share in _MASKING if tried else ():
+        values = {seed: 100 * share(one) for seed, one in tried.items()}
+        _mean(rows, metric, "%", values, condition=condition)
+    flaws = sum(len(one.findings) for one in tried.values())
+    rows.add(Metric.FLAWS, "images", flaws, flaws, len(tried))
+    return rows.made
+
+
+_MASKING: tuple[tuple[Metric, Condition, Callable[[Masking], float]], ...] = (
+    (Metric.FOOLED, Condition.ADVERSARIAL, lambda one: one.found),
+    (Metric.SHORTER, Condition.ADVERSARIAL, lambda one: one.transferred),
+    (Metric.FOOLED, Condition.NOISE, lambda one: one.noise),
+)
