@@ -124,6 +124,6 @@ def test_report_draws_and_says_where(tmp_path, capsys):
 def test_report_of_another_schema_version_names_it(tmp_path, capsys):
     write_sample(tmp_path, "train")
     path = tmp_path / "run.json"
-    path.write_text(path.read_text().replace('"schema_version": 4', '"schema_version": 9'))
+    path.write_text(path.read_text().replace('"schema_version": 5', '"schema_version": 9'))
     assert main(["report", str(tmp_path)]) == 2
     assert "schema version 9" in capsys.readouterr().err
