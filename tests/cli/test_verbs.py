@@ -45,9 +45,9 @@ def test_train_again_changes_nothing(workshop):
 
 def test_attack_finds_images_that_fool_and_leaves_a_report(workshop, capsys):
     assert main([*ATTACK, "--limit", "12", "--out", "one"]) == 0
-    shown = capsys.readouterr().out
-    assert "one/report/index.html" in shown
-    assert "FOUND" in shown
+    printed = capsys.readouterr().out
+    assert "one/report/index.html" in printed
+    assert "FOUND" in printed
     run = read_run(workshop / "one")
     assert run.status == "complete"
     assert run.command == "intriguing " + " ".join([*ATTACK, "--limit", "12", "--out", "one"])

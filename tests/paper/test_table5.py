@@ -20,7 +20,7 @@ from intriguing.paper import reproduce as module
 from intriguing.paper.config import ReproduceConfig
 from intriguing.paper.reproduce import reproduce
 from intriguing.report.views import Cell
-from intriguing.results.rows import LayerRow, Metric
+from intriguing.results.rows import Metric
 from intriguing.results.store import read_run
 from intriguing.runs.provenance import record_model
 from tests.shown import laid_out, shown
@@ -235,7 +235,7 @@ def test_wrong_requests_are_refused_before_any_work(nets: Path) -> None:
 def test_what_the_paper_does_not_say_is_left_open(
     make: Callable[[], nn.Module], shape: tuple[int, ...]
 ) -> None:
-    read = layers.read_rows(nn.Sequential, LayerRow(make()).eval(), shape)
+    read = layers.read_layers(nn.Sequential(make()).eval(), shape)
     assert math.isnan(read.layers[0].printed)
     assert read.layers[0].bound.upper > 0
 
@@ -244,7 +244,7 @@ def test_a_batch_norm_is_part_of_the_convolution_before_it() -> None:
     conv, norm = nn.Conv2d(2, 4, 3, stride=2, bias=False), nn.BatchNorm2d(4)
     norm.running_var.copy_(torch.tensor([0.1, 1.0, 4.0, 9.0]))
     norm.weight.data.copy_(torch.tensor([1.0, -2.0, 3.0, 0.5]))
-    (layer,) = layers.read_rows(nn.Sequential, LayerRow(conv, norm).eval(), (2, 24, 24)).layers
+    (layer,) = layers.read_layers(nn.Sequential(conv, norm).eval(), (2, 24, 24)).layers
     scale = (norm.weight / (norm.running_var + norm.eps).sqrt()).detach().double().view(4, 1, 1, 1)
     expected = equation_as_printed((conv.weight.detach() * scale).numpy(), 2, 1)
     assert layer.printed == pytest.approx(expected, rel=1e-6)
