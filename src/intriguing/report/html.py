@@ -13,7 +13,7 @@ from intriguing.report import numbers, tables
 from intriguing.report.browser import draw_browser, templates
 from intriguing.report.contents import Contents, read_contents
 from intriguing.report.findings import findings
-from intriguing.report.ink import Drawing, inline_svg, png, svg
+from intriguing.report.ink import Drawing, inline, png, svg
 from intriguing.report.section import Block, Listing
 from intriguing.report.sections import sections
 from intriguing.report.viewer import Viewer
@@ -70,7 +70,7 @@ def draw_report(folder: Path) -> Path:
     report = folder / "report"
     with blame(folder):
         drawn = [
-            (section, [_block(block, report) for block in section.blocks])
+            (section, [_block(block, contents.run, report) for block in section.blocks])
             for section in sections(contents)
         ]
         browse = draw_browser(contents, report)
@@ -79,8 +79,13 @@ def draw_report(folder: Path) -> Path:
     return page
 
 
-def _block(block: Block, report: Path) -> TableBlock | FigureBlock | ListingBlock | Viewer:
+def _block(
+    block: Block, run: RunRecord, report: Path
+) -> TableBlock | FigureBlock | ListingBlock | Viewer:
     if isinstance(block, Viewer):
+        if block.whole:
+            page = templates().get_template("pairs.html.j2").render(block=block, run=run)
+            write_whole(report / block.file, page)
         return block
     if isinstance(block, Table):
         return _table_block(block, report)
@@ -110,7 +115,7 @@ def _figure_block(drawing: Drawing, report: Path) -> FigureBlock:
     figure, file = drawing.draw(), file_name(drawing.name)
     write_whole(report / "figures" / f"{file}.svg", svg(figure))
     write_whole(report / "figures" / f"{file}.png", png(figure))
-    return FigureBlock(drawing, file, Markup(inline_svg(figure, file, drawing.description)))
+    return FigureBlock(drawing, file, Markup(inline(figure, file, drawing.description)))
 
 
 def _render(contents: Contents, drawn: list[Any], browse: Path | None) -> str:

@@ -1,4 +1,4 @@
-"""How every figure looks, and how it becomes PNG, SVG, or SVG inside the page."""
+"""How every figure looks, and how it becomes PNG, SVG, or an element of the page."""
 
 import base64
 import io
@@ -52,6 +52,12 @@ STYLE: Any = {
     "text.parse_math": False,  # a dollar in somebody's name is a dollar
     "svg.hashsalt": "intriguing",
 }
+
+
+PICTURED = 60_000
+"""Bytes of pictures inside an SVG from which a page has a picture of the whole figure instead."""
+SCREEN = 144
+"""Dots an inch of that picture: half as many again as a screen's 96."""
 
 
 @dataclass(frozen=True)
@@ -131,8 +137,10 @@ def svg(figure: Figure) -> str:
     return _lighter(text.decode())
 
 
-def inline_svg(figure: Figure, name: str, description: str) -> str:
-    """The figure as an <svg> element of a page: the page's text colour and font, ids of its own.
+def inline(figure: Figure, name: str, description: str) -> str:
+    """The figure as an element of a page: an <svg> in the page's colours and font, ids of its own.
+
+    One made of pictures is a single picture instead, as sharp as a screen: its files have the rest.
 
     Args:
         figure: Whose texts are `label`s where they came from elsewhere.
@@ -140,8 +148,10 @@ def inline_svg(figure: Figure, name: str, description: str) -> str:
         description: What is seen, for those who do not.
     """
     text = _saved(figure, "svg", transparent=True, metadata={"Date": None, "Creator": None})
-    drawn = re.sub(r"<metadata>.*?</metadata>", "", _lighter(text.decode()), flags=re.DOTALL)
+    drawn = re.sub(r"<metadata>.*?</metadata>", "", text.decode(), flags=re.DOTALL)
     drawn = drawn[drawn.index("<svg") :]
+    if sum(map(len, re.findall(r"data:image/[^\"]*", drawn))) > PICTURED:
+        return _picture(figure, description)
     head, body = drawn.split(">", 1)
     view = re.search(r'viewBox="([^"]*)"', head)
     width = float(view.group(1).split()[2]) if view else 600.0
@@ -153,6 +163,17 @@ def inline_svg(figure: Figure, name: str, description: str) -> str:
         f'<svg role="img" aria-label="{escape(visible(description))}" viewBox="'
         f'{view.group(1) if view else "0 0 600 400"}" style="max-width:{width * 4 / 3:.0f}px">'
         f"{body}"
+    )
+
+
+def _picture(figure: Figure, description: str) -> str:
+    buffer = io.BytesIO()
+    drawn = Image.open(io.BytesIO(png(figure, dpi=SCREEN))).convert("RGB")
+    drawn.save(buffer, "JPEG", quality=80)
+    width = round(drawn.width * 96 / SCREEN)
+    return (
+        f'<img alt="{escape(visible(description))}" style="max-width:{width}px" src="data:image/'
+        f'jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}">'
     )
 
 

@@ -8,7 +8,7 @@ import base64
 import io
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,26 +17,42 @@ from markupsafe import Markup
 from PIL import Image, features
 
 from intriguing.errors import InputError
+from intriguing.names import file_name
 from intriguing.report.browser import templates
 from intriguing.report.contents import TensorFile
 
 SHOWN, FEW = 16, 6
 """Pairs of the nearest examples in a page, and of photographs; Figure 5 shows all of its 64."""
-BUDGET = 9_000_000
-"""Bytes of pictures in a page at most; further pairs are left to their files."""
+BUDGET, WHOLE = 400_000, 9_000_000
+"""Bytes of pictures that a viewer puts in the report's page, so that it can be mailed, and in a
+page of their own, which a browser still opens at once; further pairs are left to their files."""
 THUMBNAIL = 64
 
 
 @dataclass(frozen=True)
 class Viewer:
-    """A file of pairs as a block of a page."""
+    """A file of pairs as a block of a page.
+
+    Attributes:
+        markup: The first pairs, as many as the page has room for.
+        whole: All pairs, for a page of their own; nothing where `markup` has them all.
+        shown, pairs: How many each of them has.
+    """
 
     name: str
     title: str
     caption: str
     sources: tuple[str, ...]
     markup: Markup
+    whole: Markup
+    shown: int
+    pairs: int
     kind: str = "viewer"
+
+    @property
+    def file(self) -> str:
+        """Of the page of their own."""
+        return f"{file_name('pairs', self.name)}.html"
 
 
 def viewer(file: TensorFile, caption: str, shown: int | None = None) -> Viewer | None:
@@ -46,19 +62,27 @@ def viewer(file: TensorFile, caption: str, shown: int | None = None) -> Viewer |
     words = json.loads(file.metadata.get("words", "[]"))[:count]
     if not words:
         return None
-    pairs: list[dict[str, Any]] = []
-    size = 0
-    for place, said in enumerate(words):
-        pair = _pair(file, place, said)
-        size += len(pair["original"]) + len(pair["change"])
-        if size > BUDGET and pairs:
-            break
-        pairs.append(pair)
+    pairs = _fitting((_pair(file, place, said) for place, said in enumerate(words)), WHOLE)
+    few = _fitting(pairs, BUDGET)
     left = len(words) - len(pairs)
     more = f" {left} more are in the file it was drawn from." if left else ""
-    sources = (f"tensors/{file.name}.safetensors",)
-    markup = _markup(file, pairs, file.name)
-    return Viewer(file.name, file.metadata["title"], caption + more, sources, markup)
+    whole = _markup(file, pairs, file.name) if len(few) < len(pairs) else Markup()
+    return Viewer(
+        file.name, file.metadata["title"], caption + more, (f"tensors/{file.name}.safetensors",),
+        _markup(file, few, file.name), whole, len(few), len(pairs),
+    )  # fmt: skip
+
+
+def _fitting(pairs: Iterable[dict[str, Any]], budget: int) -> list[dict[str, Any]]:
+    """The first pairs whose pictures take no more bytes; the first one in any case."""
+    chosen: list[dict[str, Any]] = []
+    size = 0
+    for pair in pairs:
+        size += len(pair["original"]) + len(pair["change"])
+        if size > budget and chosen:
+            break
+        chosen.append(pair)
+    return chosen
 
 
 def one_pair(file: TensorFile, image_id: str, name: str) -> Markup:
