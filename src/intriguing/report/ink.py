@@ -56,8 +56,8 @@ STYLE: Any = {
 
 PICTURED = 60_000
 """Bytes of pictures inside an SVG from which a page has a picture of the whole figure instead."""
-SCREEN = 144
-"""Dots an inch of that picture: half as many again as a screen's 96."""
+SCREEN = 120
+"""Dots an inch of that picture: a quarter more than a screen's 96."""
 
 
 @dataclass(frozen=True)
@@ -169,11 +169,11 @@ def inline(figure: Figure, name: str, description: str) -> str:
 def _picture(figure: Figure, description: str) -> str:
     buffer = io.BytesIO()
     drawn = Image.open(io.BytesIO(png(figure, dpi=SCREEN))).convert("RGB")
-    drawn.save(buffer, "JPEG", quality=80)
+    drawn.save(buffer, "WEBP", quality=70, method=6)
     width = round(drawn.width * 96 / SCREEN)
     return (
         f'<img alt="{escape(visible(description))}" style="max-width:{width}px" src="data:image/'
-        f'jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}">'
+        f'webp;base64,{base64.b64encode(buffer.getvalue()).decode()}">'
     )
 
 
