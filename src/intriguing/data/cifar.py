@@ -22,6 +22,7 @@ CLASSES = (
 )  # fmt: skip
 _ROW = 1 + 3 * 32 * 32
 """Bytes of one image in the binary version: its label, then red, green and blue rows."""
+# Files of the binary version.
 _BINARY = {"train": [f"data_batch_{i}.bin" for i in range(1, 6)], "test": ["test_batch.bin"]}
 _COUNT = {"train": 50_000, "test": 10_000}
 """Images of CIFAR-10 (Krizhevsky, 2009)."""

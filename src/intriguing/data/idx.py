@@ -20,6 +20,7 @@ _PIECE = 1 << 20
 _GZIP_MAGIC = b"\x1f\x8b"
 _UNSIGNED_BYTE = 0x08
 """The format's code, as those below (LeCun, the MNIST database)."""
+# By the format's code.
 _ELEMENT_TYPES = {
     0x08: "unsigned bytes",
     0x09: "signed bytes",

@@ -27,9 +27,13 @@ from intriguing.distortion.sequential import Walk, merit, model_gap
 from intriguing.measures import Box
 
 _INSET = 1e-4
+"""Share of ‖r‖ that tangents are moved inward by, so that float32 leaves a point inside."""
 _NEWTON = 1
+"""Newton steps of a bundle's program, which goes on from the last step's multipliers."""
 _CONTRADICTS = 1e-2
+"""Share of slope times ‖r‖ by which a tangent may miss a margin and still agree with it."""
 _RHO = (0.01, 1e6)
+"""Bounds of the weight of staying near, which a success halves and a failure doubles."""
 
 
 def polish(

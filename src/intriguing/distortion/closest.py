@@ -35,12 +35,19 @@ from intriguing.errors import InputError
 from intriguing.measures import Box
 
 _SMOOTH = 2e-3
+"""A walk's last gap below which a network counts as smooth: two searches that agree suffice."""
 _AGAIN = 1e-3
+"""Share by which lengths may differ and still be the same answer, found again."""
 _HOPELESS = 1.06
+"""Times the shortest r: a path that ends farther out is not polished, to save its passes."""
 _FINE = 3e-4
+"""The gap below which no finer polish follows: it could gain no more than that."""
 _GROPE = 60
+"""Passes of random directions where gradients led nowhere: 10 draws of the method noise."""
 _FRESH = 3
+"""Gradients that a step of a walk takes anew: a pass and a half; others keep their last ones."""
 _GRAIN = 4
+"""Steps are cut short by multiples of this, so that few groups of rows go different ways."""
 # Passes kept back for verifying, and for a step that takes more than one.
 _KEPT = 1.5
 # Rounds before untargeted images turn to their classes one by one.

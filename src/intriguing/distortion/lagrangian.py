@@ -29,8 +29,11 @@ from intriguing.models.backward import full_gradient
 Kind: TypeAlias = Literal["margin", "entropy", "ratio"]
 
 _CHECK = 10
+"""Steps between two looks at whether the constraint improves."""
 _IMPROVED = 0.95
+"""Share of its last value to which the constraint must have fallen, or it is pressed harder."""
 _HEAVIER = 1.2
+"""By which its weight then grows: at most 1.2¹⁰ in a path of 100 steps."""
 
 
 def lagrangian_path(

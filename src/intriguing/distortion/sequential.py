@@ -27,8 +27,11 @@ from intriguing.distortion.race import Race
 from intriguing.measures import Box
 
 _INSET = 1e-4
+"""Share of ‖r‖ that tangents are moved inward by, so that float32 leaves a point inside."""
 _NEWTON = 3
+"""Newton steps of a step's program; the next one goes on from its multipliers."""
 _SETTLED = 1e-4
+"""Share of ‖r‖ below which a step means that a row has arrived: a tenth of another answer."""
 
 
 @dataclass(frozen=True)

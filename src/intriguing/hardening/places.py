@@ -111,6 +111,7 @@ class Range:
         return f"{self.source} is ≥ {self.lower:g}; the largest seen"
 
 
+# Where values of a layer can lie, whatever goes in.
 _RANGES: dict[str, tuple[float, float]] = {
     "sigmoid": (0, 1), "tanh": (-1, 1), "relu": (0, math.inf), "relu6": (0, 6),
     "hardsigmoid": (0, 1), "softplus": (0, math.inf), "softmax": (0, 1), "elu": (-1, math.inf),
