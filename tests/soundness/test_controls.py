@@ -21,7 +21,7 @@ from intriguing.distortion.minimum import minimum_distortion
 from intriguing.distortion.result import Found, Status
 from intriguing.errors import UnsoundBound
 from intriguing.measures import distortion
-from intriguing.paper import blind_spots, stimuli, tables
+from intriguing.paper import blind_spots, figures1to4, tables
 from intriguing.paper.config import ReproduceConfig
 from intriguing.paper.hardening import measured as study_rows
 from intriguing.paper.hardening import network as study_network
@@ -485,13 +485,15 @@ def test_ratios_are_over_the_plain_network(trial):
 
 def test_figures_1_and_3_are_of_units_and_2_and_4_of_random_directions(monkeypatch):
     asked = []
-    monkeypatch.setattr(stimuli, "prepare", lambda study, *_: asked.append(study.bases))
-    monkeypatch.setattr(stimuli, "analyse", lambda *_, **__: None)
+    monkeypatch.setattr(figures1to4, "prepare", lambda study, *_: asked.append(study.bases))
+    monkeypatch.setattr(figures1to4, "analyse", lambda *_, **__: None)
     sets = [type("Sets", (), {"test": None})]
-    made = type("Made", (), {"model": None, "job": type("J", (), {"row": stimuli.CONVOLUTIONAL})})
+    made = type(
+        "Made", (), {"model": None, "job": type("J", (), {"row": figures1to4.CONVOLUTIONAL})}
+    )
     for items in (("figure1",), ("figure2",), ("figure1", "figure2")):
         config = ReproduceConfig(items=items, scale="smoke")
-        stimuli.figures1to4(config, [made], sets, None, Path())  # type: ignore[list-item]
+        figures1to4.figures1to4(config, [made], sets, None, Path())  # type: ignore[list-item]
     assert asked == [("natural",), ("random",), ("natural", "random")]
 
 

@@ -30,8 +30,8 @@ from intriguing.memory import free_memory, readable
 from intriguing.models.families.quocnet import CONFIGS, PAPER_PARAMETERS, QuocNetConfig
 from intriguing.models.quocnet_cost import WAYS, device_cost, stage_costs
 from intriguing.models.weights import save_model
-from intriguing.paper.cars import Figure6Config, ScaleName, halves, one_against_rest
 from intriguing.paper.figure6 import figure6
+from intriguing.paper.figure6_config import Figure6Config, ScaleName, halves, one_against_rest
 from intriguing.training.engines import Engine, processes
 from intriguing.training.quocnet import PLANS, features_of, train_unsupervised, with_classifier
 

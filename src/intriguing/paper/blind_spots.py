@@ -15,7 +15,7 @@ from intriguing.estimates import Rows
 from intriguing.measures import Progress, ProgressCallback, mean_interval
 from intriguing.models.families.quocnet import CONFIGS, QuocNetClassifier
 from intriguing.names import file_name
-from intriguing.paper.cars import CAR, REST, Figure6Config, one_against_rest, plan_of
+from intriguing.paper.figure6_config import CAR, REST, Figure6Config, one_against_rest, plan_of
 from intriguing.results.rows import Condition, Measurement, Metric
 from intriguing.results.store import write_tensors
 from intriguing.scale.attack import Attacked, attack_in_shards

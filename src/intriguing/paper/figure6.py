@@ -23,7 +23,7 @@ from intriguing.measures import ProgressCallback
 from intriguing.models.families.quocnet import CONFIGS, QuocNetClassifier
 from intriguing.models.weights import read_model, save_model
 from intriguing.paper.blind_spots import accuracy, attack, distortions, transfer, write_pictures
-from intriguing.paper.cars import Figure6Config, halves, one_against_rest, plan_of
+from intriguing.paper.figure6_config import Figure6Config, halves, one_against_rest, plan_of
 from intriguing.results.opening import open_results
 from intriguing.results.parquet import write_rows
 from intriguing.results.rows import Measurement

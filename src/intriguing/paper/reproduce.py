@@ -19,7 +19,7 @@ from intriguing.data.limits import LIMITS, Limits
 from intriguing.data.named import load_data
 from intriguing.distortion.result import Status
 from intriguing.measures import Progress, ProgressCallback
-from intriguing.paper import figures, ostriches, stimuli, table5, tables
+from intriguing.paper import figure5, figures, figures1to4, table5, tables
 from intriguing.paper.config import FIGURE7_NETWORKS, SCALES, ReproduceConfig, Scale, draw, jobs
 from intriguing.paper.network import Network, Sets, attack_targets, make_network, split_sets
 from intriguing.paper.networks import CONVOLUTIONAL
@@ -64,8 +64,8 @@ def reproduce(
     start = time.perf_counter()
     scale = SCALES[config.scale]
     subjects = table5.subjects(config)
-    photographs = stimuli.photographs(config, progress, limits)
-    plain = ostriches.photographs(config, progress, limits)
+    photographs = figures1to4.photographs(config, progress, limits)
+    plain = figure5.photographs(config, progress, limits)
     sets, images = _sets(config, scale, progress)
     stages = [Stage("data", time.perf_counter() - start)]
     settings = asdict(config)
@@ -80,7 +80,7 @@ def reproduce(
             machine=machine(torch.device(config.device)),
             data=tuple(
                 record_data(part)
-                for part in (*images, *stimuli.shown(photographs), *ostriches.shown(plain))
+                for part in (*images, *figures1to4.shown(photographs), *figure5.shown(plain))
             ),
             tables=config.tables,
             figures=config.figures,
@@ -99,10 +99,10 @@ def reproduce(
         measured = [table5.measure(one, folder, progress) for one in subjects]
         stages += [one.stage for one in measured]
         rows += [row for one in measured for row in one.rows]
-        studied = stimuli.figures1to4(config, networks, sets, photographs, folder, progress)
+        studied = figures1to4.figures1to4(config, networks, sets, photographs, folder, progress)
         stages += studied.stages
         rows += studied.rows
-        fooled = ostriches.figure5(config, plain, folder, progress)
+        fooled = figure5.figure5(config, plain, folder, progress)
         stages += fooled.stages
         rows += fooled.rows
         write_columns(folder, ImageRow, _image_rows(networks))
@@ -113,8 +113,8 @@ def reproduce(
             stages=tuple(stages),
             models=(
                 *record.models,
-                *stimuli.records(photographs),
-                *ostriches.records(plain),
+                *figures1to4.records(photographs),
+                *figure5.records(plain),
                 *(one.record for one in measured),
             ),
             notes=(

@@ -22,8 +22,8 @@ from intriguing.models.families.alexnet import AlexNet, initialise
 from intriguing.models.load import load_model
 from intriguing.names import file_name
 from intriguing.paper.config import SCALES, ReproduceConfig
+from intriguing.paper.errata import errata, errata_of_any, mended, papers_name
 from intriguing.paper.layers import Layers, read_layers, recall, remember
-from intriguing.paper.slips import mended, papers_name, slips, slips_of_any
 from intriguing.results.published import published
 from intriguing.results.rows import Measurement, Metric
 from intriguing.results.schema import ModelRecord, Stage
@@ -102,10 +102,10 @@ def measure(subject: Subject, folder: Path, progress: ProgressCallback | None = 
     table = Rows(subject.analysis, network=subject.record.name)
     if subject.analysis == "table5":
         _beside_paper(table, layers)
-        notes = slips(subject.words, layers)
+        notes = errata(subject.words, layers)
     else:
         _alone(table, layers)
-        notes = slips_of_any(subject.words, layers)
+        notes = errata_of_any(subject.words, layers)
     stage = Stage(f"bound {subject.record.name}", seconds)
     return Measured(tuple(table.made), tuple(notes), subject.record, stage)
 

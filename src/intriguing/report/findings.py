@@ -45,7 +45,7 @@ def _findings(contents: Contents) -> Findings:
         return WHOLE[contents.run.kind](contents)
     parts = [_fooled(contents), _distortions(contents), _certainty(contents)]
     parts += map(_transfer, contents.tables_of("table2", "table4", "transfer"))
-    parts += [blind_spots(contents), table5.slips(contents), distinction(contents)]
+    parts += [blind_spots(contents), table5.errata(contents), distinction(contents)]
     return joined(parts)
 
 

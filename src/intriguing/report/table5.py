@@ -21,7 +21,7 @@ def section(contents: Contents) -> Section:
     )
 
 
-def slips(contents: Contents) -> Findings:
+def errata(contents: Contents) -> Findings:
     """What becomes of the paper's product, and of ours."""
     table = contents.table("table5")
     mended = [] if table is None else table.where(metric=Metric.MENDED_BOUND)

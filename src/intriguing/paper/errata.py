@@ -33,7 +33,7 @@ def missing_factor(layer: Layer) -> float:
     return layer.stride ** (axes / 2) if layer.bound.kind == "convolution" else 1.0
 
 
-def slips(words: str, layers: Layers) -> list[str]:
+def errata(words: str, layers: Layers) -> list[str]:
     """Remarks under the paper's table beside ours.
 
     Args:
@@ -84,7 +84,7 @@ def slips(words: str, layers: Layers) -> list[str]:
     return [f"Table 5: {remark}" for remark in said]
 
 
-def slips_of_any(words: str, layers: Layers) -> list[str]:
+def errata_of_any(words: str, layers: Layers) -> list[str]:
     """Remarks under the table of a network that is not the paper's."""
     pools = [one for one in layers.layers if one.printed == 1.0 < one.bound.upper]
     said = [*_sampling(layers.layers), *_pools(pools), _reached(layers)]
