@@ -26,7 +26,7 @@ from intriguing.distortion.incumbent import BUDGETS
 from intriguing.distortion.minimum import minimum_distortion
 from intriguing.files import write_whole
 from intriguing.models.weights import model_sha256, read_tensors, write_tensors
-from intriguing.report.ink import MARKERS, MUTED, SERIES, axes, png, style
+from intriguing.report.figure_style import MARKERS, MUTED, SERIES, axes, png, style
 from networks import CACHE, SEED, Case, load_cases
 
 # adv-lib imports torchvision and visdom for things that are not used here; a real one comes first.

@@ -9,7 +9,7 @@ import numpy as np
 from intriguing.report import curves, norms, sandwich, units
 from intriguing.report.contents import Contents
 from intriguing.report.csv_text import csv_text
-from intriguing.report.ink import Drawing
+from intriguing.report.figure_style import Drawing
 from intriguing.report.layers import HEAD, single, telling, to_csv, to_latex, words
 from intriguing.report.section import (
     CERTIFICATES,

@@ -8,7 +8,7 @@ from intriguing.report import sandwich
 from intriguing.report.assurance import grounds, share_of_found, violations
 from intriguing.report.contents import Contents
 from intriguing.report.csv_text import csv_text
-from intriguing.report.ink import Drawing
+from intriguing.report.figure_style import Drawing
 from intriguing.report.numbers import number
 from intriguing.report.section import CERTIFICATES, Listing, Part, Section
 

@@ -7,7 +7,17 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
-from intriguing.report.ink import GRID, INK, MARKERS, MUTED, SERIES, axes, label, logarithmic, style
+from intriguing.report.figure_style import (
+    GRID,
+    INK,
+    MARKERS,
+    MUTED,
+    SERIES,
+    axes,
+    label,
+    logarithmic,
+    style,
+)
 from intriguing.report.views import Cell, Table
 
 HEAT = LinearSegmentedColormap.from_list(

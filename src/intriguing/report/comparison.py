@@ -9,7 +9,7 @@ import numpy as np
 from intriguing.report import passes
 from intriguing.report.contents import Contents
 from intriguing.report.csv_text import csv_text
-from intriguing.report.ink import Drawing
+from intriguing.report.figure_style import Drawing
 from intriguing.report.numbers import number
 from intriguing.report.section import IMAGES, Listing, Part, Section
 from intriguing.report.verdict import best_method

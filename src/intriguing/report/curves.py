@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
-from intriguing.report.ink import SERIES, axes, label, logarithmic, style
+from intriguing.report.figure_style import SERIES, axes, label, logarithmic, style
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from intriguing.report.contents import Contents, TensorFile, panel
+from intriguing.report.figure_style import Drawing, axes, bare, style
 from intriguing.report.figures import Panel, mosaic
-from intriguing.report.ink import Drawing, axes, bare, style
 from intriguing.report.numbers import interval
 from intriguing.report.section import Section
 from intriguing.report.takeaway import NOTHING, Findings, Tile

@@ -15,7 +15,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from intriguing.report.ink import MUTED, axes, bare, label, style
+from intriguing.report.figure_style import MUTED, axes, bare, label, style
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
+from intriguing.report.figure_style import INK, MARKERS, MUTED, SERIES, axes, bare, label, style
 from intriguing.report.figures import mosaic
-from intriguing.report.ink import INK, MARKERS, MUTED, SERIES, axes, bare, label, style
 from intriguing.report.rows import Group, Pictures, words
 from intriguing.report.views import Table
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from intriguing.report import charts
 from intriguing.report.contents import Contents
 from intriguing.report.csv_text import csv_text
-from intriguing.report.ink import INK, MARKERS, MUTED, SERIES, Drawing, axes, label, style
+from intriguing.report.figure_style import INK, MARKERS, MUTED, SERIES, Drawing, axes, label, style
 from intriguing.report.numbers import interval, number
 from intriguing.report.section import IMAGES, MEASURED, Listing, Part, Section
 from intriguing.report.takeaway import NOTHING, Findings, Tile

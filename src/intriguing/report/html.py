@@ -12,8 +12,8 @@ from intriguing.names import file_name, storable
 from intriguing.report import numbers, tables
 from intriguing.report.browser import draw_browser, templates
 from intriguing.report.contents import Contents, read_contents
+from intriguing.report.figure_style import Drawing, inline, png, svg
 from intriguing.report.findings import findings
-from intriguing.report.ink import Drawing, inline, png, svg
 from intriguing.report.section import Block, Listing
 from intriguing.report.sections import sections
 from intriguing.report.viewer import Viewer

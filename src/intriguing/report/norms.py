@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from intriguing.report.ink import INK, MUTED, SERIES, axes, label, logarithmic, style
+from intriguing.report.figure_style import INK, MUTED, SERIES, axes, label, logarithmic, style
 from intriguing.report.numbers import number
 from intriguing.results.rows import LayerRow
 

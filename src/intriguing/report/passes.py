@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from intriguing.report.ink import MARKERS, MUTED, SERIES, axes, label, logarithmic, style
+from intriguing.report.figure_style import MARKERS, MUTED, SERIES, axes, label, logarithmic, style
 from intriguing.results.rows import CurvePoint
 
 Curves = Mapping[str, Sequence[CurvePoint]]

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from intriguing.report.ink import MUTED, SERIES, axes, style
+from intriguing.report.figure_style import MUTED, SERIES, axes, style
 
 SHOWN = 600
 """Images that the sandwich has room for."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from intriguing.report.contents import Contents
-from intriguing.report.ink import Drawing
+from intriguing.report.figure_style import Drawing
 from intriguing.report.viewer import Viewer
 from intriguing.report.views import Table
 

@@ -16,9 +16,9 @@ from intriguing.report import (
     units,
 )
 from intriguing.report.contents import Contents, TensorFile, panel
+from intriguing.report.figure_style import Drawing
 from intriguing.report.figures import as_pictures, figure7, filters, gallery
 from intriguing.report.findings import correlation
-from intriguing.report.ink import Drawing
 from intriguing.report.section import IMAGES, MEASURED, Part, Section
 from intriguing.report.views import Table
 

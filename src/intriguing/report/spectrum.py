@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from intriguing.report import norms
 from intriguing.report.contents import Contents, TensorFile
-from intriguing.report.ink import Drawing
+from intriguing.report.figure_style import Drawing
 from intriguing.report.layers import HEAD, single, telling, to_csv, to_latex, words
 from intriguing.report.section import LAYERS, Listing, Part, Section
 

@@ -12,7 +12,7 @@ from intriguing.names import file_name
 from intriguing.report.browser import templates
 from intriguing.report.contents import TensorFile
 from intriguing.report.curves import descent
-from intriguing.report.ink import inline
+from intriguing.report.figure_style import inline
 from intriguing.report.viewer import one_pair
 from intriguing.results.damage import blame
 from intriguing.results.explained import Made, Said, Story

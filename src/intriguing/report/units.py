@@ -14,7 +14,7 @@ from intriguing.names import file_name
 from intriguing.report import grids
 from intriguing.report.contents import Contents
 from intriguing.report.csv_text import csv_text
-from intriguing.report.ink import Drawing
+from intriguing.report.figure_style import Drawing
 from intriguing.report.rows import Group, Pictures, read_groups, read_pictures
 from intriguing.report.section import CLAIMS, COHERENCE, MEASURED, TOPS, Listing, Part, Section
 from intriguing.report.tables import latex_escape
