@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from intriguing.models.pretraining import Pretraining, Sparsity
     from intriguing.models.schedule import Schedule
     from intriguing.models.warning import ModelWarning
-    from intriguing.results.audit import StageRecord
+    from intriguing.results.audit import StageRecord, Warned
     from intriguing.scale.attack import Attacked, attack_in_shards
     from intriguing.scale.shards import Shards
     from intriguing.spectral.certificates.certificate import (
@@ -125,6 +125,7 @@ _HOME = {
     "Sparsity": "models.pretraining",
     "SpectralPenalty": "spectral.norms.penalty",
     "StageRecord": "results.audit",
+    "Warned": "results.audit",
     "Status": "distortion.result",
     "TopImages": "units.topk",
     "TrainingReport": "training.report",
@@ -215,6 +216,7 @@ __all__ = [
     "TrainingReport",
     "UnsoundBound",
     "ValueRange",
+    "Warned",
     "amplify",
     "attack_in_shards",
     "build_network",

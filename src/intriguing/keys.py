@@ -29,7 +29,7 @@ def derive_key(*given: object) -> str:
 
     Plain values, enumerations, paths, tensors, arrays, devices, mappings, sequences, sets,
     dataclasses and networks go in whole.  A dataclass with a digest of its own, `sha256`, may
-    have it in place of its tensors (an `ImageSet`: of images and labels).
+    have it in place of its tensors (an `ImageSet`: of images and labels) and its network.
 
     Raises:
         TypeError: Of anything else, such as a function: it has no value to compare.
@@ -93,7 +93,7 @@ def _fields(value: Any) -> Iterator[bytes | memoryview]:
     for field in filter(counted, fields(value)):
         one = getattr(value, field.name)
         yield field.name.encode()
-        yield from _pieces(own if own is not None and isinstance(one, Tensor) else one)
+        yield from _pieces(own if own is not None and isinstance(one, Tensor | nn.Module) else one)
 
 
 def _network(model: nn.Module) -> Iterator[bytes | memoryview]:

@@ -1,23 +1,23 @@
 """An audit end to end on networks whose distances are known, its interruptions and its failures."""
 
-import json
+import math
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from intriguing.audit import composing, measuring
 from intriguing.audit.config import AuditConfig
-from intriguing.audit.run import prepare, run_audit
+from intriguing.audit.run import run_audit
 from intriguing.data.dataset import ImageSet
 from intriguing.data.named import load_data
 from intriguing.errors import InputError
 from intriguing.measures import Progress
 from intriguing.results.audit import read_audit
-from intriguing.results.parquet import read_columns
-from intriguing.results.rows import ImageRow
+from intriguing.results.parquet import read_columns, read_rows
+from intriguing.results.rows import ClaimRow, ImageRow, LayerRow, Measurement, Metric, where
 from intriguing.results.store import read_run
+from intriguing.runs.run import Run
 
 SMALL = AuditConfig(attacked=6, passes=60, units_on=80, rotations=19, untrained=0, skip=("units",))
 
@@ -57,11 +57,14 @@ def audited(tmp_path_factory: pytest.TempPathFactory):
     return networks, config, run_audit(networks, images(), folder, config)
 
 
-def facts(folder: Path, stage: str, network: str = "means") -> dict:
-    (record,) = [
-        r for r in read_audit(folder) if (r.stage, r.network) == (stage, network)
-    ]  # fmt: skip
-    return record.facts
+def measured(folder: Path, metric: Metric, stage: str, **about: object) -> Measurement:
+    (row,) = where(
+        read_rows(folder, Measurement),
+        analysis=stage,
+        metric=metric,
+        **{"network": "means", **about},
+    )
+    return row
 
 
 def test_every_stage_is_done_or_says_why_not(audited):
@@ -79,7 +82,7 @@ def test_accuracy_and_distances_are_the_true_ones(audited):
     data = images()
     with torch.no_grad():
         right = networks["means"](data.images).argmax(1) == data.labels
-    assert facts(audit.folder, "accuracy")["correct"] == int(right.sum())
+    assert measured(audit.folder, Metric.ACCURACY, "accuracy").count == int(right.sum())
     rows = read_columns(audit.folder, ImageRow)
     places = {name: i for i, name in enumerate(data.ids)}
     weight, bias = networks["means"][1].weight.data, networks["means"][1].bias.data
@@ -97,24 +100,31 @@ def test_accuracy_and_distances_are_the_true_ones(audited):
         assert float(l2) >= float(planes.min()) * (1 - 1e-4)
         checked += 1
     assert checked == 6
-    assert facts(audit.folder, "attack")["proved"] == 6
+    assert measured(audit.folder, Metric.PROVED, "attack").count == 6
 
 
 def test_files_of_the_target_are_still_of_its_class(audited):
     _, _, audit = audited
-    of = facts(audit.folder, "target")
-    assert of["again"] == of["found"] == of["total"] > 0
+    became, again = (
+        measured(audit.folder, metric, "target") for metric in (Metric.BECAME, Metric.REMAINED)
+    )
+    assert again.count == became.count == became.total > 0
     files = list((audit.folder / "pictures" / "target-means").glob("*.png"))
-    assert len(files) == of["total"]
+    assert len(files) == became.total
 
 
 def test_certificates_stay_below_what_is_found(audited):
     _, _, audit = audited
-    of = facts(audit.folder, "certify")
-    assert of["violations"] == 0
-    assert 0 < of["ratio"] <= 1
-    beyond = [count for _, count in of["beyond"]]
-    assert beyond == sorted(beyond, reverse=True)
+    assert measured(audit.folder, Metric.VIOLATIONS, "certify").count == 0
+    assert 0 < measured(audit.folder, Metric.CERTIFIED_RATIO, "certify", images="").value <= 1
+    beyond = where(
+        read_rows(audit.folder, Measurement), analysis="certify", metric=Metric.CERTIFIED,
+        network="means",
+    )  # fmt: skip
+    assert [row.setting for row in beyond] == ["0.01", "0.1", "0.5"]
+    counts = [row.count for row in beyond]
+    assert counts == sorted(counts, reverse=True)
+    assert counts[0] > 0
 
 
 def test_what_has_no_bound_is_a_stated_line(audited):
@@ -122,7 +132,8 @@ def test_what_has_no_bound_is_a_stated_line(audited):
     answers = " ".join(audit.sentences)
     spectrum = next(r for r in audit.records if (r.stage, r.network) == ("spectrum", "hidden"))
     if spectrum.status == "done":
-        assert spectrum.facts["upper"] is None
+        (whole,) = where(read_rows(audit.folder, LayerRow), network="hidden", kind="network")
+        assert math.isinf(whole.upper)
     assert "no bound is known" in answers or "tried and failed" in answers
 
 
@@ -146,7 +157,7 @@ def test_the_same_call_again_searches_nothing(audited, monkeypatch):
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("searched again")
 
-    monkeypatch.setattr(measuring, "predict", refuse)
+    monkeypatch.setattr(Run, "_compute", refuse)
     again = run_audit(networks, images(), before.folder, config)
     assert again.sentences == before.sentences
     assert [r.status for r in again.records] == [r.status for r in before.records]
@@ -164,17 +175,18 @@ def test_an_interrupted_audit_ends_with_the_same_numbers(audited, tmp_path):
     assert read_run(tmp_path).status == "running"
     assert {r.stage for r in read_audit(tmp_path)} >= {"accuracy", "attack"}
     done = run_audit(networks, images(), tmp_path, config)
-    for stage in ("accuracy", "attack", "noise", "certify"):
-        mine, theirs = (json.dumps(facts(f, stage)) for f in (tmp_path, whole.folder))
-        assert mine == theirs
+    for kind in (Measurement, LayerRow):
+        mine, theirs = (read_rows(folder, kind) for folder in (tmp_path, whole.folder))
+        assert len(mine) > 5
+        assert repr(mine) == repr(theirs)  # NaN is as NaN here
     assert done.page.exists()
 
 
 def test_without_classes_the_networks_own_take_their_place(tmp_path):
     config = AuditConfig(**{**vars(SMALL), "skip": ("units", "certify", "spectrum", "noise")})
     audit = run_audit(means(), images(), tmp_path, config, labelled=False)
-    of = facts(tmp_path, "accuracy", "the network")
-    assert of["correct"] == of["total"] == 60
+    row = measured(tmp_path, Metric.AGREEMENT, "accuracy", network="the network")
+    assert row.count == row.total == 60
     assert "came without classes" in " ".join(read_run(tmp_path).notes)
     assert "agrees with the reference" in audit.sentences[0]
 
@@ -195,12 +207,12 @@ def test_a_network_that_is_never_right_has_nothing_attacked(tmp_path):
 def test_the_units_of_a_network_are_judged(tmp_path):
     torch.manual_seed(0)
     net = nn.Sequential(nn.Flatten(), nn.Linear(64, 12), nn.ReLU(), nn.Linear(12, 10)).eval()
-    config = AuditConfig(**{**vars(SMALL), "skip": ()})
-    subject = prepare({"net": net}, images(80), tmp_path, config)
-    claims = composing.units(subject, "net").facts["claims"]
-    assert [claim["layer"] for claim in claims] == ["2"]
-    assert claims[0]["low"] <= claims[0]["difference"] <= claims[0]["high"]
-    assert claims[0]["sentence"]
+    config = AuditConfig(**{**vars(SMALL), "skip": ("attack", "noise", "spectrum", "certify")})
+    audit = run_audit({"net": net}, images(80), tmp_path, config, report=False)
+    (claim,) = read_rows(tmp_path, ClaimRow)
+    assert (claim.layer, claim.images, claim.rotations) == ("2", 80, 19)
+    assert claim.low <= claim.difference <= claim.high
+    assert claim.sentence[1:] in " ".join(audit.sentences)
 
 
 @pytest.mark.parametrize(

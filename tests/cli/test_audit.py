@@ -67,7 +67,7 @@ def test_an_audit_of_pictures_says_what_it_left_out_and_what_was_not_run(bench, 
 
 
 def test_a_dry_run_writes_nothing_and_scales(bench, capsys, monkeypatch):
-    monkeypatch.setattr("intriguing.audit.cost.MOMENT", 0.05)
+    monkeypatch.setattr("intriguing.audit.probe.MOMENT", 0.05)
     command = ["audit", "net.py:build", "--data", "photos", "--out", "out", "--dry-run", *QUICK]
     assert main([*command, "--data-size", "1000000"]) == 0
     out = capsys.readouterr().out

@@ -15,7 +15,7 @@ from intriguing.models.load import load_model
 from intriguing.results.parquet import read_columns
 from intriguing.results.rows import CertificateRow, ImageRow
 from intriguing.results.store import read_run
-from intriguing.runs import certifying
+from intriguing.runs import certificates, certifying
 from intriguing.scale import attack
 from intriguing.spectral.certificates.certificate import certify
 from tests.cli import workshop
@@ -49,7 +49,7 @@ def work(monkeypatch):
 
         return call
 
-    monkeypatch.setattr(certifying, "certify", counted("certify", certify))
+    monkeypatch.setattr(certificates, "certify", counted("certify", certify))
     monkeypatch.setattr(attack, "minimum_distortion", counted("attack", minimum_distortion))
     return made
 
@@ -59,7 +59,7 @@ def undrawn(monkeypatch):
     """No report is drawn: it takes longer than these computations."""
     from intriguing.report.takeaway import NOTHING
 
-    monkeypatch.setattr("intriguing.cli.report.finish", lambda folder, **more: NOTHING)
+    monkeypatch.setattr("intriguing.cli.running.finish", lambda folder, **more: NOTHING)
 
 
 def test_on_a_linear_network_the_certificate_is_the_distance_to_the_boundary(room):
@@ -159,7 +159,7 @@ def test_an_interrupted_run_goes_on_and_ends_with_the_same_rows(room, work, undr
 
 def test_a_damaged_certificate_is_made_again(room, work, undrawn):
     shutil.copytree(room / "out", room / "damaged")
-    path = room / "damaged/tensors/certificate.safetensors"
+    path = room / "damaged/tensors/certificate-fc10.safetensors"
     path.write_bytes(path.read_bytes()[:-20])
     assert main([*COMMAND, "--out", "damaged"]) == 0
     assert work == ["certify"]
@@ -196,7 +196,7 @@ def test_a_wrong_certificate_is_shouted_and_the_exit_code_is_1(room, monkeypatch
         made = certify(*args, **more)
         return replace(made, radius=made.radius * 1000)
 
-    monkeypatch.setattr(certifying, "certify", boasting)
+    monkeypatch.setattr(certificates, "certify", boasting)
     assert main([*COMMAND, "--out", "boasting"]) == 1
     shown = capsys.readouterr()
     (said,) = [line for line in shown.err.splitlines() if line.startswith("intriguing: ")]

@@ -55,7 +55,7 @@ def calls(monkeypatch):
 @pytest.fixture
 def undrawn(monkeypatch):
     """No report is drawn: it takes longer than these computations."""
-    monkeypatch.setattr("intriguing.cli.report.finish", lambda folder: None)
+    monkeypatch.setattr("intriguing.cli.running.finish", lambda folder, **more: None)
 
 
 def out(option: str, *more: str) -> list[str]:

@@ -80,16 +80,15 @@ def test_pictures_come_as_the_network_takes_them(place: Path) -> None:
     found = opened("right")
     assert found.images.images.shape == (9, 3, 12, 16)
     assert found.images.class_names == ("blue", "green", "red")
-    name, network = found.only
-    assert name == "nets:right"
-    assert torch.equal(network(found.images.images).argmax(1), found.images.labels)
+    assert found.only.name == "nets:right"
+    assert torch.equal(found.only.model(found.images.images).argmax(1), found.images.labels)
     assert found.notes == ()
 
 
 def test_networks_of_several_sizes_judge_the_same_pixels(place: Path) -> None:
     found = opened("right", "small")
-    for network in found.networks.values():
-        assert torch.equal(network(found.images.images).argmax(1), found.images.labels)
+    for network in found.networks:
+        assert torch.equal(network.model(found.images.images).argmax(1), found.images.labels)
 
 
 def test_a_wrong_normalisation_is_warned_of(

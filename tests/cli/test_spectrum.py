@@ -65,7 +65,7 @@ def room(tmp_path_factory):
 @pytest.fixture
 def undrawn(monkeypatch):
     """No report is drawn: it takes longer than these computations."""
-    monkeypatch.setattr("intriguing.cli.report.finish", lambda folder, **more: None)
+    monkeypatch.setattr("intriguing.cli.running.finish", lambda folder, **more: None)
 
 
 def test_the_bound_of_a_linear_network_is_its_norm_and_the_table_says_so(room, capsys):
@@ -79,7 +79,7 @@ def test_the_bound_of_a_linear_network_is_its_norm_and_the_table_says_so(room, c
         assert rows[kind].guaranteed
     assert rows["network"].lower == pytest.approx(norms[0], rel=1e-4)
     assert rows["network"].lower <= rows["network"].upper
-    values, words = read_tensors(room / "one", "spectrum")
+    values, words = read_tensors(room / "one", "spectrum-fc10")
     (spectrum,) = values.values()
     np.testing.assert_allclose(spectrum, norms, rtol=1e-6)
     assert words["kind"] == "spectrum"
@@ -88,7 +88,7 @@ def test_the_bound_of_a_linear_network_is_its_norm_and_the_table_says_so(room, c
     assert "the whole network" in shown
     assert "the bound is at most 1.00 times too large" in " ".join(shown.split())
     assert (room / "one/report/figures/bounds.svg").exists()
-    assert (room / "one/report/figures/spectrum.png").exists()
+    assert (room / "one/report/figures/spectrum-fc10.png").exists()
     run = read_run(room / "one")
     assert (run.status, run.config["input"], run.data) == ("complete", "64", ())
 

@@ -128,13 +128,14 @@ def test_a_stopped_test_is_not_done_twice(studied, room, monkeypatch):
 
     record = json.loads((studied / "run.json").read_text(encoding="utf-8"))
     (studied / "run.json").write_text(json.dumps(record | {"status": "running"}))
-    kept = (studied / "stages" / "claim.json").read_bytes()
+    (kept,) = (studied / "stages").glob("claim-*.json")
+    before = kept.read_bytes()
     claims = read_rows(studied, ClaimRow)
     monkeypatch.setattr(distinction, "compare_bases", None)  # would fail if it were called
     main(["units", "nets.py:conv", "digits", "--layer", "1", "4", "-k", "4", *QUICK, "--out", "a",
           "--basis", "natural", "random"])  # fmt: skip
     assert read_rows(studied, ClaimRow) == claims
-    assert (studied / "stages" / "claim.json").read_bytes() == kept
+    assert kept.read_bytes() == before
     assert read_run(studied).status == "complete"
 
 
@@ -147,6 +148,17 @@ def test_a_basis_of_ones_own_and_fewer_directions(room):
     shown = {str(b): len(set(tops["direction"][tops["basis"] == b])) for b in set(tops["basis"])}
     assert shown == {"natural": 2, "mine": 2, "pca": 2}
     assert not read_rows(room / "own", ClaimRow)
+
+
+def test_a_basis_is_what_its_file_holds_not_what_it_is_called(room):
+    found = []
+    for seed, out in ((1, "shared"), (2, "shared"), (2, "afresh")):
+        np.save("mine.npy", np.random.default_rng(seed).normal(size=(5, 3)))
+        main(["units", "nets.py:conv", "digits", "--layer", "4", "--basis", "mine.npy",
+              "--no-claim", "--limit", "60", "--out", out])  # fmt: skip
+        found.append(read_columns(room / out, TopRow)["value"])
+    assert not np.array_equal(found[0], found[1])
+    np.testing.assert_array_equal(found[1], found[2])
 
 
 def test_pictures_of_ones_own_in_grey(room):

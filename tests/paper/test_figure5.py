@@ -10,6 +10,7 @@ from torch import nn
 
 from intriguing.data.dataset import ImageSet
 from intriguing.data.png import read_png, write_png
+from intriguing.distortion.search import Search
 from intriguing.errors import InputError
 from intriguing.paper.config import ReproduceConfig
 from intriguing.paper.reproduce import reproduce
@@ -69,7 +70,7 @@ def test_the_first_correct_ones_in_a_drawn_order_and_no_others():
 def test_every_image_becomes_the_class_and_stays_it_as_a_file(tmp_path: Path):
     images, net = pictures(), block()
     chosen = images.subset(first_correct([net], images, 6, 0, without=9))
-    made = ostriches(net, chosen, tmp_path, budget=60)
+    made = ostriches(net, chosen, tmp_path, search=Search(budget=60))
     assert bool(made.attacked.success.all())
     assert bool(made.again.all())
     files = sorted((tmp_path / "pictures" / "figure5").glob("*.png"))

@@ -27,10 +27,12 @@ from intriguing.paper.hardening import measured as study_rows
 from intriguing.paper.hardening import network as study_network
 from intriguing.paper.hardening.config import HardeningConfig, trials
 from intriguing.paper.hardening.families import FAMILIES
+from intriguing.report.audited import half_at, noise_curve
+from intriguing.report.contents import read_contents
 from intriguing.report.curves import Line, accuracy
+from intriguing.report.findings import findings
 from intriguing.report.tables import to_csv, to_latex, to_terminal
 from intriguing.report.views import gather
-from intriguing.results.audit import read_audit
 from intriguing.results.parquet import read_columns, read_rows
 from intriguing.results.published import published_claims
 from intriguing.results.rows import (
@@ -42,9 +44,11 @@ from intriguing.results.rows import (
     TopRow,
     where,
 )
-from intriguing.runs import certifying, targeted
+from intriguing.runs import certificates, certifying, targeted
+from intriguing.runs.run import Run
+from intriguing.runs.stage import Network
 from intriguing.runs.study import Study, prepare
-from intriguing.runs.units import analyse
+from intriguing.runs.units import Ranking
 from intriguing.scale.attack import Attacked
 from intriguing.scale.shards import run_in_shards
 from intriguing.spectral.certificates.certificate import Certificates, Sandwich
@@ -170,18 +174,35 @@ def test_certificates_that_are_wrong_are_counted_everywhere():
 
 
 def test_an_audit_never_passes_over_a_certificate_that_is_wrong(tmp_path, monkeypatch):
-    true = certifying.certify
+    true = certificates.certify
 
     def wrong(*arguments: object, **settings: object) -> Certificates:
         made = true(*arguments, **settings)  # type: ignore[arg-type]
         return replace(made, radius=made.radius + 9)
 
-    monkeypatch.setattr(certifying, "certify", wrong)
-    monkeypatch.setattr("intriguing.audit.run.draw_report", lambda folder: folder / "report")
+    monkeypatch.setattr(certificates, "certify", wrong)
     skip = ("preflight", "noise", "spectrum", "units")
     config = AuditConfig(attacked=5, passes=40, semidefinite=False, skip=skip)
     with pytest.raises(UnsoundBound, match="an adversarial example lies at"):
-        run_audit(means(), load_data("digits").test.first(40), tmp_path, config)
+        run_audit(means(), load_data("digits").test.first(40), tmp_path, config, report=False)
+
+
+def test_an_audit_says_where_a_certificate_lies_above_an_example(tmp_path, monkeypatch):
+    """Where a bound is not of the network as it runs, an example closer than certified is said."""
+    true = certificates.certify
+
+    def wrong(*arguments: object, **settings: object) -> Certificates:
+        made = true(*arguments, **settings)  # type: ignore[arg-type]
+        return replace(made, radius=made.radius + 9, as_run=False)
+
+    monkeypatch.setattr(certificates, "certify", wrong)
+    skip = ("preflight", "noise", "spectrum", "units")
+    config = AuditConfig(attacked=5, passes=40, semidefinite=False, skip=skip)
+    images = load_data("digits").test.first(40)
+    audit = run_audit({"net": means()}, images, tmp_path, config, report=False)
+    assert {r.stage: r.status for r in audit.records}["certify"] == "done"
+    (alarm,) = findings(read_contents(tmp_path)).alarms
+    assert alarm.startswith("net: 5 images have an example closer than certified.")
 
 
 # An audit's controls.
@@ -199,36 +220,36 @@ def audited(tmp_path_factory):
         attacked=11, passes=60, amplified=(1.0, 3.0), target=4, target_passes=60,
         skip=("preflight", "spectrum", "certify", "units"),
     )  # fmt: skip
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("intriguing.audit.run.draw_report", lambda folder: folder / "report")
-        run_audit(networks, load_data("digits").test.first(60), folder, config)
-    facts = {(r.stage, r.network): r.facts for r in read_audit(folder)}
+    run_audit(networks, load_data("digits").test.first(60), folder, config, report=False)
+    measured = read_rows(folder, Measurement)
     rows = read_columns(folder, ImageRow)
     places = {name: i for i, name in enumerate(load_data("digits").test.ids)}
     first = rows["network"] == "a"
     order = torch.tensor([places[one] for one in rows["image_id"][first]])
     x = load_data("digits").test.images[order]
     sizes = {n: torch.from_numpy(rows["distortion"][rows["network"] == n].copy()) for n in "ab"}
-    return folder, networks, facts, x, sizes
+    return folder, networks, measured, x, sizes
 
 
 def test_noise_of_each_ones_size_has_exactly_that_size(audited):
-    _, networks, facts, x, sizes = audited
+    _, networks, measured, x, sizes = audited
     for name, net in networks.items():
         shown = torch.stack([distortion(x, seen) for seen in net.shown(len(x))])
         exact = ((shown - sizes[name]).abs() < 1e-5).all(1).sum()
         assert int(exact) >= 4 + 1  # four draws, and the examples themselves
-        noise = facts["noise", name]
-        assert noise["total"] == 4 * len(x)
-        assert all(of == len(x) for _, _, of in noise["curve"])
-        assert [size / noise["median"] for size, *_ in noise["curve"]] == pytest.approx(
-            [1, 3, 10, 30, 100][: len(noise["curve"])]
+        noise = where(measured, analysis="noise", network=name)
+        (middle,) = where(noise, metric=Metric.MEDIAN_DISTORTION)
+        (equal,) = where(noise, condition=Condition.NOISE, size=None)
+        assert equal.total == 4 * len(x)
+        curve = noise_curve(noise)
+        assert all(of == len(x) for _, _, of in curve)
+        assert [size / middle.value for size, *_ in curve] == pytest.approx(
+            [1, 3, 10, 30, 100][: len(curve)]
         )
 
 
 def test_half_is_where_a_line_through_the_curves_logarithms_meets_it(tmp_path, monkeypatch):
     """Noise fools where the first pixel leaves a band: at some multiple half of the images."""
-    monkeypatch.setattr("intriguing.audit.run.draw_report", lambda folder: folder / "report")
     net = nn.Sequential(nn.Flatten(), nn.Linear(64, 2), nn.ReLU(), nn.Linear(2, 2)).eval()
     for parameter in net.parameters():
         parameter.data.zero_()
@@ -240,22 +261,28 @@ def test_half_is_where_a_line_through_the_curves_logarithms_meets_it(tmp_path, m
     x[:, 0, 0, 0] += torch.linspace(0.005, 0.03, 40)
     images = ImageSet("band", x, torch.zeros(40).long(), tuple(map(str, range(40))), ("in", "out"))
     skip = ("preflight", "target", "spectrum", "certify", "units")
-    run_audit(net, images, tmp_path, AuditConfig(attacked=40, passes=60, skip=skip))
-    (noise,) = [r.facts for r in read_audit(tmp_path) if r.stage == "noise"]
-    assert noise["median"] == pytest.approx(0.0103, rel=0.05)
-    shares = np.array([count / of for _, count, of in noise["curve"]])
-    log = np.log([size for size, _, _ in noise["curve"]])
+    run_audit(net, images, tmp_path, AuditConfig(attacked=40, passes=60, skip=skip), report=False)
+    noise = where(read_rows(tmp_path, Measurement), analysis="noise")
+    (middle,) = where(noise, metric=Metric.MEDIAN_DISTORTION)
+    assert middle.value == pytest.approx(0.0103, rel=0.05)
+    curve = noise_curve(noise)
+    shares = np.array([count / of for _, count, of in curve])
+    log = np.log([size for size, _, _ in curve])
     end = int((shares >= 0.5).argmax())
     assert 0 < shares[end - 1] < 0.5 < shares[end]
     expected = np.exp(np.interp(0.5, shares[end - 1 : end + 1], log[end - 1 : end + 1]))
-    assert noise["half_at"] == pytest.approx(expected)
+    assert half_at(curve) == pytest.approx(expected)
+    (said,) = [s for s in findings(read_contents(tmp_path)).sentences if "half of the images" in s]
+    assert f"at about {expected / middle.value:.0f} times the median size" in said
 
 
 def test_a_transfer_stands_beside_noise_of_the_mean_and_of_each_size(audited):
-    folder, networks, facts, x, sizes = audited
+    folder, networks, measured, x, sizes = audited
     means = {name: float(values.double().mean()) for name, values in sizes.items()}
     assert abs(means["a"] - means["b"]) > 0.02 * max(means.values())
-    wanted = [*facts["transfer", ""]["sizes"]]
+    longer = where(measured, analysis="transfer", condition=Condition.AMPLIFIED)
+    wanted = list(dict.fromkeys(row.size for row in longer))
+    assert wanted == [float(f"{factor * max(means.values()):.2g}") for factor in (1.0, 3.0)]
     crossed = where(read_rows(folder, Measurement), analysis="transfer", condition=Condition.NOISE)
     noise = {row.size for row in crossed}
     assert sorted(noise) == pytest.approx(sorted([sum(means.values()) / 2, *wanted]))
@@ -280,13 +307,14 @@ def test_intervals_are_in_the_unit_of_their_cell(audited):
 
 
 def test_what_was_not_found_is_infinitely_far_in_the_median(tmp_path, monkeypatch):
-    monkeypatch.setattr("intriguing.audit.run.draw_report", lambda folder: folder / "report")
     skip = ("preflight", "noise", "spectrum", "certify", "units")
     config = AuditConfig(attacked=12, passes=1, method="noise", skip=skip)
-    run_audit(means(), load_data("digits").test.first(60), tmp_path, config)
-    (facts,) = [r.facts for r in read_audit(tmp_path) if r.stage == "attack"]
-    assert facts["found"] < facts["total"] / 2
-    assert facts["median"] is None
+    run_audit(means(), load_data("digits").test.first(60), tmp_path, config, report=False)
+    rows = where(read_rows(tmp_path, Measurement), analysis="attack")
+    (fooled,) = where(rows, metric=Metric.FOOLED)
+    assert fooled.count < fooled.total / 2
+    assert not where(rows, metric=Metric.MEDIAN_DISTORTION)
+    assert where(rows, metric=Metric.MEAN_DISTORTION)
 
 
 # The paper's tables.
@@ -509,7 +537,7 @@ def test_rows_say_what_positions_see_and_which_units_respond(tmp_path):
         tuple(map(str, range(30))), ("a", "b", "c"),
     )  # fmt: skip
     asked = prepare(Study(layers=("1",), k=3, claim=False), net, images)
-    analyse(tmp_path, "net", [net], images, asked)
+    Run(tmp_path).keep(Ranking(Network("net", net), images, asked))
     tops, field = read_columns(tmp_path, TopRow), receptive_field(net, "1", (1, 6, 8))
     for row in range(len(tops["rank"])):
         box = field.box(int(tops["position"][row]))

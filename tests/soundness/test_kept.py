@@ -19,6 +19,8 @@ from intriguing.paper.table5 import Subject, measure
 from intriguing.results.rows import Metric, where
 from intriguing.runs import distinction
 from intriguing.runs.provenance import record_model
+from intriguing.runs.run import Run
+from intriguing.runs.stage import Network
 from intriguing.runs.study import Study, prepare
 
 
@@ -88,8 +90,9 @@ def test_claims_are_of_the_features_they_were_measured_in(tmp_path):
     def claim(features: torch.Tensor, folder: Path, name: str = "net") -> object:
         asked = prepare(study, net, images, features)
         folder.mkdir(exist_ok=True)
-        case = distinction.Case(folder, name, [net], images, asked, features)
-        (row,) = distinction.judge(case)[0]
+        named = Network(name, net)
+        made = Run(folder).keep(distinction.Claim(named, (named,), images, asked, features)).made
+        (row,) = made.rows
         return row
 
     one, other = (torch.randn(60, 5, generator=torch.Generator().manual_seed(s)) for s in (1, 2))

@@ -24,8 +24,8 @@ from intriguing.report.html import draw_report
 from intriguing.report.story import draw_story
 from intriguing.report.tables import to_csv
 from intriguing.results.audit import read_audit
-from intriguing.results.parquet import read_columns
-from intriguing.results.rows import TopRow
+from intriguing.results.parquet import read_columns, read_rows
+from intriguing.results.rows import Condition, Measurement, Metric, TopRow, where
 from intriguing.results.store import read_run, write_run
 from intriguing.runs.study import Study, prepare
 from intriguing.units.coherence import coherence
@@ -85,13 +85,11 @@ def audited(networks: Mapping[str, nn.Module], folder: Path) -> dict:
     """What an audit says, its networks called by their places."""
     names = list(networks)
     place = {name: str(names.index(name)) for name in names} | {"": ""}
-    audit = run_audit(networks, load_data("digits").test.first(60), folder, CONFIG)
-    facts = {}
-    for record in read_audit(folder):
-        shown = dict(record.facts)
-        for made_for in shown.get("each", ()):
-            made_for[:2] = [place[name] for name in made_for[:2]]
-        facts[record.stage, place[record.network]] = (record.status, shown)
+    audit = run_audit(networks, load_data("digits").test.first(60), folder, CONFIG, report=False)
+    states = [
+        (record.stage, place[record.network], record.status, record.warnings)
+        for record in read_audit(folder)
+    ]
     contents = read_contents(folder)
     tables = [
         [
@@ -106,7 +104,7 @@ def audited(networks: Mapping[str, nn.Module], folder: Path) -> dict:
         for row in contents.measured
     ]
     return {
-        "facts": facts, "rows": rows, "tables": tables,
+        "states": states, "rows": rows, "tables": tables,
         "numbers": [
             [line[3:] for line in csv.reader(io.StringIO(to_csv(table)))]
             for table in contents.tables
@@ -117,26 +115,24 @@ def audited(networks: Mapping[str, nn.Module], folder: Path) -> dict:
 
 @pytest.fixture(scope="module")
 def plainly(pair, tmp_path_factory) -> dict:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("intriguing.audit.run.draw_report", lambda folder: folder / "report")
-        return audited(
-            dict(zip(("⟨⟨0⟩⟩", "⟨⟨1⟩⟩"), pair, strict=True)), tmp_path_factory.mktemp("a")
-        )
+    return audited(dict(zip(("⟨⟨0⟩⟩", "⟨⟨1⟩⟩"), pair, strict=True)), tmp_path_factory.mktemp("a"))
 
 
 @pytest.mark.parametrize("names", PAIRS, ids=range(len(PAIRS)))
 def test_an_audit_says_the_same_under_any_names(names, pair, plainly, tmp_path, monkeypatch):
-    monkeypatch.setattr("intriguing.audit.run.draw_report", lambda folder: folder / "report")
     found = audited(dict(zip(names, pair, strict=True)), tmp_path)
-    assert found["facts"] == plainly["facts"]
+    assert found["states"] == plainly["states"]
     assert found["rows"] == plainly["rows"]
     assert found["tables"] == plainly["tables"]
     assert found["numbers"] == plainly["numbers"]
     if not any(name in " ".join(plainly["sentences"]) for name in names):
         assert found["sentences"] == plainly["sentences"]
-    (crossed,) = [r.facts for r in read_audit(tmp_path) if r.stage == "transfer"]
-    assert (crossed["pairs"], crossed["total"]) == (2, 16)
-    assert [pair[:2] for pair in crossed["each"]] == [[names[0], names[1]], [names[1], names[0]]]
+    crossed = where(
+        read_rows(tmp_path, Measurement), analysis="transfer", metric=Metric.ERROR,
+        condition=Condition.ADVERSARIAL, own=False,
+    )  # fmt: skip
+    assert sum(row.total for row in crossed) == 16
+    assert [(row.made_for, row.network) for row in crossed] == [names, names[::-1]]
 
 
 def test_the_verb_transfer_says_the_same_under_any_names(pair, tmp_path, capsys):

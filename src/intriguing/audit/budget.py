@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from intriguing.audit.config import AuditConfig
 from intriguing.audit.cost import quick
@@ -21,7 +22,7 @@ class Budget:
     images: int | None = None
     seconds: float | None = None
 
-    def planned(self, subject: Subject) -> AuditConfig:
+    def planned(self, subject: Subject, folder: Path) -> AuditConfig:
         """The configuration with the number of images that the time allows.
 
         A folder that was begun keeps the number it was begun with, whatever the machine does now.
@@ -29,7 +30,7 @@ class Budget:
         assert self.seconds is not None
         config = subject.config
         try:
-            known = read_run(subject.folder).config.get("attacked")
+            known = read_run(folder).config.get("attacked")
             if isinstance(known, int):
                 return replace(config, attacked=known)
         except InputError:

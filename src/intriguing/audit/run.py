@@ -2,9 +2,8 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -12,10 +11,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from intriguing.audit import composing, cost, measuring
-from intriguing.audit.checks import preflight
-from intriguing.audit.config import STAGES, AuditConfig
-from intriguing.audit.kept import Finished, Made, finish_stage, left_out
+from intriguing.audit.config import AuditConfig
+from intriguing.audit.cost import quick, shard_sizes
+from intriguing.audit.judge import Judge
+from intriguing.audit.stage import LeftOut
+from intriguing.audit.stages import STAGES
 from intriguing.audit.subject import Subject, relabelled
 from intriguing.data.checks import check_images
 from intriguing.data.dataset import ImageSet
@@ -24,19 +24,15 @@ from intriguing.measures import UNIT_BOX, ProgressCallback
 from intriguing.models.asking import device_of
 from intriguing.models.classifier import check_classifier
 from intriguing.models.resized import Resized, fitted
+from intriguing.models.weights import model_sha256
 from intriguing.report.contents import read_contents
 from intriguing.report.findings import findings
 from intriguing.report.html import draw_report
-from intriguing.results.audit import StageRecord, write_audit
-from intriguing.results.opening import open_results
-from intriguing.results.parquet import write_columns, write_rows
-from intriguing.results.rows import CertificateRow, ImageRow, LayerRow, Measurement
-from intriguing.results.schema import RunRecord, Stage
-from intriguing.results.store import write_run
-from intriguing.runs import certifying, provenance
-from intriguing.runs.attacking import Outcome, disk_bytes
-from intriguing.runs.predicting import first_correct, predict
-from intriguing.runs.summary import image_columns
+from intriguing.results.audit import StageRecord
+from intriguing.runs.attacking import disk_bytes
+from intriguing.runs.predicting import predict
+from intriguing.runs.run import Request, Run, open_run
+from intriguing.runs.stage import Network
 from intriguing.runs.transfer_table import NOTES
 
 KEPT = ("models_sha256", "images_sha256", "labelled")
@@ -53,13 +49,13 @@ class Audit:
 
     Attributes:
         folder: The results folder.
-        page: Its report.
+        page: Its report; None where it was not drawn.
         records: What became of every stage.
         sentences: The findings in plain words.
     """
 
     folder: Path
-    page: Path
+    page: Path | None
     records: tuple[StageRecord, ...]
     sentences: tuple[str, ...]
 
@@ -75,6 +71,7 @@ def run_audit(
     words: Sequence[str] = (),
     command: str = "",
     fresh: bool = False,
+    report: bool = True,
     progress: ProgressCallback | None = None,
 ) -> Audit:
     """Run every analysis on a classifier, or on several, and draw one report.
@@ -94,6 +91,7 @@ def run_audit(
         words: Remarks for the report, such as files that could not be read.
         command: The shell command, for the record.
         fresh: Delete the results in `folder` first.
+        report: Whether the report is drawn; `intriguing report` draws it later as well.
         progress: Called within every stage.
 
     Raises:
@@ -108,37 +106,52 @@ def run_audit(
     """
     config, folder = config or AuditConfig(), Path(folder)
     given = {"the network": networks} if isinstance(networks, nn.Module) else dict(networks)
-    subject = prepare(given, images, folder, config, labelled, words, progress)
+    subject = prepare(given, images, config, labelled, words)
     kept: dict[str, Any] = {
-        "models": list(given), "models_sha256": list(subject.digests.values()),
+        "models": list(given),
+        "models_sha256": [model_sha256(one.model) for one in subject.networks],
         "images_sha256": images.sha256, "labelled": labelled, **asdict(config), **(settings or {}),
     }  # fmt: skip
-    space = len(given) * disk_bytes(images.first(config.attacked or len(images)))
-    may_differ = tuple(key for key in kept if key not in KEPT)
-    with open_results(folder, "audit", kept, space, fresh=fresh, may_differ=may_differ):
-        run = RunRecord(
-            "audit", command, kept, seeds=(config.seed,), versions=provenance.versions(),
-            machine=provenance.machine(device_of(next(iter(given.values())))),
-            data=(provenance.record_data(subject.images),),
-            models=tuple(provenance.record_model(n, m) for n, m in subject.networks.items()),
-            tables=("accuracy", "attack", "target", "noise", "transfer", "certify"),
-            notes=(*_notes(subject), *NOTES),
-        )  # fmt: skip
-        write_run(folder, run)
-        finished = _Stages(subject, run).all()
-        page = draw_report(folder)
+    asked = Request(
+        "audit", kept, tuple(key for key in kept if key not in KEPT), subject.networks,
+        images=(subject.images,), seeds=(config.seed,), command=command, goes_on=True,
+        tables=("accuracy", "attack", "target", "noise", "transfer", "certify"),
+        notes=(*_notes(subject), *NOTES), device=device_of(subject.networks[0].model),
+        required_bytes=len(given) * disk_bytes(images.first(config.attacked or len(images))),
+    )  # fmt: skip
+    with open_run(folder, asked, fresh=fresh, progress=progress) as run:
+        _all_stages(subject, run)
+        run.finish()
+        page = draw_report(folder) if report else None
     said = findings(read_contents(folder))
-    return Audit(folder, page, tuple(one.record for one in finished), said.sentences)
+    return Audit(folder, page, tuple(one.record for one in run.done), said.sentences)
+
+
+def _all_stages(subject: Subject, run: Run) -> None:
+    """Every question in its order: done, or noted with the reason why not."""
+    if len(subject.chosen):
+        subject = replace(subject, shards=shard_sizes(subject, run.folder))
+    for kind in STAGES:
+        for one in kind.of(subject, run):
+            if isinstance(one, LeftOut):
+                run.leave_out(kind, one.network, one.why)
+            elif kind.name in subject.config.skip:
+                run.leave_out(kind, one.about, "It was left out on request (--skip).")
+            else:
+                run.do(one)
+    attacks = tuple(
+        subject.examples(one) for one in subject.networks if run.was_done("attack", one.name)
+    )
+    if attacks:
+        run.attempt(Judge(subject.networks, attacks, subject.batches))
 
 
 def prepare(
     networks: Mapping[str, nn.Module],
     images: ImageSet,
-    folder: Path,
     config: AuditConfig,
     labelled: bool = True,
     words: Sequence[str] = (),
-    progress: ProgressCallback | None = None,
 ) -> Subject:
     """Fit networks and images to each other.
 
@@ -153,12 +166,12 @@ def prepare(
     if images.images.dtype.itemsize < 4:  # files and figures keep no 16-bit numbers
         images = images.to(images.images.device, torch.float32)
     shape = tuple(images.images.shape[1:])
-    ready = {name: fitted(model, shape) for name, model in networks.items()}
+    ready = tuple(Network(name, fitted(model, shape)) for name, model in networks.items())
     if not labelled:
-        first = next(iter(ready.values()))
+        first = ready[0].model
         classes = check_classifier(first, images.images[:16])
         images = relabelled(images, predict(first, images.images)[0], classes)
-    subject = Subject(ready, images, labelled, folder, config, progress, tuple(words))
+    subject = Subject(ready, images, labelled, config, tuple(words))
     counts = subject.classes
     if config.target is not None and config.target >= min(counts.values()):
         raise InputError(
@@ -167,155 +180,10 @@ def prepare(
     return subject
 
 
-class _Stages:
-    """The stages one after another; what is finished is written after each."""
-
-    def __init__(self, subject: Subject, run: RunRecord) -> None:
-        self.subject, self.run, self.config = subject, run, subject.config
-        self.finished: list[Finished] = []
-        self.outcomes: dict[str, Outcome] = {}
-        self.certified: list[str] = []
-
-    def all(self) -> list[Finished]:
-        """Every stage in its order."""
-        subject, names = self.subject, list(self.subject.networks)
-        for name in names:
-            self.make("preflight", name, preflight, name)
-        for name in names:
-            self.make("accuracy", name, measuring.accuracy, name)
-        if self.choose():
-            self.examples(names)
-        for name in names:
-            self.make("spectrum", name, composing.spectrum, name)
-        if len(subject.kept["attacked"]):
-            self.proofs(names)
-        first, *others = names
-        self.make("units", first, composing.units, first)
-        for name in others:
-            why = f"The units were studied of {first} only, the first network."
-            self.add(left_out("units", name, why))
-        self.save("complete")
-        return self.finished
-
-    def choose(self) -> bool:
-        """Draw the images to attack; False, and why, where there are none."""
-        subject, count = self.subject, self.config.attacked or len(self.subject.images)
-        networks = list(subject.networks.values())
-        chosen = first_correct(networks, subject.images, count, self.config.seed)
-        subject.keep("attacked", chosen)
-        if len(chosen):
-            return True
-        both = "the network classifies" if len(networks) == 1 else "all networks classify"
-        why = (
-            f"There is no image that {both} correctly, so there is none to attack. Most likely the "
-            "normalisation is wrong, or the labels are in another order than the outputs."
-        )
-        for stage in ("attack", "target", "noise", "transfer", "certify"):
-            self.add(left_out(stage, "", why))
-        return False
-
-    def examples(self, names: Sequence[str]) -> None:
-        """Attack, noise, the target, and what the other networks say."""
-        subject, config = self.subject, self.config
-        plan = cost.shard_sizes(subject)
-        for name in names:
-            self.make("attack", name, self.attack, name, plan[name])
-            if self.finished[-1].record.status == "done" and name not in self.outcomes:
-                shown = subject.for_stage("attack")
-                self.outcomes[name] = measuring.nearest(shown, name, plan[name])
-        for name in names:
-            if name not in self.outcomes:
-                self.add(left_out("noise", name, "There are no examples to compare noise with."))
-                continue
-            self.make("noise", name, measuring.noise, name, self.outcomes[name])
-        for name in names:
-            if config.target is None:
-                self.add(left_out("target", name, "No class was asked for (--target)."))
-                continue
-            self.make("target", name, measuring.target, name, plan[name])
-        if len(names) < 2:
-            why = "Transfer needs two networks or more; give another one to compare with."
-            self.add(left_out("transfer", "", why))
-        elif self.outcomes:
-            self.make("transfer", "", composing.transfer, self.outcomes)
-        if self.outcomes:
-            self.finish("judge", "", composing.judge, self.outcomes)
-
-    def attack(self, subject: Subject, name: str, shard_size: int) -> Made:
-        """The nearest examples of a network."""
-        self.outcomes[name] = measuring.nearest(subject, name, shard_size)
-        return measuring.attack(subject, name, self.outcomes[name])
-
-    def proofs(self, names: Sequence[str]) -> None:
-        """Certificates of the attacked images."""
-        for name in names:
-            outcome = self.outcomes.get(name)
-            self.make("certify", name, composing.certify, name, outcome)
-            if self.finished[-1].record.status == "done":
-                self.certified.append(name)
-
-    def make(self, stage: str, name: str, work: Callable[..., Made], *arguments: Any) -> None:
-        """One stage, unless it is to be skipped: `work` of the subject and these arguments."""
-        if stage in self.config.skip:
-            self.add(left_out(stage, name, "It was left out on request (--skip)."))
-        else:
-            self.add(self.finish(stage, name, work, *arguments))
-
-    def finish(self, stage: str, name: str, work: Callable[..., Made], *arguments: Any) -> Finished:
-        """What `work` makes, kept under all that it is given."""
-        subject = self.subject.for_stage(stage)
-        given = (subject.key, arguments)
-        return finish_stage(
-            subject.folder, stage, name, given, partial(work, subject, *arguments)
-        )  # fmt: skip
-
-    def add(self, done: Finished) -> None:
-        """Note what became of a stage, and write what there is."""
-        self.finished.append(done)
-        self.save("running")
-
-    def save(self, status: str) -> None:
-        """Write the rows and the record as they are now."""
-        folder = self.subject.folder
-        write_audit(folder, [one.record for one in self.finished])
-        write_rows(folder, Measurement, [row for one in self.finished for row in one.made.rows])
-        write_rows(folder, LayerRow, [row for one in self.finished for row in one.made.layers])
-        if status == "complete":
-            self.rows()
-        stages = tuple(
-            Stage(
-                f"{one.record.stage} {one.record.network}".strip(), one.record.wall_seconds,
-                *one.made.passes,
-            )
-            for one in self.finished
-            if one.record.status == "done"
-        )  # fmt: skip
-        done = "complete" if status == "complete" else "running"
-        write_run(folder, replace(self.run, status=done, stages=stages))  # type: ignore[arg-type]
-
-    def rows(self) -> None:
-        """One row an image: of the attack, and of the certificates."""
-        subject, seed = self.subject, self.config.seed
-        write_columns(
-            subject.folder,
-            ImageRow,
-            (image_columns(name, one, seed) for name, one in self.outcomes.items()),
-        )
-        parts = [
-            certifying.columns(
-                name, subject.chosen(), composing.certificates(subject, name),
-                self.outcomes.get(name), seed,
-            )
-            for name in self.certified
-        ]  # fmt: skip
-        if parts:
-            write_columns(subject.folder, CertificateRow, parts)
-
-
 def _notes(subject: Subject) -> tuple[str, ...]:
     """What a reader of the numbers should know."""
     config = subject.config
-    names = list(subject.networks)
+    names = [one.name for one in subject.networks]
     every = "the network classifies" if len(names) == 1 else "every network classifies"
     count = "all images" if config.attacked is None else f"the first {config.attacked:,} images"
     said = [
@@ -334,7 +202,7 @@ def _notes(subject: Subject) -> tuple[str, ...]:
             "its class. So the accuracies are agreements with that network, and nothing here says "
             "whether it is right.",
         )
-    resized = [n for n, m in subject.networks.items() if isinstance(m, Resized)]
+    resized = [one.name for one in subject.networks if isinstance(one.model, Resized)]
     if resized:
         said.append(
             f"{', '.join(resized)} got the images resized inside the network, so that all networks "
@@ -349,7 +217,8 @@ def rehearse(subject: Subject) -> float:
     config = replace(subject.config, attacked=4, units_on=FEW, rotations=19)
     with TemporaryDirectory() as folder:
         start = time.perf_counter()
-        audit = run_audit(subject.networks, few, Path(folder), config, labelled=subject.labelled)
+        networks = {one.name: one.model for one in subject.networks}
+        audit = run_audit(networks, few, Path(folder), config, labelled=subject.labelled)
         seconds = time.perf_counter() - start
     inside = [r.wall_seconds for r in audit.records if r.stage != "preflight"]
     return max(seconds - math.fsum(inside), 0.0)
@@ -357,7 +226,4 @@ def rehearse(subject: Subject) -> float:
 
 def estimate(subject: Subject) -> float:
     """About how many seconds an audit takes at most, by a moment's probe."""
-    return math.fsum(cost.quick(subject).values())
-
-
-__all__ = ["STAGES", "Audit", "AuditConfig", "estimate", "prepare", "run_audit"]
+    return math.fsum(quick(subject).values())

@@ -62,21 +62,15 @@ def attack(
         fresh: Delete the results that are in the folder and start again.
     """
     from intriguing.cli import setup
-    from intriguing.cli.command import command
     from intriguing.cli.console import Console
     from intriguing.cli.opening import open_all
-    from intriguing.cli.progress import shown
-    from intriguing.cli.report import finish
+    from intriguing.cli.running import run_verb
     from intriguing.distortion.search import Search
     from intriguing.errors import InputError
-    from intriguing.names import file_name
-    from intriguing.results.opening import open_results
-    from intriguing.results.parquet import write_columns, write_rows
-    from intriguing.results.rows import ImageRow, Measurement
-    from intriguing.results.schema import RunRecord, Stage
-    from intriguing.results.store import write_run
-    from intriguing.runs import attacking, pictures, provenance
-    from intriguing.runs.summary import image_columns, summary
+    from intriguing.models.weights import model_sha256
+    from intriguing.runs import attacking
+    from intriguing.runs.examples import Examples, Pictures, Summary
+    from intriguing.runs.run import Request
 
     if save_images and levels != 256:
         raise InputError("--save-images needs --levels 256: an 8-bit file rounds every pixel")
@@ -85,39 +79,27 @@ def attack(
     search.check_goal(untargeted=goal == "untargeted")
     place = setup.choose_device(device)
     opened = open_all([model], data, part, limit, input, place, limits)
-    images, (name, network) = opened.images, opened.only
-    if save_images and images.images.ndim != 4:
+    network = opened.only
+    if save_images and opened.images.images.ndim != 4:
         raise InputError(f"--save-images needs pictures; {data} has none, leave it out")
-    plan = attacking.plan(network, images, goal, seed)
-    record = provenance.record_model(name, network)
-    folder = out or setup.default_folder("attack", name, Path(data).stem)
-    config = {
-        "model": model, "model_sha256": record.sha256, "data": data, "part": part, "limit": limit,
-        "targets": targets, "method": method, "budget": budget, "levels": levels, "seed": seed,
-    }  # fmt: skip
-    with open_results(folder, "attack", config, attacking.disk_bytes(plan.images), fresh=fresh):
-        run = RunRecord(
-            "attack", command(), config, seeds=(seed,), versions=provenance.versions(),
-            machine=provenance.machine(place), tables=("attack",),
-            data=(provenance.record_data(plan.images),), models=(record,),
-            notes=(*attacking.notes(goal, levels), *opened.notes),
-        )  # fmt: skip
-        write_run(folder, run)
-        with shown() as progress:
-            shards = folder / "shards" / file_name(name)
-            attacked = attacking.attack_network(
-                f"attacking {name}", network, plan, shards, search, progress=progress
-            )
-        write_rows(folder, Measurement, summary(name, network, attacked, seed))
-        write_columns(folder, ImageRow, [image_columns(name, attacked, seed)])
-        pictures.write_gallery(folder, name, network, attacked)
-        if save_images:
-            pictures.write_pngs(folder / "pictures", attacked)
-        stage = Stage(f"attack {name}", attacked.wall_seconds, *attacked.passes)
-        write_run(folder, attacking.completed(run, stage))
-        finish(folder)
+    plan = attacking.plan(network.model, opened.images, goal, seed)
+    found = Examples(network, plan, search)
+    stages = [found, Summary(network, found), Pictures(network, found, save_images)]
+    asked = Request(
+        "attack",
+        {
+            "model": model, "model_sha256": model_sha256(network.model), "data": data,
+            "part": part, "limit": limit, "targets": targets, "method": method, "budget": budget,
+            "levels": levels, "seed": seed,
+        },
+        networks=(network,), images=(plan.images,), tables=("attack",), seeds=(seed,),
+        notes=(*attacking.notes(goal, levels), *opened.notes), device=place,
+        required_bytes=attacking.disk_bytes(plan.images),
+    )  # fmt: skip
+    folder = out or setup.default_folder("attack", network.name, Path(data).stem)
+    run, _ = run_verb(stages, asked, folder, fresh=fresh)
     console = Console()
-    for status, count in attacked.statuses().items():
+    for status, count in run.loaded(found).statuses().items():
         console.print(f"{status:<16}{count:>8,} images", highlight=False)
     if save_images:
         made = folder / "pictures"

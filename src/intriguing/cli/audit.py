@@ -26,11 +26,9 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 from intriguing.data.limits import LIMITS, Limits
 
 if TYPE_CHECKING:
-    from intriguing.audit.subject import Subject
+    from collections.abc import Sequence
 
-Stage = Literal[
-    "preflight", "accuracy", "attack", "target", "noise", "transfer", "spectrum", "certify", "units"
-]
+    from intriguing.audit.probe import Cost
 
 
 def audit(
@@ -49,7 +47,7 @@ def audit(
     units_on: int = 1000,
     rotations: int = 39,
     untrained: int = 2,
-    skip: tuple[Stage, ...] = (),
+    skip: Annotated[tuple[str, ...], arg(metavar="STAGE ...")] = (),
     seed: int = 0,
     limits: Annotated[Limits, OmitArgPrefixes] = LIMITS,
     device: Literal["auto", "cpu", "cuda"] = "auto",
@@ -77,7 +75,8 @@ def audit(
         units_on: Images that the units are studied on, at most.
         rotations: Random bases to compare the units with; fewer than 39 find no difference.
         untrained: Untrained networks to compare the units with; 0 for none.
-        skip: Stages to leave out.
+        skip: Stages to leave out: preflight, accuracy, attack, noise, target, transfer, spectrum,
+            certify, units.
         seed: Draws the images, the noise, and the rotations.
         device: auto takes a GPU where there is one.
         fresh: Delete the results that are in the folder and start again.
@@ -86,7 +85,9 @@ def audit(
     """
     from intriguing.audit.budget import parse_budget
     from intriguing.audit.config import AuditConfig
-    from intriguing.audit.run import estimate, prepare, run_audit
+    from intriguing.audit.cost import measure
+    from intriguing.audit.probe import Cost
+    from intriguing.audit.run import estimate, prepare, rehearse, run_audit
     from intriguing.cli import setup
     from intriguing.cli.command import command, elapsed
     from intriguing.cli.console import Console
@@ -117,13 +118,15 @@ def audit(
     folder = out or setup.default_folder("audit", names[0])
     console = Console(stderr=True)
     with shown() as progress:
-        subject = prepare(networks, found, folder, config, labelled, words, progress)
+        subject = prepare(networks, found, config, labelled, words)
         if dry_run:
-            _describe(subject, data_size or len(found), folder, start, reading)
+            count = data_size or len(found)
+            costs = [Cost("start, reading", "", start, reading, count)]
+            _describe([*costs, *measure(subject, count, rehearse, progress)], count, folder)
             return
         if asked.seconds is not None:
-            config = asked.planned(subject)
-            subject = prepare(networks, found, folder, config, labelled, words, progress)
+            config = asked.planned(subject, folder)
+            subject = prepare(networks, found, config, labelled, words)
             console.print(f"{config.attacked:,} images will be attacked", highlight=False)
         console.print(
             f"at most about {duration(estimate(subject))}, besides bounds, certificates and the "
@@ -138,23 +141,14 @@ def audit(
     _say(done.folder)
 
 
-def _describe(subject: "Subject", count: int, folder: Path, start: float, reading: float) -> None:
-    """Print the plan and its time; nothing is written.
-
-    Args:
-        start: Seconds that it took to get here, without reading the images.
-        reading: Seconds an image.
-    """
+def _describe(costs: "Sequence[Cost]", count: int, folder: Path) -> None:
+    """Print the plan and its time; nothing is written."""
     from rich.table import Table
     from rich.text import Text
 
-    from intriguing.audit.cost import Cost, measure
-    from intriguing.audit.run import rehearse
     from intriguing.cli.console import Console
     from intriguing.report.html import duration
 
-    costs = [Cost("start, reading", "", start, reading, count)]
-    costs += measure(subject, count, rehearse)
     table = Table("Stage", "Network", "Images", "fixed", "an image", "about", box=None)
     for cost in costs:
         table.add_row(

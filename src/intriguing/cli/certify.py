@@ -64,70 +64,42 @@ def certify(
         fresh: Delete the results that are in the folder and start again.
     """
     from intriguing.cli import setup
-    from intriguing.cli.command import command
     from intriguing.cli.opening import open_all
-    from intriguing.cli.progress import shown
-    from intriguing.cli.report import finish
+    from intriguing.cli.running import run_verb
     from intriguing.distortion.search import Search
-    from intriguing.names import file_name
-    from intriguing.results.opening import open_results
-    from intriguing.results.parquet import write_columns, write_rows
-    from intriguing.results.rows import CertificateRow, ImageRow, Measurement
-    from intriguing.results.schema import RunRecord, Stage
-    from intriguing.results.store import write_run
-    from intriguing.runs import attacking, bounding, certifying, pictures, provenance
-    from intriguing.runs.summary import image_columns
+    from intriguing.models.weights import model_sha256
+    from intriguing.runs import attacking, bounding, certifying
+    from intriguing.runs.certificates import Certificates, Certify
+    from intriguing.runs.examples import Examples, Pictures
+    from intriguing.runs.run import Request
+    from intriguing.runs.stage import Stage
 
     certifying.check_epsilons(epsilon)
     search = Search(budget=budget, seed=seed)
     place = setup.choose_device(device)
     opened = open_all([model], data, part, limit, input, place, limits)
-    images, (name, network) = opened.images, opened.only
-    plan = attacking.plan(network, images, "untargeted", seed)
-    bounding.check_traceable(model, network, tuple(images.images.shape[1:]))
-    record = provenance.record_model(name, network)
-    folder = out or setup.default_folder("certify", name, Path(data).stem)
-    config = {
-        "model": model, "model_sha256": record.sha256, "data": data, "part": part, "limit": limit,
-        "attack": attack, "budget": budget, "semidefinite": semidefinite,
-        "local": local, "epsilon": list(epsilon), "seed": seed,
-    }  # fmt: skip
-    may_differ = ("attack", "epsilon") if attack else ("epsilon",)
-    space = attacking.disk_bytes(images) if attack else 4_000_000
-    with open_results(folder, "certify", config, space, fresh=fresh, may_differ=may_differ):
-        run = RunRecord(
-            "certify", command(), config, seeds=(seed,), versions=provenance.versions(),
-            machine=provenance.machine(place), tables=("certify", "robust"),
-            data=(provenance.record_data(images),), models=(record,),
-            notes=(*certifying.notes(attack, budget), *opened.notes),
-        )  # fmt: skip
-        write_run(folder, run)
-        with shown() as progress:
-            certified = certifying.certify_images(
-                folder,
-                name,
-                network,
-                images,
-                semidefinite=semidefinite,
-                local=local,
-                progress=progress,
-            )
-            outcome = None
-            if attack:
-                outcome = attacking.attack_network(
-                    f"attacking {name}", network, plan, folder / "shards" / file_name(name),
-                    search, shard_size=certifying.shard_size(place), progress=progress,
-                )  # fmt: skip
-                certifying.check(name, network, images, certified, outcome)
-        stages = [Stage(f"certify {name}", certified.wall_seconds)]
-        if outcome is not None:
-            write_columns(folder, ImageRow, [image_columns(name, outcome, seed)])
-            pictures.write_gallery(folder, name, network, outcome)
-            stages.append(Stage(f"attack {name}", outcome.wall_seconds, *outcome.passes))
-        columns = certifying.columns(name, images, certified, outcome, seed)
-        write_columns(folder, CertificateRow, [columns])
-        write_rows(folder, Measurement, certifying.rows(name, columns, epsilon))
-        write_run(folder, attacking.completed(run, *stages))
-        said = finish(folder)
+    images, network = opened.images, opened.only
+    plan = attacking.plan(network.model, images, "untargeted", seed)
+    bounding.check_traceable(model, network.model, tuple(images.images.shape[1:]))
+    asked = Request(
+        "certify",
+        {
+            "model": model, "model_sha256": model_sha256(network.model), "data": data,
+            "part": part, "limit": limit, "attack": attack, "budget": budget,
+            "semidefinite": semidefinite, "local": local, "epsilon": list(epsilon), "seed": seed,
+        },
+        may_differ=("attack", "epsilon") if attack else ("epsilon",),
+        networks=(network,), images=(images,), tables=("certify", "robust"), seeds=(seed,),
+        notes=(*certifying.notes(attack, budget), *opened.notes), device=place,
+        required_bytes=attacking.disk_bytes(images) if attack else 4_000_000,
+    )  # fmt: skip
+    found = Examples(
+        network, plan, search, shard_size=attacking.shard_size(plan, certifying.shard_size(place))
+    )
+    proved = Certificates(network, images, semidefinite, local)
+    both = Certify(network, proved, found if attack else None, epsilon, seed)
+    stages: list[Stage] = [both, found, Pictures(network, found)] if attack else [both]
+    folder = out or setup.default_folder("certify", network.name, Path(data).stem)
+    _, said = run_verb(stages, asked, folder, fresh=fresh)
     if said.alarms:
         raise SystemExit(1)

@@ -57,16 +57,12 @@ def compare(
         fresh: Delete the results that are in the folder and start again.
     """
     from intriguing.cli import setup
-    from intriguing.cli.command import command
     from intriguing.cli.opening import open_all
-    from intriguing.cli.progress import shown
-    from intriguing.cli.report import finish
-    from intriguing.results.opening import open_results
-    from intriguing.results.parquet import write_columns
-    from intriguing.results.rows import ImageRow
-    from intriguing.results.schema import RunRecord, Stage
-    from intriguing.results.store import write_run
-    from intriguing.runs import attacking, comparing, provenance
+    from intriguing.cli.running import run_verb
+    from intriguing.models.weights import model_sha256
+    from intriguing.runs import attacking, comparing
+    from intriguing.runs.compare import Compare, OneMethod
+    from intriguing.runs.run import Request
 
     comparing.check_methods(methods)
     goal = attacking.parse_targets(targets)
@@ -77,37 +73,27 @@ def compare(
         search.check_goal(untargeted=comparing.goal_of(search.method, goal) == "untargeted")
     place = setup.choose_device(device)
     opened = open_all([model], data, part, limit, input, place, limits)
-    images, (name, network) = opened.images, opened.only
-    plan = attacking.plan(network, images, goal, seed)
-    record = provenance.record_model(name, network)
-    folder = out or setup.default_folder("compare", name, Path(data).stem)
-    config = {
-        "model": model, "model_sha256": record.sha256, "data": data, "part": part, "limit": limit,
-        "targets": targets, "methods": list(methods), "budget": budget, "levels": levels,
-        "seed": seed,
-    }  # fmt: skip
-    space = len(methods) * attacking.disk_bytes(plan.images)
-    with open_results(folder, "compare", config, space, fresh=fresh, may_differ=("methods",)):
-        run = RunRecord(
-            "compare", command(), config, seeds=(seed,), versions=provenance.versions(),
-            machine=provenance.machine(place), tables=("compare", "paired"),
-            data=(provenance.record_data(plan.images),), models=(record,),
-            notes=(*attacking.notes(goal, levels),
-                   *comparing.notes(methods, goal, budget, levels), *opened.notes),
-        )  # fmt: skip
-        write_run(folder, run)
-        with shown() as progress:
-            outcomes = {
-                search.method: attacking.attack_network(
-                    f"{search.method} on {name}", network, comparing.plan_of(search.method, plan),
-                    folder / "shards" / search.method, search,
-                    shard_size=comparing.shard_size(place), columns=comparing.COLUMNS,
-                    progress=progress,
-                )
-                for search in searches
-            }  # fmt: skip
-        comparing.write_comparison(folder, name, outcomes, seed)
-        write_columns(folder, ImageRow, comparing.image_parts(name, outcomes, seed))
-        stages = [Stage(method, o.wall_seconds, *o.passes) for method, o in outcomes.items()]
-        write_run(folder, attacking.completed(run, *stages))
-        finish(folder)
+    network = opened.only
+    plan = attacking.plan(network.model, opened.images, goal, seed)
+    asked = Request(
+        "compare",
+        {
+            "model": model, "model_sha256": model_sha256(network.model), "data": data,
+            "part": part, "limit": limit, "targets": targets, "methods": list(methods),
+            "budget": budget, "levels": levels, "seed": seed,
+        },
+        may_differ=("methods",), networks=(network,), images=(plan.images,),
+        tables=("compare", "paired"), seeds=(seed,), device=place,
+        notes=(*attacking.notes(goal, levels),
+               *comparing.notes(methods, goal, budget, levels), *opened.notes),
+        required_bytes=len(methods) * attacking.disk_bytes(plan.images),
+    )  # fmt: skip
+    found = tuple(
+        OneMethod(
+            network, own := comparing.plan_of(search.method, plan), search, read=comparing.COLUMNS,
+            shard_size=attacking.shard_size(own, comparing.shard_size(place)),
+        )
+        for search in searches
+    )  # fmt: skip
+    folder = out or setup.default_folder("compare", network.name, Path(data).stem)
+    run_verb([*found, Compare(network, found)], asked, folder, fresh=fresh)

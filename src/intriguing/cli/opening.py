@@ -1,6 +1,6 @@
 """The networks and images of a verb, made to fit each other and looked at before the work."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,6 +12,7 @@ from intriguing.data.limits import LIMITS, Limits
 from intriguing.errors import InputError
 from intriguing.models.asking import Classifier
 from intriguing.models.classifier import check_classifier, own_labels
+from intriguing.runs.stage import Network
 
 _SMALL = 3 * 64 * 64
 """Images of which a few hundred take no time that is worth a progress bar."""
@@ -22,21 +23,21 @@ class Opened:
     """What a verb works on.
 
     Attributes:
-        networks: By their short names, in evaluation mode, all for the same images.
+        networks: In evaluation mode, all for the same images.
         images: With true classes, or those that the first network gives.
         notes: What a reader of the results should know: files that were left out, classes that are
             the network's own, and what looks wrong.
     """
 
-    networks: Mapping[str, nn.Module]
+    networks: tuple[Network, ...]
     images: ImageSet
     notes: tuple[str, ...]
 
     @property
-    def only(self) -> tuple[str, nn.Module]:
-        """The name of the only network, and itself."""
-        ((name, network),) = self.networks.items()
-        return name, network
+    def only(self) -> Network:
+        """The only network."""
+        (network,) = self.networks
+        return network
 
 
 def open_all(
@@ -64,29 +65,28 @@ def open_all(
     }
     first = next(iter(loaded.values()))
     images, labelled, remarks = choose_any_images(specs[0], first, data, part, limit, size, limits)
-    networks = {}
+    networks = []
     for spec, (name, network) in zip(specs, loaded.items(), strict=True):
         try:
-            networks[name] = fitted(network, images.images.shape[1:])
+            networks.append(Network(name, fitted(network, images.images.shape[1:])))
             labels = images.labels if labelled else None
-            check_classifier(networks[name], images.images[:16], labels)
+            check_classifier(networks[-1].model, images.images[:16], labels)
         except InputError as error:
             raise InputError(f"{spec}: {error}") from error
     if not labelled:
         images = own_labels(first, images)
-        (name, *_) = networks
         remarks += (
-            f"The images have no labels: the class that {name} gives the unchanged image is taken "
-            "for the true one, so nothing is said about how often it is right.",
+            f"The images have no labels: the class that {networks[0].name} gives the unchanged "
+            "image is taken for the true one, so nothing is said about how often it is right.",
         )
     warnings = tuple(
-        warning for name, network in networks.items()
-        for warning in _warnings(name, network, images, labelled=labelled)
+        warning for one in networks
+        for warning in _warnings(one.name, one.model, images, labelled=labelled)
     )  # fmt: skip
     console = Console(stderr=True)
     for remark in (*remarks, *warnings):
         console.print(remark, style="yellow", highlight=False, soft_wrap=True, markup=False)
-    return Opened(networks, images, (*remarks, *warnings))
+    return Opened(tuple(networks), images, (*remarks, *warnings))
 
 
 def _warnings(name: str, network: nn.Module, images: ImageSet, *, labelled: bool) -> Iterator[str]:

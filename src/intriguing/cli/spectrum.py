@@ -60,49 +60,31 @@ def spectrum(
         fresh: Delete the results that are in the folder and start again.
     """
     from intriguing.cli import bounding, setup
-    from intriguing.cli.command import command
     from intriguing.cli.opening import open_all
-    from intriguing.cli.progress import shown
-    from intriguing.cli.report import finish
-    from intriguing.results.opening import open_results
-    from intriguing.results.parquet import write_rows
-    from intriguing.results.rows import LayerRow
-    from intriguing.results.schema import RunRecord
-    from intriguing.results.store import write_run
-    from intriguing.runs import provenance
-    from intriguing.runs.attacking import completed
-    from intriguing.runs.bounding import analyse, write_spectra
+    from intriguing.cli.running import run_verb
+    from intriguing.models.weights import model_sha256
+    from intriguing.runs.run import Request
+    from intriguing.runs.spectrum import Spectrum
+    from intriguing.runs.stage import Network
 
     given = None if input is None else bounding.parse_shape(input)
     box = None if domain is None else bounding.parse_domain(domain)
     place = setup.choose_device(device)
     opened = None if data is None else open_all([model], data, part, limit, input, place, limits)
-    network = setup.load_network(model, place) if opened is None else opened.only[1]
-    images = None if opened is None else opened.images
-    shape = bounding.choose_shape(model, network, given, images)
     (name,) = setup.names_of([model])
-    record = provenance.record_model(name, network)
+    network = Network(name, setup.load_network(model, place)) if opened is None else opened.only
+    images = None if opened is None else opened.images
+    shape = bounding.choose_shape(model, network.model, given, images)
+    asked = Request(
+        "spectrum",
+        {
+            "model": model, "model_sha256": model_sha256(network.model),
+            "input": ",".join(map(str, shape)), "data": data, "part": part, "limit": limit,
+            "domain": domain, "semidefinite": semidefinite, "seed": seed,
+        },
+        networks=(network,), images=() if images is None else (images,), tables=("layers",),
+        seeds=(seed,), device=place,
+    )  # fmt: skip
+    stage = Spectrum(network, shape, images, box, semidefinite, seed)
     folder = out or setup.default_folder("spectrum", name)
-    config = {
-        "model": model, "model_sha256": record.sha256, "input": ",".join(map(str, shape)),
-        "data": data, "part": part, "limit": limit, "domain": domain,
-        "semidefinite": semidefinite, "seed": seed,
-    }  # fmt: skip
-    versions = provenance.versions()
-    with open_results(folder, "spectrum", config, 20_000_000, fresh=fresh) as before:
-        if before is None or before.status != "complete" or before.versions != versions:
-            run = RunRecord(
-                "spectrum", command(), config, seeds=(seed,), versions=versions,
-                machine=provenance.machine(place), tables=("layers",), models=(record,),
-                data=() if images is None else (provenance.record_data(images),),
-            )  # fmt: skip
-            write_run(folder, run)
-            with shown() as progress:
-                analysed = analyse(
-                    name, network, shape, images=images, domain=box, semidefinite=semidefinite,
-                    seed=seed, progress=progress,
-                )  # fmt: skip
-            write_rows(folder, LayerRow, analysed.rows)
-            write_spectra(folder, name, analysed.spectra)
-            write_run(folder, completed(run, analysed.stage, notes=analysed.notes))
-        finish(folder, all_layers=all_layers)
+    run_verb([stage], asked, folder, fresh=fresh, all_layers=all_layers)

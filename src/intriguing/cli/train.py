@@ -91,7 +91,7 @@ def train(
         steps: Of each stage of a QuocNet.
         dry_run: Of a QuocNet: only say how large it is and what it needs.
     """
-    from dataclasses import asdict
+    from dataclasses import asdict, replace
 
     from intriguing.cli import pooling, setup
     from intriguing.cli.command import command
@@ -115,7 +115,6 @@ def train(
     from intriguing.results.schema import RunRecord, Stage
     from intriguing.results.store import write_run
     from intriguing.runs import provenance
-    from intriguing.runs.attacking import completed
     from intriguing.training.recipe import Recipe, train_network
 
     weights = out or Path(f"{name}.safetensors")
@@ -186,7 +185,7 @@ def train(
         )  # fmt: skip
         passes = report.evaluations * len(pair.train)
         stage = Stage(f"train {name}", report.wall_seconds, passes, passes)
-        write_run(folder, completed(run, stage, models=(record,)))
+        write_run(folder, replace(run, status="complete", stages=(stage,), models=(record,)))
         for used in (".safetensors", ".autoencoder.safetensors"):
             checkpoint.with_suffix(used).unlink(missing_ok=True)
         finish(folder)

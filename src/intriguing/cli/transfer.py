@@ -50,21 +50,17 @@ def transfer(
         fresh: Delete the results that are in the folder and start again.
     """
     from intriguing.cli import setup
-    from intriguing.cli.command import command
     from intriguing.cli.opening import open_all
-    from intriguing.cli.progress import shown
-    from intriguing.cli.report import finish
+    from intriguing.cli.running import run_verb
     from intriguing.distortion.search import Search
     from intriguing.errors import InputError
-    from intriguing.names import file_name
-    from intriguing.results.opening import open_results
-    from intriguing.results.parquet import write_columns, write_rows
-    from intriguing.results.rows import ImageRow, Measurement
-    from intriguing.results.schema import RunRecord, Stage
-    from intriguing.results.store import write_run
-    from intriguing.runs import attacking, pictures, provenance
-    from intriguing.runs.summary import image_columns, summary
-    from intriguing.runs.transfer_table import NOTES, transfer_rows
+    from intriguing.models.weights import model_sha256
+    from intriguing.runs import attacking
+    from intriguing.runs.examples import Examples, Pictures, Summary
+    from intriguing.runs.run import Request
+    from intriguing.runs.stage import Stage
+    from intriguing.runs.transfer import Transfer
+    from intriguing.runs.transfer_table import NOTES
 
     if len(models) < 2 or len(set(models)) < len(models):
         raise InputError("give two or more different networks, each FILE.safetensors or FILE.py:FN")
@@ -75,44 +71,25 @@ def transfer(
     search.check_goal(untargeted=goal == "untargeted")
     place = setup.choose_device(device)
     opened = open_all(models, data, part, limit, input, place, limits)
-    images, networks = opened.images, opened.networks
-    plans = {
-        name: attacking.plan(network, images, goal, seed) for name, network in networks.items()
-    }
-    records = tuple(provenance.record_model(name, network) for name, network in networks.items())
+    images = opened.images
+    attacks = tuple(
+        Examples(network, attacking.plan(network.model, images, goal, seed), search)
+        for network in opened.networks
+    )
+    asked = Request(
+        "transfer",
+        {
+            "models": list(models), "sha256": [model_sha256(one.model) for one in opened.networks],
+            "data": data, "part": part, "limit": limit, "targets": targets, "method": method,
+            "amplify": list(amplify), "seed": seed,
+        },
+        may_differ=("amplify",), networks=opened.networks, images=(images,),
+        tables=("attack", "transfer"), seeds=(seed,), device=place,
+        notes=(*attacking.notes(goal, None), *NOTES, *opened.notes),
+        required_bytes=sum(attacking.disk_bytes(one.plan.images) for one in attacks),
+    )  # fmt: skip
     folder = out or setup.default_folder("transfer", Path(data).stem)
-    config = {
-        "models": list(models), "sha256": [record.sha256 for record in records], "data": data,
-        "part": part, "limit": limit, "targets": targets, "method": method,
-        "amplify": list(amplify), "seed": seed,
-    }  # fmt: skip
-    space = sum(attacking.disk_bytes(plan.images) for plan in plans.values())
-    with open_results(folder, "transfer", config, space, fresh=fresh, may_differ=("amplify",)):
-        run = RunRecord(
-            "transfer", command(), config, seeds=(seed,), versions=provenance.versions(),
-            machine=provenance.machine(place), tables=("attack", "transfer"),
-            data=(provenance.record_data(images),), models=records,
-            notes=(*attacking.notes(goal, None), *NOTES, *opened.notes),
-        )  # fmt: skip
-        write_run(folder, run)
-        with shown() as progress:
-            outcomes = {
-                name: attacking.attack_network(
-                    f"attacking {name}",
-                    network,
-                    plans[name],
-                    folder / "shards" / file_name(name),
-                    search,
-                    progress=progress,
-                )
-                for name, network in networks.items()
-            }
-        rows = transfer_rows(networks, outcomes, images, amplify, seed)
-        for name, outcome in outcomes.items():
-            rows += summary(name, networks[name], outcome, seed)
-            pictures.write_gallery(folder, name, networks[name], outcome)
-        write_rows(folder, Measurement, rows)
-        write_columns(folder, ImageRow, (image_columns(n, o, seed) for n, o in outcomes.items()))
-        stages = [Stage(f"attack {n}", o.wall_seconds, *o.passes) for n, o in outcomes.items()]
-        write_run(folder, attacking.completed(run, *stages))
-        finish(folder)
+    stages: list[Stage] = [*attacks, Transfer(opened.networks, attacks, images, amplify, seed)]
+    for found in attacks:
+        stages += [Summary(found.network, found), Pictures(found.network, found)]
+    run_verb(stages, asked, folder, fresh=fresh)

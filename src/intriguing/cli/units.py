@@ -92,65 +92,42 @@ def units(
         fresh: Delete the results that are in the folder and start again.
     """
     from intriguing.cli import setup
-    from intriguing.cli.command import command
-    from intriguing.cli.progress import shown
-    from intriguing.cli.report import finish
-    from intriguing.results.opening import open_results
-    from intriguing.results.parquet import write_rows
-    from intriguing.results.rows import Measurement
-    from intriguing.results.schema import RunRecord
-    from intriguing.results.store import write_run
-    from intriguing.runs import provenance
-    from intriguing.runs.attacking import completed
+    from intriguing.cli.running import run_verb
+    from intriguing.models.weights import model_sha256
+    from intriguing.runs.run import Request
+    from intriguing.runs.stage import Network
     from intriguing.runs.study import Study, prepare
-    from intriguing.runs.units import analyse
+    from intriguing.runs.units import stages_of
 
     place = setup.choose_device(device)
     network = setup.load_network(model, place)
     images, _, remarks = setup.choose_any_images(model, network, data, part, limit, input, limits)
-    models = [network, *(setup.load_network(spec, place) for spec in also)]
     (name,) = setup.names_of([model])
+    others = (setup.load_network(spec, place) for spec in also)
+    networks = tuple(map(Network, setup.names_of([model, *also]), [network, *others]))
     study = Study(
         layers=layer, bases=basis, k=k, directions=directions, measure=measure, delta=delta,
         rotations=rotations, untrained=untrained, paths=paths, claim=claim, seed=seed,
     )  # fmt: skip
     features = None if other is None else features_of(other, images, place)
-    asked = prepare(
+    wanted = prepare(
         study, network, images, None if features is None else next(iter(features.values()))
     )
-    records = tuple(
-        provenance.record_model(spec, one)
-        for spec, one in zip(setup.names_of([model, *also]), models, strict=True)
-    )
+    asked = Request(
+        "units",
+        {
+            "model": model, "models_sha256": [model_sha256(one.model) for one in networks],
+            "data": data, "part": part, "limit": limit, "images_sha256": images.sha256,
+            "layer": list(wanted.names), "basis": list(basis), "k": k, "directions": directions,
+            "other": other, "claim": claim, "measure": wanted.measure, "delta": delta,
+            "rotations": rotations, "untrained": untrained, "paths": paths, "seed": seed,
+        },
+        may_differ=("claim",) if claim else (), networks=networks, images=(images,), seeds=(seed,),
+        notes=remarks, device=place, required_bytes=30_000_000 + images.images.numel(),
+    )  # fmt: skip
+    stages = stages_of((Network(name, network), *networks[1:]), images, wanted, features)
     folder = out or setup.default_folder("units", name, Path(data).stem)
-    config = {
-        "model": model, "models_sha256": [record.sha256 for record in records], "data": data,
-        "part": part, "limit": limit, "images_sha256": images.sha256, "layer": list(asked.names),
-        "basis": list(basis), "k": k, "directions": directions, "other": other, "claim": claim,
-        "measure": asked.measure, "delta": delta, "rotations": rotations, "untrained": untrained,
-        "paths": paths, "seed": seed,
-    }  # fmt: skip
-    versions = provenance.versions()
-    space = 30_000_000 + images.images.numel()
-    with open_results(
-        folder, "units", config, space, fresh=fresh, may_differ=("claim",) if claim else ()
-    ) as before:
-        done = before is not None and before.status == "complete" and before.versions == versions
-        if not (done and before is not None and before.config["claim"] == claim):
-            run = RunRecord(
-                "units", command(), config, seeds=(seed,), versions=versions,
-                machine=provenance.machine(place), models=records,
-                data=(provenance.record_data(images),),
-            )  # fmt: skip
-            write_run(folder, run)
-            with shown() as progress:
-                studied = analyse(
-                    folder, name, models, images, asked, other=features, progress=progress
-                )
-            write_rows(folder, Measurement, studied.rows)
-            notes = (*remarks, *studied.notes)
-            write_run(folder, completed(run, *studied.stages, notes=notes))
-        finish(folder)
+    run_verb(stages, asked, folder, fresh=fresh)
 
 
 def input_shape(spec: str, network: "nn.Module", given: tuple[int, ...] | None) -> tuple[int, ...]:

@@ -51,6 +51,11 @@ class ImageSet:
         """Number of classes."""
         return len(self.class_names)
 
+    def called(self, number: int) -> str:
+        """A class in words, its number where it has none."""
+        known = 0 <= number < len(self.class_names)
+        return self.class_names[number] if known else str(number)
+
     @cached_property
     def sha256(self) -> str:
         """Digest of every image and label in their order."""

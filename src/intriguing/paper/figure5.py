@@ -11,6 +11,7 @@ from intriguing.data.folder import list_pictures
 from intriguing.data.limits import LIMITS, Limits
 from intriguing.data.preprocessing import of_shape
 from intriguing.distortion.closest import ClosestConfig
+from intriguing.distortion.search import Search
 from intriguing.errors import InputError
 from intriguing.measures import ProgressCallback
 from intriguing.models.classifier import check_classifier, preprocessing_of
@@ -22,7 +23,7 @@ from intriguing.results.rows import Measurement
 from intriguing.results.schema import ModelRecord, Stage
 from intriguing.runs.predicting import first_correct
 from intriguing.runs.provenance import record_model
-from intriguing.runs.targeted import COUNT, TARGET, called_in, ostriches, target_rows, write_figure
+from intriguing.runs.targeted import COUNT, TARGET, ostriches, target_rows, write_figure
 
 
 @dataclass(frozen=True)
@@ -108,9 +109,10 @@ def figure5(
     chosen = first_correct([given.model], given.images, COUNT, 0, without=TARGET)
     made = ostriches(
         given.model, given.images.subset(chosen), folder, name=name,
-        budget=config.passes, config=ClosestConfig(budget=config.passes), progress=progress,
+        search=Search(budget=config.passes, config=ClosestConfig(budget=config.passes)),
+        progress=progress,
     )  # fmt: skip
-    called = called_in(given.images, TARGET)
+    called = given.images.called(TARGET)
     write_figure(
         folder, f"Figure 5. Made {called} for {given.name}", made, name=name, network=given.name
     )

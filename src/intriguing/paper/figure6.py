@@ -24,6 +24,7 @@ from intriguing.models.families.quocnet import CONFIGS, QuocNetClassifier
 from intriguing.models.weights import read_model, save_model
 from intriguing.paper.blind_spots import accuracy, attack, distortions, transfer, write_pictures
 from intriguing.paper.figure6_config import Figure6Config, halves, one_against_rest, plan_of
+from intriguing.paper.figures1to4 import Studied, analyse
 from intriguing.results.opening import open_results
 from intriguing.results.parquet import write_rows
 from intriguing.results.rows import Measurement
@@ -31,7 +32,6 @@ from intriguing.results.schema import ModelRecord, RunRecord, Stage
 from intriguing.results.store import write_run
 from intriguing.runs import provenance
 from intriguing.runs.study import Study, prepare
-from intriguing.runs.units import Studied, analyse
 from intriguing.training.quocnet import train_unsupervised, with_classifier
 from intriguing.training.sharded_checkpoint import remove_sharded
 

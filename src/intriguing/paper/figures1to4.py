@@ -20,13 +20,48 @@ from intriguing.paper.config import PHOTOGRAPHS, UNITS, ReproduceConfig
 from intriguing.paper.network import Network, Sets
 from intriguing.paper.networks import CONVOLUTIONAL
 from intriguing.paper.table5 import short_name
-from intriguing.results.schema import ModelRecord
+from intriguing.results.parquet import write_rows
+from intriguing.results.rows import ClaimRow, Measurement
+from intriguing.results.schema import ModelRecord, Stage
 from intriguing.runs.provenance import record_model
+from intriguing.runs.run import Run
+from intriguing.runs.stage import Network as Named
 from intriguing.runs.study import Asked, Study, prepare
-from intriguing.runs.units import Studied, analyse
+from intriguing.runs.units import stages_of
 
 LAYERS = ("relu1", "relu2", "relu3")
 """Of the network for MNIST: after each convolution, and the hidden layer."""
+
+
+@dataclass(frozen=True)
+class Studied:
+    """What a run record and the tables need besides the rows and tensors that were written."""
+
+    rows: tuple[Measurement, ...]
+    stages: tuple[Stage, ...]
+    notes: tuple[str, ...]
+
+
+def analyse(
+    folder: Path,
+    name: str,
+    models: Sequence[nn.Module],
+    images: ImageSet,
+    asked: Asked,
+    *,
+    progress: ProgressCallback | None = None,
+) -> Studied:
+    """Rank, measure and test units of networks of one shape; rows and tensors go to `folder`."""
+    run = Run(folder, progress=progress)
+    networks = [Named(name, model) for model in models]
+    done = [(one, run.keep(one)) for one in stages_of(networks, images, asked)]
+    rows = [row for _, one in done for row in one.made.rows]
+    write_rows(folder, ClaimRow, [row for row in rows if isinstance(row, ClaimRow)])
+    stages = (Stage(one.title, kept.record.wall_seconds, *kept.made.passes) for one, kept in done)
+    return Studied(
+        tuple(row for row in rows if isinstance(row, Measurement)), tuple(stages),
+        tuple(note for _, one in done for note in one.made.notes),
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)

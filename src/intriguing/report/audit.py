@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 
 from intriguing.report import curves, norms, sandwich, units
+from intriguing.report.audited import CORRECT, noise_curve
 from intriguing.report.contents import Contents
 from intriguing.report.csv_text import csv_text
 from intriguing.report.figure_style import Drawing
@@ -21,7 +22,7 @@ from intriguing.report.section import (
     Section,
 )
 from intriguing.report.viewer import Viewer, viewer
-from intriguing.results.rows import LayerRow
+from intriguing.results.rows import LayerRow, where
 
 STAGES = "stages/audit.json"
 
@@ -38,16 +39,22 @@ def _closeness(contents: Contents) -> Section:
 
 def _curve(contents: Contents) -> Sequence[Drawing]:
     distortions = contents.distortions()
-    accuracy = {r.network: r.facts for r in contents.audit if r.stage == "accuracy" and r.facts}
-    noise = {r.network: r.facts for r in contents.audit if r.stage == "noise" and r.facts}
+    clean = {
+        row.network: row for row in where(contents.measured, analysis="accuracy")
+        if row.metric in CORRECT
+    }  # fmt: skip
     lines = [
         curves.Line(
-            name, np.nan_to_num(values, nan=np.inf),
-            accuracy[name]["correct"] / accuracy[name]["total"],
-            tuple((s, 1 - count / of) for s, count, of in noise.get(name, {}).get("curve", ())),
+            name, np.nan_to_num(values, nan=np.inf), clean[name].count / clean[name].total,
+            tuple(
+                (size, 1 - count / total)
+                for size, count, total in noise_curve(
+                    where(contents.measured, analysis="noise", network=name)
+                )
+            ),
         )
         for name, values in distortions.items()
-        if name in accuracy and len(values)
+        if name in clean and len(values)
     ]  # fmt: skip
     if not any(np.isfinite(line.distortions).any() for line in lines):
         return ()

@@ -1,45 +1,56 @@
 """What an audit comes to: the reader's questions, answered in words and numbers, and advice."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from intriguing.report.amplification import strongest
 from intriguing.report.contents import Contents
 from intriguing.report.numbers import number
 from intriguing.report.takeaway import Answer, Findings, Tile
 from intriguing.results.audit import StageRecord
-from intriguing.results.rows import LayerRow
+from intriguing.results.published import paper_value
+from intriguing.results.rows import Condition, LayerRow, Measurement, Metric, first, where
+
+CORRECT = (Metric.ACCURACY, Metric.AGREEMENT)
+"""How often a network gives an image its class, true or not."""
 
 
 def audited(contents: Contents) -> Findings:
     """The first screen of an audit."""
-    facts = Facts(contents.audit, contents.layers)
-    answers = tuple(
-        answer
-        for make in (_accuracy, _closeness, _noise, _target, _certified, _transfer, _layers, _units)
-        if (answer := make(facts)) is not None
-    )
+    audit = Audit(contents)
+    answers = tuple(answer for make in ANSWERS.values() if (answer := make(audit)) is not None)
+    answers += tuple(_in_words(audit))
     sentences = tuple(answer.words for answer in answers if answer.kind != "not run")
-    return Findings((*_tiles(facts),), sentences, _alarms(facts), answers, tuple(_advice(facts)))
+    return Findings(
+        (*_tiles(audit),), sentences, tuple(_alarms(audit)), answers, tuple(_advice(audit))
+    )
 
 
-class Facts:
-    """Records of an audit by stage and network."""
+class Audit:
+    """Records and rows of an audit by stage and network."""
 
-    def __init__(self, records: Sequence[StageRecord], layers: Sequence[LayerRow]) -> None:
-        self.records, self.layers = records, layers
+    def __init__(self, contents: Contents) -> None:
+        self.contents = contents
 
-    def of(self, stage: str) -> list[StageRecord]:
+    def records(self, stage: str) -> list[StageRecord]:
         """The records of one stage, in the order of the networks."""
-        return [record for record in self.records if record.stage == stage]
+        return [record for record in self.contents.audit if record.stage == stage]
 
     def done(self, stage: str) -> list[StageRecord]:
-        """Those that were done and have something to say."""
-        return [record for record in self.of(stage) if record.status == "done" and record.facts]
+        """Those that were done."""
+        return [record for record in self.records(stage) if record.status == "done"]
+
+    def measured(self, stage: str) -> Iterator[tuple[str, list[Measurement]]]:
+        """What was measured of each network, where a stage was done and measured anything."""
+        for record in self.done(stage):
+            about = {"network": record.network} if record.network else {}
+            rows = where(self.contents.measured, analysis=stage, **about)
+            if rows:
+                yield record.network, rows
 
     def missing(self, stage: str, question: str) -> Answer | None:
         """Why there is no answer; None before the stage had its turn."""
-        records = self.of(stage)
+        records = self.records(stage)
         if not records:
             return None
         failed = [record for record in records if record.status == "failed"]
@@ -54,39 +65,45 @@ def _called(record: StageRecord) -> str:
     return f"{record.network}: " if record.network else ""
 
 
-def _accuracy(facts: Facts) -> Answer | None:
+def _accuracy(audit: Audit) -> Answer | None:
     question = "How often is it right?"
     parts = []
-    for record in facts.done("accuracy"):
-        f = record.facts
-        low, high = (100 * end for end in f["interval"])
-        what = "is right on" if f["labelled"] else "agrees with the reference on"
+    for network, rows in audit.measured("accuracy"):
+        right = _right(rows)
+        what = "is right on" if right.metric is Metric.ACCURACY else "agrees with the reference on"
         parts.append(
-            f"{record.network} {what} {_percent(f['correct'], f['total'])} of {f['total']:,} "
-            f"images (95 % interval {low:.1f}–{high:.1f})"
+            f"{network} {what} {_percent(right.count, right.total)} of {right.total:,} images "
+            f"(95 % interval {right.low or 0:.1f}–{100 if right.high is None else right.high:.1f})"
         )
     if not parts:
-        return facts.missing("accuracy", question)
+        return audit.missing("accuracy", question)
     return Answer(question, "; ".join(parts) + ".", "measured")
 
 
-def _closeness(facts: Facts) -> Answer | None:
+def _right(rows: Sequence[Measurement]) -> Measurement:
+    """The share that a network gives its class."""
+    return next(row for row in rows if row.metric in CORRECT)
+
+
+def _closeness(audit: Audit) -> Answer | None:
     question = "How close is the nearest adversarial example?"
     parts, kinds = [], set()
-    for record in facts.done("attack"):
-        f = record.facts
-        kinds.add("proved" if f["proved"] == f["total"] else "found")
-        found = f"found for {f['found']:,} of {f['total']:,} images"
-        if f["median"] is None:
-            parts.append(f"{record.network}: {found}, so the median is not known")
+    for network, rows in audit.measured("attack"):
+        fooled, proved = _one(rows, Metric.FOOLED), first(rows, metric=Metric.PROVED)
+        kinds.add("proved" if proved is not None and proved.count == proved.total else "found")
+        found = f"found for {fooled.count:,} of {fooled.total:,} images"
+        middle = first(rows, metric=Metric.MEDIAN_DISTORTION)
+        if middle is None:
+            parts.append(f"{network}: {found}, so the median is not known")
             continue
+        l2 = middle.value * math.sqrt(_one(rows, Metric.PIXELS).value)
         parts.append(
-            f"{record.network}: a change of {f['median']:.2g} in a pixel is enough for the median "
-            f"image (root mean square on a scale of 0 to 1; {_greys(f['median'])}; L2 "
-            f"{f['median'] * math.sqrt(f['pixels']):.2g}), {found}"
+            f"{network}: a change of {middle.value:.2g} in a pixel is enough for the median "
+            f"image (root mean square on a scale of 0 to 1; {_greys(middle.value)}; L2 {l2:.2g}), "
+            f"{found}"
         )
     if not parts:
-        return facts.missing("attack", question)
+        return audit.missing("attack", question)
     if kinds == {"proved"}:
         return Answer(question, "; ".join(parts) + ". Proved to be the nearest.", "proved")
     return Answer(
@@ -94,237 +111,319 @@ def _closeness(facts: Facts) -> Answer | None:
     )
 
 
-def _noise(facts: Facts) -> Answer | None:
+def _noise(audit: Audit) -> Answer | None:
     question = "Is it the size of the change, or its direction?"
     parts = []
-    for record in facts.done("noise"):
-        f = record.facts
-        if not f.get("total"):
-            continue
+    for network, rows in audit.measured("noise"):
+        equal, middle = _equal_noise(rows), _one(rows, Metric.MEDIAN_DISTORTION).value
         said = (
-            f"{record.network}: Gaussian noise of exactly the same size fools "
-            f"{_percent(f['fooled'], f['total'])}, where the changes found fool 100 %"
+            f"{network}: Gaussian noise of exactly the same size fools "
+            f"{_percent(equal.count, equal.total)}, where the changes found fool 100 %"
         )
-        if f["half_at"] is not None:
-            said += f"; noise fools half of the images at about {f['half_at'] / f['median']:.0f} " \
-                "times the median size"  # fmt: skip
-        elif f["curve"]:
-            size, fooled, total = f["curve"][-1]
+        curve = noise_curve(rows)
+        half = half_at(curve)
+        if half is not None:
+            said += f"; noise fools half of the images at about {half / middle:.0f} times the " \
+                "median size"  # fmt: skip
+        elif curve:
+            size, fooled, total = curve[-1]
             said += (
-                f"; even {size / f['median']:.0f} times the median size fools only "
+                f"; even {size / middle:.0f} times the median size fools only "
                 f"{_percent(fooled, total)}"
             )
         parts.append(said)
     if not parts:
-        return facts.missing("noise", question)
+        return audit.missing("noise", question)
     return Answer(question, "; ".join(parts) + ".", "measured")
 
 
-def _target(facts: Facts) -> Answer | None:
-    done = facts.done("target")
-    if not done:
-        failed = [record for record in facts.of("target") if record.status == "failed"]
-        return facts.missing("target", "Can every image become the class asked for?") \
-            if failed else None  # fmt: skip
-    parts = []
-    for record in done:
-        f = record.facts
+def _equal_noise(rows: Sequence[Measurement]) -> Measurement:
+    """What noise of each example's own size does."""
+    return where(rows, metric=Metric.FOOLED, condition=Condition.NOISE, size=None)[0]
+
+
+def noise_curve(rows: Sequence[Measurement]) -> list[tuple[float, int, int]]:
+    """Of noise of one size for all: the size, how many images it fools, and of how many."""
+    noisy = where(rows, metric=Metric.FOOLED, condition=Condition.NOISE)
+    return [(row.size, row.count, row.total) for row in noisy if row.size is not None]
+
+
+def half_at(curve: Sequence[tuple[float, int, int]]) -> float | None:
+    """The size at which noise fools half, by a line through logarithms; None beyond the curve.
+
+    >>> round(half_at([(0.01, 0, 10), (1.0, 10, 10)]), 9)
+    0.1
+    """
+    before: tuple[float, float] | None = None
+    for size, count, total in curve:
+        share = count / total
+        if share >= 0.5:
+            if before is None or share == before[1]:
+                return size
+            weight = (0.5 - before[1]) / (share - before[1])
+            return math.exp((1 - weight) * math.log(before[0]) + weight * math.log(size))
+        before = (size, share)
+    return None
+
+
+def _target(audit: Audit) -> Answer | None:
+    parts, called = [], ""
+    for network, rows in audit.measured("target"):
+        became, again = _one(rows, Metric.BECAME), _one(rows, Metric.REMAINED)
+        called = called or became.setting
         said = (
-            f"{record.network}: {f['found']:,} of {f['total']:,} images became it, and "
-            f"{f['again']:,} still are when the saved 8-bit PNG file is read back and classified "
+            f"{network}: {became.count:,} of {became.total:,} images became it, and "
+            f"{again.count:,} still are when the saved 8-bit PNG file is read back and classified "
             "afresh"
         )
-        if f["mean"] is not None:
-            said += f"; mean distortion {f['mean']:.4f}"
-        if f["paper"] is not None:
-            said += f", where the paper's 64 images of Figure 5 took {f['paper']:.6g}"
+        mean = first(rows, metric=Metric.MEAN_DISTORTION)
+        if mean is not None:
+            said += f"; mean distortion {mean.value:.4f}"
+            if (paper := paper_value(mean)) is not None:
+                said += f", where the paper's 64 images of Figure 5 took {paper:.6g}"
         parts.append(said)
-    question = f"Can every image become “{done[0].facts['called']}”?"
-    return Answer(question, "; ".join(parts) + ".", "found")
+    if parts:
+        return Answer(f"Can every image become “{called}”?", "; ".join(parts) + ".", "found")
+    if any(record.status == "failed" for record in audit.records("target")):
+        return audit.missing("target", "Can every image become the class asked for?")
+    return None
 
 
-def _certified(facts: Facts) -> Answer | None:
+def _certified(audit: Audit) -> Answer | None:
     question = "How far is every image safe, whoever looks for examples?"
     parts, proved = [], True
-    for record in facts.done("certify"):
-        f = record.facts
-        proved = proved and f["guaranteed"]
-        if f["largest"] == 0:
-            parts.append(
-                f"{record.network}: nothing is certified, because no finite bound is known"
-            )
-            continue
-        said = (
-            f"{record.network}: the median image is safe from every change shorter than "
-            f"{_small(f['median'])} in L2 (distortion "
-            f"{_small(f['median'] / math.sqrt(f['pixels']))})"
+    for network, rows in audit.measured("certify"):
+        columns = audit.contents.certificates
+        radius = columns["certified"][columns["network"] == network]
+        proved = proved and any(
+            (file.metadata.get("network"), file.metadata.get("guaranteed")) == (network, "yes")
+            for file in audit.contents.of_kind("certificate")
         )
-        if f["ratio"] is not None:
-            said += f", which is {_share(f['ratio'])} of the distance found"
-        if f["beyond"]:
-            shares = ", ".join(f"{100 * share:g}" for share, _ in f["beyond"])
-            counts = ", ".join(f"{count:,}" for _, count in f["beyond"])
+        if not (radius > 0).any():
+            parts.append(f"{network}: nothing is certified, because no finite bound is known")
+            continue
+        middle = _one(rows, Metric.MEDIAN_CERTIFIED, images="").value
+        said = (
+            f"{network}: the median image is safe from every change shorter than "
+            f"{_small(middle)} in L2 (distortion "
+            f"{_small(middle / math.sqrt(_one(rows, Metric.PIXELS).value))})"
+        )
+        ratio = first(rows, metric=Metric.CERTIFIED_RATIO, images="")
+        if ratio is not None:
+            said += f", which is {_share(ratio.value)} of the distance found"
+        beyond = where(rows, metric=Metric.CERTIFIED)
+        if beyond:
+            shares = ", ".join(f"{100 * float(row.setting):g}" for row in beyond)
+            counts = ", ".join(f"{row.count:,}" for row in beyond)
             said += (
-                f"; of {f['total']:,} images, {counts} are certified beyond {shares} % of the "
+                f"; of {len(radius):,} images, {counts} are certified beyond {shares} % of the "
                 "median distance found"
             )
         parts.append(said)
     if not parts:
-        return facts.missing("certify", question)
-    kind = "proved" if proved else "not proved"
-    return Answer(question, "; ".join(parts) + ".", kind)
+        return audit.missing("certify", question)
+    return Answer(question, "; ".join(parts) + ".", "proved" if proved else "not proved")
 
 
-def _transfer(facts: Facts) -> Answer | None:
+def _transfer(audit: Audit) -> Answer | None:
     question = "Do examples made for one network fool the others?"
-    done = facts.done("transfer")
-    if not done:
-        return facts.missing("transfer", question)
-    f = done[0].facts
-    said = (
-        f"As they are, {_percent(f['fooled'], f['total'])} of the examples are misclassified by a "
-        f"network they were not made for (over {f['pairs']} pairs), and {f['noise']:.1f} % of "
-        "images with noise of the same size"
+    for _, rows in audit.measured("transfer"):
+        others, noise = _crossed(rows)
+        said = (
+            f"As they are, {_rate(others)} of the examples are misclassified by a network they "
+            f"were not made for (over {len(others)} pairs), and {_rate(noise)} of images with "
+            "noise of the same size"
+        )
+        errors = where(rows, metric=Metric.ERROR)
+        for size in dict.fromkeys(row.size for row in where(errors, condition=Condition.AMPLIFIED)):
+            longer = where(errors, condition=Condition.AMPLIFIED, size=size, own=False)
+            equal = where(errors, condition=Condition.NOISE, size=size)
+            if longer and equal:
+                said += (
+                    f"; amplified to distortion {size:g}, {_rate(longer)} against {_rate(equal)} "
+                    "under noise of that size"
+                )
+        return Answer(question, said + ".", "measured")
+    return audit.missing("transfer", question)
+
+
+def _crossed(rows: Sequence[Measurement]) -> tuple[list[Measurement], list[Measurement]]:
+    """Errors on examples that were made for another network, and on noise as long as they are."""
+    errors = where(rows, metric=Metric.ERROR)
+    return (
+        where(errors, condition=Condition.ADVERSARIAL, own=False),
+        where(errors, condition=Condition.NOISE, reference=Condition.ADVERSARIAL),
     )
-    for size, rates in f["amplified"].items():
-        if rates["examples"] is not None and rates["noise"] is not None:
-            said += (
-                f"; amplified to distortion {size}, {rates['examples']:.1f} % against "
-                f"{rates['noise']:.1f} % under noise of that size"
-            )
-    return Answer(question, said + ".", "measured")
 
 
-def _layers(facts: Facts) -> Answer | None:
+def _layers(audit: Audit) -> Answer | None:
     question = "Which layers can make a change larger?"
-    parts = []
-    for record in facts.done("spectrum"):
-        f = record.facts
-        rows = [row for row in facts.layers if row.network == record.network]
-        most = [f"{row.name} up to {number(row.upper, 'norm')} times" for row in strongest(rows)]
-        whole = (
-            f"the whole network at most {number(f['upper'], 'norm')} times"
-            if f["upper"] is not None
-            else "of the whole network no bound is known"
-            + (f" ({record.words[0]})" if record.words else "")
-        )
-        reached = (
-            f", {number(f['lower'], 'norm')} times reached near an image" if f["lower"] else ""
-        )
-        named = f"most of all {'; '.join(most)}" if most else "no single layer does"
-        parts.append(f"{record.network}: {named}; {whole}{reached}")
+    parts, wholes = [], []
+    for record in audit.done("spectrum"):
+        rows = [row for row in audit.contents.layers if row.network == record.network]
+        whole = next((row for row in rows if row.kind == "network"), None)
+        if whole is not None:
+            wholes.append(whole)
+            parts.append(f"{record.network}: {_strongest(rows)}; {_whole(whole, record.words)}")
     if not parts:
-        return facts.missing("spectrum", question)
-    proved = all(r.facts["guaranteed"] for r in facts.done("spectrum"))
+        return audit.missing("spectrum", question)
+    proved = all(whole.guaranteed for whole in wholes)
     return Answer(question, ". ".join(parts) + ".", "proved" if proved else "bounds")
 
 
-def _units(facts: Facts) -> Answer | None:
+def _strongest(rows: Sequence[LayerRow]) -> str:
+    most = [f"{row.name} up to {number(row.upper, 'norm')} times" for row in strongest(rows)]
+    return f"most of all {'; '.join(most)}" if most else "no single layer does"
+
+
+def _whole(row: LayerRow, words: Sequence[str]) -> str:
+    said = f"the whole network at most {number(row.upper, 'norm')} times"
+    if not math.isfinite(row.upper):
+        said = "of the whole network no bound is known" + (f" ({words[0]})" if words else "")
+    if math.isfinite(row.lower) and row.lower:
+        said += f", {number(row.lower, 'norm')} times reached near an image"
+    return said
+
+
+def _units(audit: Audit) -> Answer | None:
     question = "Do single units stand out from random directions?"
-    done = facts.done("units")
-    claims = [claim for record in done for claim in record.facts["claims"]]
+    judged = [record.network for record in audit.done("units")]
+    claims = [claim for claim in audit.contents.claims if claim.network in judged]
     if not claims:
-        return facts.missing("units", question)
-    return Answer(question, " ".join(_sentence(claim["sentence"]) for claim in claims), "measured")
+        return audit.missing("units", question)
+    return Answer(question, " ".join(_sentence(claim.sentence) for claim in claims), "measured")
 
 
-def _tiles(facts: Facts) -> list[Tile]:
-    tiles = []
-    for record in facts.done("accuracy")[:1]:
-        f = record.facts
-        words = "clean accuracy" if f["labelled"] else "agreement with the reference"
-        tiles.append(Tile(_percent(f["correct"], f["total"]), f"{words}, {record.network}",
-                          f"{f['total']:,} images"))  # fmt: skip
-    for record in facts.done("attack")[:1]:
-        f = record.facts
-        if f["median"] is not None:
-            beside = f"{_greys(f['median'])}; {f['found']:,} of {f['total']:,} fooled"
-            tiles.append(Tile(f"{f['median']:.2g}", "median minimum distortion found", beside))
-    for record in facts.done("noise")[:1]:
-        f = record.facts
-        if f.get("total"):
-            tiles.append(Tile(_percent(f["fooled"], f["total"]),
-                              "fooled by noise of the same size"))  # fmt: skip
-    for record in facts.done("target")[:1]:
-        f = record.facts
-        beside = f"paper: {f['paper']:.6g}" if f["paper"] is not None else ""
-        if f["mean"] is not None:
-            tiles.append(Tile(f"{f['mean']:.4f}", f"mean distortion to “{f['called']}”", beside))
-    for record in facts.done("certify")[:1]:
-        f = record.facts
-        share = "none" if not f["ratio"] else _share(f["ratio"])
-        tiles.append(Tile(share, "of the distance found is certified, median"))
-    for record in facts.done("transfer")[:1]:
-        f = record.facts
-        tiles.append(Tile(_percent(f["fooled"], f["total"]), "of examples fool another network",
-                          f"noise: {f['noise']:.1f} %"))  # fmt: skip
-    return tiles
+ANSWERS = {
+    "accuracy": _accuracy, "attack": _closeness, "noise": _noise, "target": _target,
+    "certify": _certified, "transfer": _transfer, "spectrum": _layers, "units": _units,
+}  # fmt: skip
+"""What answers a stage's question from its rows; of others the stage's own words do."""
 
 
-def _alarms(facts: Facts) -> tuple[str, ...]:
-    said = [
-        f"{record.network}: {warning['what']}. {_sentence(warning['seen'])} "
-        f"{_sentence(warning['follows'])}"
-        for record in facts.done("preflight")
-        for warning in record.facts["warnings"]
-    ]
-    said += [
-        f"{record.network}: {_sentence(warning)}"
-        for record in facts.done("accuracy")
-        for warning in record.facts.get("warnings", ())
-    ]
-    said += [
-        f"{record.network}: {record.facts['violations']} images have an example closer than "
-        "certified. A bound is wrong: please report it, and do not rely on these certificates."
-        for record in facts.done("certify")
-        if record.facts["violations"]
-    ]
-    return tuple(said)
+def _in_words(audit: Audit) -> Iterator[Answer]:
+    """The answers of stages that say them in words of their own."""
+    for stage in dict.fromkeys(record.stage for record in audit.contents.audit):
+        if stage in (*ANSWERS, "preflight"):
+            continue
+        records = audit.records(stage)
+        said = [f"{_called(r)}{' '.join(r.words)}" for r in records if r.status == "done"]
+        if said:
+            yield Answer(records[0].question, " ".join(map(_sentence, said)), "measured")
+        elif (answer := audit.missing(stage, records[0].question)) is not None:
+            yield answer
+
+
+def _tiles(audit: Audit) -> Iterator[Tile]:
+    """One number of each stage, of the first network."""
+    for network, rows in [*audit.measured("accuracy")][:1]:
+        right = _right(rows)
+        words = "clean accuracy" if right.metric is Metric.ACCURACY else \
+            "agreement with the reference"  # fmt: skip
+        yield Tile(_percent(right.count, right.total), f"{words}, {network}",
+                   f"{right.total:,} images")  # fmt: skip
+    for _, rows in [*audit.measured("attack")][:1]:
+        fooled, middle = _one(rows, Metric.FOOLED), first(rows, metric=Metric.MEDIAN_DISTORTION)
+        if middle is not None:
+            beside = f"{_greys(middle.value)}; {fooled.count:,} of {fooled.total:,} fooled"
+            yield Tile(f"{middle.value:.2g}", "median minimum distortion found", beside)
+    for _, rows in [*audit.measured("noise")][:1]:
+        equal = _equal_noise(rows)
+        yield Tile(_percent(equal.count, equal.total), "fooled by noise of the same size")
+    for _, rows in [*audit.measured("target")][:1]:
+        mean = first(rows, metric=Metric.MEAN_DISTORTION)
+        if mean is not None:
+            paper = paper_value(mean)
+            beside = "" if paper is None else f"paper: {paper:.6g}"
+            yield Tile(f"{mean.value:.4f}", f"mean distortion to “{mean.setting}”", beside)
+    for _, rows in [*audit.measured("certify")][:1]:
+        ratio = first(rows, metric=Metric.CERTIFIED_RATIO, images="")
+        share = "none" if ratio is None or not ratio.value else _share(ratio.value)
+        yield Tile(share, "of the distance found is certified, median")
+    for _, rows in [*audit.measured("transfer")][:1]:
+        others, noise = _crossed(rows)
+        yield Tile(_rate(others), "of examples fool another network", f"noise: {_rate(noise)}")
+
+
+def _alarms(audit: Audit) -> Iterator[str]:
+    for record in audit.done("preflight"):
+        for warning in record.warnings:
+            yield (
+                f"{record.network}: {warning.what}. {_sentence(warning.seen)} "
+                f"{_sentence(warning.follows)}"
+            )
+    for record in audit.done("accuracy"):
+        for warning in record.warnings:
+            yield f"{record.network}: {_sentence(str(warning))}"
+    for network, rows in audit.measured("certify"):
+        violations = first(rows, metric=Metric.VIOLATIONS)
+        if violations is not None and violations.count:
+            yield (
+                f"{network}: {violations.count} images have an example closer than certified. A "
+                "bound is wrong: please report it, and do not rely on these certificates."
+            )
 
 
 def _sentence(text: str) -> str:
     return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
 
 
-def _advice(facts: Facts) -> list[str]:
+def _advice(audit: Audit) -> Iterator[str]:
     """What to do next, most urgent first."""
-    said = []
-    if any(record.facts["warnings"] for record in facts.done("preflight")):
-        said.append("See to the warnings above first: each can make the numbers mean less.")
-    for record in facts.done("attack"):
-        f = record.facts
-        if f["found"] < f["total"]:
-            said.append(
-                f"For {f['total'] - f['found']:,} of the images of {record.network} the search "
+    if any(record.warnings for record in audit.done("preflight")):
+        yield "See to the warnings above first: each can make the numbers mean less."
+    attacks = [*audit.measured("attack")]
+    for network, rows in attacks:
+        fooled = _one(rows, Metric.FOOLED)
+        if fooled.count < fooled.total:
+            yield (
+                f"For {fooled.total - fooled.count:,} of the images of {network} the search "
                 "ended without an example: that is not robustness. Give a larger --budget."
             )
             break
-    near = [r for r in facts.done("attack") if (m := r.facts["median"]) and m < 2 / 255]
+    near = [
+        network for network, rows in attacks
+        if (middle := first(rows, metric=Metric.MEDIAN_DISTORTION)) and 0 < middle.value < 2 / 255
+    ]  # fmt: skip
     if near:
-        said.append(
-            f"{_listed([r.network for r in near])}: examples lie within two grey levels of the "
+        yield (
+            f"{_listed(near)}: examples lie within two grey levels of the "
             "images. Train with pools of adversarial examples (`intriguing train --pools`, or "
             "docs/hardening.md for networks of your own), and audit the result in the same way."
         )
-    weak = [r for r in facts.done("certify") if (r.facts["ratio"] or 0) < 0.01]
+    weak = [
+        network for network, rows in audit.measured("certify")
+        if (ratio := first(rows, metric=Metric.CERTIFIED_RATIO, images="")) is None
+        or ratio.value < 0.01
+    ]  # fmt: skip
     if weak:
-        said.append(
-            f"The certificates of {_listed([r.network for r in weak])} are far below what was "
+        yield (
+            f"The certificates of {_listed(weak)} are far below what was "
             "found. To raise them, penalise the operator norms of the layers named above in "
             "training: `intriguing.SpectralPenalty`."
         )
-    if any(r.status == "not run" for r in facts.of("transfer")):
-        said.append(
+    if any(record.status == "not run" for record in audit.records("transfer")):
+        yield (
             "Add a second network, trained otherwise, to see whether its examples transfer: "
             "who cannot see your weights attacks by way of one of theirs."
         )
-    totals = [r.facts["total"] for r in facts.done("attack")]
+    totals = [_one(rows, Metric.FOOLED).total for _, rows in attacks]
     if totals and max(totals) < 200:
-        said.append(
+        yield (
             f"The attack is of {max(totals)} images; more --images narrow the intervals, and "
             "what is there is kept."
         )
-    return said
+
+
+def _one(rows: Sequence[Measurement], metric: Metric, **about: object) -> Measurement:
+    """The row that every stage of the kind has."""
+    return where(rows, metric=metric, **about)[0]
+
+
+def _rate(rows: Sequence[Measurement]) -> str:
+    """The share of all of them together."""
+    total = sum(row.total for row in rows)
+    return f"{100 * sum(row.count for row in rows) / total:.1f} %" if total else "none"
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -3,9 +3,9 @@
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from intriguing.errors import InputError
 from intriguing.files import read_json, write_whole
@@ -17,6 +17,24 @@ FILE = Path("stages") / "audit.json"
 
 
 @dataclass(frozen=True)
+class Warned:
+    """What looks wrong with a network, as a warning in plain words.
+
+    Attributes:
+        what: The flaw, such as "zero gradients".
+        seen: What was measured, with its numbers.
+        follows: What it means for the results, and what to do.
+    """
+
+    what: str
+    seen: str
+    follows: str
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.seen}; {self.follows}."
+
+
+@dataclass(frozen=True)
 class StageRecord:
     """One stage of an audit for one network, or for all of them together.
 
@@ -25,16 +43,18 @@ class StageRecord:
         network: Its name; empty where the stage is about all networks.
         status: Whether it was done; "failed" and "not run" say why in `words`.
         words: Sentences in plain language.
-        facts: Numbers that the report's first screen needs, JSON-able.
         wall_seconds: Over all interruptions, as far as they are known.
+        warnings: What looks wrong with the network.
+        question: That it answers, in the reader's words.
     """
 
     stage: str
     network: str
     status: StageStatus
     words: tuple[str, ...] = ()
-    facts: dict[str, Any] = field(default_factory=dict)
     wall_seconds: float = 0.0
+    warnings: tuple[Warned, ...] = ()
+    question: str = ""
 
 
 def write_audit(folder: Path, records: Sequence[StageRecord]) -> None:

@@ -64,7 +64,7 @@ def write_columns(folder: Path, kind: type[T], parts: Iterable[Mapping[str, Any]
     """
     count = 0
     with (
-        whole_file(_path(folder, kind)) as temporary,
+        whole_file(rows_file(folder, kind)) as temporary,
         pq.ParquetWriter(temporary, schema(kind)) as writer,
     ):
         for part in parts:
@@ -127,13 +127,14 @@ def _choices(kind: type[Row]) -> dict[str, Any]:
     }
 
 
-def _path(folder: Path, kind: type[Row]) -> Path:
+def rows_file(folder: Path, kind: type[Row]) -> Path:
+    """Where the rows of a kind are in a results folder."""
     return folder / "rows" / f"{kind.FILE}.parquet"
 
 
 def _damaged(folder: Path, kind: type[Row], why: object) -> InputError:
     words = str(why).partition("\n")[0]
-    return InputError(f"{_path(folder, kind)} is damaged ({words}); delete it; {REMEDY}")
+    return InputError(f"{rows_file(folder, kind)} is damaged ({words}); delete it; {REMEDY}")
 
 
 def _table(part: Mapping[str, Any], columns: pa.Schema) -> pa.Table:
@@ -153,7 +154,7 @@ def _is_text(kind: pa.DataType) -> bool:
 
 
 def _read(folder: Path, kind: type[Row], columns: Sequence[str] | None = None) -> pa.Table:
-    path, wanted = _path(folder, kind), list(schema(kind).names if columns is None else columns)
+    path, wanted = rows_file(folder, kind), list(schema(kind).names if columns is None else columns)
     if not os.path.lexists(path):
         return schema(kind).empty_table().select(wanted)
     check_regular(path, f"delete it; {REMEDY}")

@@ -1,10 +1,9 @@
-"""One network attacked on one set of images: what the verbs attack, compare and transfer share."""
+"""One network attacked on one set of images: what several verbs and the audit go on with."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -12,15 +11,12 @@ from torch import Tensor, nn
 
 from intriguing.data.dataset import ImageSet
 from intriguing.distortion.result import Status
-from intriguing.distortion.search import Search
 from intriguing.distortion.targets import choose_targets
 from intriguing.errors import InputError
 from intriguing.keys import APART
-from intriguing.measures import ProgressCallback
 from intriguing.models.asking import Classifier
 from intriguing.models.classifier import check_classifier
-from intriguing.results.schema import RunRecord, Stage
-from intriguing.scale.attack import COLUMNS, SHARD_SIZE, Goals, attack_in_shards
+from intriguing.scale.attack import SHARD_SIZE, Goals
 
 Goal: TypeAlias = Literal["random", "runner-up", "untargeted", "all"] | int
 
@@ -68,6 +64,13 @@ class Outcome:
     def found(self) -> Tensor:
         """Distortions of the images for which an adversarial image was found."""
         return self.columns["distortion"][self.columns["success"]]
+
+    def first(self, count: int) -> "Outcome":
+        """The same of the first so many images."""
+        if count >= len(self):
+            return self
+        columns = {name: column[:count] for name, column in self.columns.items()}
+        return replace(self, images=self.images.first(count), columns=columns)
 
     def pairs(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Originals, adversarial images and labels, where found."""
@@ -141,37 +144,13 @@ def _runner_up(model: nn.Module, images: ImageSet) -> Tensor:
     return logits.scatter(1, images.labels.cpu()[:, None], -torch.inf).argmax(1)
 
 
-def attack_network(
-    stage: str,
-    model: nn.Module,
-    plan: Plan,
-    folder: Path,
-    search: Search,
-    *,
-    shard_size: int | None = None,
-    columns: Sequence[str] = COLUMNS,
-    progress: ProgressCallback | None = None,
-) -> Outcome:
-    """Attack every image in shards in `folder`; the same call again continues.
+def shard_size(plan: Plan, images: int | None = None) -> int:
+    """As many images as are as much work as 2,000 of MNIST, and enough for a batch.
 
-    `columns` are read into memory, the others stay on disk. A shard of photographs has fewer
-    images, so that an interruption does not cost hours.
+    Args:
+        plan: Where every class is tried by itself, an image is so many searches.
+        images: For one search an image, in place of that number.
     """
-    shard_size = shard_size or _shard_size(plan.images)
     searches = plan.classes - 1 if isinstance(plan.targets, str) else 1
-    attacked = attack_in_shards(
-        model, plan.images, plan.targets, folder,
-        shard_size=max(shard_size // searches, 1), method=search, stage=stage, progress=progress,
-    )  # fmt: skip
-    read = {name: attacked.shards.column(name) for name in columns}
-    return Outcome(plan.images, search.method, read, attacked.shards.wall_seconds)
-
-
-def _shard_size(images: ImageSet) -> int:
-    """As many images as are as much work as 2,000 of MNIST, and enough for a batch."""
-    return min(SHARD_SIZE, max(64, SHARD_SIZE * 28**2 // images.images[0].numel()))
-
-
-def completed(run: RunRecord, *stages: Stage, **more: Any) -> RunRecord:
-    """The record of a finished run."""
-    return replace(run, status="complete", stages=stages, **more)
+    usual = min(SHARD_SIZE, max(64, SHARD_SIZE * 28**2 // plan.images.images[0].numel()))
+    return max((images or usual) // searches, 1)

@@ -1,52 +1,27 @@
 """What `intriguing certify` makes of certificates and an attack: rows, tables, a cache."""
 
-import hashlib
 import math
-import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from intriguing import __version__
 from intriguing.data.dataset import ImageSet
 from intriguing.distortion.result import Status
-from intriguing.errors import InputError, UnsoundBound
+from intriguing.errors import InputError
 from intriguing.estimates import Rows
-from intriguing.keys import derive_key
-from intriguing.measures import ProgressCallback, median
+from intriguing.measures import median
 from intriguing.results.rows import Measurement, Metric
-from intriguing.results.store import list_tensors, read_tensors, write_tensors
 from intriguing.runs.attacking import Outcome
-from intriguing.spectral.certificates.certificate import ROUNDING, certify, check_examples
+from intriguing.spectral.certificates.certificate import ROUNDING
 
 FILE = "certificate"
 SHARES = (0.01, 0.1, 0.5)
 """Of the median distance found: how many images are certified beyond it."""
 EPSILONS = 7
 """Rows of the table of accuracies at most, when no ε is asked for."""
-
-
-@dataclass(frozen=True)
-class Certified:
-    """Certificates of an image set as numbers, with what they rest on.
-
-    Attributes:
-        columns: radius, margin, against and predicted, one entry an image.
-        formula, guaranteed, as_run: Of the bound, as in `Certificates`.
-        wall_seconds: What they took, whichever process computed them.
-    """
-
-    columns: dict[str, np.ndarray]
-    formula: str
-    guaranteed: bool
-    as_run: bool
-    wall_seconds: float
 
 
 def check_epsilons(epsilons: Sequence[float]) -> None:
@@ -78,86 +53,12 @@ def notes(attack: bool, budget: int | None) -> tuple[str, ...]:
     return tuple(said)
 
 
-def certify_images(
-    folder: Path,
-    name: str,
-    model: nn.Module,
-    images: ImageSet,
-    *,
-    semidefinite: bool,
-    local: bool = True,
-    file: str = FILE,
-    progress: ProgressCallback | None = None,
-) -> Certified:
-    """Certificates of every image, from the folder's `file` where they were computed before."""
-    key = derive_key(model, images.sha256, semidefinite, local, __version__, torch.__version__)
-    if file in list_tensors(folder):
-        with suppress(InputError, KeyError, ValueError):  # a damaged one is made again
-            tensors, words = read_tensors(folder, file)
-            known = _certified(tensors, words)
-            if words.get("key") == key and words.get("content") == _digest(tensors):
-                return known
-    start = time.perf_counter()
-    try:
-        made = certify(
-            model,
-            images.images,
-            images.labels,
-            semidefinite=semidefinite,
-            local=local,
-            progress=progress,
-        )
-    except InputError as error:
-        raise InputError(f"{name}: {error}") from error
-    given = {
-        "radius": made.radius, "margin": made.margin, "against": made.against,
-        "predicted": made.predicted, "pair_bounds": made.pair_bounds,
-    }  # fmt: skip
-    arrays = {key: tensor.detach().cpu().numpy() for key, tensor in given.items()}
-    words = {
-        "kind": "certificate", "title": f"{name}: certificates", "key": key,
-        "formula": made.formula, "guaranteed": "yes" if made.guaranteed else "no",
-        "as_run": "yes" if made.as_run else "no",
-        "wall_seconds": repr(time.perf_counter() - start), "content": _digest(arrays),
-    }  # fmt: skip
-    write_tensors(folder, file, arrays, words)
-    return _certified(arrays, words)
-
-
-def _digest(tensors: Mapping[str, np.ndarray]) -> str:
-    digest = hashlib.sha256()
-    for name, tensor in sorted(tensors.items()):
-        digest.update(str((name, tensor.dtype.str, tensor.shape)).encode())
-        digest.update(np.ascontiguousarray(tensor).tobytes())
-    return digest.hexdigest()
-
-
-def _certified(tensors: Mapping[str, np.ndarray], words: Mapping[str, str]) -> Certified:
-    columns = {name: tensors[name] for name in ("radius", "margin", "against", "predicted")}
-    guaranteed = words["guaranteed"] == "yes"
-    as_run = words.get("as_run", "yes") == "yes"
-    return Certified(columns, words["formula"], guaranteed, as_run, float(words["wall_seconds"]))
-
-
-def check(
-    name: str, model: nn.Module, images: ImageSet, certified: Certified, outcome: Outcome
-) -> None:
-    """Stop if an adversarial example lies inside a certified radius.
-
-    Raises:
-        UnsoundBound: As `check_examples`.
-    """
-    exact = None if certified.as_run else (model, images.labels)
-    radius = torch.from_numpy(certified.columns["radius"])
-    try:
-        adversarial = outcome.columns["adversarial"]
-        check_examples(radius, images.images, adversarial, images.ids, exact=exact)
-    except UnsoundBound as refuted:
-        raise UnsoundBound(f"{name}, {refuted}") from None
-
-
 def columns(
-    name: str, images: ImageSet, certified: Certified, outcome: Outcome | None, seed: int
+    name: str,
+    images: ImageSet,
+    certified: Mapping[str, np.ndarray],
+    outcome: Outcome | None,
+    seed: int,
 ) -> dict[str, Any]:
     """Columns of `CertificateRow`."""
     count = len(images)
@@ -170,10 +71,10 @@ def columns(
         "seed": seed,
         "image_id": list(images.ids),
         "label": images.labels.cpu().numpy(),
-        "predicted": certified.columns["predicted"],
-        "margin": certified.columns["margin"].astype(np.float64),
-        "against": certified.columns["against"],
-        "certified": certified.columns["radius"].astype(np.float64),
+        "predicted": certified["predicted"],
+        "margin": certified["margin"].astype(np.float64),
+        "against": certified["against"],
+        "certified": certified["radius"].astype(np.float64),
         "found": found,
         "status": status,
         "pixels": images.images[0].numel(),

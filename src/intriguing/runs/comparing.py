@@ -1,10 +1,8 @@
 """What `intriguing compare` makes of the outcomes of several methods on the same images."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,10 +13,9 @@ from intriguing.distortion.incumbent import BUDGETS
 from intriguing.distortion.search import Search
 from intriguing.errors import InputError
 from intriguing.estimates import Rows, spread
-from intriguing.results.parquet import write_rows
-from intriguing.results.rows import CurvePoint, LossRow, Measurement, Metric
+from intriguing.results.rows import LossRow, Measurement, Metric, Row
 from intriguing.runs.attacking import Goal, Outcome, Plan
-from intriguing.runs.summary import add_certainty, image_columns
+from intriguing.runs.summary import add_certainty
 from intriguing.scale.attack import COLUMNS as ALL_COLUMNS
 
 COLUMNS = tuple(name for name in ALL_COLUMNS if name != "adversarial")
@@ -87,20 +84,15 @@ def _exempt(methods: Sequence[str]) -> str:
     return ", but paper, which ends when c is known" if "paper" in methods else ""
 
 
-def write_comparison(folder: Path, name: str, outcomes: Outcomes, seed: int) -> None:
+def comparison(name: str, outcomes: Outcomes, seed: int) -> list[Row]:
     """What the methods come to on the network of this name, their curves and losses."""
     l2 = {method: outcome.columns["l2"] for method, outcome in outcomes.items()}
     lengths = Lengths(l2)
-    rows = [*_methods(name, outcomes, lengths, seed), *_pairs(name, lengths, seed)]
-    write_rows(folder, Measurement, rows)
     curves = {method: outcome.columns["curve"] for method, outcome in outcomes.items()}
-    write_rows(folder, CurvePoint, curve_points(curves, BUDGETS, l2))
-    write_rows(folder, LossRow, _losses(outcomes, lengths))
-
-
-def image_parts(name: str, outcomes: Outcomes, seed: int) -> Iterator[dict[str, Any]]:
-    """Rows of images.parquet, method by method."""
-    return (image_columns(name, outcome, seed) for outcome in outcomes.values())
+    return [
+        *_methods(name, outcomes, lengths, seed), *_pairs(name, lengths, seed),
+        *curve_points(curves, BUDGETS, l2), *_losses(outcomes, lengths),
+    ]  # fmt: skip
 
 
 def _methods(name: str, outcomes: Outcomes, lengths: Lengths, seed: int) -> list[Measurement]:

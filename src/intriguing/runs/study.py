@@ -1,5 +1,6 @@
 """What is asked about the units of a network, and whether it fits the network and its images."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,12 +67,16 @@ class Study:
 
 @dataclass(frozen=True)
 class Asked:
-    """A study that fits its networks and images, before any long work."""
+    """A study that fits its networks and images, before any long work.
+
+    `files` are digests of the bases that are files, whose names say nothing of what is in them.
+    """
 
     study: Study
     layers: tuple[Layer, ...]
     fields: tuple[ReceptiveField, ...]
     measure: Measure
+    files: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -126,7 +131,8 @@ def prepare(
                 f"{', '.join(list(known)[:12])}{' …' if len(known) > 12 else ''}"
             )
     layers = tuple(known[name] for name in dict.fromkeys(names))
-    for file in (b for b in study.bases if b not in BASES):
+    files = [basis for basis in study.bases if basis not in BASES]
+    for file in files:
         for layer in layers:
             try:
                 directions.load_directions(file, layer.units)
@@ -148,7 +154,8 @@ def prepare(
                 "--untrained 0"
             ) from error
     fields = tuple(receptive_field(model, layer.name, shape) for layer in layers)
-    return Asked(study, layers, fields, measure)
+    digests = (hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in files)
+    return Asked(study, layers, fields, measure, tuple(digests))
 
 
 def _called(basis: str) -> str:

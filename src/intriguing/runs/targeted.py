@@ -5,7 +5,7 @@ none is left out for what becomes of it.  Every answer is an 8-bit image, saved 
 and classified afresh.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from intriguing.data.dataset import ImageSet
 from intriguing.data.png import read_png, write_png
-from intriguing.distortion.methods import Config
+from intriguing.distortion.search import Search
 from intriguing.errors import InputError
 from intriguing.estimates import Rows
 from intriguing.measures import ProgressCallback, median
@@ -31,6 +31,7 @@ LEVELS = 256
 COUNT, PAPER = published_figure5()
 """The paper's images, and their average distortion (§4.1, caption of Figure 5)."""
 SHARD = 8
+SEARCH = Search()
 
 
 @dataclass(frozen=True)
@@ -56,12 +57,8 @@ def ostriches(
     *,
     name: str = "figure5",
     target: int = TARGET,
-    method: str = "closest",
-    budget: int | None = None,
-    config: Config | None = None,
-    seed: int = 0,
+    search: Search = SEARCH,
     shard_size: int = SHARD,
-    batch_size: int | None = None,
     progress: ProgressCallback | None = None,
 ) -> Ostriches:
     """Turn every image into `target`, save the answers, and classify the files.
@@ -78,9 +75,9 @@ def ostriches(
         )
     goals = torch.full((len(chosen),), target)
     attacked = attack_in_shards(
-        model, chosen, goals, folder / "shards" / name, shard_size=shard_size, method=method,
-        budget=budget, config=config, levels=LEVELS, seed=seed, batch_size=batch_size,
-        stage=f"making every image class {target}", progress=progress,
+        model, chosen, goals, folder / "shards" / name, shard_size=shard_size,
+        method=replace(search, levels=LEVELS), stage=f"making every image class {target}",
+        progress=progress,
     )  # fmt: skip
     says = _classify_files(model, attacked, folder / "pictures" / name, target)
     return Ostriches(attacked, target, says == target, says)
@@ -128,8 +125,8 @@ def write_figure(
     words = [
         Words(
             images.ids[row],
-            called_in(images, labels[row]),
-            called_in(images, int(made.says[row])),
+            images.called(labels[row]),
+            images.called(int(made.says[row])),
             sizes[row],
         )
         for row in rows.tolist()
@@ -140,19 +137,13 @@ def write_figure(
     )  # fmt: skip
 
 
-def called_in(images: ImageSet, number: int) -> str:
-    """A class in words, its number where it has none."""
-    names = images.class_names
-    return names[number] if 0 <= number < len(names) else str(number)
-
-
 def target_rows(name: str, made: Ostriches) -> list[Measurement]:
     """What became of one network's images; where it is Figure 5, the rows say so."""
     images, total = made.attacked.images, len(made.attacked)
     sizes = made.attacked.distortion[made.attacked.success].double()
     of_figure5 = made.target == TARGET and images.classes == 1000
     rows = Rows(
-        "target", network=name, setting=called_in(images, made.target),
+        "target", network=name, setting=images.called(made.target),
         reference="figure5" if of_figure5 else "",
     )  # fmt: skip
     rows.share(Metric.BECAME, int(made.attacked.success.sum()), total)

@@ -4,100 +4,122 @@ One pass ranks the images for every direction of every layer and basis; then eac
 the test of the claim, and the path from the natural basis to rotated ones.
 """
 
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from intriguing.data.dataset import ImageSet
 from intriguing.measures import ProgressCallback
-from intriguing.results.parquet import write_columns, write_rows
-from intriguing.results.rows import ClaimRow, CoherenceRow, Measurement, TopRow
-from intriguing.results.schema import Stage
-from intriguing.runs import distinction, ranked
+from intriguing.results.parquet import write_columns
+from intriguing.results.rows import CoherenceRow, TopRow
+from intriguing.runs import ranked
+from intriguing.runs.distinction import Claim, Path, followed
+from intriguing.runs.run import Run
+from intriguing.runs.stage import Made, Network, Stage
 from intriguing.runs.study import Asked, choose_bases
 from intriguing.units.activations import activations
 from intriguing.units.coherence import coherence
 from intriguing.units.topk import top_images
 
 
-@dataclass(frozen=True)
-class Studied:
-    """What a run record and the tables need besides the rows and tensors that were written."""
-
-    rows: tuple[Measurement, ...]
-    stages: tuple[Stage, ...]
-    notes: tuple[str, ...]
-
-
-def analyse(
-    folder: Path,
-    name: str,
-    models: Sequence[nn.Module],
+def stages_of(
+    networks: Sequence[Network],
     images: ImageSet,
     asked: Asked,
-    *,
     other: Mapping[str, Tensor] | None = None,
-    progress: ProgressCallback | None = None,
-) -> Studied:
-    """Rank, measure and test; rows and tensors go to `folder`.
+) -> list[Stage]:
+    """The stages that study a network's units.
 
     Args:
-        folder: An open results folder.
-        name: Of the network, in every row.
-        models: The network, and others of its shape trained from other seeds, for the test.
+        networks: The network, and others of its shape trained from other seeds, for the test.
         images: Held-out images.
         asked: By `prepare`.
         other: Vectors of the images in another network's space, by its name.
-        progress: Called within every stage.
     """
-    start = time.perf_counter()
-    study, model = asked.study, models[0]
-    bases = {layer.name: choose_bases(study, model, layer, images) for layer in asked.layers}
-    found = top_images(
-        model, asked.names, images, {n: [b for b, _ in some] for n, some in bases.items()},
-        k=study.k, sign="both", seed=study.seed,
-        progress=ranked.renamed(progress, "ranking the images"),
-    )  # fmt: skip
-    shown = ranked.shown(list(found.values()))
-    ranked.write_pictures(folder, images, shown)
-    own = _own_spaces(model, asked.names, images, progress)
-    # Labels that no two images share say nothing of any row.
-    alone = int(images.labels.bincount().max()) == 1
-    constant = ("purity", "entropy") if alone else ()
-    tops, rows = [], []
-    for layer, field in zip(asked.layers, asked.fields, strict=True):
-        for basis, numbers in bases[layer.name]:
-            top = found[layer.name, basis.name]
-            tops += ranked.top_columns(name, top, numbers, field, images)
-            measured = coherence(top, images, own=own[layer.name], features=other, seed=study.seed)
-            rows += [
-                ranked.coherence_columns(name, top, numbers, value, ranked.responds(top))
-                for value in measured.values()
-                if value.name not in constant
-            ]
-    write_columns(folder, TopRow, tops)
-    write_columns(folder, CoherenceRow, rows)
-    strongest = ranked.strongest(model, found, images, shown, progress)
-    for layer, field in zip(asked.layers, asked.fields, strict=True):
-        ranked.write_directions(folder, layer, field, bases[layer.name], found, strongest)
-    passes = 2 * len(images) + len(shown)
-    stages = [Stage("rank the images", time.perf_counter() - start, passes)]
-    if not study.claim:
-        return Studied((), tuple(stages), notes(asked, images, len(models)))
-    features = next(iter(other.values())) if other and asked.measure == "features" else None
-    case = distinction.Case(folder, name, models, images, asked, features, progress)
-    claims, stage = distinction.judge(case)
-    write_rows(folder, ClaimRow, claims)
-    stages.append(stage)
-    path: list[Measurement] = []
-    if study.paths and distinction.followed(asked):
-        path, stage = distinction.follow(case)
-        stages.append(stage)
-    return Studied(tuple(path), tuple(stages), notes(asked, images, len(models)))
+    first, study = networks[0], asked.study
+    shown = replace(asked, study=replace(study, claim=True))  # of which the ranking knows nothing
+    stages: list[Stage] = [Ranking(first, images, shown, other)]
+    if study.claim:
+        features = next(iter(other.values())) if other and asked.measure == "features" else None
+        both = first, tuple(networks), images, asked, features
+        stages.append(Claim(*both))
+        if study.paths and followed(asked):
+            stages.append(Path(*both))
+    return stages
+
+
+@dataclass(frozen=True)
+class Ranking(Stage):
+    """Which images excite every direction most, and what they have in common.
+
+    Attributes:
+        network, images: Of which.
+        asked: By `prepare`.
+        other: Vectors of the images in another network's space, by its name.
+    """
+
+    name: ClassVar[str] = "units"
+    network: Network
+    images: ImageSet
+    asked: Asked
+    other: Mapping[str, Tensor] | None = None
+
+    def compute(self, run: Run) -> Made:
+        """Rows of tops and of coherence, pictures, and what is next to each direction."""
+        asked, images, study = self.asked, self.images, self.asked.study
+        name, model = self.network.name, self.network.model
+        bases = {layer.name: choose_bases(study, model, layer, images) for layer in asked.layers}
+        found = top_images(
+            model, asked.names, images, {n: [b for b, _ in some] for n, some in bases.items()},
+            k=study.k, sign="both", seed=study.seed,
+            progress=ranked.renamed(run.progress, "ranking the images"),
+        )  # fmt: skip
+        shown = ranked.shown(list(found.values()))
+        ranked.write_pictures(run.folder, images, shown)
+        own = _own_spaces(model, asked.names, images, run.progress)
+        # Labels that no two images share say nothing of any row.
+        alone = int(images.labels.bincount().max()) == 1
+        constant = ("purity", "entropy") if alone else ()
+        tops, rows = [], []
+        for layer, field in zip(asked.layers, asked.fields, strict=True):
+            for basis, numbers in bases[layer.name]:
+                top = found[layer.name, basis.name]
+                tops += ranked.top_columns(name, top, numbers, field, images)
+                measured = coherence(
+                    top, images, own=own[layer.name], features=self.other, seed=study.seed
+                )
+                rows += [
+                    ranked.coherence_columns(name, top, numbers, value, ranked.responds(top))
+                    for value in measured.values()
+                    if value.name not in constant
+                ]
+        write_columns(run.folder, TopRow, tops)
+        write_columns(run.folder, CoherenceRow, rows)
+        strongest = ranked.strongest(model, found, images, shown, run.progress)
+        for layer, field in zip(asked.layers, asked.fields, strict=True):
+            ranked.write_directions(run.folder, layer, field, bases[layer.name], found, strongest)
+        return Made(notes=self._notes(), passes=(2 * len(images) + len(shown), 0))
+
+    @property
+    def title(self) -> str:
+        return "rank the images"
+
+    def _notes(self) -> tuple[str, ...]:
+        """What a reader of the pictures should know."""
+        said = [
+            f"Every row shows the {self.asked.study.k} of {len(self.images):,} images that excite "
+            "a direction most. The directions in a picture were not chosen for what they show: "
+            "they are evenly spaced among those that respond.",
+        ]
+        if any(len(layer.shape) == 3 for layer in self.asked.layers):
+            said.append(
+                "In a convolutional layer a unit is a channel; its activation for an image is the "
+                "largest over positions, and crops are the pixels that this position sees."
+            )
+        return tuple(said)
 
 
 def _own_spaces(
@@ -110,39 +132,3 @@ def _own_spaces(
         for name, one in phi.items():
             parts[name].append(one.unsqueeze(2).flatten(2).mean(2).cpu())
     return {name: torch.cat(some) for name, some in parts.items()}
-
-
-def notes(asked: Asked, images: ImageSet, networks: int) -> tuple[str, ...]:
-    """What a reader of the pictures and of the verdicts should know."""
-    study = asked.study
-    said = [
-        f"Every row shows the {study.k} of {len(images):,} images that excite a direction most. "
-        "The directions in a picture were not chosen for what they show: they are evenly spaced "
-        "among those that respond.",
-    ]
-    if any(len(layer.shape) == 3 for layer in asked.layers):
-        said.append(
-            "In a convolutional layer a unit is a channel; its activation for an image is the "
-            "largest over positions, and crops are the pixels that this position sees."
-        )
-    if asked.measure == "pixels":
-        said.append(
-            "The labels of these images cannot tell coherent rows from others, so the claim is "
-            "tested by the mean cosine of pairs of images in pixels, which sees colour and layout "
-            "and no meaning."
-        )
-    wide = [layer.name for layer in asked.layers if layer not in distinction.followed(asked)]
-    if study.claim and study.paths and wide:
-        said.append(
-            "The path from the natural basis to rotated ones is not followed in "
-            f"{', '.join(wide)}, of more than {distinction.WIDEST:,} units."
-        )
-    least = 2 * len(asked.layers) / ((study.rotations or 1_000_000) + 1) ** networks
-    if study.claim and least > 0.05:
-        said.append(
-            f"{study.rotations} rotations are too few to find any difference: the smallest p-value "
-            f"that they allow is {min(least, 1):.2g}. Leave --rotations out for enough."
-        )
-    if networks == 1 and study.claim:
-        said.append("The test knows one trained network: its interval says nothing of other seeds.")
-    return tuple(said)

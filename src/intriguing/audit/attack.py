@@ -1,0 +1,105 @@
+"""How close the nearest adversarial example of every image is."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+
+from intriguing.audit.probe import Cost, Probe
+from intriguing.audit.stage import AuditStage, LeftOut
+from intriguing.audit.subject import Subject
+from intriguing.estimates import Rows
+from intriguing.names import file_name
+from intriguing.results.rows import Metric, Row
+from intriguing.runs.attacking import Outcome
+from intriguing.runs.examples import Examples
+from intriguing.runs.pairs import Words, write_pairs
+from intriguing.runs.predicting import predict
+from intriguing.runs.run import Run
+from intriguing.runs.stage import Made, Network
+from intriguing.runs.summary import add_certainty
+
+PICTURES = 500
+"""Pairs of the nearest examples that are kept; the report shows the first of them."""
+
+
+@dataclass(frozen=True)
+class Attack(AuditStage):
+    """The nearest example of any wrong class of every chosen image."""
+
+    name: ClassVar[str] = "attack"
+    question: ClassVar[str] = "How close is the nearest adversarial example?"
+    network: Network
+    examples: Examples
+
+    @classmethod
+    def of(cls, subject: Subject, run: Run) -> Iterator["Attack | LeftOut"]:
+        """One a network."""
+        if not len(subject.chosen):
+            yield LeftOut("", nothing_to_attack(subject))
+            return
+        for network in subject.networks:
+            yield cls(network, subject.examples(network))
+
+    @classmethod
+    def costs(cls, probe: Probe) -> Iterator[Cost]:
+        """The search of some images."""
+        for network in probe.subject.networks:
+            each = probe.each(network, lambda few, run: run.loaded(few.examples(few.networks[0])))
+            yield Cost(cls.name, network.name, 0.0, each, probe.attacked)
+
+    def compute(self, run: Run) -> Made:
+        """How many are fooled, and how near; what is not found is infinitely far in medians."""
+        outcome: Outcome = run.loaded(self.examples)
+        total, found = len(outcome), outcome.columns["success"]
+        sizes = torch.where(found, outcome.columns["distortion"], torch.inf)
+        l2, pixels = outcome.columns["l2"], outcome.images.images[0].numel()
+        rows = Rows(
+            self.name, network=self.network.name, seed=self.examples.search.seed,
+            method=outcome.method,
+        )  # fmt: skip
+        rows.add(Metric.PIXELS, "numbers", pixels)
+        rows.share(Metric.FOOLED, int(found.sum()), total)
+        rows.mean(Metric.MEAN_DISTORTION, "distortion", outcome.found, total)
+        rows.median(Metric.MEDIAN_DISTORTION, "distortion", sizes, total)
+        rows.mean(Metric.MEAN_L2, "l2", l2[found], total)
+        rows.median(Metric.MEDIAN_L2, "l2", torch.where(found, l2, torch.inf), total)
+        rows.mean(Metric.PASSES, "passes", outcome.cost, total)
+        add_certainty(rows, outcome)
+        self._show(run, outcome)
+        return Made(tuple(rows.made), passes=outcome.passes, seconds=outcome.wall_seconds)
+
+    def columns(self, run: Run, kind: type[Row]) -> Iterator[Mapping[str, Any]]:
+        """A row an image."""
+        return self.examples.columns(run, kind)
+
+    def _show(self, run: Run, outcome: Outcome) -> None:
+        """Keep the first pairs for the report's viewer."""
+        rows = outcome.columns["success"].nonzero()[:PICTURES, 0]
+        images = outcome.images
+        if not len(rows) or images.images.ndim != 4:
+            return
+        adversarial = outcome.columns["adversarial"][rows]
+        says = predict(self.network.model, adversarial)[0].tolist()
+        words = [
+            Words(
+                images.ids[row], images.called(int(images.labels[row])), images.called(said),
+                float(outcome.columns["distortion"][row]),
+            )
+            for row, said in zip(rows.tolist(), says, strict=True)
+        ]  # fmt: skip
+        name = self.network.name
+        write_pairs(
+            run.folder, file_name("pairs", name), f"The nearest examples found for {name}",
+            images.images[rows], adversarial, words, network=name,
+        )  # fmt: skip
+
+
+def nothing_to_attack(subject: Subject) -> str:
+    """Why no image is attacked."""
+    both = "the network classifies" if len(subject.networks) == 1 else "all networks classify"
+    return (
+        f"There is no image that {both} correctly, so there is none to attack. Most likely the "
+        "normalisation is wrong, or the labels are in another order than the outputs."
+    )

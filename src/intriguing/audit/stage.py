@@ -1,0 +1,42 @@
+"""What a stage of an audit has besides a stage of any run: where it applies, and what it costs."""
+
+from abc import abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from intriguing.audit.subject import Subject
+from intriguing.runs.run import Run
+from intriguing.runs.stage import Stage
+
+if TYPE_CHECKING:
+    from intriguing.audit.probe import Cost, Probe
+
+NO_EXAMPLES = "There are no examples to compare noise with."
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Why a stage is not run for a network, or for all together."""
+
+    network: str
+    why: str
+
+
+class AuditStage(Stage):
+    """A question to the networks of an audit; `question` is in the reader's words."""
+
+    @classmethod
+    @abstractmethod
+    def of(cls, subject: Subject, run: Run) -> Iterator["AuditStage | LeftOut"]:
+        """The stages of a subject, in the order of its networks, or why there is none.
+
+        Args:
+            subject: Networks, images, and what is asked.
+            run: What was done before.
+        """
+
+    @classmethod
+    def costs(cls, probe: "Probe") -> Iterator["Cost"]:
+        """What the stages would cost, where that is worth a line of a plan."""
+        return iter(())

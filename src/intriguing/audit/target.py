@@ -1,0 +1,90 @@
+"""Can every image become one chosen class, as a file that is classified afresh?"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from intriguing.audit.attack import nothing_to_attack
+from intriguing.audit.probe import Cost, Probe
+from intriguing.audit.stage import AuditStage, LeftOut
+from intriguing.audit.subject import Subject
+from intriguing.data.dataset import ImageSet
+from intriguing.distortion.search import Search
+from intriguing.errors import InputError
+from intriguing.keys import APART
+from intriguing.names import file_name
+from intriguing.runs.run import Run
+from intriguing.runs.stage import Made, Network
+from intriguing.runs.targeted import SHARD, ostriches, target_rows, write_figure
+
+
+@dataclass(frozen=True)
+class Target(AuditStage):
+    """Every chosen image as one class, in 8 bits.
+
+    Attributes:
+        target: The class; images of it are left out.
+        search: How, for each image.
+        shard_size: Images between two saves; apart, because no answer depends on it.
+    """
+
+    name: ClassVar[str] = "target"
+    question: ClassVar[str] = "Can every image become one chosen class?"
+    network: Network
+    images: ImageSet
+    target: int
+    search: Search
+    shard_size: int = field(default=SHARD, metadata=APART)
+
+    @classmethod
+    def of(cls, subject: Subject, run: Run) -> Iterator["Target | LeftOut"]:
+        """One a network."""
+        if not len(subject.chosen):
+            yield LeftOut("", nothing_to_attack(subject))
+            return
+        for network in subject.networks:
+            if subject.config.target is None:
+                yield LeftOut(network.name, "No class was asked for (--target).")
+            else:
+                yield cls._of(subject, network)
+
+    @classmethod
+    def costs(cls, probe: Probe) -> Iterator[Cost]:
+        """The search of some images, with their files."""
+        if probe.subject.config.target is None:
+            return
+        for network in probe.subject.networks:
+            each = probe.each(network, lambda few, run: cls._of(few, few.networks[0]).compute(run))
+            yield Cost(cls.name, network.name, 0.0, each, probe.attacked)
+
+    @classmethod
+    def _of(cls, subject: Subject, network: Network) -> "Target":
+        config = subject.config
+        assert config.target is not None
+        return cls(
+            network, subject.chosen, config.target, config.search(targeted=True),
+            subject.shards.get(network.name, SHARD),
+        )  # fmt: skip
+
+    def compute(self, run: Run) -> Made:
+        """How many became it, and how many still are as files; the pairs, and the files."""
+        chosen = self.images.subset((self.images.labels != self.target).nonzero()[:, 0])
+        name, called = self.network.name, self.images.called(self.target)
+        if not len(chosen):
+            raise InputError(
+                f"all attacked images are of class {called} already; give another target"
+            )
+        made = ostriches(
+            self.network.model, chosen, run.folder, name=file_name(*self.identity),
+            target=self.target, search=self.search, shard_size=self.shard_size,
+            progress=run.progress,
+        )  # fmt: skip
+        write_figure(
+            run.folder, f"Made {called} for {name}", made, name=file_name("figure5", name),
+            network=name, count=len(chosen),
+        )  # fmt: skip
+        passes = made.attacked.forward_passes.sum(), made.attacked.backward_passes.sum()
+        return Made(
+            tuple(target_rows(name, made)), passes=(int(passes[0]), int(passes[1])),
+            seconds=made.attacked.shards.wall_seconds,
+        )  # fmt: skip

@@ -1,0 +1,78 @@
+"""Do examples made for one network fool the others?"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+from intriguing.audit.attack import nothing_to_attack
+from intriguing.audit.probe import Cost, Probe
+from intriguing.audit.stage import AuditStage, LeftOut
+from intriguing.audit.subject import Subject
+from intriguing.runs import transfer
+from intriguing.runs.examples import Examples
+from intriguing.runs.run import Run
+from intriguing.runs.stage import Made, Network
+
+CROSSED = 2000
+"""Images that are shown to other networks at most."""
+
+
+@dataclass(frozen=True)
+class Transfer(AuditStage):
+    """Examples of each network shown to all: as they are, made equally long, and beside noise.
+
+    Attributes:
+        networks: That are shown them.
+        attacks: Of those networks for which the attack was done.
+        amplified: Sizes, as multiples of the largest mean distortion.
+        seed: Draws the noise.
+    """
+
+    name: ClassVar[str] = "transfer"
+    question: ClassVar[str] = "Do examples made for one network fool the others?"
+    networks: tuple[Network, ...]
+    attacks: tuple[Examples, ...]
+    amplified: tuple[float, ...]
+    seed: int
+
+    @classmethod
+    def of(cls, subject: Subject, run: Run) -> Iterator["Transfer | LeftOut"]:
+        """One for all networks."""
+        if not len(subject.chosen):
+            yield LeftOut("", nothing_to_attack(subject))
+            return
+        if len(subject.networks) < 2:
+            why = "Transfer needs two networks or more; give another one to compare with."
+            yield LeftOut("", why)
+            return
+        attacks = tuple(
+            subject.examples(one) for one in subject.networks if run.was_done("attack", one.name)
+        )
+        if attacks:
+            yield cls(subject.networks, attacks, subject.config.amplified, subject.config.seed)
+
+    @classmethod
+    def costs(cls, probe: Probe) -> Iterator[Cost]:
+        """Forward passes of every network on every set of images."""
+        networks, sizes = probe.subject.networks, 1 + len(probe.subject.config.amplified)
+        if len(networks) > 1:
+            every = sum(map(probe.forward, networks))
+            sets = len(networks) * sizes + sizes
+            yield Cost(cls.name, "", 0.0, sets * every, min(probe.attacked, CROSSED))
+
+    def compute(self, run: Run) -> Made:
+        """Errors of every network on every set; nothing where no example was found."""
+        few = [run.loaded(one).first(CROSSED).found.double() for one in self.attacks]
+        means = [float(found.mean()) for found in few if len(found)]
+        if not means:
+            return Made(
+                words=("No example was found, so there is none to show to other networks.",)
+            )
+        sizes = tuple(
+            float(f"{multiple * max(means):.2g}")
+            for multiple in self.amplified if multiple * max(means) < 1
+        )  # fmt: skip
+        images = self.attacks[0].plan.images.first(CROSSED)
+        return transfer.Transfer(
+            self.networks, self.attacks, images, sizes, self.seed, CROSSED
+        ).compute(run)

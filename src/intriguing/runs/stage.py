@@ -1,0 +1,128 @@
+"""A stage: one question, with everything that its answer depends on.
+
+A stage is a frozen dataclass. Its fields are all that its computation is given: networks, images,
+settings, and the stages whose results it goes on with. So the key under which its result is kept
+is derived from the stage itself, and nobody lists what counts.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from torch import nn
+
+from intriguing import __version__
+from intriguing.keys import counted, derive_key
+from intriguing.models.asking import device_of
+from intriguing.results.audit import Warned
+from intriguing.results.rows import Row
+from intriguing.results.schema import ModelRecord
+
+if TYPE_CHECKING:
+    from intriguing.runs.run import Run
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network in evaluation mode, by the name that people gave it."""
+
+    name: str
+    model: nn.Module
+
+    @cached_property
+    def sha256(self) -> str:
+        """Digest of all it computes with, and of the kind of device that does."""
+        return derive_key(self.model, device_of(self.model).type)
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a stage found out.
+
+    Attributes:
+        rows: Of any dataclass of `results.rows`; their order is that of the report.
+        warnings: What looks wrong with a network, each with its consequence.
+        words: Sentences for people about this stage; nothing reads them back.
+        notes: Sentences for people about the whole run.
+        models: Records of networks that were trained.
+        passes: Images forward and backward, where they were counted.
+        seconds: Of work done by earlier processes, where that is known.
+    """
+
+    rows: tuple[Row, ...] = ()
+    warnings: tuple[Warned, ...] = ()
+    words: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    models: tuple[ModelRecord, ...] = ()
+    passes: tuple[int, int] = (0, 0)
+    seconds: float | None = None
+
+
+class Stage(ABC):
+    """One question; subclasses are frozen dataclasses.
+
+    Attributes:
+        name: What stages of this kind are called, in files and records.
+        question: In the reader's words.
+        network: Whom it is about; a stage about several has no such field.
+    """
+
+    name: ClassVar[str]
+    question: ClassVar[str] = ""
+
+    @abstractmethod
+    def compute(self, run: "Run") -> Made:
+        """The answer: rows, with tensors and shards written below `run.folder` on the way.
+
+        It is pure but for these files: the same stage makes the same rows and files.
+        """
+
+    def load(self, run: "Run") -> Any:
+        """What `compute` left on disk, for stages that go on with it; None where it is all rows."""
+        return None
+
+    def columns(self, run: "Run", kind: type[Row]) -> Iterator[Mapping[str, Any]]:
+        """Rows too many to be kept one by one, as columns: read again from what is on disk.
+
+        Args:
+            run: The run.
+            kind: The dataclass of the rows that are asked for.
+        """
+        return iter(())
+
+    @property
+    def about(self) -> str:
+        """The name of the network it is about; empty for several."""
+        network = getattr(self, "network", None)
+        return network.name if isinstance(network, Network) else ""
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        """What tells it from the other stages of a run; its files are named after it."""
+        return (self.name, self.about) if self.about else (self.name,)
+
+    @property
+    def title(self) -> str:
+        """As the record of the run calls it."""
+        return " ".join(self.identity)
+
+    @cached_property
+    def key(self) -> str:
+        """Of all that the answer depends on: every field, and the versions of what computes."""
+        if "__dataclass_fields__" not in vars(type(self)):  # a field of it would not be counted
+            raise TypeError(f"{type(self).__name__} is no dataclass; decorate it")
+        return derive_key(self.identity, self, __version__, str(torch.__version__))
+
+    @property
+    def needs(self) -> tuple["Stage", ...]:
+        """The stages among its fields."""
+        given = (getattr(self, field.name) for field in fields(self) if counted(field))  # type: ignore[arg-type]
+        return tuple(
+            one
+            for value in given
+            for one in (value if isinstance(value, tuple) else (value,))
+            if isinstance(one, Stage)
+        )
