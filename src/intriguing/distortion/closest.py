@@ -267,6 +267,7 @@ class _Search:
             aims = self.nearest[rows, rank]
         if aims is not None:
             towards = replace(goal, classes=aims, targeted=True)
+        # Until something is found, 5 % of the box's diagonal: it only scales a path's first steps.
         usual = 0.05 * self.box.width * self.x.shape[1] ** 0.5
         expected = torch.minimum(best.l2, self.expected[rows])
         expected = torch.where(expected.isfinite() & (expected > 0), expected, usual)

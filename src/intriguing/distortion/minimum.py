@@ -185,6 +185,7 @@ class _Run:
         least = (pairs.l2 * (1 - pairs.gap)).view(count, others).amin(1)
         gap = (1 - least / pairs.l2[best]).clamp_min(0)
         status = pairs.status[best]
+        # Gaps are float32's: what differs by less is the same.
         unproved = (status == int(Status.OPTIMAL)) & ~(gap <= pairs.gap[best] + 1e-6)
         status = torch.where(unproved, int(Status.FOUND), status)
         # Each of the searches has had its share of a budget.

@@ -240,6 +240,7 @@ class _Conveyor:
         self.alive[rows[waiting:]] = False
         rows = self.alive.nonzero()[:, 0]
         needed = filled(rows, self.width)
+        # Copying the rest pays when it spares a quarter of every pass.
         if len(needed) <= 0.75 * len(self.alive):
             self._compact(needed, len(rows))
 

@@ -133,4 +133,5 @@ def _agrees(model: nn.Module, part: nn.Module, place: str, images: Tensor) -> bo
         ours = part(values[place])
     except Exception:  # of a part that was cut out wrongly, or of the network itself
         return False
+    # Other batches and kernels round otherwise; a part that was cut wrongly differs in all digits.
     return bool(torch.allclose(ours, whole, rtol=1e-3, atol=1e-4 * float(whole.abs().max())))

@@ -113,6 +113,7 @@ class Pool:
             phi, labels = self._activations(self.images[at]), self.labels[at]
             if radius is None:
                 radius = self.place.radius or self.config.share * typical_distance(phi)
+                # What float32 leaves of values that are the same.
                 if radius <= 1e-6 * float(phi.abs().max()):
                     raise InputError(
                         f"{self.place.layer!r} gives the same for all images; if its units have "

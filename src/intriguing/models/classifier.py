@@ -226,6 +226,7 @@ def probabilities_of(logits: Float[Tensor, "b k"], eps: float = 1e-7) -> str:
         node = next((before for before, _ in node.next_functions if before is not None), None)
     if len(logits) < 2 or logits.shape[1] < 2 or not _between(logits):
         return ""
+    # Wider than the rounding of a softmax over thousands of classes.
     near = (logits.sum(1) - 1).abs().max() < max(1e-4, 4 * eps)
     return "softmax" if near else ""
 

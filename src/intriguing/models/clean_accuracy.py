@@ -125,6 +125,7 @@ def clean_accuracy(
         )
         best = max(filter(None, reasons), key=lambda reason: reason[0], default=None)
         found += [] if best is None else [best[1]]
+    # Even the interval's upper end is near chance, or below what any use would bear.
     if not found and high < max(2.0 / classes, 0.05):
         found.append(
             ModelWarning(
@@ -189,6 +190,7 @@ def _collapsed(given: Tensor, labels: Tensor) -> Iterator[ModelWarning]:
     values, counts = torch.unique(given, return_counts=True)
     share = float(counts.max()) / len(given)
     true = float(labels.bincount().max()) / len(labels)
+    # Nine in ten, and clearly more than are of any class; few images may be of one by chance.
     if len(given) >= 16 and share > max(0.9, 1.1 * true):
         yield ModelWarning(
             "one class for nearly all",

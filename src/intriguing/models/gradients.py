@@ -118,6 +118,7 @@ def _misleading(model: Classifier, x: Tensor, seen: _Seen, box: Box) -> float:
         change = margin(x + step) - margin(x - step)
         promised = 2 * size * length
         asked |= promised > 10 * noise
+        # A tenth of what was promised is much less than curvature takes over the smallest step.
         told |= change > 0.1 * promised
     wrong = float((asked & ~told).float().mean())
     return wrong if wrong >= 0.5 else 0.0
@@ -144,6 +145,7 @@ def _quantised(model: Classifier, x: Tensor, seen: _Seen, box: Box) -> Iterator[
     with torch.no_grad():
         moved = model(x + noise)
     still = (moved == seen.logits).all(1)
+    # Rounding alone leaves an image's every logit the same for hardly any noise of this size.
     if float(still.float().mean()) > 0.25:
         yield ModelWarning(
             "quantised logits",

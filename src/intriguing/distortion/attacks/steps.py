@@ -69,6 +69,7 @@ class Adam:
     def direction(self, gradient: Float[Tensor, "b n"]) -> Float[Tensor, "b n"]:
         """Where to go against, in units of the learning rate."""
         self.steps += 1
+        # β₁, β₂ and ε are the source's.
         self.mean = 0.9 * self.mean + 0.1 * gradient
         self.square = 0.999 * self.square + 0.001 * gradient**2
         mean = self.mean / (1 - 0.9**self.steps)
