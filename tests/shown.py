@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from intriguing.report.views import Cell, gather
+from intriguing.report.layouts import gather
+from intriguing.report.views import Cell
 from intriguing.results.parquet import read_rows
 from intriguing.results.rows import Measurement
 

@@ -9,7 +9,7 @@ import pytest
 from intriguing.errors import InputError
 from intriguing.paper.hardening.families import FAMILIES
 from intriguing.paper.networks import MNIST_NETWORKS, SPLIT_NETWORKS
-from intriguing.report.views import gather
+from intriguing.report.layouts import gather
 from intriguing.results.published import (
     paper_value,
     published,

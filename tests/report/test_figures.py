@@ -4,7 +4,8 @@ import pytest
 from intriguing.report.charts import distortion_curves, heatmaps
 from intriguing.report.figures import Panel, as_pictures, figure7, filters, gallery, mosaic
 from intriguing.report.findings import correlation, findings
-from intriguing.report.views import Cell, gather
+from intriguing.report.layouts import gather
+from intriguing.report.views import Cell
 from intriguing.results.rows import Condition, Measurement, Metric
 from tests.report.sample import NETWORKS, write_sample
 

@@ -32,7 +32,7 @@ from intriguing.report.contents import read_contents
 from intriguing.report.curves import Line, accuracy
 from intriguing.report.findings import findings
 from intriguing.report.tables import to_csv, to_latex, to_terminal
-from intriguing.report.views import gather
+from intriguing.report.layouts import gather
 from intriguing.results.parquet import read_columns, read_rows
 from intriguing.results.published import published_claims
 from intriguing.results.rows import (

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from intriguing.report.figures import Panel, as_pictures
-from intriguing.report.views import Table, gather
+from intriguing.report.layouts import gather
+from intriguing.report.views import Table
 from intriguing.results.audit import StageRecord, read_audit
 from intriguing.results.parquet import read_columns, read_rows
 from intriguing.results.rows import (
