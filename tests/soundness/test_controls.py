@@ -31,8 +31,8 @@ from intriguing.report.audited import half_at, noise_curve
 from intriguing.report.contents import read_contents
 from intriguing.report.curves import Line, accuracy
 from intriguing.report.findings import findings
-from intriguing.report.tables import to_csv, to_latex, to_terminal
 from intriguing.report.layouts import gather
+from intriguing.report.tables import to_csv, to_latex, to_terminal
 from intriguing.results.parquet import read_columns, read_rows
 from intriguing.results.published import published_claims
 from intriguing.results.rows import (

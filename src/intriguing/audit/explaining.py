@@ -20,7 +20,7 @@ from intriguing.results.explained import Made, Said, Solve, Story
 from intriguing.results.parquet import read_columns
 from intriguing.results.rows import CertificateRow, ImageRow
 from intriguing.results.schema import RunRecord
-from intriguing.results.store import find_tensors, list_tensors, read_run, read_tensors
+from intriguing.results.store import find_tensors, read_run, read_tensors
 
 SOLVES = 12
 """Minimisations of the path of c at most: enough to see it close in."""
@@ -86,15 +86,15 @@ def attacked_ids(folder: Path) -> list[str]:
         InputError: If it is of no audit, or of one that has attacked none yet.
     """
     _check(folder)
-    names = [name for name in list_tensors(folder) if name.startswith("judged-")]
-    if not names:
+    file = find_tensors(folder, kind="judged")
+    if file is None:
         raise InputError(
             f"the audit in {folder} has attacked no image yet; run its command again: see run.json"
         )
     with blame(folder):
-        ids = json.loads(read_tensors(folder, names[0])[1]["ids"])
+        ids = json.loads(read_tensors(folder, file)[1]["ids"])
         if not isinstance(ids, list) or not all(isinstance(one, str) for one in ids):
-            raise ValueError(f"the ids of tensors/{names[0]}.safetensors are no names")
+            raise ValueError(f"the ids of tensors/{file}.safetensors are no names")
     return ids
 
 
@@ -107,8 +107,8 @@ def _check(folder: Path) -> RunRecord:
 
 
 def _class_names(folder: Path) -> tuple[str, ...]:
-    names = [name for name in list_tensors(folder) if name.startswith("judged-")]
-    return tuple(json.loads(read_tensors(folder, names[0])[1].get("classes", "[]")))
+    file = find_tensors(folder, kind="judged")
+    return () if file is None else tuple(json.loads(read_tensors(folder, file)[1]["classes"]))
 
 
 def _find(wanted: str, ids: Sequence[str], folder: Path) -> str:
@@ -130,7 +130,7 @@ def _find(wanted: str, ids: Sequence[str], folder: Path) -> str:
 
 def _said(folder: Path, name: str, place: int) -> tuple[Said, ...]:
     """What every network says of the image and of the example made for `name`."""
-    file = find_tensors(folder, "judged", name)
+    file = find_tensors(folder, kind="judged", network=name)
     if file is None:
         return ()
     tensors, words = read_tensors(folder, file)
@@ -186,7 +186,7 @@ def _path_of_c(
 
 def original_of(folder: Path, name: str, image: str) -> np.ndarray | None:
     """The image in 8 bits, from the pairs that the audit kept; None where it did not."""
-    file = find_tensors(folder, "pairs", name)
+    file = find_tensors(folder, kind="pairs", made="nearest", network=name)
     if file is None:
         return None
     tensors, words = read_tensors(folder, file)

@@ -111,7 +111,7 @@ def _draw(folder: Path, story: Story) -> Path:
 
 
 def _viewer(folder: Path, story: Story, made: Made, place: int) -> Markup:
-    name = find_tensors(folder, "pairs", made.network)
+    name = find_tensors(folder, kind="pairs", made="nearest", network=made.network)
     if name is not None:
         with suppress(InputError):  # of the images attacked, only the first ones' pairs are kept
             file = TensorFile(name, *read_tensors(folder, name))

@@ -89,14 +89,13 @@ def read_tensors(folder: Path, name: str) -> tuple[dict[str, np.ndarray], dict[s
         return {key: file.get_tensor(key) for key in keys}, file.metadata() or {}
 
 
-def find_tensors(folder: Path, start: str, network: str) -> str | None:
-    """The file named START-… that is about a network, as it says; None where there is none."""
+def find_tensors(folder: Path, **words: str) -> str | None:
+    """The first file whose metadata say all these `words`; None where there is none."""
     for name in list_tensors(folder):
-        if name.startswith(f"{start}-"):
-            with _opened(folder, name) as file:
-                said = file.metadata() or {}
-            if said.get("network") == network:
-                return name
+        with _opened(folder, name) as file:
+            said = file.metadata() or {}
+        if words.items() <= said.items():
+            return name
     return None
 
 
