@@ -3,11 +3,11 @@
 import pytest
 
 from intriguing.audit import cost, probe
-from intriguing.audit.budget import Budget, parse_budget
 from intriguing.audit.config import AuditConfig
 from intriguing.audit.cost import measure, quick, shard_sizes
 from intriguing.audit.probe import Cost
 from intriguing.audit.run import prepare
+from intriguing.audit.sample_size import SampleSize, parse_sample_size
 from intriguing.data.named import load_data
 from intriguing.errors import InputError
 from tests.audit.test_audit import means
@@ -48,18 +48,18 @@ def test_more_time_attacks_more_images_and_a_begun_folder_keeps_its_number(tmp_p
     monkeypatch.setattr(cost, "pass_seconds", lambda *_: 0.001)
     config = AuditConfig(attacked=1, passes=100, skip=("units",))
     one = subject(config)
-    few = Budget(1, 2.0).planned(one, tmp_path).attacked
-    more = Budget(1, 3.0).planned(one, tmp_path).attacked
+    few = SampleSize(1, 2.0).planned(one, tmp_path).attacked
+    more = SampleSize(1, 3.0).planned(one, tmp_path).attacked
     assert few is not None
     assert more is not None
     assert 0 < few < more
     assert sum(quick(prepare({"m": means()}, one.images, AuditConfig(
         attacked=few, passes=100, skip=("units",)))).values()) <= 2.0  # fmt: skip
     with pytest.raises(InputError, match="too short"):
-        Budget(1, 0.001).planned(one, tmp_path)
+        SampleSize(1, 0.001).planned(one, tmp_path)
 
 
 @pytest.mark.parametrize("text", ["", "0", "many", "3days", "-4", "0min"])
 def test_budgets_that_are_none(text):
     with pytest.raises(InputError, match="20min"):
-        parse_budget(text)
+        parse_sample_size(text)

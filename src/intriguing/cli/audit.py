@@ -83,11 +83,11 @@ def audit(
         dry_run: Only measure on a few images how long it would take, stage by stage.
         data_size: With --dry-run: as if DATA had so many images.
     """
-    from intriguing.audit.budget import parse_budget
     from intriguing.audit.config import AuditConfig
     from intriguing.audit.cost import measure
     from intriguing.audit.probe import Cost
     from intriguing.audit.run import estimate, prepare, rehearse, run_audit
+    from intriguing.audit.sample_size import parse_sample_size
     from intriguing.cli import setup
     from intriguing.cli.command import command, elapsed
     from intriguing.cli.console import Console
@@ -101,7 +101,7 @@ def audit(
         raise InputError("--data-size is for --dry-run; --limit takes fewer images of DATA")
     if data_size is not None and data_size < 1:
         raise InputError(f"--data-size {data_size}; give 1 or more")
-    asked = parse_budget(images)
+    asked = parse_sample_size(images)
     config = AuditConfig(
         attacked=asked.images, passes=budget, method=method, target=target,
         target_passes=target_budget, semidefinite=semidefinite, units_on=units_on,

@@ -16,7 +16,7 @@ SHARE = 0.8
 
 
 @dataclass(frozen=True)
-class Budget:
+class SampleSize:
     """So many images, None for all; or as many as `seconds` allow."""
 
     images: int | None = None
@@ -47,20 +47,22 @@ class Budget:
         return replace(config, attacked=min(count, len(subject.images)))
 
 
-def parse_budget(text: str) -> Budget:
+def parse_sample_size(text: str) -> SampleSize:
     """ "64" images, "all", or a time such as "90s", "20min" or "2h".
 
-    >>> parse_budget("64").images, parse_budget("20min").seconds, parse_budget("all").images
-    (64, 1200.0, None)
+    >>> parse_sample_size("64").images, parse_sample_size("20min").seconds
+    (64, 1200.0)
+    >>> parse_sample_size("all")
+    SampleSize(images=None, seconds=None)
     """
     plain = text.strip().lower().replace(" ", "")
     if plain == "all":
-        return Budget()
+        return SampleSize()
     if plain.isdecimal() and int(plain) > 0:
-        return Budget(images=int(plain))
+        return SampleSize(images=int(plain))
     match = re.fullmatch(r"(\d+(?:\.\d+)?)(s|min|h)", plain)
     if match and float(match[1]) > 0:
-        return Budget(images=1, seconds=float(match[1]) * UNITS[match[2]])
+        return SampleSize(images=1, seconds=float(match[1]) * UNITS[match[2]])
     raise InputError(
         f"--images {text} is neither a number, nor all, nor a time; give 64, all, 90s, 20min or 2h"
     )
