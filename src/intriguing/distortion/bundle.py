@@ -48,50 +48,53 @@ def polish(
 ) -> Walk:
     """Improve `best` by `steps` steps of one pass each from `start`."""
     x, z = best.images, start
+    length = (z - x).norm(dim=1)
     tangent = race.linearise(network, z, 1)
-    best.offer(z, tangent.lowest, backward=1)
-    shortest = torch.where(tangent.lowest > 0, (z - x).norm(dim=1), torch.inf)
+    best.offer(z, tangent.lowest, backward=1, length=length)
+    shortest = torch.where(tangent.lowest > 0, length, torch.inf)
     bundle = _Bundle.empty(len(z), cuts, z)
-    bundle.add(z, tangent, 0)
-    rho = torch.ones_like(tangent.lowest)
+    rho = torch.ones_like(length)
     sigma = torch.zeros_like(rho)
-    margins = tangent.margins
-    scale = torch.zeros_like(rho)
+    margins, short = tangent.margins, (-tangent.lowest).clamp_min(0)
+    slope = bundle.add(z, tangent, 0)
+    allowed = torch.zeros_like(rho)
     for step in range(1, steps + 1):
-        scale = tangent.gradients[:, 0].norm(dim=1) * (z - x).norm(dim=1)
-        bundle.drop_contradictions(z, margins, _CONTRADICTS * scale)
-        anchor = (x + rho[:, None] * z) / (1 + rho[:, None])
-        trial = bundle.closest(anchor, (z - x).norm(dim=1), box)
-        weights = (bundle.multipliers * (1 + rho[:, None])).to(z.dtype)
+        allowed = _CONTRADICTS * slope * length
+        bundle.drop_contradictions(z, margins, allowed)
+        more = 1 + rho[:, None]
+        anchor = torch.addcmul(x, rho[:, None], z) / more
+        trial = bundle.closest(anchor, length, box)
+        weights = (bundle.multipliers * more).to(z.dtype)
         sigma = torch.maximum(0.7 * sigma, 2 * weights.sum(1))
         met = race.linearise(network, trial, 1)
-        best.offer(trial, met.lowest, backward=1)
-        length = torch.where(met.lowest > 0, (trial - x).norm(dim=1), torch.inf)
-        shortest = torch.minimum(shortest, length)
-        lowest = margins.amin(1)
-        accepted = merit(trial, x, met.lowest, sigma) <= merit(z, x, lowest, sigma)
-        back = met.lowest + torch.linalg.vecdot(met.gradients[:, 0], z - trial)
-        news = back >= margins.gather(1, met.classes)[:, 0] - _CONTRADICTS * scale
-        bundle.add(trial, met, step)
-        rho = torch.where(accepted, rho / 2, torch.where(news, rho, 2 * rho + 0.5)).clamp(*_RHO)
-        yes = accepted[:, None]
-        z = torch.where(yes, trial, z)
-        margins = torch.where(yes, met.margins, margins)
-        gradients = torch.where(yes[:, :, None], met.gradients, tangent.gradients)
-        tangent = Tangent(margins, met.classes, gradients)
-    bundle.drop_contradictions(z, margins, _CONTRADICTS * scale)
+        reached, away = met.lowest, (trial - x).norm(dim=1)
+        best.offer(trial, reached, backward=1, length=away)
+        shortest = torch.where(reached > 0, torch.minimum(shortest, away), shortest)
+        missing = (-reached).clamp_min(0)
+        accepted = merit(away, missing, sigma) <= merit(length, short, sigma)
+        gradient = met.gradients[:, 0]
+        back = reached + torch.linalg.vecdot(gradient, z - trial)
+        news = back >= margins.gather(1, met.classes)[:, 0] - allowed
+        steep = bundle.add(trial, met, step)
+        grown = torch.where(news, rho, 2 * rho + 0.5)
+        rho = torch.where(accepted, rho / 2, grown).clamp(*_RHO)
+        slope = torch.where(accepted, steep, slope)
+        length = torch.where(accepted, away, length)
+        short = torch.where(accepted, missing, short)
+        z = torch.where(accepted[:, None], trial, z)
+        margins = torch.where(accepted[:, None], met.margins, margins)
+    bundle.drop_contradictions(z, margins, allowed)
     closest = bundle.closest(x, torch.zeros_like(rho), box)
-    short = (-margins.amin(1)).clamp_min(0) / bundle.norms.amax(1)
-    return Walk(z, shortest, model_gap(closest, z, x, short))
+    return Walk(z, shortest, model_gap(closest, z, x, short / bundle.norms.amax(1)))
 
 
 @dataclass
 class _Bundle:
-    """Tangents g·z + offset of margins, with the class, multiplier and age of each."""
+    """Tangents g·z − floor of margins, with the class, multiplier and age of each."""
 
     gradients: Float[Tensor, "b m n"]
     norms: Float[Tensor, "b m"]
-    offsets: Float[Tensor, "b m"]
+    floors: Float[Tensor, "b m"]
     on: Bool[Tensor, "b m"]
     classes: Int64[Tensor, "b m"]
     multipliers: Float[Tensor, "b m"]
@@ -110,39 +113,43 @@ class _Bundle:
             classes - 1,
         )
 
-    def add(self, z: Tensor, tangent: Tangent, step: int) -> None:
-        """Put the tangent at z in a free place, else where the oldest idle, else the oldest is."""
-        idle = self.multipliers == 0
-        rank = torch.where(self.on, self.born + (~idle) * 1_000_000, -1)
-        place = rank.argmin(1)
-        rows = torch.arange(len(z), device=z.device)
-        gradient = tangent.gradients[:, 0]
-        usable = gradient.isfinite().all(1) & tangent.values[:, 0].isfinite()
-        gradient = torch.where(usable[:, None], gradient, 0)
-        offset = tangent.values[:, 0] - torch.linalg.vecdot(gradient, z)
-        self.gradients[rows, place] = gradient
-        self.norms[rows, place] = gradient.norm(dim=1)
-        self.offsets[rows, place] = torch.where(usable, offset, 0)
-        self.on[rows, place] = usable & (gradient != 0).any(1)
-        self.classes[rows, place] = tangent.classes[:, 0]
-        self.multipliers[rows, place] = 0
-        self.born[rows, place] = step
+    def add(self, z: Tensor, tangent: Tangent, step: int) -> Float[Tensor, " b"]:
+        """Put the tangent at z in a free place, else where the oldest idle, else the oldest is.
+
+        Returns the norm of its gradient.
+        """
+        rank = torch.where(self.multipliers == 0, self.born, self.born + 1_000_000)
+        place = torch.where(self.on, rank, -1).argmin(1, keepdim=True)
+        gradient, value = tangent.gradients[:, 0], tangent.lowest[:, None]
+        norm = torch.linalg.vector_norm(gradient, dim=1, keepdim=True)
+        usable = norm + 0 * value < torch.inf  # as NaN is not
+        gradient = torch.where(usable, gradient, 0)
+        floor = torch.linalg.vecdot(gradient, z)[:, None] - torch.where(usable, value, 0)
+        here = place[:, :, None].expand(-1, -1, gradient.shape[1])
+        self.gradients.scatter_(1, here, gradient[:, None])
+        self.norms.scatter_(1, place, torch.where(usable, norm, 0))
+        self.floors.scatter_(1, place, floor)
+        self.on.scatter_(1, place, usable & (norm > 0))
+        self.classes.scatter_(1, place, tangent.classes)
+        self.multipliers.scatter_(1, place, 0.0)
+        self.born.scatter_(1, place, step)
+        steep: Tensor = norm[:, 0]
+        return steep
 
     def values(self, z: Float[Tensor, "b n"]) -> Float[Tensor, "b m"]:
         """The tangents at z."""
-        return products(self.gradients, z) + self.offsets
+        return products(self.gradients, z) - self.floors
 
     def drop_contradictions(self, z: Tensor, margins: Tensor, allowed: Tensor) -> None:
         """Let go of tangents that lie below the margin of their class at z."""
         below = self.values(z) < margins.gather(1, self.classes) - allowed[:, None]
-        self.on &= ~below
-        self.multipliers *= self.on
+        self.on = self.on > below
 
     def closest(self, anchor: Tensor, length: Tensor, box: Box) -> Tensor:
         """The point of the box closest to `anchor` at which all tangents are inside the goal."""
-        inset = _INSET * self.norms * length[:, None]
+        inside = torch.addcmul(self.floors, self.norms, length[:, None], value=_INSET)
         answer = closest_point(
-            anchor, self.gradients, inset - self.offsets, self.on, self.multipliers, box, _NEWTON
+            anchor, self.gradients, inside, self.on, self.multipliers, box, _NEWTON
         )
         self.multipliers = answer.multipliers
         return answer.points

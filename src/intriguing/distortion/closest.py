@@ -200,16 +200,21 @@ class _Search:
         config, classes = self.config, logits.shape[1]
         rivals = min(config.rivals, classes - 1)
         if self.goal.targeted:
-            walks = self._walk(
-                rows, _against_all(self.goal.classes[rows], self.goal[rows]), self.x[rows]
-            )
+            goal = self.goal[rows]
+            race = Race.against_all(goal.classes, goal, classes)
+            walks = self._walk(rows, race, self.x[rows])
             self.smooth[rows] = walks.length.isfinite() & (walks.gap < _SMOOTH)
             return
         self.nearest = self._nearest_classes(rows, logits[rows], rivals)
         for rank in range(min(config.classes, rivals)):
-            race = Race(self.nearest[rows, rank], self.goal.classes[rows], self.goal[rows])
+            race = self._against_label(rows, self.nearest[rows, rank])
             walks = self._walk(rows, race, self.x[rows])
             self.smooth[rows] |= walks.length.isfinite() & (walks.gap < _SMOOTH)
+
+    def _against_label(self, rows: Tensor, wanted: Tensor) -> Race:
+        """A class against the label alone, as asked for in an untargeted search."""
+        goal = self.goal[rows]
+        return Race.against(wanted, goal.classes, goal, self.per_class.shape[1])
 
     def _tour(self, rows: Tensor) -> Tensor:
         """Search toward one more class that could be nearer, where an image would be finished.
@@ -226,9 +231,7 @@ class _Search:
         smooth = self._each(rows[fresh & self.stepwise[rows]])
         for rank in range(self.config.classes, self.nearest.shape[1]):
             if len(smooth):
-                race = Race(
-                    self.nearest[smooth, rank], self.goal.classes[smooth], self.goal[smooth]
-                )
+                race = self._against_label(smooth, self.nearest[smooth, rank])
                 self._walk(smooth, race, self.x[smooth])
         due = self._each(rows[~fresh])
         aims = self.nearest[due, self.turn[due]]
@@ -245,7 +248,7 @@ class _Search:
         labels = self.goal.classes[rows]
         best = self.best.take(rows)
         likely = logits.scatter(1, labels[:, None], -torch.inf).topk(count, 1).indices
-        race = _against_all(labels, self.goal[rows])
+        race = Race.against_all(labels, self.goal[rows], logits.shape[1])
         tangent = race.linearise(self.network, best.images, likely)
         best.offer(best.images, torch.full_like(best.l2, -torch.inf), backward=count)
         self.best.put(rows, best)
@@ -278,22 +281,22 @@ class _Search:
             start = self.box.clamp(start + push)
         point = start.clone()
         for part, stop in self._with_room(rows, plan.steps, 1):
-            some = best.take(part)
+            some, ours = best.take(part), goal[part]
             point[part] = lagrangian_path(
-                self.network, goal[part], towards[part], some, start[part], expected[part],
-                self.box, kind=plan.kind, steps=plan.steps, stop=stop, rate=plan.rate,
-                end=plan.end, smoothing=plan.smoothing,
+                self.network, ours, ours if towards is goal else towards[part], some, start[part],
+                expected[part], self.box, classes=self.per_class.shape[1], kind=plan.kind,
+                steps=plan.steps, stop=stop, rate=plan.rate, end=plan.end, smoothing=plan.smoothing,
             )  # fmt: skip
             best.put(part, some)
             self.best.put(rows[part], some)
         if goal.targeted:
-            race = _against_all(goal.classes, goal)
+            race = Race.against_all(goal.classes, goal, self.per_class.shape[1])
         else:
             with torch.no_grad():
                 logits = self.network.logits(point)
             best.offer(point, goal.secure_margin(logits))
             wanted = logits.scatter(1, goal.classes[:, None], -torch.inf).argmax(1)
-            race = Race(wanted, goal.classes, goal)
+            race = self._against_label(rows, wanted)
         self.best.put(rows, best)
         promising = (point - best.images).norm(dim=1) < _HOPELESS * best.l2
         promising |= best.l2.isinf()
@@ -319,7 +322,7 @@ class _Search:
         A row that would have taken more is spent: what a larger budget does is the same and more.
         """
         best = self.best
-        before = (best.forward + best.backward)[rows] / 2
+        before = best.spent[rows] / 2
         room = ((best.budget - before) / cost).floor().clamp(0, steps).long()
         room = torch.where(room < steps, room // _GRAIN * _GRAIN, room)
         room = torch.where(self.spent[rows], 0, room)
@@ -330,12 +333,12 @@ class _Search:
                 yield part, number
                 if number < steps:
                     some = rows[part]
-                    taken = (self.best.forward + self.best.backward)[some] / 2 - before[part]
+                    taken = self.best.spent[some] / 2 - before[part]
                     self.spent[some] |= taken >= number * cost
 
     def _grope(self, rows: Tensor, number: int) -> None:
         """Where gradients led nowhere, as under a saturated softmax: try random directions."""
-        spent = (self.best.forward + self.best.backward)[rows] / 2
+        spent = self.best.spent[rows] / 2
         lost = self.best.l2[rows].isinf() & (spent + _GROPE <= self.best.budget)
         rows = self._each(rows[lost])
         if not len(rows):
@@ -405,7 +408,3 @@ class _Search:
             wanted = race.wanted
             known = self.per_class[rows, wanted].nan_to_num(nan=torch.inf)
             self.per_class[rows, wanted] = torch.minimum(known, walk.length)
-
-
-def _against_all(wanted: Tensor, goal: Goal) -> Race:
-    return Race(wanted, torch.full_like(wanted, -1), goal)

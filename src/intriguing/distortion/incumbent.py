@@ -1,5 +1,7 @@
 """The best adversarial image met so far, what it cost, and how fast it came."""
 
+from copy import copy
+
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
@@ -27,20 +29,25 @@ class Incumbent:
         self.forward: Int64[Tensor, " b"] = torch.zeros(
             count, dtype=torch.long, device=images.device
         )
-        self.backward = torch.zeros_like(self.forward)
+        self.spent = torch.zeros_like(self.forward)
         self.curve = images.new_full((count, len(BUDGETS)), torch.inf)
-        self._budgets = torch.tensor(BUDGETS, device=images.device)
+        self._allowed = 2 * torch.tensor(BUDGETS, device=images.device)
 
-    _ROWS = ("images", "points", "l2", "forward", "backward", "curve")
+    _ROWS = ("images", "points", "l2", "forward", "spent", "curve")
 
     @property
     def within_budget(self) -> Bool[Tensor, " b"]:
         """Rows that have a pass left."""
-        return self.forward + self.backward + 2 <= 2 * self.budget
+        return self.spent <= 2 * self.budget - 2
+
+    @property
+    def backward(self) -> Int64[Tensor, " b"]:
+        """Backward passes of each row."""
+        return self.spent - self.forward
 
     def take(self, rows: Tensor) -> "Incumbent":
         """The same for `rows` alone, in that order."""
-        part = Incumbent(self.images[rows], self.budget)
+        part = copy(self)
         for name in self._ROWS:
             setattr(part, name, getattr(self, name)[rows])
         return part
@@ -57,21 +64,26 @@ class Incumbent:
         *,
         forward: int | Int64[Tensor, " b"] = 1,
         backward: int | Int64[Tensor, " b"] = 0,
+        length: Float[Tensor, " b"] | None = None,
     ) -> Bool[Tensor, " b"]:
         """Count the passes that gave `margin` at `points`; keep what is adversarial and shorter.
 
-        `margin` is the secure margin of the goal: positive when adversarial. Says which rows
-        improved.
+        `margin` is the secure margin of the goal: positive when adversarial; `length` is ‖r‖₂,
+        where that is known. Says which rows improved.
         """
         counted = self.within_budget
-        self.forward += forward * counted
-        self.backward += backward * counted
-        spent = self.forward + self.backward
-        length = l2(self.images, points)
-        better = counted & (margin > 0) & (length < self.l2) & (spent <= 2 * self.budget)
+        taken = forward + backward
+        for count, passes in ((self.forward, forward), (self.spent, taken)):
+            if isinstance(passes, Tensor):
+                count += passes * counted
+            elif passes:
+                count.add_(counted, alpha=passes)
+        length = l2(self.images, points) if length is None else length
+        better = counted & (margin > 0) & (length < self.l2)
+        if isinstance(taken, Tensor) or taken > 2:
+            better &= self.spent <= 2 * self.budget
         self.points = torch.where(better[:, None], points, self.points)
         self.l2 = torch.where(better, length, self.l2)
-        in_time = 2 * self._budgets >= spent[:, None]
-        reached = torch.where(in_time, self.l2[:, None], torch.inf)
-        self.curve = torch.minimum(self.curve, reached)
+        in_time = self._allowed >= self.spent[:, None]
+        self.curve = torch.where(in_time, self.l2[:, None], self.curve)
         return better

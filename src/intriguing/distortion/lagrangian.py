@@ -18,11 +18,11 @@ from typing import Literal, TypeAlias
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional
 
 from intriguing.distortion.incumbent import Incumbent
 from intriguing.distortion.logit_unit import USUAL_UNIT
 from intriguing.distortion.problem import Goal, Network
+from intriguing.distortion.race import one_of
 from intriguing.measures import Box
 from intriguing.models.backward import full_gradient
 
@@ -45,6 +45,7 @@ def lagrangian_path(
     expected: Float[Tensor, " b"],
     box: Box,
     *,
+    classes: int,
     kind: Kind,
     steps: int,
     stop: int,
@@ -63,13 +64,14 @@ def lagrangian_path(
     square, momentum = torch.ones_like(x), torch.zeros_like(x)
     mu, rho = torch.ones_like(expected), torch.ones_like(expected)
     previous = torch.full_like(expected, torch.inf)
-    since = torch.full_like(expected, torch.inf)
+    rates, aims = _rates(steps, end, x), one_of(towards.classes, classes).double()
+    since = torch.full_like(best.forward, steps)
     found, length = z, torch.full_like(expected, torch.inf)
     for step in range(min(stop, steps)):
-        margin, y, slope = _constraint(network, goal, towards, z, kind)
-        best.offer(z, margin, backward=1)
+        margin, y, slope = _constraint(network, goal, towards, aims, z, kind)
         away = z - x
         distance = away.norm(dim=1)
+        best.offer(z, margin, backward=1, length=distance)
         adversarial = margin > 0
         shorter = adversarial & (distance < length)
         found = torch.where(shorter[:, None], z, found)
@@ -79,46 +81,67 @@ def lagrangian_path(
             stuck = length.isinf() & ~(y < _IMPROVED * previous)
             rho = torch.where(stuck, _HEAVIER * rho, rho)
             previous = y
+        heavy = rho * y
+        above, below = heavy.clamp_min(0), (1 - heavy.clamp_max(0)).square()
         if step:
-            mu = (smoothing * mu + (1 - smoothing) * _pressure(y, mu, rho)).clamp(1e-6, 1e12)
-        pull = (away / distance.clamp_min(1e-12)[:, None]) * (2.0 if step else 0.0)
-        push = (_pressure(y, mu, rho) * 2)[:, None] * slope
-        gradient = (pull + push).nan_to_num(0.0, 0.0, 0.0)
-        square = smoothing * square + (1 - smoothing) * gradient.square()
-        momentum = smoothing * momentum + gradient / (square.sqrt() + 1e-8)
-        share = ((step - since).clamp_min(0) / (steps - since.clamp_max(steps - 1))).clamp(0, 1)
-        rate_now = per_pixel * (math.log(end) * share.double()).exp().to(z.dtype)[:, None]
-        z = torch.addcmul(z, rate_now, momentum, value=-1)
-        z = box.clamp(z)
+            mu = torch.lerp(mu, _pressure(mu, above) / below, 1 - smoothing).clamp(1e-6, 1e12)
+        gradient = (2 * (_pressure(mu, above) / below))[:, None] * slope
+        if step:
+            gradient.addcdiv_(away, distance.clamp_min(1e-12)[:, None], value=2)
+        gradient = gradient.nan_to_num(0.0, 0.0, 0.0)
+        square = torch.addcmul(smoothing * square, gradient, gradient, value=1 - smoothing)
+        momentum = torch.addcdiv(smoothing * momentum, gradient, square.sqrt().add_(1e-8))
+        rate_now = per_pixel * rates[step].index_select(0, since)[:, None]
+        z = box.clamp(torch.addcmul(z, rate_now, momentum, value=-1))
     return torch.where(length.isfinite()[:, None], found, z)
 
 
-def _pressure(y: Tensor, mu: Tensor, rho: Tensor) -> Tensor:
-    """The slope of penalty P2 at y: μ(1 + 2ρy) + ρ²y²/2 for y ≥ 0, μ/(1 − ρy)² below."""
-    outside = mu * (1 + 2 * rho * y) + 0.5 * (rho * y).square()
-    return torch.where(y >= 0, outside, mu / (1 - rho * y.clamp_max(0)).square())
+def _rates(steps: int, end: float, like: Tensor) -> Float[Tensor, "step since"]:
+    """The length of a step, from 1 to `end`, by when an adversarial point was first met.
+
+    No such point is written as `steps`.
+    """
+    step = torch.arange(steps, device=like.device, dtype=torch.float64)[:, None]
+    since = torch.arange(steps + 1, device=like.device)
+    share = (step - since).clamp_min(0) / (steps - since).clamp_min(1)
+    return (math.log(end) * share).exp().to(like.dtype)
+
+
+def _pressure(mu: Tensor, above: Tensor) -> Tensor:
+    """The slope of penalty P2 at y: μ(1 + 2ρy) + ρ²y²/2 for y ≥ 0, μ/(1 − ρy)² below.
+
+    `above` is ρy where that is positive, and 0 below, where the caller divides.
+    """
+    return torch.addcmul(torch.addcmul(mu, mu, above, value=2), above, above, value=0.5)
 
 
 def _constraint(
-    network: Network, goal: Goal, towards: Goal, z: Tensor, kind: Kind
+    network: Network, goal: Goal, towards: Goal, aims: Tensor, z: Tensor, kind: Kind
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The secure margin, the constraint y ≤ 0 free of scale, and its slope as a unit vector."""
     with torch.enable_grad():
         z = z.detach().requires_grad_()
         logits = network.logits(z)
-        top = goal.scaled(logits).topk(min(4, logits.shape[1]), 1).values
-        spread = (top[:, 0] - top[:, -2:].mean(1)) if top.shape[1] > 2 else top[:, 0] - top[:, -1]
-        margin = towards.margin(logits)
-        y = -margin / spread.clamp_min(1e-8)
-        if kind == "entropy":
-            sign = 1 if towards.targeted else -1
-            # In float64, since exp of the last few of many float32 values rounds otherwise.
-            surface = sign * functional.cross_entropy(
-                USUAL_UNIT * goal.scaled(logits).double(), towards.classes, reduction="none"
-            )
-        else:
-            surface = -margin if kind == "margin" else y
-        slope = full_gradient(surface.sum(), z)
+    scaled = goal.scaled(logits.detach())
+    margin, rival = towards.race(scaled)
+    top, order = scaled.topk(min(4, scaled.shape[1]), 1)
+    last = -2 if top.shape[1] > 2 else -1
+    spread = (top[:, last:].mean(1) - top[:, 0]).clamp_max(-1e-8)  # negative
+    y = margin / spread
+    if kind == "entropy":
+        # In float64, since exp of the last few of many float32 values rounds otherwise.
+        uphill = (USUAL_UNIT * scaled.double()).softmax(1) - aims
+    else:
+        uphill = torch.zeros_like(aims).scatter_(1, rival, 1.0) - aims
+    uphill = (uphill if towards.targeted else -uphill).to(scaled.dtype)
+    if kind == "ratio":
+        # That of −margin/spread, times the spread.
+        uphill = uphill.scatter_add_(1, order[:, :1], -y[:, None])
+        share = (y / abs(last))[:, None].expand(-1, abs(last))
+        uphill = uphill.scatter_add_(1, order[:, last:], share)
+    uphill = uphill if goal.unit is None else uphill / goal.unit[:, None]
+    slope = full_gradient(logits, z, slope=uphill)
     slope = slope.nan_to_num(0.0, 0.0, 0.0)
     slope = slope / slope.norm(dim=1, keepdim=True).clamp_min(1e-30)
-    return goal.secure_margin(logits.detach()), y.detach(), slope
+    secure = margin if towards is goal else goal.race(scaled)[0]
+    return (secure - goal.rounding_of(scaled)).nan_to_num(nan=-torch.inf), y, slope

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeAlias
 
 import torch
@@ -44,30 +45,43 @@ class Goal:
 
     def margin(self, logits: Float[Tensor, "b k"]) -> Float[Tensor, " b"]:
         """By how much the goal is reached: positive when adversarial, −∞ for NaN logits."""
-        gap = margin(logits, self.classes)
-        gap = gap if self.targeted else (-gap).nan_to_num(posinf=-torch.inf)
-        return gap if self.unit is None else gap / self.unit
+        return self.race(self.scaled(logits))[0].nan_to_num(nan=-torch.inf)
 
     def secure_margin(self, logits: Float[Tensor, "b k"]) -> Float[Tensor, " b"]:
         """The margin less what rounding could take: what is positive stays so in other batches."""
-        return (self.margin(logits) - self.rounding(logits)).nan_to_num(nan=-torch.inf)
+        scaled = self.scaled(logits)
+        return (self.race(scaled)[0] - self.rounding_of(scaled)).nan_to_num(nan=-torch.inf)
+
+    def race(self, logits: Float[Tensor, "b k"]) -> tuple[Tensor, Tensor]:
+        """The margin in the logits given, NaN where they are; and the best other class (b, 1)."""
+        wanted = logits.gather(1, self.classes[:, None])[:, 0]
+        best, other = logits.scatter(1, self.classes[:, None], -torch.inf).max(1, keepdim=True)
+        return (wanted - best[:, 0] if self.targeted else best[:, 0] - wanted), other
 
     def rounding(self, logits: Float[Tensor, "b k"]) -> Float[Tensor, " b"]:
         """How much of a margin rounding could take, in its units."""
-        return rounding(self.scaled(logits), at_least=_LEAST)
+        return self.rounding_of(self.scaled(logits))
+
+    def rounding_of(self, scaled: Float[Tensor, "b k"]) -> Float[Tensor, " b"]:
+        """The same where the logits are in units already."""
+        return rounding(scaled, at_least=_LEAST)
 
     def scaled(self, logits: Float[Tensor, "b k"]) -> Float[Tensor, "b k"]:
         """Logits in units."""
         return logits if self.unit is None else logits / self.unit[:, None]
 
-    @property
+    @cached_property
     def sharpness(self) -> Float[Tensor, " b"] | float:
         """What turns units into logits as networks have them."""
         return 1.0 if self.unit is None else natural(self.unit)
 
+    @cached_property
+    def _gain(self) -> Float[Tensor, "b 1"] | float:
+        return 1.0 if self.unit is None else (self.sharpness / self.unit)[:, None]
+
     def natural(self, logits: Float[Tensor, "b k"]) -> Float[Tensor, "b k"]:
         """Logits as they are; where that is an unusual size, of a usual one."""
-        return logits if self.unit is None else logits * (self.sharpness / self.unit)[:, None]
+        return logits if self.unit is None else logits * self._gain
 
     def measured(
         self,
@@ -157,5 +171,6 @@ def rounding(logits: Float[Tensor, "b k"], at_least: float = 0.0) -> Float[Tenso
 
     `at_least` is the size of what was added up to give the logits, where that is known.
     """
-    largest = logits.abs().amax(1).clamp_min(at_least)
-    return _ROUNDING * torch.finfo(logits.dtype).eps * largest
+    largest = torch.linalg.vector_norm(logits, torch.inf, dim=1)
+    taken: Tensor = _ROUNDING * torch.finfo(logits.dtype).eps * largest.clamp_min(at_least)
+    return taken

@@ -13,16 +13,21 @@ search on q ends after a few steps. Each Newton step is itself a problem with m 
 λ ≥ 0; all small systems are in float64.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from intriguing.measures import Box
 
 _DAMPING = 1e-6
-_SHARES = (1.0, 0.5, 0.2, 0.05, 0.01)
+_SHARES = (1.0, 0.5, 0.2, 0.05, 0.01, 0.0)
+_SHORTER = (1.0, 0.4, 0.1, 0.02)
+# Far above any slope, and finite even over the least curvature, so that 0 times it is 0.
+_NEVER = 1e100
 
 
 @dataclass(frozen=True)
@@ -49,59 +54,60 @@ def closest_point(
     the one that the steps have reached.
     """
     problem = _Dual(anchor, gradients, at_least.double(), box)
-    multipliers = (start * on).clamp_min(0)
-    points, residual, bound = problem(multipliers)
-    worse_than_none = ~(bound >= 0)
-    if points.device.type != "cpu" or worse_than_none.any():
-        multipliers = torch.where(worse_than_none[:, None], 0, multipliers)
-        points, residual, bound = problem(multipliers)
+    warm = (start * on).clamp_min(0)
+    tried = torch.stack((warm, torch.zeros_like(warm)), 1)
+    points_of, residual_of, bounds = problem(tried)
+    # The start, or none where it is worse: at λ = 0 the bound is not negative.
+    which = _first(bounds >= 0)
+    multipliers, bound = _chosen(tried, which), bounds.gather(1, which)
+    points, residual = _chosen(points_of, which), _chosen(residual_of, which)
     # What a step may be at most where every pixel is at a bound and the Hessian vanishes.
-    norms = torch.linalg.vector_norm(gradients, dim=2).double()
-    damping = _DAMPING * norms.square().clamp_min(1e-30)
+    norms = torch.linalg.vector_norm(gradients, dim=2, dtype=torch.float64)
+    damping = norms.square().clamp_min(1e-30).mul_(_DAMPING)
+    shares = _column(_SHORTER, bound)
     running = torch.ones_like(bound, dtype=torch.bool)
-    for _ in range(steps):
+    for left in reversed(range(steps)):
         free = (points > box.lower) & (points < box.upper)
         across = gradients * free[:, None]
-        hessian = torch.bmm(across, across.transpose(1, 2)).double() + torch.diag_embed(damping)
+        hessian = torch.bmm(across, across.transpose(1, 2)).double()
+        hessian.diagonal(dim1=1, dim2=2).add_(damping)
         step = _newton(hessian, residual, multipliers, on) - multipliers
-        tried = multipliers + step
-        new_points, new_residual, new_bound = problem(tried)
-        for share in (0.4, 0.1, 0.02):
-            worse = ~(new_bound >= bound)
-            shorter = torch.where(worse[:, None], multipliers + share * step, tried)
-            if points.device.type == "cpu" and not worse.any():
-                break
-            tried = shorter
-            new_points, new_residual, new_bound = problem(tried)
-        better = running & (new_bound > bound)
-        multipliers = torch.where(better[:, None], tried, multipliers)
-        points = torch.where(better[:, None], new_points, points)
-        residual = torch.where(better[:, None], new_residual, residual)
-        running = better & (new_bound - bound > 1e-12 * new_bound.abs())
-        bound = torch.where(better, new_bound, bound)
+        tried = torch.addcmul(multipliers[:, None], shares, step[:, None])
+        points_of, residual_of, bounds = problem(tried)
+        # The longest share of the step that is no worse.
+        which = _first(bounds >= bound)
+        now = bounds.gather(1, which)
+        better = running & (now > bound)
+        multipliers = torch.where(better, _chosen(tried, which), multipliers)
+        points = torch.where(better, _chosen(points_of, which), points)
+        before, bound = bound, torch.where(better, now, bound)
+        if not left:
+            break
+        residual = torch.where(better, _chosen(residual_of, which), residual)
+        running = bound - before > 1e-12 * bound.abs()
         if points.device.type == "cpu" and not running.any():
             break
-    return ClosestPoint(points, multipliers, bound)
+    return ClosestPoint(points, multipliers, bound[:, 0])
 
 
 @dataclass(frozen=True)
 class _Dual:
-    """z(λ), G z(λ) − t and q(λ)."""
+    """z(λ), G z(λ) − t and q(λ), of several λ a problem at once."""
 
-    anchor: Tensor
-    gradients: Tensor
-    at_least: Tensor
+    anchor: Float[Tensor, "b n"]
+    gradients: Float[Tensor, "b m n"]
+    at_least: Float[Tensor, "b m"]
     box: Box
 
-    def __call__(self, multipliers: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        weights = multipliers.to(self.anchor.dtype)[:, :, None]
-        pushed = torch.baddbmm(self.anchor[:, :, None], self.gradients.transpose(1, 2), weights)
-        points = self.box.clamp(pushed[:, :, 0])
-        values = products(self.gradients, points)
-        residual = values.double() - self.at_least
-        away = (points - self.anchor).double()
-        value = 0.5 * away.square().sum(1) - (multipliers * residual).sum(1)
-        return points, residual, value
+    def __call__(self, multipliers: Float[Tensor, "b s m"]) -> tuple[Tensor, Tensor, Tensor]:
+        anchor = self.anchor[:, None]
+        weights = multipliers.to(anchor.dtype)
+        points = self.box.clamp(torch.baddbmm(anchor, weights, self.gradients))
+        values = torch.bmm(points, self.gradients.transpose(1, 2))
+        residual = values.double() - self.at_least[:, None]
+        length = torch.linalg.vector_norm(points - anchor, dim=2, dtype=torch.float64)
+        pressed = (multipliers * residual).sum(2)
+        return points, residual, torch.addcmul(-pressed, length, length, value=0.5)
 
 
 def _newton(
@@ -111,29 +117,25 @@ def _newton(
     on: Bool[Tensor, "b m"],
 ) -> Float[Tensor, "b m"]:
     """Minimise ½dᵀHd + residualᵀd over multipliers + d ≥ 0 by projected Newton steps."""
-    diagonal = hessian.diagonal(dim1=1, dim2=2)
-    linear = residual - products(hessian, multipliers)
-
-    def value(x: Tensor) -> Tensor:
-        return (x * (0.5 * products(hessian, x) + linear)).sum(1)
-
-    x, best = multipliers, value(multipliers)
+    if hessian.shape[1] == 1:
+        return torch.where(on, multipliers - residual / hessian[:, 0], 0).clamp_min(0)
+    # A constraint that is off stays at 0, since it gains nothing.
+    linear = torch.where(on, residual - products(hessian, multipliers), _NEVER)[:, None]
+    alone = torch.diag_embed(hessian.diagonal(dim1=1, dim2=2))
+    shares = _column(_SHARES, linear)
+    x = multipliers[:, None]
     for _ in range(4):
-        slope = products(hessian, x) + linear
-        moving = (on & ((x > 0) | (slope < 0))).double()
-        system = hessian * moving[:, :, None] * moving[:, None, :]
-        system = system + torch.diag_embed((1 - moving) * diagonal)
+        slope = torch.baddbmm(linear, x, hessian)
+        # x > 0 or slope < 0; the others stay at 0, whatever the step.
+        moving = torch.sub(slope, x, alpha=_NEVER) < 0
+        system = torch.where(moving & moving.transpose(1, 2), hessian, alone)
         factor, _ = torch.linalg.cholesky_ex(system)
-        step = -torch.cholesky_solve((slope * moving)[:, :, None], factor)[:, :, 0]
+        step = torch.cholesky_solve(slope.transpose(1, 2), factor).transpose(1, 2)
         step = step.nan_to_num(0.0, 0.0, 0.0)
-        tried = torch.stack([(x + share * step).clamp_min(0) for share in _SHARES])
-        values = torch.stack([value(trial) for trial in tried])
-        lowest, which = values.min(0)
-        better = lowest < best
-        chosen = tried[which, torch.arange(len(x), device=x.device)]
-        x = torch.where(better[:, None], chosen, x)
-        best = torch.where(better, lowest, best)
-    return x
+        tried = torch.addcmul(x, shares, step, value=-1).clamp_min(0)
+        half = torch.baddbmm(linear, tried, hessian, alpha=0.5)
+        x = _chosen(tried, (tried * half).sum(2).argmin(1, keepdim=True))[:, None]
+    return x[:, 0]
 
 
 def products(
@@ -141,3 +143,23 @@ def products(
 ) -> Float[Tensor, "b m"]:
     """Each matrix times its vector."""
     return torch.bmm(matrices, vectors[:, :, None])[:, :, 0]
+
+
+def _chosen(several: Float[Tensor, "b s k"], which: Int64[Tensor, "b 1"]) -> Float[Tensor, "b k"]:
+    """One of each problem's several rows."""
+    return several.gather(1, which[:, :, None].expand(-1, -1, several.shape[2]))[:, 0]
+
+
+def _first(true: Bool[Tensor, "b s"]) -> Int64[Tensor, "b 1"]:
+    """Where each row is true first; 0 where it nowhere is."""
+    return true.byte().argmax(1, keepdim=True)
+
+
+def _column(numbers: Sequence[float], like: Tensor) -> Float[Tensor, "1 s 1"]:
+    return _on(tuple(numbers), like.dtype, like.device)[None, :, None]
+
+
+@cache
+def _on(numbers: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Sent to a device once: each sending is waited for."""
+    return torch.tensor(numbers, dtype=dtype, device=device)

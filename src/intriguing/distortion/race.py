@@ -1,9 +1,10 @@
 """The classes that must be beaten: margins of a wanted class, and their gradients, row by row."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from intriguing.distortion.problem import Goal, Network
@@ -15,29 +16,38 @@ class Race:
     """What each row asks of the logits: f_wanted ≥ f_j for every other j, or for one rival only.
 
     The first is a targeted search; the second serves an untargeted one, in which the label alone
-    must be beaten (`rivals` = label; −1 stands for every other class). Margins and gradients are in
-    the units of `goal`, which may be none.
+    must be beaten. `idle` says which classes need not be. Margins and gradients are in the units of
+    `goal`, which may be none.
     """
 
     wanted: Int64[Tensor, " b"]
-    rivals: Int64[Tensor, " b"]
+    idle: Bool[Tensor, "b k"]
     goal: Goal
 
+    @classmethod
+    def against_all(cls, wanted: Int64[Tensor, " b"], goal: Goal, classes: int) -> "Race":
+        """Every other class must be beaten."""
+        return cls(wanted, one_of(wanted, classes), goal)
+
+    @classmethod
+    def against(
+        cls, wanted: Int64[Tensor, " b"], rival: Int64[Tensor, " b"], goal: Goal, classes: int
+    ) -> "Race":
+        """One class must be beaten; the wanted one is not that."""
+        return cls(wanted, ~one_of(rival, classes), goal)
+
     def __getitem__(self, rows: Tensor) -> "Race":
-        return Race(self.wanted[rows], self.rivals[rows], self.goal[rows])
+        return Race(self.wanted[rows], self.idle[rows], self.goal[rows])
 
     def __len__(self) -> int:
         return len(self.wanted)
 
     def margins(self, logits: Float[Tensor, "b k"]) -> Float[Tensor, "b k"]:
         """f_wanted − f_j, less what rounding could take; infinite for a j that does not matter."""
-        less = self.goal.rounding(logits)[:, None]
         logits = self.goal.scaled(logits)
+        less = self.goal.rounding_of(logits)[:, None]
         ahead = logits.gather(1, self.wanted[:, None]) - logits - less
-        classes = torch.arange(logits.shape[1], device=logits.device)
-        matters = (self.rivals[:, None] < 0) | (classes == self.rivals[:, None])
-        matters &= classes != self.wanted[:, None]
-        return torch.where(matters, ahead, torch.inf).nan_to_num(nan=-torch.inf, posinf=torch.inf)
+        return torch.where(self.idle, torch.inf, ahead).nan_to_num(nan=-torch.inf, posinf=torch.inf)
 
     def linearise(
         self, network: Network, z: Float[Tensor, "b n"], chosen: int | Int64[Tensor, "b r"]
@@ -50,33 +60,53 @@ class Race:
         with torch.enable_grad():
             z = z.detach().requires_grad_()
             logits = network.logits(z)
-            margins = self.margins(logits.detach())
-            if isinstance(chosen, int):
-                chosen = margins.topk(min(chosen, margins.shape[1]), 1, largest=False).indices
-            logits = self.goal.scaled(logits)
-            wanted = logits.gather(1, self.wanted[:, None])
-            ahead = wanted - logits.gather(1, chosen)
-            count = chosen.shape[1]
-            gradients = [
-                full_gradient(ahead[:, i].sum(), z, again=i + 1 < count) for i in range(count)
-            ]
-        return Tangent(margins, chosen, torch.stack(gradients, 1))
+        margins = self.margins(logits.detach())
+        if isinstance(chosen, int):
+            least, chosen = margins.topk(min(chosen, margins.shape[1]), 1, largest=False)
+            lowest = least[:, 0]
+        else:
+            lowest = margins.amin(1)
+        count = chosen.shape[1]
+        gradients = [
+            full_gradient(
+                logits, z, slope=self._ahead(chosen[:, i, None]).to(logits), again=i + 1 < count
+            )
+            for i in range(count)
+        ]
+        return Tangent(margins, lowest, chosen, torch.stack(gradients, 1))
+
+    def _ahead(self, rival: Int64[Tensor, "b 1"]) -> Float[Tensor, "b k"]:
+        """The slope of (f_wanted − f_rival)/unit by the logits."""
+        slope, one = self._slope
+        return slope.scatter_add(1, rival, one)
+
+    @cached_property
+    def _slope(self) -> tuple[Float[Tensor, "b k"], Float[Tensor, "b 1"]]:
+        """That of f_wanted/unit, and −1/unit."""
+        unit = self.goal.unit
+        one = torch.ones_like(self.wanted, dtype=torch.float32) if unit is None else 1 / unit
+        wanted = one_of(self.wanted, self.idle.shape[1])
+        return wanted * one[:, None], -one[:, None]
 
 
 @dataclass(frozen=True)
 class Tangent:
-    """Margins over every other class at a point, and the gradients of a few of them."""
+    """Margins over every other class at a point, and the gradients of a few of them.
+
+    lowest: the smallest margin, positive when the goal is reached.
+    """
 
     margins: Float[Tensor, "b k"]
+    lowest: Float[Tensor, " b"]
     classes: Int64[Tensor, "b r"]
     gradients: Float[Tensor, "b r n"]
-
-    @property
-    def lowest(self) -> Float[Tensor, " b"]:
-        """The smallest margin: positive when the goal is reached."""
-        return self.margins.amin(1)
 
     @property
     def values(self) -> Float[Tensor, "b r"]:
         """The margins whose gradients are known."""
         return self.margins.gather(1, self.classes)
+
+
+def one_of(classes: Int64[Tensor, " b"], count: int) -> Bool[Tensor, "b k"]:
+    """Whether a class is the one of the row."""
+    return classes[:, None] == torch.arange(count, device=classes.device)

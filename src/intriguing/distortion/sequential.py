@@ -22,7 +22,7 @@ from torch import Tensor
 
 from intriguing.distortion.incumbent import Incumbent
 from intriguing.distortion.problem import Network
-from intriguing.distortion.quadratic import closest_point
+from intriguing.distortion.quadratic import closest_point, products
 from intriguing.distortion.race import Race
 from intriguing.measures import Box
 
@@ -75,59 +75,63 @@ def sequential(
     Each step takes `fresh` of their gradients anew.
     """
     x, z = best.images, start
+    length = (z - x).norm(dim=1)
     tangent = race.linearise(network, z, rivals)
-    best.offer(z, tangent.lowest, backward=tangent.classes.shape[1])
-    shortest = torch.where(tangent.lowest > 0, (z - x).norm(dim=1), torch.inf)
+    short = (-tangent.lowest).clamp_min(0)
+    best.offer(z, tangent.lowest, backward=tangent.classes.shape[1], length=length)
+    shortest = torch.where(tangent.lowest > 0, length, torch.inf)
     classes, gradients, margins = tangent.classes, tangent.gradients, tangent.margins
-    rho = z.new_zeros(len(z))
+    rho = torch.zeros_like(length)
     sigma = torch.zeros_like(rho)
     residual = torch.full_like(rho, torch.inf)
     multipliers = z.new_zeros(classes.shape, dtype=torch.float64)
     for _ in range(steps):
-        anchor = (x + rho[:, None] * z) / (1 + rho[:, None])
+        more = 1 + rho[:, None]
+        anchor = torch.addcmul(x, rho[:, None], z) / more
         norms = gradients.norm(dim=2)
-        here = torch.linalg.vecdot(gradients, z[:, None])
+        here = products(gradients, z)
         values = margins.gather(1, classes)
-        so_far = (z - x).norm(dim=1).clamp_min(1e-6 * box.width)
-        inset = _INSET * norms * so_far[:, None]
+        so_far = length.clamp_min(1e-6 * box.width)
         on = values.isfinite() & (norms > 0)
-        floor = torch.where(on, here - values + inset, 0)
+        floor = torch.where(on, here - values + norms * (_INSET * so_far)[:, None], 0)
         answer = closest_point(anchor, gradients, floor, on, multipliers, box, _NEWTON)
         trial = answer.points
         # Rows that have settled wait for the others, and end as they would have without them.
         going = residual > _SETTLED
         multipliers = torch.where(going[:, None], answer.multipliers, multipliers)
-        moved = (trial - z).norm(dim=1)
-        weights = (multipliers * (1 + rho[:, None])).to(z.dtype)
+        weights = (multipliers * more).to(z.dtype)
         sigma = torch.maximum(0.7 * sigma, 2 * weights.sum(1))
         tangent = race.linearise(network, trial, min(fresh, rivals))
-        lowest = torch.where(going, tangent.lowest, -torch.inf)
-        asked = going.long()
-        best.offer(trial, lowest, forward=asked, backward=asked * tangent.classes.shape[1])
-        length = torch.where(lowest > 0, (trial - x).norm(dim=1), torch.inf)
-        shortest = torch.minimum(shortest, length)
-        predicted = values + torch.linalg.vecdot(gradients, (trial - z)[:, None])
+        reached = torch.where(going, tangent.lowest, -torch.inf)
+        away = (trial - x).norm(dim=1)
+        count = tangent.classes.shape[1]
+        best.offer(trial, reached, forward=going, backward=count * going, length=away)
+        shortest = torch.where(reached > 0, torch.minimum(shortest, away), shortest)
+        step = trial - z
+        moved = step.norm(dim=1)
         met = tangent.margins.gather(1, classes)
-        error = torch.where(weights > 0, weights * (met - predicted), 0).sum(1)
+        error = weights * (met - values - products(gradients, step))
+        error = torch.where(weights > 0, error, 0).sum(1)
         curvature = (-2 * error / moved.square().clamp_min(1e-20)).clamp(-0.6, 50)
-        accepted = merit(trial, x, lowest, sigma) <= merit(z, x, margins.amin(1), sigma)
-        rho = torch.where(
-            accepted, torch.maximum(curvature, 0.3 * rho), torch.maximum(curvature, 2 * rho + 1)
-        )
+        missing = (-reached).clamp_min(0)
+        accepted = merit(away, missing, sigma) <= merit(length, short, sigma)
+        least = torch.where(accepted, 0.3 * rho, 2 * rho + 1)
+        rho = torch.maximum(curvature, least)
         residual = torch.minimum(residual, moved / so_far * (1 + rho))
-        yes = accepted[:, None]
         gradients, classes, multipliers = _renew(
             gradients, classes, multipliers, tangent.gradients, tangent.classes, accepted
         )
-        z = torch.where(yes, trial, z)
-        margins = torch.where(yes, tangent.margins, margins)
+        z = torch.where(accepted[:, None], trial, z)
+        length = torch.where(accepted, away, length)
+        short = torch.where(accepted, missing, short)
+        margins = torch.where(accepted[:, None], tangent.margins, margins)
         if z.device.type == "cpu" and not (residual > _SETTLED).any():
             break
     values, here = margins.gather(1, classes), torch.linalg.vecdot(gradients, z[:, None])
     on = values.isfinite() & (gradients != 0).any(2)
     floor = torch.where(on, here - values, 0)
     closest = closest_point(x, gradients, floor, on, multipliers, box, _NEWTON)
-    short = (-margins.amin(1)).clamp_min(0) / gradients.norm(dim=2).amax(1)
+    short = short / gradients.norm(dim=2).amax(1)
     return Walk(z, shortest, model_gap(closest.points, z, x, short))
 
 
@@ -149,12 +153,10 @@ def model_gap(
 
 
 def merit(
-    z: Float[Tensor, "b n"], x: Float[Tensor, "b n"], margin: Tensor, sigma: Tensor
+    length: Float[Tensor, " b"], short: Float[Tensor, " b"], sigma: Float[Tensor, " b"]
 ) -> Float[Tensor, " b"]:
     """½‖z − x‖² + σ·max(0, −margin); infinite where the margin is −∞, as for NaN logits."""
-    away = (z - x).square().sum(1)
-    value: Tensor = 0.5 * away + (sigma * (-margin).clamp_min(0)).nan_to_num(nan=torch.inf)
-    return value
+    return torch.addcmul((sigma * short).nan_to_num(nan=torch.inf), length, length, value=0.5)
 
 
 def _renew(

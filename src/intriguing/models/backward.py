@@ -32,12 +32,15 @@ def in_own_words(what: str, remedy: str) -> Iterator[None]:
         raise InputError(f"{what}: {own_words(error)}; {remedy}") from error
 
 
-def gradient(value: Tensor, points: Tensor, *, again: bool = False) -> Tensor | None:
+def gradient(
+    value: Tensor, points: Tensor, *, slope: Tensor | None = None, again: bool = False
+) -> Tensor | None:
     """∂value/∂points back through a network; None where there is none.
 
     Args:
-        value: One number.
+        value: One number, or several with the slope of one by each of them.
         points: Of any shape, as is the gradient.
+        slope: Shaped as `value`, where that is several.
         again: Whether another gradient of the same forward pass will be asked for.
 
     Raises:
@@ -46,10 +49,12 @@ def gradient(value: Tensor, points: Tensor, *, again: bool = False) -> Tensor | 
     """
     remedy = 'mend its backward, or search without gradients: method="noise" and no levels'
     with in_own_words("the gradient of the model's logits cannot be taken", remedy):
-        return torch.autograd.grad(value, points, retain_graph=again, allow_unused=True)[0]
+        return torch.autograd.grad(value, points, slope, retain_graph=again, allow_unused=True)[0]
 
 
-def full_gradient(value: Tensor, points: Tensor, *, again: bool = False) -> Tensor:
+def full_gradient(
+    value: Tensor, points: Tensor, *, slope: Tensor | None = None, again: bool = False
+) -> Tensor:
     """`gradient`, with 0 where there is none."""
-    found = gradient(value, points, again=again)
+    found = gradient(value, points, slope=slope, again=again)
     return torch.zeros_like(points) if found is None else found
