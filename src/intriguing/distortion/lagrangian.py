@@ -12,7 +12,7 @@ because each leads to other basins:
     "ratio"    the difference of logits ratio (Croce & Hein 2020)
 """
 
-import math
+from functools import cache
 from typing import Literal, TypeAlias
 
 import torch
@@ -64,7 +64,8 @@ def lagrangian_path(
     square, momentum = torch.ones_like(x), torch.zeros_like(x)
     mu, rho = torch.ones_like(expected), torch.ones_like(expected)
     previous = torch.full_like(expected, torch.inf)
-    rates, aims = _rates(steps, end, x), one_of(towards.classes, classes).double()
+    rates = _rates(steps, end, x.dtype, x.device)
+    aims = one_of(towards.classes, classes).double()
     since = torch.full_like(best.forward, steps)
     found, length = z, torch.full_like(expected, torch.inf)
     for step in range(min(stop, steps)):
@@ -96,15 +97,19 @@ def lagrangian_path(
     return torch.where(length.isfinite()[:, None], found, z)
 
 
-def _rates(steps: int, end: float, like: Tensor) -> Float[Tensor, "step since"]:
+@cache
+def _rates(
+    steps: int, end: float, dtype: torch.dtype, device: torch.device
+) -> Float[Tensor, "step since"]:
     """The length of a step, from 1 to `end`, by when an adversarial point was first met.
 
     No such point is written as `steps`.
     """
-    step = torch.arange(steps, device=like.device, dtype=torch.float64)[:, None]
-    since = torch.arange(steps + 1, device=like.device)
-    share = (step - since).clamp_min(0) / (steps - since).clamp_min(1)
-    return (math.log(end) * share).exp().to(like.dtype)
+    table = [
+        [end ** (max(step - since, 0) / max(steps - since, 1)) for since in range(steps + 1)]
+        for step in range(steps)
+    ]
+    return torch.tensor(table, dtype=dtype, device=device)
 
 
 def _pressure(mu: Tensor, above: Tensor) -> Tensor:
