@@ -39,7 +39,7 @@ def test_step_is_the_dense_newton_step(memory, updates, seed, free_share):
         s = draw(problems, n)
         y = torch.einsum("pij,pj->pi", hessian, s)
         curved = torch.rand(problems, generator=generator) < 0.7
-        curvature.add(s, y, curved)
+        curvature.add(torch.stack((s, y), 1), curved)
         for i in range(problems):
             kept[i] += [(s[i], y[i])] if curved[i] else []
     theta = 0.5 + torch.rand(problems, generator=generator, dtype=torch.float64)
@@ -57,7 +57,7 @@ def test_step_is_the_dense_newton_step(memory, updates, seed, free_share):
 def test_forgotten_pairs_leave_a_gradient_step():
     curvature = Curvature(2, 3, torch.zeros(2, 4))
     s = torch.eye(4)[:2]
-    curvature.add(s, 5 * s, torch.tensor([True, True]))
+    curvature.add(torch.stack((s, 5 * s), 1), torch.tensor([True, True]))
     curvature.forget(torch.tensor([1]))
     gradient = torch.ones(2, 4)
     step = curvature.step(gradient, torch.ones(2, 4, dtype=torch.bool), torch.full((2,), 2.0))

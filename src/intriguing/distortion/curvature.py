@@ -18,6 +18,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from intriguing.distortion.rows import Rows, put
+
 
 class Curvature:
     """The pairs of `problems` independent problems with `pixels` unknowns each.
@@ -33,85 +35,90 @@ class Curvature:
         self.ss = torch.zeros_like(self.sy)
         self.age = torch.zeros(problems, memory, dtype=torch.long, device=like.device)
         self.clock = torch.zeros(problems, dtype=torch.long, device=like.device)
+        self._slots = torch.arange(memory, device=like.device)
+        self._halves = torch.tensor((memory, 0), device=like.device)
+        both = torch.arange(2 * memory, device=like.device)
+        self._empty = (both[:, None] == both).double()
+        self._identity = self._empty[:memory, :memory]
+        self._everyone = torch.arange(problems, device=like.device)[:, None]
 
-    def forget(self, rows: Tensor) -> None:
-        """Drop every pair of the problems `rows`."""
-        self.age[rows] = 0
-        self.clock[rows] = 0
+    def forget(self, rows: Rows, on: Bool[Tensor, " rows"] | None = None) -> None:
+        """Drop every pair of the problems `rows`, or of those that are `on`."""
+        if on is None:
+            self.age[rows] = 0
+        else:
+            put(self, "age", rows, torch.where(on[:, None], 0, self.age[rows]))
 
     def keep(self, rows: Tensor) -> None:
         """Keep only the problems `rows`, in that order."""
         for name in ("pairs", "sy", "ss", "age", "clock"):
             setattr(self, name, getattr(self, name)[rows])
+        self._everyone = self._everyone[: len(rows)]
 
-    def add(
-        self, s: Float[Tensor, "b n"], y: Float[Tensor, "b n"], curved: Bool[Tensor, " b"]
-    ) -> None:
-        """Overwrite the oldest pair of the problems whose new one is `curved` (sᵀy > 0)."""
+    def add(self, both: Float[Tensor, "b 2 n"], curved: Bool[Tensor, " b"]) -> None:
+        """Overwrite the oldest pair of the problems whose new (s, y) is `curved` (sᵀy > 0)."""
         m = self.memory
-        everyone = torch.arange(len(s), device=s.device)
-        slot = self.age.argmin(1)
-        if not bool(curved.all()):
-            s = torch.where(curved[:, None], s, self.pairs[everyone, m + slot])
-            y = torch.where(curved[:, None], y, self.pairs[everyone, slot])
+        slot = self.age.argmin(1, keepdim=True)
+        # What is not kept goes where the gradient will be.
+        place = torch.where(curved[:, None], slot + self._halves, 2 * m)
+        self.pairs[self._everyone, place] = both
         self.clock += curved
-        self.age[everyone, slot] = torch.where(curved, self.clock, self.age[everyone, slot])
-        self.pairs[everyone, slot] = y
-        self.pairs[everyone, m + slot] = s
-        both = torch.stack((s, y), 1)
+        new = (self._slots == slot) & curved[:, None]
+        self.age = torch.where(new, self.clock[:, None], self.age)
         products = torch.bmm(both, self.pairs[:, : 2 * m].transpose(1, 2)).double()
-        self.sy[everyone, slot, :] = products[:, 0, :m]
-        self.sy[everyone, :, slot] = products[:, 1, m:]
-        self.ss[everyone, slot, :] = products[:, 0, m:]
-        self.ss[everyone, :, slot] = products[:, 0, m:]
+        across, along = new[:, None], new[:, :, None]
+        self.sy = torch.where(across, products[:, 1, m:, None], self.sy)
+        self.sy = torch.where(along, products[:, 0, None, :m], self.sy)
+        self.ss = torch.where(across, products[:, 0, m:, None], self.ss)
+        self.ss = torch.where(along, products[:, 0, None, m:], self.ss)
 
-    def shift(self, rows: Tensor, by: Float[Tensor, " rows"]) -> None:
+    def shift(self, rows: Rows, by: Float[Tensor, " rows"]) -> None:
         """Add `by`·I to the Hessian that the pairs of `rows` describe: y ← y + by·s, exactly."""
         m = self.memory
-        pairs = self.pairs[rows]
-        pairs[:, :m] += by[:, None, None] * pairs[:, m : 2 * m]
-        self.pairs[rows] = pairs
-        self.sy[rows] += by.double()[:, None, None] * self.ss[rows]
-        still_curved = self.sy[rows].diagonal(dim1=1, dim2=2) > _TINY * self.ss[rows].diagonal(
-            dim1=1, dim2=2
-        )
-        self.age[rows] = self.age[rows] * still_curved
+        s = self.pairs[rows, m : 2 * m]
+        if isinstance(rows, slice):
+            self.pairs[:, :m].addcmul_(by[:, None, None], s)
+        else:
+            self.pairs[rows, :m] = torch.addcmul(self.pairs[rows, :m], by[:, None, None], s)
+        ss = self.ss[rows]
+        sy = torch.addcmul(self.sy[rows], by.double()[:, None, None], ss)
+        put(self, "sy", rows, sy)
+        curved = sy.diagonal(dim1=1, dim2=2) > _TINY * ss.diagonal(dim1=1, dim2=2)
+        put(self, "age", rows, self.age[rows] * (curved | (by == 0)[:, None]))
 
     def step(
-        self, gradient: Float[Tensor, "b n"], free: Bool[Tensor, "b n"], theta: Float[Tensor, " b"]
+        self,
+        gradient: Float[Tensor, "b n"],
+        free: Bool[Tensor, "b n"],
+        theta: Float[Tensor, " b"],
     ) -> Float[Tensor, "b n"]:
         """−B_FF⁻¹ g on the free pixels and −g/θ on the others; shape (b, n)."""
         m = self.memory
         known = self.age > 0
-        known = torch.cat((known, known), 1)
         self.pairs[:, 2 * m] = gradient
-        restricted = self.pairs * free.to(gradient.dtype)[:, None, :]
-        products = torch.bmm(restricted[:, : 2 * m], self.pairs.transpose(1, 2)).double()
-        scale = torch.ones_like(known, dtype=torch.float64)
-        scale[:, m:] = theta.double()[:, None]
-        scale = scale * known
+        restricted = self.pairs[:, : 2 * m] * free[:, None, :]
+        products = torch.bmm(restricted, self.pairs.transpose(1, 2)).double()
+        # With S in place of θS; empty slots are 0.
+        wide = theta.double()[:, None]
+        scale = torch.cat((known.double(), known * wide), 1)
         inner = products[:, :, : 2 * m] * (scale[:, :, None] * scale[:, None, :])
         right = products[:, :, 2 * m] * scale
-        system = self._inverse_middle(theta.double(), known) - inner / theta.double()[:, None, None]
+        system = self._inverse_middle(wide[:, :, None], known) * wide[:, :, None] - inner
         solution, info = torch.linalg.solve_ex(system, right)
-        failed = (info != 0) | ~solution.isfinite().all(1)
-        weights = torch.where(failed[:, None], 0.0, solution) * scale / theta.double()[:, None] ** 2
-        bend = torch.bmm(weights.to(gradient.dtype)[:, None, :], restricted[:, : 2 * m])[:, 0]
-        return -(gradient / theta[:, None] + bend)
+        size = torch.linalg.vector_norm(solution, torch.inf, dim=1)
+        usable = (size < torch.inf) & (info == 0)
+        weights = (torch.where(usable[:, None], solution, 0) * scale).to(gradient.dtype)
+        bent = gradient + torch.bmm(weights[:, None, :], restricted)[:, 0]
+        return bent / -theta[:, None]
 
     def _inverse_middle(self, theta: Tensor, known: Tensor) -> Tensor:
         """M⁻¹, with ones on the diagonal of empty slots so that they stay out of every step."""
-        m = self.memory
         newer = self.age[:, :, None] > self.age[:, None, :]
         lower = self.sy * newer
-        middle = self.sy.new_zeros(len(self.sy), 2 * m, 2 * m)
-        middle[:, :m, :m] = torch.diag_embed(-self.sy.diagonal(dim1=1, dim2=2))
-        middle[:, m:, :m] = lower
-        middle[:, :m, m:] = lower.transpose(1, 2)
-        middle[:, m:, m:] = theta[:, None, None] * self.ss
-        both = known[:, :, None] & known[:, None, :]
-        identity = torch.eye(2 * m, dtype=middle.dtype, device=middle.device)
-        return torch.where(both, middle, identity)
+        above = torch.cat((self._identity * -self.sy, lower.transpose(1, 2)), 2)
+        middle = torch.cat((above, torch.cat((lower, theta * self.ss), 2)), 1)
+        both = torch.cat((known, known), 1)
+        return torch.where(both[:, :, None] & both[:, None, :], middle, self._empty)
 
 
 _TINY = 1e-10

@@ -31,7 +31,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from intriguing.distortion.curvature import Curvature
-from intriguing.distortion.rows import filled, places, width_of
+from intriguing.distortion.rows import Rows, filled, places, put, width_of
 from intriguing.measures import Box
 
 Penalty: TypeAlias = Literal["squared", "norm"]
@@ -50,6 +50,10 @@ _NORM_SMOOTHING = 1e-6
 """‖r‖ is √(‖r‖² + 10⁻¹²), which has a slope at 0 and is the same to float32 above 10⁻²."""
 _PATIENCE = 6
 """Evaluations in turn that may lower F by next to nothing; see `DescentConfig.tolerance`."""
+
+# Columns of the counts of a problem: evaluations in turn that changed nothing, that gained too
+# little, that were refused, and all since the last full step.
+_REJECTIONS, _ITERATIONS = 2, 3
 
 
 @dataclass(frozen=True)
@@ -94,17 +98,21 @@ class BoxDescent:
         self.squared_length = torch.zeros_like(c)
         self.theta = torch.ones_like(c)
         self.t = torch.ones_like(c)
-        self.rejections = torch.zeros_like(c, dtype=torch.long)
-        self.stalls = torch.zeros_like(self.rejections)
-        self.slow = torch.zeros_like(self.rejections)
-        self.iterations = torch.zeros_like(self.rejections)
+        self.counts = c.new_zeros(len(c), 4, dtype=torch.long)
         self.residual = torch.full_like(c, torch.inf)
         self.tolerance = torch.full_like(c, config.tolerance)
+        most = (3, _PATIENCE, config.max_rejections, config.max_iterations)
+        self._most = torch.tensor(most, device=c.device)
 
     _ROWS = (
         "anchor", "z", "trial", "gradient", "direction", "c", "value", "squared_length", "theta",
-        "t", "rejections", "stalls", "slow", "iterations", "residual", "tolerance",
+        "t", "counts", "residual", "tolerance",
     )  # fmt: skip
+
+    @property
+    def iterations(self) -> Int64[Tensor, " b"]:
+        """Evaluations of each problem since it was last given a full step."""
+        return self.counts[:, _ITERATIONS]
 
     def keep(self, rows: Tensor) -> None:
         """Keep only the problems `rows`, in that order: finished ones leave the batch."""
@@ -120,46 +128,56 @@ class BoxDescent:
         self.gradient[rows] = 0
         self.c[rows] = c
         self.value[rows] = torch.inf
-        self._renew(rows)
+        self.renew(rows)
         self.curvature.forget(rows)
 
-    def _renew(self, rows: Tensor) -> None:
-        """Give `rows` a full step and a fresh count."""
-        self.t[rows] = 1
-        for counter in (self.rejections, self.stalls, self.slow, self.iterations):
-            counter[rows] = 0
-        self.residual[rows] = torch.inf
+    def renew(self, rows: Rows, on: Bool[Tensor, " rows"] | None = None) -> None:
+        """Give `rows`, or those of them that are `on`, a full step and a fresh count."""
+        if on is None:
+            self.t[rows], self.counts[rows], self.residual[rows] = 1, 0, torch.inf
+            return
+        put(self, "t", rows, torch.where(on, 1, self.t[rows]))
+        put(self, "counts", rows, torch.where(on[:, None], 0, self.counts[rows]))
+        put(self, "residual", rows, torch.where(on, torch.inf, self.residual[rows]))
 
     def consume(
         self, loss: Float[Tensor, " b"], gradient: Float[Tensor, "b n"]
     ) -> Bool[Tensor, " b"]:
         """Take in ℓ and ∇ℓ at `trial`; says which problems moved there. `aim` comes next."""
         away = self.trial - self.anchor
-        squared_length = _dot(away, away)
-        phi, slope = self._phi(squared_length)
-        value = loss + self.c * phi
-        gradient = torch.addcmul(gradient, (2 * self.c * slope)[:, None], away)
         s = self.trial - self.z
-        y = gradient - self.gradient
-        ss, sy, yy, promised = _dot(s, s), _dot(s, y), _dot(y, y), -_dot(self.gradient, s)
-        first = ~self.value.isfinite()
+        squared_length = _dot(away, away)
+        phi, pull = self._phi(squared_length, self.c)
+        value = loss + self.c * phi
+        gradient = torch.addcmul(gradient, pull[:, None], away)
+        # One product gives every inner product of the step, the change and the old gradient.
+        both = torch.stack((s, gradient - self.gradient, self.gradient), 1)
+        inner = torch.bmm(both, both[:, :2].transpose(1, 2))
+        ss, sy, yy, promised = (
+            inner[:, 0, 0],
+            inner[:, 0, 1],
+            inner[:, 1, 1],
+            -inner[:, 2, 0],
+        )
         guard = _STEP_GUARD * self.theta * ss / self.t
-        noise = 4 * torch.finfo(value.dtype).eps * value.abs()
-        accepted = value <= self.value - _SUFFICIENT * torch.maximum(promised, guard) + noise
-        accepted &= value.isfinite() & yy.isfinite()
-        futile = ~first & ((self.value - value).abs() <= 4 * noise)
-        curved = accepted & ~first & (sy > _CURVED * yy) & (ss > 0)
-        self.curvature.add(s, y, curved)
+        size = value.abs()
+        noise = 4 * torch.finfo(value.dtype).eps * size
+        gain = self.value - value
+        accepted = gain >= _SUFFICIENT * torch.maximum(promised, guard) - noise
+        accepted &= (size < torch.inf) & (yy < torch.inf)  # as NaN is not
+        # Before the first value s is 0, and so no pair is curved.
+        curved = accepted & (sy > _CURVED * yy)
+        self.curvature.add(both[:, :2], curved)
         self.theta = torch.where(curved, yy / sy.clamp_min(1e-38), self.theta)
 
-        self.stalls = torch.where(futile, self.stalls + 1, self.stalls * ~accepted)
-        gained = torch.where(accepted, self.value - value, 0)
-        worthwhile = gained >= self.tolerance.square() * value.abs()
-        self.slow = torch.where(worthwhile, 0, self.slow + 1)
-        self.rejections = torch.where(accepted, 0, self.rejections + 1)
-        self.iterations += 1
+        futile = gain.abs() <= 4 * noise
+        idle = ~(torch.where(accepted, gain, 0) >= self.tolerance.square() * size)
+        refused = ~accepted
+        more = torch.stack((futile, idle, refused, torch.ones_like(futile)), 1)
+        kept = torch.stack((futile | refused, idle, refused, more[:, _ITERATIONS]), 1)
+        self.counts = (self.counts + more) * kept
         # By the parabola through what is known, kept within a tenth and a half of the step before.
-        shorter = 0.5 * promised / (promised + value - self.value).clamp_min(1e-38)
+        shorter = 0.5 * promised / (promised - gain).clamp_min(1e-38)
         self.t = torch.where(accepted, 1.0, self.t * shorter.nan_to_num(0.1).clamp(0.1, 0.5))
         moved = accepted[:, None]
         self.z = torch.where(moved, self.trial, self.z)
@@ -171,26 +189,24 @@ class BoxDescent:
 
     def _measure(self) -> None:
         """How far a step of gradient projection, at the scale of the penalty, would still go."""
-        _, slope = self._phi(self.squared_length)
-        scale = 2 * self.c * slope
+        _, scale = self._phi(self.squared_length, self.c)
         scale = torch.where(scale > 0, scale, 1.0)
         projected = torch.addcdiv(self.z, self.gradient, scale[:, None], value=-1)
-        projected = self.box.clamp(projected).sub_(self.z)
-        self.residual = _dot(projected, projected).sqrt()
+        self.residual = self.box.clamp(projected).sub_(self.z).norm(dim=1)
 
     def aim(self) -> None:
         """Choose the next `trial` of every problem from its point, gradient and pairs."""
-        lower, upper = self.box.lower, self.box.upper
-        # Bertsekas' ε: it shrinks with the residual, so that no pixel is held back in the end.
         near = torch.clamp(0.5 * self.residual, max=1e-3 * self.box.width)[:, None]
-        held = (self.z <= lower + near) & (self.gradient > 0)
-        held |= (self.z >= upper - near) & (self.gradient < 0)
-        lost = self.rejections == self.config.max_rejections // 2
-        self.curvature.age *= ~lost[:, None]
+        downhill = self.gradient > 0
+        room = torch.where(downhill, self.z - self.box.lower, self.box.upper - self.z)
+        held = (room <= near) & (self.gradient != 0)
+        rejections = self.counts[:, _REJECTIONS]
+        lost = rejections == self.config.max_rejections // 2
+        self.curvature.forget(slice(None), lost)
         self.t = torch.where(lost, 1.0, self.t)
         direction = self.curvature.step(self.gradient, ~held, self.theta)
-        again = (self.rejections > 0) & ~lost
-        if again.any():
+        again = (rejections > 0) > lost
+        if self.z.device.type != "cpu" or again.any():
             direction = torch.where(again[:, None], self.direction, direction)
         self.direction = direction
         aimed = torch.addcmul(self.z, self.t[:, None], self.direction)
@@ -199,55 +215,75 @@ class BoxDescent:
     def finished(self) -> Bool[Tensor, " b"]:
         """Which problems have converged, can no longer move, or have used up their evaluations."""
         length = self.squared_length.sqrt()
-        config = self.config
-        return (
-            (self.residual <= (self.tolerance * length).clamp_min(config.pixel_tolerance))
-            | (self.stalls >= 3)
-            | (self.slow >= _PATIENCE)
-            | (self.rejections >= config.max_rejections)
-            | (self.iterations >= config.max_iterations)
-        )
+        near = (self.tolerance * length).clamp_min(self.config.pixel_tolerance)
+        return (self.residual <= near) | (self.counts >= self._most).any(1)
 
-    def change_c(self, rows: Tensor, c: Float[Tensor, " rows"]) -> None:
-        """Give `rows` a new c and go on from where they are, without a pass through the network."""
-        phi, slope = self._phi(self.squared_length[rows])
-        more = c - self.c[rows]
-        self.value[rows] += more * phi
-        change = 2 * more * slope
-        self.gradient[rows] += change[:, None] * (self.z[rows] - self.anchor[rows])
+    def change_c(
+        self,
+        rows: Rows,
+        c: Float[Tensor, " rows"],
+        on: Bool[Tensor, " rows"] | None = None,
+    ) -> None:
+        """Give `rows`, or those of them that are `on`, a new c without a pass through the network.
+
+        They go on from where they are.
+        """
+        on = torch.ones_like(c, dtype=torch.bool) if on is None else on
+        before = self.c[rows]
+        c = torch.where(on, c, before)
+        squared_length = self.squared_length[rows]
+        (phi, old), (_, new) = (self._phi(squared_length, weight) for weight in (before, c))
+        change = new - old
+        put(self, "value", rows, self.value[rows] + (c - before) * phi)
+        away = self.z[rows] - self.anchor[rows]
+        gradient = torch.addcmul(self.gradient[rows], change[:, None], away)
+        put(self, "gradient", rows, gradient)
         if self.penalty == "squared":
             self.curvature.shift(rows, change)
-            self.theta[rows] = (self.theta[rows] + change).clamp_min(2 * c)
+            theta = self.theta[rows]
+            self.theta[rows] = torch.where(on, torch.maximum(theta + change, new), theta)
         else:
-            self.curvature.forget(rows)
-        self.c[rows] = c
-        self._renew(rows)
+            self.curvature.forget(rows, on)
+        put(self, "c", rows, c)
+        self.renew(rows, on)
 
-    def loss_and_gradient(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+    def loss_and_gradient(self, rows: Rows) -> tuple[Tensor, Tensor]:
         """ℓ and ∇ℓ, free of the penalty, at the accepted points of `rows`."""
-        phi, slope = self._phi(self.squared_length[rows])
+        c = self.c[rows]
+        phi, pull = self._phi(self.squared_length[rows], c)
         away = self.z[rows] - self.anchor[rows]
-        pull = (2 * self.c[rows] * slope)[:, None] * away
-        return self.value[rows] - self.c[rows] * phi, self.gradient[rows] - pull
+        gradient = torch.addcmul(self.gradient[rows], pull[:, None], away, value=-1)
+        return self.value[rows] - c * phi, gradient
 
     def restore(
-        self, rows: Tensor, z: Tensor, squared_length: Tensor, loss: Tensor, gradient: Tensor
+        self,
+        rows: Rows,
+        on: Bool[Tensor, " rows"],
+        z: Tensor,
+        squared_length: Tensor,
+        loss: Tensor,
+        gradient: Tensor,
     ) -> None:
-        """Put `rows` back at points whose ‖z − a‖², ℓ and ∇ℓ are known, keeping c and the pairs."""
-        away = z - self.anchor[rows]
-        phi, slope = self._phi(squared_length)
-        self.z[rows] = z
-        self.squared_length[rows] = squared_length
-        self.value[rows] = loss + self.c[rows] * phi
-        self.gradient[rows] = gradient + (2 * self.c[rows] * slope)[:, None] * away
-        self._renew(rows)
+        """Put those of `rows` that are `on` at points whose ‖z − a‖², ℓ and ∇ℓ are known.
 
-    def _phi(self, squared_length: Tensor) -> tuple[Tensor, Tensor]:
-        """The penalty φ(ρ²) = ρ² or ρ (smoothed at 0), and its derivative by ρ²."""
+        They keep c and the pairs.
+        """
+        c = self.c[rows]
+        phi, pull = self._phi(squared_length, c)
+        gradient = torch.addcmul(gradient, pull[:, None], z - self.anchor[rows])
+        for name, new in (
+            ("z", z), ("gradient", gradient), ("value", loss + c * phi),
+            ("squared_length", squared_length),
+        ):  # fmt: skip
+            here = on[:, None] if new.ndim > 1 else on
+            put(self, name, rows, torch.where(here, new, getattr(self, name)[rows]))
+
+    def _phi(self, squared_length: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+        """The penalty φ(ρ²) = ρ² or ρ (smoothed at 0), and what c·φ pulls with, 2c·φ′(ρ²)."""
         if self.penalty == "squared":
-            return squared_length, torch.ones_like(squared_length)
+            return squared_length, 2 * c
         length = (squared_length + _NORM_SMOOTHING**2).sqrt()
-        return length, 0.5 / length
+        return length, c / length
 
 
 @dataclass(frozen=True)
@@ -280,7 +316,12 @@ def minimize_in_box(
     width = width_of(start)
     rows = filled(torch.arange(len(start), device=start.device), width)
     state = BoxDescent(
-        centre[rows], box.clamp(start)[rows], weight[rows], box, config or DescentConfig(), penalty
+        centre[rows],
+        box.clamp(start)[rows],
+        weight[rows],
+        box,
+        config or DescentConfig(),
+        penalty,
     )
     answer = Minimum(
         start.clone(),

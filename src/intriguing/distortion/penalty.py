@@ -23,9 +23,12 @@ from torch import Tensor
 from intriguing.distortion.incumbent import BUDGETS
 from intriguing.distortion.lbfgsb import BoxDescent, DescentConfig, Penalty
 from intriguing.distortion.problem import Goal, TargetedLoss
-from intriguing.distortion.rows import filled, width_of
+from intriguing.distortion.rows import Rows, filled, put, width_of
 from intriguing.errors import InputError
 from intriguing.measures import Box
+
+_ROUNDS = 8
+"""Rounds after which an accelerator is asked which images are finished: an eighth of a wait each."""
 
 
 @dataclass(frozen=True)
@@ -91,10 +94,9 @@ def search_c(
     on_finished: Callable[[int], None] = lambda count: None,
 ) -> PenaltySearch:
     """Search the largest c of every image, `width` images at a time."""
-    search = _Conveyor(images, box, config, width)
-    while search.alive.any():
-        now = objective(search.descent.trial, goal[search.image])
-        search.passes += 1
+    search = _Conveyor(images, goal, box, config, width)
+    while search.finished_images < len(images):
+        now = objective(search.descent.trial, search.goal)
         search.consume(now.loss, now.gradient, now.margin)
         on_finished(search.finished_images)
     return search.answer
@@ -103,20 +105,27 @@ def search_c(
 class _Conveyor:
     """The images under way, their descents and their brackets of c."""
 
-    def __init__(self, images: Tensor, box: Box, config: PaperConfig, width: int) -> None:
+    def __init__(
+        self, images: Tensor, goals: Goal, box: Box, config: PaperConfig, width: int
+    ) -> None:
         count = len(images)
-        self.images, self.config = images, config
+        self.images, self.goals, self.config = images, goals, config
         self.next = min(width, count)
         self.finished_images = 0
         self.width = width_of(images)
+        # What is finished leaves at once, or after a few rounds where knowing it means to wait.
+        self.every = 1 if images.device.type == "cpu" else _ROUNDS
+        self.rounds = 0
         self.image = filled(torch.arange(self.next, device=images.device), self.width)
+        self.goal = goals[self.image]
         first = images[self.image]
         blank = first.new_zeros(len(first))
         self.descent = BoxDescent(first, first, blank, box, config.descent, config.penalty)
         self.alive = torch.arange(len(first), device=images.device) < self.next
+        self.going = self.alive.clone()
         self.passes = torch.zeros_like(self.image)
         self.solves = torch.zeros_like(self.image)
-        self.new = torch.ones_like(self.alive)
+        self.new: Tensor | None = self.image
         self.margin = blank.clone()
         self.low = blank.clone()
         self.high = blank + torch.inf
@@ -125,6 +134,9 @@ class _Conveyor:
         self.best_loss = blank.clone()
         self.best_length = blank.clone()
         self.best_margin = blank.clone()
+        # One place more than there are minimisations takes what is not to be kept.
+        self.trace = first.new_full((len(first), config.max_solves + 1, 4), torch.nan)
+        self._budgets = torch.tensor(BUDGETS, device=images.device)
         undefined = images.new_full((count,), torch.nan)
         self.answer = PenaltySearch(
             points=images.clone(),
@@ -137,94 +149,117 @@ class _Conveyor:
         )
 
     _ROWS = (
-        "image", "alive", "passes", "solves", "new", "margin", "low", "high", "best",
-        "best_gradient", "best_loss", "best_length", "best_margin",
+        "image", "alive", "going", "passes", "solves", "margin", "low", "high", "best",
+        "best_gradient", "best_loss", "best_length", "best_margin", "trace",
     )  # fmt: skip
 
     def consume(self, loss: Tensor, gradient: Tensor, margin: Tensor) -> None:
         """Advance every descent by one evaluation, and the search of those that have converged."""
+        self.passes += self.going
         moved = self.descent.consume(loss, gradient)
         self.margin = torch.where(moved, margin, self.margin)
-        self.new &= self.alive
-        if self.new.any():
-            self._begin(self.new.nonzero()[:, 0], loss, gradient)
-        ended = (self.descent.finished() & self.alive).nonzero()[:, 0]
-        if len(ended):
-            self._decide(ended)
+        if self.new is not None:
+            self._begin(self.new, loss[self.new], gradient[self.new])
+            self.new = None
+        ended = self.descent.finished() & self.going
+        if self.every > 1:
+            self._decide(slice(None), ended)
+        else:
+            rows = ended.nonzero()[:, 0]
+            if len(rows):
+                self._decide(rows, ended[rows])
+        self.rounds += 1
+        if self.rounds % self.every == 0:
+            done = (self.alive > self.going).nonzero()[:, 0]
+            if len(done):
+                self._finish(done)
         self.descent.aim()
 
     def _begin(self, rows: Tensor, loss: Tensor, gradient: Tensor) -> None:
         """Choose the first c from the gradient at x; images that are l already are finished."""
-        self.new[rows] = False
-        steep = gradient.square().sum(1)[rows]
-        linear = steep / loss[rows]
+        steep = gradient.square().sum(1)
+        linear = steep / loss
         c = linear / 4 * self.config.start
         if self.config.penalty == "norm":
-            c = c * 2 * loss[rows] / steep.sqrt()
-        ok = (self.margin[rows] <= 0) & c.isfinite() & (c > 0)
-        self.descent.change_c(rows[ok], c[ok])
-        self.descent.theta[rows[ok]] = linear[ok]
-        self.descent.tolerance[rows[ok]] = self.config.loose
-        done = rows[~ok]
-        if len(done):
-            self.low[done] = torch.where(self.margin[done] > 0, torch.inf, 0 * c[~ok])
-            self.best[done] = self.descent.z[done]
-            self.best_margin[done] = self.margin[done]
-            fooled = done[self.margin[done] > 0]
-            self._mark(fooled, torch.zeros_like(self.low[fooled]))
-            self._finish(done)
-
-    def _decide(self, rows: Tensor) -> None:
-        """Judge the minimisers of `rows`, narrow their brackets, and choose their next c."""
-        c = self.descent.c[rows]
+            c = c * 2 * loss / steep.sqrt()
         margin = self.margin[rows]
-        success = margin > 0
-        self._record(rows, c, margin)
-        good, bad = rows[success], rows[~success]
-        loss, gradient = self.descent.loss_and_gradient(good)
-        self.low[good] = c[success]
-        squared_length = self.descent.squared_length[good]
-        self._mark(good, squared_length.sqrt())
-        self.best_length[good] = squared_length
-        self.best[good] = self.descent.z[good]
-        self.best_gradient[good] = gradient
-        self.best_loss[good] = loss
-        self.best_margin[good] = margin[success]
-        self.high[bad] = c[~success]
-        low, high = self.low[rows], self.high[rows]
-        over = high / low <= 1 + self.config.precision
-        over |= self.solves[rows] >= self.config.max_solves
-        back = rows[~success & (low > 0) & ~over]
-        self.descent.restore(
-            back, self.best[back], self.best_length[back], self.best_loss[back],
-            self.best_gradient[back],
-        )  # fmt: skip
-        on = rows[~over]
-        self.descent.change_c(on, self._next_c(on))
-        width = (self.high / self.low).log()[on]
-        tight = self.config.descent.tolerance
-        self.descent.tolerance[on] = (self.config.loose * width).clamp(tight, self.config.loose)
-        if over.any():
-            self._finish(rows[over])
+        fooled = margin > 0
+        ok = ~fooled & c.isfinite() & (c > 0)
+        self.descent.change_c(rows, c, ok)
+        self.descent.theta[rows] = torch.where(ok, linear, self.descent.theta[rows])
+        self.descent.tolerance[rows] = self.config.loose
+        self.going[rows] &= ok
+        ends = torch.where(fooled, torch.inf, 0 * c)
+        self.low[rows] = torch.where(ok, self.low[rows], ends)
+        self.best[rows] = self.descent.z[rows]
+        self.best_margin[rows] = margin
 
-    def _next_c(self, rows: Tensor) -> Tensor:
-        low, high = self.low[rows], self.high[rows]
+    def _decide(self, rows: Rows, ended: Tensor) -> None:
+        """Judge the minimisers of the `rows` that have `ended`, and choose their next c."""
+        descent, c, margin, solves = (
+            self.descent,
+            self.descent.c[rows],
+            self.margin[rows],
+            self.solves[rows],
+        )
+        good, bad = ended & (margin > 0), ended & (margin <= 0)
+        squared_length = descent.squared_length[rows]
+        length = squared_length.sqrt()
+        place = torch.where(ended, solves, self.config.max_solves)
+        entry = torch.stack((c, length, margin, self.passes[rows].to(c)), 1)[:, None]
+        place = place[:, None, None].expand(-1, 1, 4)
+        put(self, "trace", rows, self.trace[rows].scatter(1, place, entry))
+        solves = solves + ended
+        put(self, "solves", rows, solves)
+        low = torch.where(good, c, self.low[rows])
+        high = torch.where(bad, c, self.high[rows])
+        put(self, "low", rows, low)
+        put(self, "high", rows, high)
+        self._keep(rows, good, squared_length, margin)
+        ratio = high / low
+        over = (ratio <= 1 + self.config.precision) | (solves >= self.config.max_solves)
+        on = ended > over
+        descent.restore(
+            rows, on & bad & (low > 0), self.best[rows], self.best_length[rows],
+            self.best_loss[rows], self.best_gradient[rows],
+        )  # fmt: skip
+        descent.change_c(rows, self._next_c(low, high), on)
+        loose, tight = self.config.loose, self.config.descent.tolerance
+        tolerance = (loose * ratio.log()).clamp(tight, loose)
+        put(
+            descent,
+            "tolerance",
+            rows,
+            torch.where(on, tolerance, descent.tolerance[rows]),
+        )
+        put(self, "going", rows, self.going[rows] & (on | ~ended))
+
+    def _keep(self, rows: Rows, good: Tensor, squared_length: Tensor, margin: Tensor) -> None:
+        """Keep the minimisers of `rows` that are `good` as the best so far."""
+        loss, gradient = self.descent.loss_and_gradient(rows)
+        for name, new in (
+            ("best", self.descent.z[rows]), ("best_gradient", gradient), ("best_loss", loss),
+            ("best_length", squared_length), ("best_margin", margin),
+        ):  # fmt: skip
+            here = good[:, None] if new.ndim > 1 else good
+            put(self, name, rows, torch.where(here, new, getattr(self, name)[rows]))
+
+    def _next_c(self, low: Tensor, high: Tensor) -> Tensor:
         factor = self.config.factor
         inside = low.sqrt() * high.sqrt()
-        return torch.where(low == 0, high / factor, torch.where(high.isinf(), low * factor, inside))
+        return torch.where(
+            low == 0,
+            high / factor,
+            torch.where(high == torch.inf, low * factor, inside),
+        )
 
-    def _record(self, rows: Tensor, c: Tensor, margin: Tensor) -> None:
-        length = self.descent.squared_length[rows].sqrt()
-        entry = torch.stack((c, length, margin), 1)
-        self.answer.trace[self.image[rows], self.solves[rows]] = entry
-        self.solves[rows] += 1
-
-    def _mark(self, rows: Tensor, length: Tensor) -> None:
-        """Enter adversarial minimisers of `rows` in their curves from the passes so far on."""
-        budgets = torch.tensor(BUDGETS, device=rows.device)
-        reached = torch.where(budgets >= self.passes[rows, None], length[:, None], torch.inf)
-        image = self.image[rows]
-        self.answer.curve[image] = torch.minimum(self.answer.curve[image], reached)
+    def _curve(self, rows: Tensor) -> Float[Tensor, "rows budget"]:
+        """The shortest adversarial minimisers of `rows` within each budget of passes."""
+        _, length, margin, passes = self.trace[rows, :-1, :, None].unbind(2)
+        reached = (margin > 0) & (passes <= self._budgets)
+        shortest = torch.where(reached, length, torch.inf).amin(1)
+        # Those that are l already are so from their first pass on.
+        return torch.where(self.low[rows, None].isinf(), 0, shortest)
 
     def _finish(self, rows: Tensor) -> None:
         """Write the answers of `rows` down and give their places to the next images."""
@@ -234,23 +269,30 @@ class _Conveyor:
         answer.c[image] = self.low[rows]
         answer.passes[image] = self.passes[rows]
         answer.solves[image] = self.solves[rows]
+        answer.trace[image] = self.trace[rows, :-1, :3]
+        answer.curve[image] = self._curve(rows)
         self.finished_images += len(rows)
         waiting = min(len(rows), len(self.images) - self.next)
-        self._refill(rows[:waiting])
         self.alive[rows[waiting:]] = False
-        rows = self.alive.nonzero()[:, 0]
-        needed = filled(rows, self.width)
-        # Copying the rest pays when it spares a quarter of every pass.
-        if len(needed) <= 0.75 * len(self.alive):
-            self._compact(needed, len(rows))
+        if waiting:
+            self._refill(rows[:waiting])
+        elif self.finished_images < len(self.images):
+            rows = self.alive.nonzero()[:, 0]
+            needed = filled(rows, self.width)
+            # Copying the rest pays when it spares a quarter of every pass.
+            if len(needed) <= 0.75 * len(self.alive):
+                self._compact(needed, len(rows))
 
     def _refill(self, rows: Tensor) -> None:
         coming = torch.arange(self.next, self.next + len(rows), device=rows.device)
         self.next += len(rows)
         self.descent.load(rows, self.images[coming], self.images.new_zeros(len(rows)))
         self.image[rows] = coming
-        self.new[rows] = True
-        for name, value in (("passes", 0), ("solves", 0), ("low", 0.0), ("high", math.inf)):
+        self.goal, self.new = self.goals[self.image], rows
+        self.going[rows] = True
+        for name, value in (
+            ("passes", 0), ("solves", 0), ("low", 0.0), ("high", math.inf), ("trace", math.nan),
+        ):  # fmt: skip
             getattr(self, name)[rows] = value
 
     def _compact(self, rows: Tensor, alive: int) -> None:
@@ -258,4 +300,6 @@ class _Conveyor:
         self.descent.keep(rows)
         for name in self._ROWS:
             setattr(self, name, getattr(self, name)[rows])
+        self.goal = self.goals[self.image]
         self.alive[alive:] = False
+        self.going[alive:] = False

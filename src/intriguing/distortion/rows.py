@@ -9,6 +9,8 @@ filled up again. A copy is searched like its original and ends where that does. 
 and `atanh` round the last values of a tensor otherwise than the rest, and are not used.)
 """
 
+from typing import TypeAlias
+
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
@@ -17,6 +19,9 @@ from intriguing.models.groups import LARGE
 
 WIDTH = 16
 """Rows from which kernels round a row alike, seen with MKL on AVX-512 (`models.groups`)."""
+
+Rows: TypeAlias = Tensor | slice
+"""Places in a batch by number, or all of them, for which a device need not be waited for."""
 
 
 def width_of(images: Float[Tensor, "b n"]) -> int:
@@ -52,3 +57,11 @@ def rows_at_once(images: Tensor, vectors: int) -> int:
     affordable = (2 << 30) // (vectors * images.shape[1] * images.element_size())
     usual = 256 if images.device.type == "cpu" else 8192
     return int(min(len(images), max(16, min(affordable, usual))))
+
+
+def put(state: object, name: str, rows: Rows, value: Tensor) -> None:
+    """Give the `rows` of a tensor that `state` holds new values; all of them without a copy."""
+    if isinstance(rows, slice):
+        setattr(state, name, value)
+    else:
+        getattr(state, name)[rows] = value

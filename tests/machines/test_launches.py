@@ -1,0 +1,36 @@
+"""What a pass of every method asks of an accelerator stays what it is: kernels, and waits.
+
+Measured on FC100-100-10 with 8 images, where a pass of the network alone launches 17 kernels;
+`benchmarks/launches.py` measures whole searches.
+"""
+
+import pytest
+from benchmarks.launches import counts, trained
+
+import intriguing as it
+
+
+@pytest.mark.parametrize(
+    ("method", "targeted", "budget", "kernels", "waits"),
+    [
+        ("paper", True, None, 275, 1.0),
+        ("closest", True, 60, 150, 0.5),
+        ("closest", False, 60, 230, 0.6),
+        ("ddn", True, 20, 80, 0.9),
+        ("pdgd", True, 20, 120, 0.9),
+        ("fmn", False, 20, 115, 0.9),
+        ("cw", True, 36, 112, 0.6),
+        ("deepfool", False, 30, 125, 1.2),
+        ("noise", False, 30, 90, 0.8),
+    ],
+)
+def test_a_pass_launches_no_more_kernels_and_waits_no_more(
+    method, targeted, budget, kernels, waits
+):
+    config = it.PaperConfig(max_solves=4) if method == "paper" else None
+    passes, launched, waited = counts(
+        trained(), method, targeted=targeted, images=8, budget=budget, config=config
+    )
+    assert passes > 10
+    assert launched <= kernels
+    assert waited <= waits
