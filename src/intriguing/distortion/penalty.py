@@ -125,7 +125,7 @@ class _Conveyor:
         self.going = self.alive.clone()
         self.passes = torch.zeros_like(self.image)
         self.solves = torch.zeros_like(self.image)
-        self.new: Tensor | None = self.image
+        self.new: Tensor | None = torch.arange(len(first), device=images.device)
         self.margin = blank.clone()
         self.low = blank.clone()
         self.high = blank + torch.inf
@@ -159,7 +159,8 @@ class _Conveyor:
         moved = self.descent.consume(loss, gradient)
         self.margin = torch.where(moved, margin, self.margin)
         if self.new is not None:
-            self._begin(self.new, loss[self.new], gradient[self.new])
+            steep = gradient.square().sum(1)
+            self._begin(self.new, loss[self.new], steep[self.new])
             self.new = None
         ended = self.descent.finished() & self.going
         if self.every > 1:
@@ -175,9 +176,8 @@ class _Conveyor:
                 self._finish(done)
         self.descent.aim()
 
-    def _begin(self, rows: Tensor, loss: Tensor, gradient: Tensor) -> None:
+    def _begin(self, rows: Tensor, loss: Tensor, steep: Tensor) -> None:
         """Choose the first c from the gradient at x; images that are l already are finished."""
-        steep = gradient.square().sum(1)
         linear = steep / loss
         c = linear / 4 * self.config.start
         if self.config.penalty == "norm":
@@ -188,7 +188,7 @@ class _Conveyor:
         self.descent.change_c(rows, c, ok)
         self.descent.theta[rows] = torch.where(ok, linear, self.descent.theta[rows])
         self.descent.tolerance[rows] = self.config.loose
-        self.going[rows] &= ok
+        self.going[rows] = self.going[rows] & ok
         ends = torch.where(fooled, torch.inf, 0 * c)
         self.low[rows] = torch.where(ok, self.low[rows], ends)
         self.best[rows] = self.descent.z[rows]
