@@ -28,7 +28,7 @@ from intriguing.errors import InputError
 from intriguing.measures import Box
 
 _ROUNDS = 8
-"""Rounds after which an accelerator is asked which images are finished: an eighth of a wait each."""
+"""Rounds after which an accelerator is asked which images are finished."""
 
 
 @dataclass(frozen=True)
