@@ -216,8 +216,8 @@ class _Conveyor:
         put(self, "low", rows, low)
         put(self, "high", rows, high)
         self._keep(rows, good, squared_length, margin)
-        ratio = high / low
-        over = (ratio <= 1 + self.config.precision) | (solves >= self.config.max_solves)
+        ratio = self.high / self.low
+        over = (ratio[rows] <= 1 + self.config.precision) | (solves >= self.config.max_solves)
         on = ended > over
         descent.restore(
             rows, on & bad & (low > 0), self.best[rows], self.best_length[rows],
@@ -225,7 +225,7 @@ class _Conveyor:
         )  # fmt: skip
         descent.change_c(rows, self._next_c(low, high), on)
         loose, tight = self.config.loose, self.config.descent.tolerance
-        tolerance = (loose * ratio.log()).clamp(tight, loose)
+        tolerance = (loose * ratio.log()[rows]).clamp(tight, loose)
         put(
             descent,
             "tolerance",
