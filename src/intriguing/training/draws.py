@@ -20,7 +20,9 @@ def drawing_from(seed: int, device: torch.device | str = "cpu") -> Iterator[None
     True
     """
     place = torch.device(device)
-    elsewhere = [] if place.type == "cpu" else [torch.tensor((), device=place).device]
-    with torch.random.fork_rng(elsewhere, device_type=place.type if elsewhere else "cuda"):
+    forks = place.type in ("cuda", "xpu")  # of others torch cannot keep the state by device
+    with torch.random.fork_rng(
+        [place] if forks else [], device_type=place.type if forks else "cuda"
+    ):
         torch.manual_seed(seed)
         yield

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from intriguing.data.dataset import ImageSet
 from intriguing.errors import InputError
 from intriguing.models.asking import device_of
+from intriguing.training.draws import drawing_from
 from intriguing.units.activations import activations
 from intriguing.units.coherence import (
     all_cosines,
@@ -92,8 +93,7 @@ def reinitialised(model: nn.Module, seed: int) -> nn.Module:
         InputError: If parameters belong to modules without `reset_parameters`.
     """
     fresh = copy.deepcopy(model).cpu()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with drawing_from(seed):
         for name, module in fresh.named_modules():
             if callable(reset := getattr(module, "reset_parameters", None)):
                 reset()
