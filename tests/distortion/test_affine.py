@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from intriguing.distortion.affine import is_affine
 from intriguing.distortion.minimum import minimum_distortion
 from intriguing.distortion.result import Status
 from intriguing.distortion.targets import choose_targets
+from intriguing.graph.affine import is_affine
 from intriguing.models.classifier import Normalized
 from intriguing.models.families.fully_connected import FullyConnected
 from tests.oracles.closest import closest_targeted, closest_untargeted
@@ -51,18 +51,19 @@ NOT_AFFINE = {
 
 @pytest.mark.parametrize("case", AFFINE)
 def test_affine_networks_are_recognised(case):
-    assert is_affine(AFFINE[case].eval())
+    side = 4 if AFFINE[case] is CONVOLUTIONS else 2
+    assert is_affine(AFFINE[case].eval(), (1, side, side))
 
 
 @pytest.mark.parametrize("case", NOT_AFFINE)
 def test_others_are_not(case):
-    assert not is_affine(NOT_AFFINE[case].eval())
+    assert not is_affine(NOT_AFFINE[case].eval(), (1, 2, 2))
 
 
 def test_a_hook_may_do_anything():
     model = FullyConnected((4, 3)).eval()
     model.layers[0].register_forward_hook(lambda module, given, out: out.abs())
-    assert not is_affine(model)
+    assert not is_affine(model, (1, 2, 2))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, DOUBLE])

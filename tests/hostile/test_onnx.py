@@ -11,9 +11,9 @@ import torch
 from onnx import external_data_helper
 
 from intriguing.cli.main import main
-from intriguing.distortion.affine import is_affine
 from intriguing.distortion.minimum import minimum_distortion
 from intriguing.errors import InputError
+from intriguing.graph.affine import is_affine
 from intriguing.hardening.above import network_above
 from intriguing.models.load import load_model
 from intriguing.models.preflight import preflight
@@ -157,7 +157,7 @@ def test_a_network_of_hostile_layers_is_analysed_and_not_executed(tmp_path: Path
         ):
             network.add_module(f"{name}{place}", layer)
         assert math.isfinite(lipschitz_report(network.eval(), (1, 8, 8)).upper)
-        assert not is_affine(network)
+        assert not is_affine(network, (1, 8, 8))
         layers = list_layers(network, (1, 8, 8))
         receptive_field(network, layers[1].name, (1, 8, 8))
         network_above(network, layers[1].name, torch.rand(2, 1, 8, 8))

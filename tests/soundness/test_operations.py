@@ -326,6 +326,44 @@ def test_an_image_without_the_batch_s_axis_is_not_taken_for_one_with_it(body: nn
     assert true <= report.upper < math.inf
 
 
+@pytest.mark.parametrize(
+    "moved",
+    [
+        lambda h: h.transpose(2, 3), lambda h: h.flip(3), lambda h: h.roll(1, 2),
+        lambda h: h.permute(0, 1, 3, 2).contiguous(), lambda h: h.rot90(1, (2, 3)),
+    ],
+)  # fmt: skip
+def test_numbers_that_change_places_do_not_cancel(
+    moved: Callable[[Tensor], Tensor],
+) -> None:
+    class Apart(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            h = 2 * x
+            return (moved(h) - 2 * x).flatten(1)
+
+    report = it.lipschitz_report(Apart().eval(), SHAPE, semidefinite=False)
+    true = dense_norm(lambda x: Apart()(x), SHAPE)
+    assert 0 < true <= report.upper <= 1.1 * true
+
+
+@pytest.mark.parametrize("extra", [0, 1])
+@pytest.mark.parametrize("padding", [0, 1])
+def test_the_output_that_a_transposed_convolution_pads_counts(extra: int, padding: int) -> None:
+    for seed in range(12):
+        torch.manual_seed(seed)
+        layer = nn.ConvTranspose2d(1, 1, 3, 2, padding, output_padding=extra)
+        network = nn.Sequential(layer, nn.Flatten()).eval()
+        report = it.lipschitz_report(network, (1, 2, 2), semidefinite=False)
+        true = dense_norm(network.double(), (1, 2, 2))
+        assert true <= report.upper * (1 + 1e-9) <= 1.05 * true
+
+
+def test_a_scaled_difference_the_other_way_round_is_scaled_on_the_right_side() -> None:
+    report = it.lipschitz_report(Body(lambda h: torch.rsub(torch.ones(16), h, alpha=0.5)), SHAPE)
+    plain = it.lipschitz_report(Body(lambda h: h - torch.ones(16)), SHAPE)
+    assert report.upper == pytest.approx(plain.upper, rel=1e-6)
+
+
 def test_what_takes_part_without_a_gradient_counts() -> None:
     class Stopped(nn.Module):
         def forward(self, x: Tensor) -> Tensor:

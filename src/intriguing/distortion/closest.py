@@ -20,7 +20,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from intriguing.distortion.affine import affine_optimum, is_affine, jacobian
+from intriguing.distortion.affine import affine_optimum, jacobian
 from intriguing.distortion.attacks.noise import noise
 from intriguing.distortion.bundle import polish
 from intriguing.distortion.incumbent import Incumbent
@@ -32,6 +32,7 @@ from intriguing.distortion.rows import filled, places, width_of
 from intriguing.distortion.schedule import SCHEDULE, directions
 from intriguing.distortion.sequential import Walk, sequential
 from intriguing.errors import InputError
+from intriguing.graph.affine import is_affine
 from intriguing.measures import Box
 
 _SMOOTH = 2e-3
@@ -96,7 +97,7 @@ def search_closest(
 ) -> Found:
     """Search `width` images at a time; no image's result depends on the others."""
     matrix = None
-    if is_affine(network.model):
+    if is_affine(network.model, network.image_shape):
         matrix = jacobian(network, images.shape[1], images)
     parts = []
     for rows in torch.split(torch.arange(len(images), device=images.device), width):

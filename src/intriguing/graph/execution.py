@@ -1,6 +1,6 @@
 """A traced network run on one example image, operation by operation."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -10,19 +10,11 @@ from torch.nn import functional
 from torch.utils import _pytree as pytree
 
 from intriguing.errors import InputError
+from intriguing.graph.hooks import first_deviation
 from intriguing.graph.operation import Operation
 from intriguing.graph.precision import InFloat64, arithmetic
+from intriguing.graph.table import rule_named, rule_of
 from intriguing.graph.tracing import operation_name
-
-_SIZES = {
-    "size", "shape", "dim", "ndim", "ndimension", "numel", "nelement", "device", "dtype", "len",
-    "is_floating_point", "is_cuda", "layout", "requires_grad", "stride",
-    "zeros_like", "ones_like", "full_like", "new_zeros", "new_ones", "new_full", "sym_size",
-}  # fmt: skip
-"""What takes of a tensor its shape and kind only, so that the answer does not follow the input."""
-
-_LIKE = {"to", "type_as", "type", "view_as", "reshape_as", "expand_as"}
-"""What takes of all tensors but the first their shape and kind only."""
 
 _REORDERED = {"batch_norm": (0, 3, 4, 1, 2, 5, 6, 7), "instance_norm": (0, 3, 4, 1, 2, 5, 6, 7)}
 """Where `torch.nn.functional` has the arguments that `torch` itself orders otherwise."""
@@ -65,12 +57,17 @@ def execute(graph: fx.GraphModule, example: Tensor) -> Iterator[Executed]:
             module = modules[str(node.target)] if node.op == "call_module" else None
             done = _run(node, module, values, moving, float64)
             values[node] = done.value
-            depends = done.sources and (
-                module is not None or operation_name(node, module) not in _SIZES
-            )
-            if depends:
+            if done.sources and done.operation and not rule_of(done.operation).shape_only:
                 moving.add(node)
                 yield done
+
+
+def described(node: fx.Node, modules: Mapping[str, nn.Module]) -> Operation:
+    """A node as an operation that was not run: its arguments are as the graph has them."""
+    module = modules.get(str(node.target)) if node.op == "call_module" else None
+    name = operation_name(node, module) if node.op.startswith("call") else ""
+    arguments = tuple(node.args), dict(node.kwargs)
+    return Operation(name, module, *arguments, (), None, None, function=node.target)  # type: ignore[arg-type]
 
 
 def fills_constants(graph: fx.GraphModule, example: Tensor) -> bool:
@@ -88,7 +85,8 @@ def _run(
 ) -> Executed:  # fmt: skip
     leaves, shape = pytree.tree_flatten(_opened((node.args, node.kwargs)), is_leaf=_is_node)
     places = [i for i, leaf in enumerate(leaves) if isinstance(leaf, fx.Node) and leaf in moving]
-    if operation_name(node, module) in _LIKE and module is None:
+    name = operation_name(node, module)
+    if module is None and rule_named(name).others_shape_only:
         places = [place for place in places if place == 0]
     sources = tuple(leaves[i] for i in places)
     filled = [values[leaf] if isinstance(leaf, fx.Node) else leaf for leaf in leaves]
@@ -124,11 +122,31 @@ def _run(
     for place, kept_value in zip(places, inputs, strict=True):
         filled[place] = kept_value
     args, kwargs = _closed(pytree.tree_unflatten(filled, shape))
-    name = operation_name(node, module)
     if name in _REORDERED and node.target is not getattr(functional, name):
         args = tuple(args[place] for place in _REORDERED[name] if place < len(args))
-    operation = Operation(name, module, tuple(args), dict(kwargs), inputs, value, again)
+    operation = Operation(
+        name, module, tuple(args), dict(kwargs), inputs, value, again, function=node.target,
+        unruly=_unruly(node, module),
+    )  # fmt: skip
     return Executed(node, operation, sources, value, changed, bool(sources) and wrote)
+
+
+def _unruly(node: fx.Node, module: nn.Module | None) -> str:
+    """Why it is not what it seems to be."""
+    if module is not None:
+        return first_deviation(module, label(node)) or ""
+    if node.kwargs.get("out") is not None:
+        return f"{label(node)} writes into out=; give its value a name instead"
+    return ""
+
+
+def label(node: fx.Node) -> str:
+    """The module's path, or the function's name and number."""
+    if node.op == "call_module":
+        return str(node.target)
+    stack = node.meta.get("nn_module_stack") or {}
+    path = next((str(entry[0]) for entry in reversed(stack.values())), "")
+    return f"{path}.{node.name}" if path and not path.startswith("L[") else node.name
 
 
 def _called(

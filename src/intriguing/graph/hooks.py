@@ -22,8 +22,9 @@ from torch.nn.modules import module as torch_module
 from torch.utils import _pytree as pytree
 
 import intriguing
+from intriguing.graph.operation import plain_type
 from intriguing.graph.recording import Aside, Recorder, Recording, record
-from intriguing.graph.table import is_known, is_registered, plain_type
+from intriguing.graph.table import is_known, is_registered
 
 _OURS = tuple(str(Path(str(package.__file__)).parent) for package in (torch, intriguing))
 _WORDS = (bool, int, float, str, bytes)

@@ -1,11 +1,13 @@
 """Interval arithmetic of a function of one number: where its values lie, and where its slopes."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 Ends = tuple[Tensor, Tensor]
+Slopes = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,16 @@ class Interval:
     def through(self, values: Ends, slopes: Ends) -> "Interval":
         """A function of this one with such values and slopes, by the chain rule."""
         return Interval(*values, *product((self.down, self.up), slopes))
+
+    def rising(self, function: Callable[[Tensor], Tensor], slopes: Slopes) -> "Interval":
+        """A function of this one that never falls, with slopes between two numbers."""
+        low = function(self.low).nan_to_num(nan=-torch.inf, neginf=-torch.inf, posinf=torch.inf)
+        high = function(self.high).nan_to_num(nan=torch.inf, neginf=-torch.inf, posinf=torch.inf)
+        return self.through((low, high), self.everywhere(slopes))
+
+    def everywhere(self, slopes: Slopes) -> Ends:
+        """The same two slopes for every number."""
+        return torch.full_like(self.low, slopes[0]), torch.full_like(self.low, slopes[1])
 
     def joined(self, other: "Interval") -> "Interval":
         """Either of two."""

@@ -1,7 +1,7 @@
 """One operation of a traced network: what it is called, what it was given, what it gave."""
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,8 @@ class Operation:
         output: What it gave.
         again: The same call with other values in the place of `moving`.
         ranges: For each moving tensor, bounds on what it can hold over the domain.
+        function: What is called if it is no module.
+        unruly: Why no rule is about it, where code elsewhere changes what it does.
     """
 
     name: str
@@ -30,6 +32,8 @@ class Operation:
     output: Any
     again: Callable[..., Any]
     ranges: "tuple[ValueRange, ...]" = ()
+    function: Any = None
+    unruly: str = ""
 
     @property
     def x(self) -> Tensor:
@@ -67,6 +71,12 @@ class Operation:
         """Sizes of the last dimensions of x."""
         return tuple(self.x.shape[-dimensions:])
 
+    @property
+    def copies(self) -> float:
+        """How many numbers of the (first) output there are for each of x; at least 1."""
+        output = self.output if isinstance(self.output, Tensor) else self.output[0]
+        return max(1.0, output.numel() / self.x.numel())
+
 
 @dataclass(frozen=True)
 class ValueRange:
@@ -83,13 +93,7 @@ class ValueRange:
     high: Tensor
 
 
-def spread(value: int | Sequence[int], dimensions: int) -> tuple[int, ...]:
-    """A setting of torch's, one number or one for each dimension, as one for each dimension.
-
-    >>> spread(2, 3), spread((1,), 2), spread([3, 5], 2)
-    ((2, 2, 2), (1, 1), (3, 5))
-    """
-    if isinstance(value, int):
-        return (value,) * dimensions
-    values = tuple(int(entry) for entry in value)
-    return values * dimensions if len(values) == 1 else values
+def plain_type(module: nn.Module) -> type[nn.Module]:
+    """The module's type; of a parametrised module (weight norm, …) the type that it was before."""
+    kind = type(module)
+    return kind.__bases__[0] if kind.__module__ == "torch.nn.utils.parametrize" else kind

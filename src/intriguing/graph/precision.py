@@ -27,7 +27,7 @@ _CASTS = {
     Tensor.float: torch.float32, Tensor.half: torch.float16, Tensor.bfloat16: torch.bfloat16,
 }  # fmt: skip
 _USUAL = frozenset({torch.float32, torch.float64})
-_FORMATS = "formats of the network's own"
+FORMATS = "formats of the network's own"
 
 
 def formats_of(model: nn.Module) -> frozenset[torch.dtype]:
@@ -87,7 +87,7 @@ def answer(graph: fx.GraphModule, image: Tensor) -> Tensor:
 
 def arithmetic(graph: fx.GraphModule) -> InFloat64:
     """What the operations of a graph from `precise_graph` are to be run in."""
-    return InFloat64(graph.meta.get(_FORMATS, _USUAL))
+    return InFloat64(graph.meta.get(FORMATS, _USUAL))
 
 
 def precise_graph(
@@ -104,7 +104,7 @@ def precise_graph(
     plain = inference_copy(model)
     image = example.to(format_of(plain))
     try:
-        casts = _in_autocast(plain, image)
+        casts = in_autocast(plain, image)
     except Exception as error:
         if why := first_deviation(plain):
             raise InputError(f"{why} ({first_line(error)})") from error
@@ -124,7 +124,7 @@ def precise_graph(
 
 
 @torch.no_grad()
-def _in_autocast(model: nn.Module, image: Tensor) -> bool:
+def in_autocast(model: nn.Module, image: Tensor) -> bool:
     """Whether the network casts to 16 bits by itself in some of its operations."""
     seen = _Autocast()
     with seen:
@@ -168,5 +168,5 @@ def _in_float64(graph: fx.GraphModule, formats: frozenset[torch.dtype]) -> fx.Gr
         for name, value in vars(module).items():
             if isinstance(value, Tensor) and value.is_floating_point():
                 setattr(module, name, value.detach().double())
-    graph.meta[_FORMATS] = formats
+    graph.meta[FORMATS] = formats
     return graph

@@ -79,8 +79,7 @@ def trace(
             return _exported(model, example, None, in_place=False)
         reason: Exception | None = None
         try:
-            tracer = _Tracer(autowrap_functions=registered_functions())
-            traced: fx.GraphModule = Interpreted(model, tracer.trace(model))
+            traced: fx.GraphModule = Interpreted(model, Tracer().trace(model))
             seen = record(traced, example)
             if not seen.faults and seen.same_as(recording):
                 return traced
@@ -91,10 +90,49 @@ def trace(
         return _exported(model, example, reason)
 
 
-class _Tracer(fx.Tracer):
+class Tracer(fx.Tracer):
+    """Follows a network by symbols; modules with a rule, and one that is named, stay whole.
+
+    Attributes:
+        taken, given: By a module's path: the node that its last call took first, and gave.
+    """
+
+    def __init__(self, whole: nn.Module | None = None) -> None:
+        super().__init__(autowrap_functions=registered_functions())
+        self.whole = whole
+        self.taken: dict[str, fx.Node] = {}
+        self.given: dict[str, fx.Node] = {}
+
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        known = is_known(m) or deviation(m) is not None
+        known = m is self.whole or is_known(m) or deviation(m) is not None
         return known or super().is_leaf_module(m, module_qualified_name)
+
+    def call_module(
+        self, m: nn.Module, forward: Callable[..., Any], args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> Any:  # fmt: skip
+        path = self.path_of_module(m)
+        given = super().call_module(m, forward, args, kwargs)
+        for place, value in ((self.taken, args[0] if args else None), (self.given, given)):
+            place.pop(path, None)
+            if isinstance(value, fx.Proxy):
+                place[path] = value.node
+        return given
+
+
+def symbolic_graph(
+    model: nn.Module, whole: nn.Module | None = None
+) -> tuple[fx.GraphModule, Tracer]:
+    """The graph of a network as symbols follow it, unchecked, and what they met on the way.
+
+    Raises:
+        InputError: If they cannot.
+    """
+    tracer = Tracer(whole)
+    try:
+        return Interpreted(model, tracer.trace(model)), tracer
+    except Exception as error:  # tracing runs the model's own code: any error is possible
+        raise InputError(f"the network's graph cannot be traced: {first_line(error)}") from error
 
 
 def _check_tensor(model: nn.Module, example: Tensor) -> None:

@@ -9,27 +9,9 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from intriguing.graph.interval import Ends, Interval
-from intriguing.graph.linear_map import linear_map
 from intriguing.graph.operation import Operation, ValueRange
-from intriguing.graph.table import curve_of
+from intriguing.graph.table import rule_of
 from intriguing.spectral.norms.linear_map import Matrix
-
-_PEAKS = {
-    "sigmoid": 1.0, "Sigmoid": 1.0, "hardsigmoid": 1.0, "Hardsigmoid": 1.0, "tanh": 1.0,
-    "Tanh": 1.0, "softsign": 1.0, "Softsign": 1.0, "erf": 1.0, "sin": 1.0, "cos": 1.0,
-    "relu6": 6.0, "ReLU6": 6.0, "softmax": 1.0, "Softmax": 1.0,
-}  # fmt: skip
-_NEVER_NEGATIVE = {
-    "norm", "vector_norm", "linalg_vector_norm", "std", "var", "softmax", "Softmax", "cdist",
-    "sqrt", "abs", "square",
-}  # fmt: skip
-_NEVER_FALLING = {
-    "sum", "mean", "amax", "amin", "logsumexp", "flatten", "reshape", "view", "squeeze",
-    "unsqueeze", "permute", "transpose", "expand", "contiguous", "getitem", "unflatten", "cat",
-    "stack", "repeat", "flip", "roll", "clone", "Flatten", "Unflatten", "Identity", "cumsum",
-    "max_pool1d", "max_pool2d", "MaxPool1d", "MaxPool2d", "avg_pool1d", "avg_pool2d", "AvgPool1d",
-    "AvgPool2d", "adaptive_avg_pool2d", "AdaptiveAvgPool2d",
-}  # fmt: skip
 
 
 def entry_range(
@@ -50,35 +32,31 @@ def entry_range(
         inner = _through(operation, known)
         if inner is not None and inner[0].shape == inner[1].shape == low.shape:
             low, high = torch.fmax(low, inner[0]), torch.fmin(high, inner[1])
-        peak = _PEAKS.get(operation.name, math.inf)
-        least = 0.0 if operation.name in _NEVER_NEGATIVE else -peak
-        low, high = low.clamp_min(least), high.clamp_max(peak)
+        least, most = rule_of(operation).values(operation)
+        low, high = low.clamp_min(least), high.clamp_max(most)
     return low, torch.maximum(low, high)
 
 
 def _through(operation: Operation, before: tuple[Ends, ...]) -> Ends | None:
     """What the operation makes of intervals."""
+    rule = rule_of(operation)
     try:
-        rule = curve_of(operation.module, operation.name)
-        if rule is not None:
-            still = (torch.zeros_like(low) for low, _ in before)
+        if rule.interval is not None:
+            zeros = (torch.zeros_like(low) for low, _ in before)
             spans = tuple(
-                Interval(low, high, zero, zero)
-                for (low, high), zero in zip(before, still, strict=True)
+                Interval(*ends, zero, zero) for ends, zero in zip(before, zeros, strict=True)
             )
-            span = rule(operation, spans)
+            span = rule.interval(operation, spans)
             return None if span is None else _wider(span.low, span.high)
-        if operation.name in _NEVER_FALLING and isinstance(operation.output, Tensor):
-            return _wider(
-                operation.again(*(low for low, _ in before)),
-                operation.again(*(high for _, high in before)),
-            )
-        map = linear_map(operation) if len(before) == 1 else None
+        if rule.rising and rule.when(operation) and isinstance(operation.output, Tensor):
+            lows, highs = zip(*before, strict=True)
+            return _wider(operation.again(*lows), operation.again(*highs))
+        map = rule.linear(operation) if operation.first_moves else None
         if isinstance(map, Matrix):
             ((low, high),) = before
             middle, half = operation.again((low + high) / 2), (high - low) / 2 @ map.weight.abs().T
             return _wider(middle - half, middle + half)
-    except (RuntimeError, TypeError, ValueError, AttributeError, IndexError):
+    except (RuntimeError, TypeError, ValueError, AttributeError, IndexError, AssertionError):
         pass  # arguments that the rule was not written for
     return None
 
@@ -113,8 +91,6 @@ def value_range(
     largest = torch.maximum(ends[0].abs(), ends[1].abs())
     peak = min(peak, float(largest.max()) if largest.numel() else 0.0)
     length = min(length, float(largest.norm()))
-    if operation is not None and operation.name in ("softmax", "Softmax"):
-        dim = operation.option(1, "dim", -1)
-        rows = tensors[0].numel() // tensors[0].shape[-1 if dim is None else dim]
-        length = min(length, math.sqrt(rows))
+    if operation is not None:
+        length = min(length, rule_of(operation).length(operation))
     return ValueRange(peak, length, *ends)

@@ -1,12 +1,11 @@
 """The part of a network above a place: from activations there to logits, weights shared."""
 
-from typing import Any
-
 import torch
 from jaxtyping import Float
 from torch import Tensor, fx, nn
 
 from intriguing.errors import InputError
+from intriguing.graph.tracing import symbolic_graph
 from intriguing.hardening.places import IMAGES, Range, range_of
 from intriguing.models.asking import Classifier
 from intriguing.models.interpreted import Interpreted
@@ -55,25 +54,12 @@ def network_above(
     return part, limits
 
 
-class _Tracer(fx.Tracer):
-    """Leaves one module whole, whatever it is made of."""
-
-    def __init__(self, whole: nn.Module) -> None:
-        super().__init__()
-        self.whole = whole
-
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return m is self.whole or super().is_leaf_module(m, module_qualified_name)
-
-
 def _traced(model: nn.Module, place: str) -> tuple[nn.Module | None, Range]:
     """The graph from the place on; None where the images are needed besides."""
     module = model.get_submodule(place.removesuffix(INPUT))
-    tracer = _Tracer(module)
-    graph = tracer.trace(model)
-    calls = [node for node in graph.nodes if node.op == "call_module"]
-    called = [n for n in calls if model.get_submodule(str(n.target)) is module][-1]
-    value: Any = called.args[0] if place.endswith(INPUT) else called
+    part, tracer = symbolic_graph(model, module)
+    graph, path = part.graph, tracer.path_of_module(module)
+    value = tracer.taken[path] if place.endswith(INPUT) else tracer.given[path]
     limits = range_of(value, dict(model.named_modules()))
     (image, *_) = (node for node in graph.nodes if node.op == "placeholder")
     with graph.inserting_before(image):

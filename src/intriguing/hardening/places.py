@@ -1,16 +1,13 @@
 """Where adversarial examples are made: the network's input, or what comes out of a layer."""
 
 import math
-import operator
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
-import torch
 from torch import Tensor, fx, nn
-from torch.nn import functional
 
 from intriguing.errors import InputError
+from intriguing.graph.execution import described
+from intriguing.graph.table import rule_of
 from intriguing.models.initial import weight_layers
 from intriguing.units.activations import INPUT
 
@@ -111,47 +108,19 @@ class Range:
         return f"{self.source} is ≥ {self.lower:g}; the largest seen"
 
 
-# Where values of a layer can lie, whatever goes in.
-_RANGES: dict[str, tuple[float, float]] = {
-    "sigmoid": (0, 1), "tanh": (-1, 1), "relu": (0, math.inf), "relu6": (0, 6),
-    "hardsigmoid": (0, 1), "softplus": (0, math.inf), "softmax": (0, 1), "elu": (-1, math.inf),
-}  # fmt: skip
-_MODULES: dict[type[nn.Module], str] = {
-    nn.Sigmoid: "sigmoid", nn.Tanh: "tanh", nn.ReLU: "relu", nn.ReLU6: "relu6",
-    nn.Hardsigmoid: "hardsigmoid", nn.Softplus: "softplus", nn.Softmax: "softmax",
-}  # fmt: skip
-_FUNCTIONS: dict[Callable[..., Any] | str, str] = {
-    torch.sigmoid: "sigmoid", torch.tanh: "tanh", torch.relu: "relu", torch.relu_: "relu",
-    functional.sigmoid: "sigmoid", functional.tanh: "tanh", functional.relu: "relu",
-    functional.relu6: "relu6", functional.softplus: "softplus", functional.softmax: "softmax",
-    "sigmoid": "sigmoid", "tanh": "tanh", "relu": "relu", "relu_": "relu", "softmax": "softmax",
-}  # fmt: skip
-_KEEPING_MODULES = (
-    nn.Flatten, nn.Identity, nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d, nn.AvgPool2d,
-    nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d, nn.Dropout, nn.Dropout2d,
-)  # fmt: skip
-_KEEPING = {
-    torch.flatten, torch.reshape, functional.max_pool2d, functional.avg_pool2d,
-    functional.adaptive_avg_pool2d, functional.dropout, operator.getitem, "flatten", "reshape",
-    "view", "contiguous",
-}  # fmt: skip
-
-
 def range_of(node: fx.Node, modules: dict[str, nn.Module]) -> Range:
     """The range of a value in a traced network, from the activation that it comes from.
 
-    Flattening, pooling without padding's negative infinities and dropout in evaluation pass a range
+    What gives nothing above the greatest of what it is given, or below the least, passes a range
     on; anything else makes it unknown.
     """
     while True:
-        module = modules.get(str(node.target)) if node.op == "call_module" else None
-        what: Any = type(module) if module is not None else node.target
-        if isinstance(module, nn.Hardtanh) and what is not nn.ReLU6:
-            return Range(module.min_val, module.max_val, "hardtanh")
-        name = _MODULES.get(what) if module is not None else _FUNCTIONS.get(what)
-        if name is not None:
-            return Range(*_RANGES[name], source=name)
-        keeps = isinstance(module, _KEEPING_MODULES) if module is not None else what in _KEEPING
-        if not keeps or not node.args or not isinstance(node.args[0], fx.Node):
+        operation = described(node, modules)
+        rule = rule_of(operation)
+        lower, upper = rule.values(operation)
+        if max(lower, -upper) > -math.inf:
+            return Range(lower, upper, source=rule.names[0])
+        first = node.args[0] if node.args else None
+        if not isinstance(first, fx.Node) or not rule.within(operation):
             return Range()
-        node = node.args[0]
+        node = first

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional
 
+from intriguing.spectral.norms.explicit_matrix import explicit_matrix
 from intriguing.spectral.semidefinite.chain import (
     ChainBound,
     Convolution,
@@ -20,11 +21,14 @@ from intriguing.spectral.semidefinite.chain import (
 )
 from intriguing.spectral.semidefinite.cyclic import kept_frequencies, lattices, rows, symbol
 from intriguing.spectral.semidefinite.ellipsoid import Linear
-from intriguing.spectral.semidefinite.steps import dense
 
 RELU = Slope(0.0, 1.0)
 BY_FREQUENCY = SemidefiniteConfig(dense_units=0)
 BY_UNIT = SemidefiniteConfig(dense_units=10**6)
+
+
+def dense(convolution: Convolution) -> Tensor:
+    return explicit_matrix(convolution.ungrouped())[0]
 
 
 @st.composite

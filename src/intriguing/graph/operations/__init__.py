@@ -1,23 +1,24 @@
-"""What bounds each operation: a rule for every name and module type, and how to add one.
+"""What is known about each operation, family by family.
 
-A rule is looked up by the exact type of a module, or by the name of a function that is torch's own;
-what has no rule is unbounded. A module whose class inherits from a known one is traced through, so
-that a changed `forward` is never taken for its parent's.
+Each file declares rules in the table, under names of torch's functions and types of its modules. To
+add an operation, write the function that bounds it under `@rule` in the file of its family, with
+whatever else is known about it. A module whose class inherits from a known one is traced through,
+so that a changed `forward` is never taken for its parent's.
 """
 
 from intriguing.graph.operations import (
-    curves,
-    joins,
+    activations,
+    arithmetic,
+    attention,
     linear,
     normalization,
-    order_statistics,
-    pointwise,
     pools,
     quocnet,
-    shape,
+    shapes,
+    statistics,
 )
 
 __all__ = [
-    "curves", "joins", "linear", "normalization", "order_statistics", "pointwise", "pools",
-    "quocnet", "shape",
+    "activations", "arithmetic", "attention", "linear", "normalization", "pools", "quocnet",
+    "shapes", "statistics",
 ]  # fmt: skip

@@ -5,12 +5,13 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from intriguing.graph.linear_map import linear_map
 from intriguing.graph.operation import Operation
-from intriguing.graph.table import rule
+from intriguing.graph.operations.windows import same_positions
+from intriguing.graph.table import Affine, rule
 from intriguing.spectral.norms.bound import Bound
-from intriguing.spectral.norms.linear_map import Diagonal
+from intriguing.spectral.norms.linear_map import Diagonal, norm_of
 from intriguing.spectral.norms.normalization import (
+    batch_norm_norm,
     group_norm_norm,
     instance_norm_norm,
     layer_norm_norm,
@@ -25,22 +26,50 @@ _BATCH = (
 _LOOSE = "true but of little use: it is attained only where the values hardly vary"
 
 
+def _statistics(operation: Operation) -> tuple[Tensor | None, Tensor | None, float]:
+    """Variance and γ of a batch or instance norm, ε; no variance if the images' own counts."""
+    layer: Any = operation.module
+    instance = "instance" in operation.name.lower()
+    if layer is not None:
+        known = not (layer.training or (instance and not layer.track_running_stats))
+        return (layer.running_var if known else None), layer.weight, float(layer.eps)
+    if operation.name.startswith("_native"):  # as torch.export writes a batch norm
+        return (
+            operation.given(4, "running_var"),
+            operation.given(1, "weight"),
+            float(operation.args[6]),
+        )
+    known = not operation.given(5, "use_input_stats" if instance else "training", instance)
+    variance = operation.given(2, "running_var") if known else None
+    return variance, operation.given(3, "weight"), float(operation.given(7, "eps", 1e-5))
+
+
+def _if_fixed(operation: Operation) -> Affine | None:
+    return None if _statistics(operation)[0] is None else Affine.FIRST
+
+
+def _where_fixed(operation: Operation, axis: int) -> Tensor | None:
+    return same_positions(operation, axis) if _if_fixed(operation) else None
+
+
+def _scale(operation: Operation) -> Diagonal | None:
+    variance, gamma, eps = _statistics(operation)
+    if variance is None:
+        return None
+    scale = (variance.detach().double() + eps).rsqrt()
+    scale = scale if gamma is None else scale * gamma.detach().double()
+    return Diagonal(scale.view(1, -1, *[1] * (operation.x.ndim - 2)))
+
+
 @rule("batch_norm", "_native_batch_norm_legit_no_training", nn.BatchNorm1d, nn.BatchNorm2d,
-      nn.BatchNorm3d, nn.SyncBatchNorm, kind="normalization", affine=True)  # fmt: skip
-def batch_norm(operation: Operation) -> Bound | None:
+      nn.BatchNorm3d, nn.SyncBatchNorm, kind="normalization", affine=_if_fixed, linear=_scale,
+      window=_where_fixed)  # fmt: skip
+def batch_norm(operation: Operation) -> Bound:
     """max |γ|/√(var + ε) with the statistics of training; ∞ with those of the batch."""
-    layer = linear_map(operation)
-    if isinstance(layer, Diagonal):
-        return Bound(layer.norm(), "max |γ|/√(var + ε)")
-    return Bound(math.inf, "statistics of the batch", note=_BATCH) if _of_batch(operation) else None
-
-
-def _of_batch(operation: Operation) -> bool:
-    """Whether the statistics are those of the batch, in evaluation, too."""
-    if operation.module is not None:
-        return operation.module.running_var is None or operation.module.training
-    given = operation.given(2, "running_var"), operation.given(5, "training", False)
-    return operation.name == "batch_norm" and (given[0] is None or bool(given[1]))
+    layer = _scale(operation)
+    if layer is None:
+        return Bound(math.inf, "statistics of the batch", note=_BATCH)
+    return Bound(norm_of(layer), "max |γ|/√(var + ε)")
 
 
 @rule("layer_norm", nn.LayerNorm, kind="normalization")
@@ -67,25 +96,17 @@ def rms_norm(operation: Operation) -> Bound:
 
 
 @rule("instance_norm", nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d,
-      kind="normalization")  # fmt: skip
-def instance_norm(operation: Operation) -> Bound | None:
+      kind="normalization", affine=_if_fixed, linear=_scale, window=_where_fixed)  # fmt: skip
+def instance_norm(operation: Operation) -> Bound:
     """max |γ|/√ε; with statistics of training, as batch norm."""
-    layer: Any = operation.module
-    if layer is None:
-        if not operation.given(5, "use_input_stats", True):
-            return _of_training(
-                operation.given(2, "running_var"), operation.given(3, "weight"),
-                float(operation.given(7, "eps", 1e-5)),
-            )  # fmt: skip
-        weight, eps = operation.given(3, "weight"), operation.given(7, "eps", 1e-5)
-    elif layer.track_running_stats:
-        return _of_training(layer.running_var, layer.weight, layer.eps)
-    else:
-        weight, eps = layer.weight, layer.eps
-    return Bound(instance_norm_norm(_weight(weight), eps), "max |γ|/√ε", note=_LOOSE)
+    variance, gamma, eps = _statistics(operation)
+    if variance is not None:
+        return Bound(batch_norm_norm(gamma, variance, eps), "max |γ|/√(var + ε)")
+    return Bound(instance_norm_norm(_weight(gamma), eps), "max |γ|/√ε", note=_LOOSE)
 
 
-@rule("local_response_norm", nn.LocalResponseNorm, nn.CrossMapLRN2d, kind="normalization")
+@rule("local_response_norm", nn.LocalResponseNorm, nn.CrossMapLRN2d, kind="normalization",
+      window=same_positions)  # fmt: skip
 def response_norm(operation: Operation) -> Bound:
     """1.642·k^(−β) at β = 3/4, whatever the window and α."""
     alpha = float(operation.option(2, "alpha", 1e-4))
@@ -93,12 +114,6 @@ def response_norm(operation: Operation) -> Bound:
     k = float(operation.option(4, "k", 1.0))
     size = int(operation.option(1, "size"))
     return Bound(local_response_norm(size, alpha, beta, k), f"Schur test, k = {k:g}, β = {beta:g}")
-
-
-def _of_training(variance: Tensor, weight: Tensor | None, eps: float) -> Bound:
-    scale = variance.double().add(eps).rsqrt()
-    scale = scale if weight is None else scale * weight.double()
-    return Bound(Diagonal(scale).norm(), "max |γ|/√(var + ε)")
 
 
 def _weight(weight: Any) -> Tensor | None:

@@ -1,7 +1,8 @@
 """QuocNet's layers."""
 
 from intriguing.graph.operation import Operation
-from intriguing.graph.table import rule
+from intriguing.graph.operations.windows import Window, slid
+from intriguing.graph.table import Affine, rule
 from intriguing.models.l2_pooling import L2Pool2d
 from intriguing.models.local_contrast import LocalContrast2d
 from intriguing.models.locally_connected import LocallyConnected2d
@@ -13,7 +14,29 @@ from intriguing.spectral.norms.quocnet import (
 )
 
 
-@rule(LocallyConnected2d, kind="linear", affine=True)
+def _filters(operation: Operation, axis: int) -> Window:
+    layer = operation.module
+    assert isinstance(layer, LocallyConnected2d)
+    size, out = operation.x.shape[2 + axis], operation.output.shape[2 + axis]
+    return slid(size, out, layer.field[axis], layer.stride[axis])
+
+
+def _pool(operation: Operation, axis: int) -> Window:
+    layer = operation.module
+    assert isinstance(layer, L2Pool2d)
+    size, out = operation.x.shape[2 + axis], operation.output.shape[2 + axis]
+    return slid(size, out, layer.window[axis], layer.stride[axis])
+
+
+def _contrast(operation: Operation, axis: int) -> Window:
+    layer = operation.module
+    assert isinstance(layer, LocalContrast2d)
+    size = operation.x.shape[2 + axis]
+    reach = 2 * (layer.window // 2)  # of the contrast, whose values are centred by the same window
+    return slid(size, size, 2 * reach + 1, 1, reach)
+
+
+@rule(LocallyConnected2d, kind="linear", affine=Affine.FIRST, window=_filters)
 def locally_connected(operation: Operation) -> Bound:
     """The largest singular value, or that of tiles summed over overlaps."""
     layer = operation.module
@@ -22,7 +45,7 @@ def locally_connected(operation: Operation) -> Bound:
     return Bound(norm, "largest singular value" if exact else "√(Σ tiles' squares over a pixel)")
 
 
-@rule(L2Pool2d, kind="pool")
+@rule(L2Pool2d, kind="pool", window=_pool)
 def l2_pool(operation: Operation) -> Bound:
     """√(windows over a value)."""
     layer = operation.module
@@ -30,7 +53,7 @@ def l2_pool(operation: Operation) -> Bound:
     return Bound(l2_pool_norm(layer.window, layer.stride), "√(windows over a value)")
 
 
-@rule(LocalContrast2d, kind="normalization")
+@rule(LocalContrast2d, kind="normalization", window=_contrast)
 def local_contrast(operation: Operation) -> Bound:
     """‖1 − G‖·(1 + 1/√k₀)/c."""
     layer = operation.module

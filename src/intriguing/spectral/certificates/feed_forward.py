@@ -8,17 +8,18 @@ from jaxtyping import Float
 from torch import Tensor, fx
 
 from intriguing.graph.execution import execute
-from intriguing.graph.linear_map import linear_map
-from intriguing.graph.operation import Operation, spread
-from intriguing.graph.operations.pointwise import slopes_of
+from intriguing.graph.operation import Operation
+from intriguing.graph.operations.activations import slopes_of
+from intriguing.graph.operations.pools import pool_settings
+from intriguing.graph.table import rule_of
 from intriguing.models.asking import device_of
-from intriguing.spectral.certificates.walk import KEEPS, Step, Walk
-from intriguing.spectral.norms.linear_map import Convolution, Diagonal, LinearMap, Matrix, composed
-from intriguing.spectral.semidefinite.layers import Convolution as ChainConvolution
+from intriguing.spectral.certificates.step import Step, Walk, linear_map, permutation
+from intriguing.spectral.norms.convolution_layer import Convolution
+from intriguing.spectral.norms.linear_map import Diagonal, LinearMap, Matrix, composed
 from intriguing.spectral.semidefinite.layers import Dense, Flatten, Layer, Pool, Slope
 
 _DIAGONAL = 4096
-_FLATTENS = {"flatten", "Flatten", "view", "reshape", "ravel", "squeeze"}
+"""Entries up to which a diagonal is written out as a matrix: 128 MiB in float64."""
 
 
 def chain_of(walk: Walk) -> tuple[Layer, ...] | None:
@@ -90,7 +91,7 @@ class _Writer:
         slopes = slopes_of(operation) if step.kind == "activation" else None
         if slopes is not None:
             return self.flush() and self._add(Slope(*slopes))
-        if operation.name.lower().replace("_", "").startswith(("maxpool", "adaptivemaxpool")):
+        if step.kind == "pool" and _is_max_pool(operation):
             size = tuple(operation.output.shape[2:])
             return self.flush() and self._add(Pool(step.own.upper, size))
         return False
@@ -106,11 +107,7 @@ class _Writer:
             return self._diagonal(map)
         if map.padding_mode != "zeros" or map.transposed:
             return False
-        return self._add(
-            ChainConvolution(
-                map.weight, map.stride, map.pads, map.dilation, map.groups, map.input_size
-            )
-        )
+        return self._add(map)
 
     def _linear(self, map: LinearMap, operation: Operation) -> bool:
         if isinstance(map, Matrix) and operation.x.ndim != 2:
@@ -127,11 +124,13 @@ class _Writer:
 
     def _rearrange(self, operation: Operation) -> bool:
         x, output = operation.x, operation.output
-        if operation.name in KEEPS and x.shape == output.shape:
+        order = permutation(operation)
+        kept = rule_of(operation).keeps or (order is not None and bool((order.diff() == 1).all()))
+        if not kept:
+            return False
+        if x.shape == output.shape:
             return True
-        if x.shape == output.shape and operation.name in _FLATTENS:
-            return True
-        if operation.name not in _FLATTENS or output.ndim != 2 or output.numel() != x.numel():
+        if output.ndim != 2 or output.numel() != x.numel():
             return False
         if isinstance(self.pending, Diagonal):
             self.pending = Diagonal(operation.again(self.pending.scale.expand(x.shape)))
@@ -149,42 +148,45 @@ class _Writer:
         weight = scale.flatten(1)[:, :1].reshape(-1, 1, *[1] * axes)
         ones, none = (1,) * axes, ((0, 0),) * axes
         size = tuple(scale.shape[1:])
-        return self._add(ChainConvolution(weight, ones, none, ones, len(weight), size))
+        return self._add(Convolution(weight, ones, none, ones, len(weight), size))
 
     def _add(self, layer: Layer) -> bool:
         self.layers.append(layer)
         return True
 
 
+def _is_max_pool(operation: Operation) -> bool:
+    """Whether every value is the largest of its window of one channel."""
+    rule = rule_of(operation)
+    return rule.affine is None and rule.window is not None and rule.within(operation)
+
+
 def _average(step: Step, operation: Operation) -> Convolution | None:
     """An average pool, or a mean over all positions, as a convolution of each channel."""
-    name = operation.name.lower().replace("_", "")
-    x, output = operation.x, operation.output
+    x, output, rule = operation.x, operation.output, rule_of(operation)
     axes = x.ndim - 2
-    if axes < 1 or step.kind != "pool":
+    if axes < 1 or step.kind != "pool" or rule.affine is None:
         return None
     size = tuple(x.shape[2:])
     padding = (0,) * axes
-    if name.startswith("avgpool"):
-        kernel = spread(operation.option(1, "kernel_size"), axes)
-        stride = operation.option(2, "stride")
-        strides = spread(stride, axes) if stride else kernel
-        padding = spread(operation.option(3, "padding", 0), axes)
-        whole = operation.option(5, "count_include_pad", True) or not any(padding)
+    pool = pool_settings(operation)
+    if pool is not None:
+        kernel, strides, padding = pool.kernel, pool.stride, pool.padding
+        counted = operation.option(5, "count_include_pad", True) or not any(padding)
         plain = not operation.option(4, "ceil_mode", False)
-        if not whole or not plain or operation.option(6, "divisor_override") is not None:
+        if not counted or not plain or operation.option(6, "divisor_override") is not None:
             return None
-    elif name.startswith("adaptiveavgpool") or (name == "mean" and _over_positions(operation)):
-        after = tuple(output.shape[2:]) or (1,) * axes
-        after = after if name.startswith("adaptive") else (1,) * axes
+    else:
+        if rule.window is None and not _over_positions(operation):
+            return None
+        after = (1,) * axes if rule.window is None else tuple(output.shape[2:])
         if any(n % m for n, m in zip(size, after, strict=True)):
             return None
         kernel = strides = tuple(n // m for n, m in zip(size, after, strict=True))
-    else:
-        return None
-    channels = x.shape[1]
+    channels, ones = x.shape[1], (1,) * axes
     weight = x.new_full((channels, 1, *kernel), 1 / math.prod(kernel))
-    return Convolution(weight, strides, padding, (1,) * axes, channels, "zeros", size)
+    pads = tuple((pad, pad) for pad in padding)
+    return Convolution(weight, strides, pads, ones, channels, size)
 
 
 def _over_positions(operation: Operation) -> bool:

@@ -1,20 +1,17 @@
 """How tables write a layer's size and stride."""
 
-from typing import TYPE_CHECKING
-
 from torch import Tensor
 
-from intriguing.graph.linear_map import linear_map
-from intriguing.graph.operation import Operation, spread
-from intriguing.spectral.norms.linear_map import Convolution, Matrix
-
-if TYPE_CHECKING:
-    from intriguing.spectral.certificates.walk import Step
+from intriguing.graph.operation import Operation
+from intriguing.graph.operations.pools import pool_settings
+from intriguing.spectral.certificates.step import Step, linear_map
+from intriguing.spectral.norms.convolution_layer import Convolution
+from intriguing.spectral.norms.linear_map import Matrix
 
 NONE = "–"
 
 
-def describe(step: "Step") -> tuple[str, str]:
+def describe(step: Step) -> tuple[str, str]:
     """Size and stride as in Table 5: "3×11×11×96", "4"; "–" where there is none."""
     inner = step
     while inner.parents and inner.parents[0].fused:
@@ -24,10 +21,10 @@ def describe(step: "Step") -> tuple[str, str]:
         return NONE, NONE
     if step.kind in ("convolution", "linear"):
         return _weighted(operation)
-    name = operation.name.lower().replace("_", "")
-    if name.startswith(("maxpool", "avgpool")):
-        return _pool(operation)
-    return NONE, NONE
+    pool = pool_settings(operation)
+    if pool is None:
+        return NONE, NONE
+    return _times(*pool.kernel), _short(pool.stride)
 
 
 def _weighted(operation: Operation) -> tuple[str, str]:
@@ -37,14 +34,7 @@ def _weighted(operation: Operation) -> tuple[str, str]:
     if not isinstance(map, Convolution):
         return NONE, NONE
     inputs, outputs = operation.x.shape[1], _tensor(operation.output).shape[1]
-    return _times(inputs, *map.weight.shape[2:], outputs), _short(map.stride)
-
-
-def _pool(operation: Operation) -> tuple[str, str]:
-    axes = operation.axes
-    kernel = spread(operation.option(1, "kernel_size"), axes)
-    stride = operation.option(2, "stride")
-    return _times(*kernel), _short(spread(stride, axes) if stride else kernel)
+    return _times(inputs, *map.kernel, outputs), _short(map.stride)
 
 
 def _times(*sizes: int) -> str:

@@ -18,9 +18,11 @@ from intriguing.models.asking import Classifier, unwrapped
 from intriguing.spectral.certificates.feed_forward import chain_of
 from intriguing.spectral.certificates.jacobian import jacobian_norm
 from intriguing.spectral.certificates.layer_size import describe
-from intriguing.spectral.certificates.walk import Step, Walk, between, fused_map, walk
+from intriguing.spectral.certificates.step import Step, Walk, between, fused_map
+from intriguing.spectral.certificates.walk import walk
+from intriguing.spectral.norms.convolution_layer import Convolution
 from intriguing.spectral.norms.equation import convolution_spectrum
-from intriguing.spectral.norms.linear_map import Convolution, Matrix
+from intriguing.spectral.norms.linear_map import Matrix
 from intriguing.spectral.semidefinite.chain import chain_bound
 
 _POINTS = 8

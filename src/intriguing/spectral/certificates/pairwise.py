@@ -8,11 +8,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from intriguing.errors import InputError
-from intriguing.graph.linear_map import linear_map
 from intriguing.measures import Box, ProgressCallback
 from intriguing.spectral.certificates.feed_forward import chain_of
 from intriguing.spectral.certificates.lipschitz import Analysed, analyse, unknown_notes
-from intriguing.spectral.certificates.walk import Walk
+from intriguing.spectral.certificates.step import Walk, linear_map
 from intriguing.spectral.norms.bound import outward
 from intriguing.spectral.norms.linear_map import Matrix
 from intriguing.spectral.semidefinite.chain import chain_bound

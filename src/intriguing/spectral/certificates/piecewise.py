@@ -16,24 +16,11 @@ import torch
 from torch import Tensor
 
 from intriguing.graph.interval import Interval
-from intriguing.graph.table import curve_of
+from intriguing.graph.table import Steps, rule_of
 
 if TYPE_CHECKING:
-    from intriguing.spectral.certificates.walk import Step
+    from intriguing.spectral.certificates.step import Step
 
-_COMPARES = {
-    "gt", "ge", "lt", "le", "eq", "ne", "greater", "greater_equal", "less", "less_equal",
-    "not_equal",
-}  # fmt: skip
-_SIGNS = {"sign", "sgn", "heaviside", "bool", "logical_not", "signbit"}
-_ALWAYS = {"isnan", "isinf", "isfinite", "isposinf", "isneginf", "isreal"}
-_CELLS = {
-    "logical_and", "logical_or", "logical_xor", "logical_not", "bitwise_and", "bitwise_or",
-    "bitwise_xor", "bitwise_not", "and", "or", "xor", "invert", "__and__", "__or__", "__xor__",
-    "__invert__", "int", "long", "short", "byte", "char", "half", "bfloat16", "to", "bool",
-    "type_as", "type", "float", "double",
-}  # fmt: skip
-"""What is done entry by entry, whatever the types: constant where its inputs are."""
 _SPLITS = 8
 _DEEP = 32
 _ROUNDING = 1e-12
@@ -124,11 +111,9 @@ class _Piece:
 
 
 def _span(step: "Step", spans: tuple[Interval, ...]) -> Interval | None:
-    operation = step.operation
-    assert operation is not None
-    rule = curve_of(operation.module, operation.name)
+    rule = rule_of(step.call).interval
     try:
-        return None if rule is None else rule(operation, spans)
+        return None if rule is None else rule(step.call, spans)
     except (RuntimeError, TypeError, ValueError, AttributeError, IndexError):
         return None  # arguments that it was not written for
 
@@ -140,8 +125,7 @@ def _run(
     with torch.no_grad():
         for step in way:
             if step not in known:
-                assert step.operation is not None
-                known[step] = step.operation.again(*(known[parent] for parent in step.parents))
+                known[step] = step.call.again(*(known[parent] for parent in step.parents))
     return known
 
 
@@ -177,24 +161,20 @@ def _fits(step: "Step", end: "Step") -> bool:
 def _elementwise(step: "Step") -> bool:
     if step.operation is None:
         return False
-    name, module = step.operation.name, step.operation.module
-    if module is None and name in _COMPARES | _SIGNS | _ALWAYS | _CELLS:
-        return True
-    return curve_of(module, name) is not None
+    rule = rule_of(step.operation)
+    return rule.entrywise or rule.interval is not None
 
 
-def _turns(step: "Step") -> bool:
-    """Whether it is constant but for jumps."""
-    operation = step.operation
-    jumps = _COMPARES | _SIGNS | _ALWAYS
-    return operation is not None and operation.module is None and operation.name in jumps
+def _steps(step: "Step") -> Steps | None:
+    """Where it jumps, if it is constant but for jumps."""
+    return None if step.operation is None else rule_of(step.operation).steps
 
 
 def _constants(way: list["Step"]) -> set["Step"]:
     """What is constant between thresholds: masks, and what is made of masks alone."""
     found: set[Step] = set()
     for step in way:
-        if _turns(step) or all(parent in found for parent in step.parents):
+        if _steps(step) or all(parent in found for parent in step.parents):
             found.add(step)
     return found
 
@@ -206,10 +186,9 @@ def _thresholds(way: list["Step"], origin: "Step", like: Tensor) -> list[Tensor]
     for step in way:
         if not step.value.is_floating_point() and step not in constant:
             return None  # a whole number made of one that is none
-        if not _turns(step) or all(parent in constant for parent in step.parents):
+        if not _steps(step) or all(parent in constant for parent in step.parents):
             continue
-        assert step.operation is not None
-        if step.operation.name in _ALWAYS:
+        if _steps(step) is Steps.NEVER:
             continue
         places = _crossings(origin, step, like)
         if places is None:
@@ -220,10 +199,9 @@ def _thresholds(way: list["Step"], origin: "Step", like: Tensor) -> list[Tensor]
 
 def _crossings(origin: "Step", step: "Step", like: Tensor) -> list[Tensor] | None:
     """Where the two sides of a comparison are equal."""
-    operation = step.operation
-    assert operation is not None
+    operation = step.call
     sides = [operation.given(0, "input"), operation.given(1, "other", 0.0)]
-    if operation.name in _SIGNS:
+    if _steps(step) is Steps.SIGN:
         sides[1] = 0.0
     lines = []
     for side in sides:
@@ -255,7 +233,7 @@ def _lines(origin: "Step", step: "Step", like: Tensor) -> list[tuple[Tensor, Ten
         inner = _lines(origin, step.parents[0], like)
         return None if inner is None else inner + [(-a, -b) for a, b in inner]
     way = _way(step, origin)
-    if way is None or any(_turns(earlier) for earlier in way):
+    if way is None or any(_steps(earlier) for earlier in way):
         return None
     everywhere = torch.full_like(like, -torch.inf), torch.full_like(like, torch.inf)
     span = _Piece(way, origin, *everywhere).span(step)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from jaxtyping import Float
 from torch import Tensor
@@ -65,18 +66,25 @@ def convolution_norm(
     >>> round(convolution_norm(ones, padding=1), 3), round(convolution_norm(ones, stride=3), 3)
     (9.0, 3.0)
     """
-    scaled, scale = rescaled(weight)
     layer = read_convolution(
-        weight, stride, padding, dilation, groups, padding_mode, input_size, transposed,
-        output_padding,
+        weight, stride=stride, padding=padding, dilation=dilation, groups=groups,
+        padding_mode=padding_mode, input_size=input_size, transposed=transposed,
+        output_padding=output_padding,
     )  # fmt: skip
+    return norm_of_convolution(layer, grid)
+
+
+def norm_of_convolution(layer: Convolution, grid: int | None = None) -> float:
+    """`convolution_norm` of a layer as data."""
+    scaled, scale = rescaled(layer.weight)
     if scale == 0.0:
         return 0.0
+    layer = replace(layer, weight=scaled)
     if grid is None and affordable(layer):
-        return outward(scale * explicit_norm(scaled, layer))
-    bound = _zero_padded(scaled, layer.unpadded(), grid) * _copies(layer)
-    if layer.mode == "circular" and layer.size is not None:
-        bound = min(bound, _wrapped(scaled, layer))
+        return outward(scale * explicit_norm(layer))
+    bound = _zero_padded(layer.unpadded(), grid) * _copies(layer)
+    if layer.padding_mode == "circular" and layer.input_size is not None:
+        bound = min(bound, _wrapped(layer))
     return outward(scale * bound)
 
 
@@ -106,27 +114,29 @@ def circular_norm(
     2.0
     """
     scaled, scale = rescaled(weight)
-    layer = read_convolution(weight, stride, 0, dilation, groups, "circular", None, False, 0)
-    size = each_axis("size", size, layer.axes, 1)
-    layer = layer.on_circle(size)
+    layer = read_convolution(
+        scaled, stride=stride, dilation=dilation, groups=groups, padding_mode="circular"
+    )
+    layer = layer.on_circle(each_axis(size, layer.axes, "size", 1))
+    assert layer.input_size is not None
     if scale == 0.0:
         return 0.0
-    if any(n % s for n, s in zip(size, layer.stride, strict=True)):
+    if any(n % s for n, s in zip(layer.input_size, layer.stride, strict=True)):
         if not affordable(layer, generous=True):
             raise InputError(
                 f"stride {layer.stride} does not divide size {size}, and the operator is too large "
                 "to be written out; give a size that is a multiple of the stride"
             )
-        return scale * explicit_norm(scaled, layer, exact=True)
-    symbol = _circular_symbol(scaled, layer, layer.stride)
-    circle = [n // s for n, s in zip(size, layer.stride, strict=True)]
+        return scale * explicit_norm(layer, exact=True)
+    symbol = _circular_symbol(layer, layer.stride)
+    circle = [n // s for n, s in zip(layer.input_size, layer.stride, strict=True)]
     best = 0.0
     for matrices in symbol.over(circle):
         best = exact_eigenvalue(matrices, at_least=best)
     return scale * math.sqrt(best)
 
 
-def _zero_padded(weight: Tensor, layer: Convolution, grid: int | None) -> float:
+def _zero_padded(layer: Convolution, grid: int | None) -> float:
     """The bound of a convolution over an image padded with zeros."""
     axes: list[Axis] = []
     for index in range(layer.axes):
@@ -135,13 +145,13 @@ def _zero_padded(weight: Tensor, layer: Convolution, grid: int | None) -> float:
             layer.stride[index],
             layer.dilation[index],
             layer.padding[index],
-            None if layer.size is None else layer.size[index],
+            None if layer.input_size is None else layer.input_size[index],
             None if layer.outputs is None else layer.outputs[index],
         )
         if axis is None:
             return 0.0
         axes.append(axis)
-    taps = polyphase(weight, axes, layer.groups)
+    taps = polyphase(layer.weight, axes, layer.groups)
     symbol = gram_symbol(taps, [axis.taps for axis in axes])
     chosen = given_grid(axes, grid) if grid is not None else choose_grid(axes, symbol)
     bound = chosen.factor * _largest(symbol, chosen)
@@ -170,39 +180,36 @@ def _largest(symbol: GramSymbol, grid: Grid) -> float:
 
 def _copies(layer: Convolution) -> float:
     """‖E‖ of the padding E: the square root of the most copies of a pixel, over all axes."""
-    if layer.mode == "zeros":
+    if layer.padding_mode == "zeros":
         return 1.0
-    sizes: Sequence[int | None] = layer.size or (None,) * layer.axes
+    sizes: Sequence[int | None] = layer.input_size or (None,) * layer.axes
     return math.sqrt(
         math.prod(
-            most_copies(pads, layer.mode, size)
+            most_copies(pads, layer.padding_mode, size)
             for pads, size in zip(layer.padding, sizes, strict=True)
         )
     )
 
 
-def _wrapped(weight: Tensor, layer: Convolution) -> float:
+def _wrapped(layer: Convolution) -> float:
     """The bound of circular padding from the image's own circle.
 
     Outputs are at s·i mod n. Where s divides n the polyphase circle has n/s points; where it does
     not, outputs are some of the stride-1 ones. Positions met m times count √m.
     """
-    assert layer.size is not None
-    strides = [s if n % s == 0 else 1 for s, n in zip(layer.stride, layer.size, strict=True)]
+    assert layer.input_size is not None
+    strides = [s if n % s == 0 else 1 for s, n in zip(layer.stride, layer.input_size, strict=True)]
     met = [
         -(-outputs // (n // math.gcd(n, s)))
-        for outputs, n, s in zip(layer.output_size(), layer.size, layer.stride, strict=True)
+        for outputs, n, s in zip(layer.output_size, layer.input_size, layer.stride, strict=True)
     ]
-    circle = [n // s for n, s in zip(layer.size, strides, strict=True)]
-    bound = _largest(_circular_symbol(weight, layer, strides), Grid(tuple(circle), 1.0))
+    circle = [n // s for n, s in zip(layer.input_size, strides, strict=True)]
+    bound = _largest(_circular_symbol(layer, strides), Grid(tuple(circle), 1.0))
     return bound * math.sqrt(math.prod(met))
 
 
-def _circular_symbol(weight: Tensor, layer: Convolution, strides: Sequence[int]) -> GramSymbol:
+def _circular_symbol(layer: Convolution, strides: Sequence[int]) -> GramSymbol:
     """The Gram symbol of the kernel with its holes filled by zeros."""
-    spans = [d * (k - 1) + 1 for k, d in zip(layer.kernel, layer.dilation, strict=True)]
-    filled = weight.new_zeros(*weight.shape[:2], *spans)
-    holes = (slice(None), slice(None), *(slice(None, None, d) for d in layer.dilation))
-    filled[holes] = weight
-    axes = [Axis(-(-span // s), s, 0, None) for span, s in zip(spans, strides, strict=True)]
-    return gram_symbol(polyphase(filled, axes, layer.groups), [axis.taps for axis in axes])
+    axes = [Axis(-(-span // s), s, 0, None) for span, s in zip(layer.spans, strides, strict=True)]
+    taps = polyphase(layer.filled(), axes, layer.groups)
+    return gram_symbol(taps, [axis.taps for axis in axes])

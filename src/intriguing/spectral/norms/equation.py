@@ -49,7 +49,7 @@ def paper_norm(
     >>> round(paper_norm(box, stride=2, as_printed=True), 3), round(paper_norm(box, stride=2), 3)
     (4.0, 8.0)
     """
-    layer = read_convolution(weight, stride, 0, 1, groups, "zeros", None, False, 0)
+    layer = read_convolution(weight, stride=stride, groups=groups)
     scaled, scale = rescaled(weight)
     if not as_printed and grid is None:
         return convolution_norm(weight, stride=stride, groups=groups)
@@ -96,7 +96,7 @@ def convolution_spectrum(
     >>> convolution_spectrum(torch.tensor([[[1.0, 1.0]]]), grid=2).tolist()
     [2.0, 0.0]
     """
-    layer = read_convolution(weight, stride, 0, dilation, groups, "zeros", None, False, 0)
+    layer = read_convolution(weight, stride=stride, dilation=dilation, groups=groups)
     scaled, scale = rescaled(weight)
     rows = zip(layer.kernel, layer.stride, layer.dilation, strict=True)
     axes: list[Axis] = [axis for row in rows if (axis := axis_of(*row)) is not None]

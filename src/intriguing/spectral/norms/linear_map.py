@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from intriguing.spectral.norms.bound import outward
-from intriguing.spectral.norms.convolution import convolution_norm
+from intriguing.spectral.norms.convolution import norm_of_convolution
+from intriguing.spectral.norms.convolution_layer import Convolution
 from intriguing.spectral.norms.matrix import matrix_norm
 
 
@@ -22,10 +23,6 @@ class Diagonal:
 
     scale: Tensor
 
-    def norm(self) -> float:
-        """The largest |scale|."""
-        return outward(float(self.scale.abs().max()))
-
 
 @dataclass(frozen=True)
 class Matrix:
@@ -33,50 +30,20 @@ class Matrix:
 
     weight: Tensor
 
-    def norm(self) -> float:
-        """The largest singular value."""
-        return matrix_norm(self.weight)
-
-
-@dataclass(frozen=True)
-class Convolution:
-    """A convolution with its settings as torch has them; sizes are those of its input."""
-
-    weight: Tensor
-    stride: tuple[int, ...]
-    padding: tuple[int, ...] | str
-    dilation: tuple[int, ...]
-    groups: int
-    padding_mode: str
-    input_size: tuple[int, ...]
-    transposed: bool = False
-
-    def norm(self) -> float:
-        """An upper bound on the operator norm."""
-        return convolution_norm(
-            self.weight, stride=self.stride, padding=self.padding, dilation=self.dilation,
-            groups=self.groups, padding_mode=self.padding_mode, input_size=self.input_size,
-            transposed=self.transposed,
-        )  # fmt: skip
-
-    @property
-    def formula(self) -> str:
-        """In a few words, what the bound is."""
-        padded = "" if self.padding_mode == "zeros" else f", {self.padding_mode} padding"
-        return f"Eq. 1, corrected{padded}"
-
-    @property
-    def pads(self) -> tuple[tuple[int, int], ...]:
-        """Zeros before and after each axis."""
-        if self.padding == "valid":
-            return ((0, 0),) * len(self.stride)
-        if isinstance(self.padding, str):
-            total = [d * (k - 1) for d, k in zip(self.dilation, self.weight.shape[2:], strict=True)]
-            return tuple((t // 2, t - t // 2) for t in total)
-        return tuple((p, p) for p in self.padding)
-
 
 LinearMap: TypeAlias = Diagonal | Matrix | Convolution
+
+
+def norm_of(map: LinearMap) -> float:
+    """An upper bound on the operator norm."""
+    if isinstance(map, Diagonal):
+        return outward(float(map.scale.abs().max()))
+    return matrix_norm(map.weight) if isinstance(map, Matrix) else norm_of_convolution(map)
+
+
+def formula_of(map: LinearMap) -> str:
+    """In a few words, what that bound is."""
+    return map.formula if isinstance(map, Convolution) else "largest singular value"
 
 
 def composed(second: LinearMap, first: LinearMap, between: torch.Size) -> LinearMap | None:
@@ -104,7 +71,7 @@ def composed(second: LinearMap, first: LinearMap, between: torch.Size) -> Linear
 
 def lacks_batch(shape: torch.Size, *maps: LinearMap) -> bool:
     """Whether channels are not where they are looked for, next to the batch's axis."""
-    return any(isinstance(m, Convolution) and len(shape) != len(m.stride) + 2 for m in maps)
+    return any(isinstance(m, Convolution) and len(shape) != m.axes + 2 for m in maps)
 
 
 def _by_channel(scale: Tensor, shape: torch.Size) -> Tensor | None:
@@ -115,15 +82,15 @@ def _by_channel(scale: Tensor, shape: torch.Size) -> Tensor | None:
 
 def _rows_scaled(layer: Convolution, scale: Tensor) -> Convolution:
     if layer.transposed:
-        grouped = scale.view(layer.groups, 1, -1, *[1] * len(layer.stride))
+        grouped = scale.view(layer.groups, 1, -1, *[1] * layer.axes)
         return replace(layer, weight=_grouped(layer, grouped))
-    return replace(layer, weight=layer.weight * scale.view(-1, 1, *[1] * len(layer.stride)))
+    return replace(layer, weight=layer.weight * scale.view(-1, 1, *[1] * layer.axes))
 
 
 def _columns_scaled(layer: Convolution, scale: Tensor) -> Convolution:
     if layer.transposed:
-        return replace(layer, weight=layer.weight * scale.view(-1, 1, *[1] * len(layer.stride)))
-    grouped = scale.view(layer.groups, 1, -1, *[1] * len(layer.stride))
+        return replace(layer, weight=layer.weight * scale.view(-1, 1, *[1] * layer.axes))
+    grouped = scale.view(layer.groups, 1, -1, *[1] * layer.axes)
     return replace(layer, weight=_grouped(layer, grouped))
 
 
@@ -167,10 +134,9 @@ def _pointwise(diagonal: Diagonal, like: Convolution, size: torch.Size) -> Convo
     scale = _by_channel(diagonal.scale, size)
     if scale is None:
         return None
-    axes = len(like.stride)
-    weight = torch.diag(scale).view(size[1], size[1], *[1] * axes)
-    ones = (1,) * axes
-    return Convolution(weight, ones, (0,) * axes, ones, 1, "zeros", like.input_size)
+    weight = torch.diag(scale).view(size[1], size[1], *[1] * like.axes)
+    ones, none = (1,) * like.axes, ((0, 0),) * like.axes
+    return Convolution(weight, ones, none, ones, 1, like.input_size)
 
 
 def stacked(maps: Sequence[LinearMap]) -> LinearMap | None:
@@ -193,38 +159,23 @@ def _laid_over(layers: Sequence[Convolution]) -> list[Convolution] | None:
     plain = all(layer.padding_mode == "zeros" and not layer.transposed for layer in layers)
     if not plain or len({layer.stride for layer in layers}) > 1:
         return None
-    kernels = [_dense_kernel(layer) for layer in layers]
-    spans = [kernel.shape[2:] for kernel in kernels]
+    kernels = [layer.ungrouped().filled() for layer in layers]
     size, start = [], []
-    for axis in range(len(layers[0].stride)):
-        sides = [(*layer.pads[axis], span[axis]) for layer, span in zip(layers, spans, strict=True)]
+    for axis in range(layers[0].axes):
+        sides = [(*layer.padding[axis], layer.spans[axis]) for layer in layers]
         stop = max(span - before for before, _, span in sides)
         # As many zeros before as make outputs enough after, on which torch puts the same number.
         needed = (max(before, before + after - span + stop) for before, after, span in sides)
         start.append(max(*needed, 0))
         size.append(start[-1] + max(stop, 1))
-    before = [[pair[0] for pair in layer.pads] for layer in layers]
     laid = []
-    for layer, kernel, pads in zip(layers, kernels, before, strict=True):
+    for layer, kernel in zip(layers, kernels, strict=True):
         whole = kernel.new_zeros(*kernel.shape[:2], *size)
         window = [
-            slice(a - b, a - b + k) for a, b, k in zip(start, pads, kernel.shape[2:], strict=True)
+            slice(first - before, first - before + span)
+            for first, (before, _), span in zip(start, layer.padding, layer.spans, strict=True)
         ]
         whole[(slice(None), slice(None), *window)] = kernel
-        ones = (1,) * len(size)
-        laid.append(replace(layer, weight=whole, padding=tuple(start), dilation=ones, groups=1))
+        ones, pads = (1,) * len(size), tuple((first, first) for first in start)
+        laid.append(replace(layer, weight=whole, padding=pads, dilation=ones, groups=1))
     return laid
-
-
-def _dense_kernel(layer: Convolution) -> Tensor:
-    """The kernel with zeros between its taps and between its groups."""
-    weight, groups = layer.weight, layer.groups
-    size = [d * (k - 1) + 1 for d, k in zip(layer.dilation, weight.shape[2:], strict=True)]
-    rows, columns = weight.shape[0] // groups, weight.shape[1]
-    dense = weight.new_zeros(weight.shape[0], columns * groups, *size)
-    taps = tuple(slice(None, None, d) for d in layer.dilation)
-    for group in range(groups):
-        r = slice(group * rows, (group + 1) * rows)
-        c = slice(group * columns, (group + 1) * columns)
-        dense[(r, c, *taps)] = weight[r]
-    return dense

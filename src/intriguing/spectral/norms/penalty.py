@@ -21,7 +21,8 @@ from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from intriguing.errors import InputError
 from intriguing.models.asking import Classifier, device_of, own_dtypes
 from intriguing.spectral.norms.bound import outward
-from intriguing.spectral.norms.convolution import convolution_norm
+from intriguing.spectral.norms.convolution import norm_of_convolution
+from intriguing.spectral.norms.convolution_layer import Convolution, read_convolution
 from intriguing.spectral.norms.matrix import matrix_norm
 from intriguing.spectral.norms.resampling import pad_norm
 
@@ -202,17 +203,18 @@ def _copies(module: nn.Module, shape: tuple[int, ...]) -> float:
     """How much padding other than by zeros can add to the norm: √(copies of a pixel)."""
     if not isinstance(module, _ConvNd) or module.padding_mode == "zeros":
         return 1.0
-    pads = [side for axis in reversed(_pads(module)) for side in axis]
-    return pad_norm(pads, module.padding_mode, shape[1:])
+    layer = _convolution(module, shape)
+    pads = [side for pair in reversed(layer.padding) for side in pair]
+    return pad_norm(pads, layer.padding_mode, shape[1:])
 
 
-def _pads(module: _ConvNd) -> list[tuple[int, int]]:
-    if module.padding == "valid":
-        return [(0, 0)] * len(module.kernel_size)
-    if isinstance(module.padding, str):
-        spans = [d * (k - 1) for d, k in zip(module.dilation, module.kernel_size, strict=True)]
-        return [(span // 2, span - span // 2) for span in spans]
-    return [(int(pad), int(pad)) for pad in module.padding]
+def _convolution(module: _ConvNd, shape: tuple[int, ...]) -> Convolution:
+    return read_convolution(
+        _weight(module).detach(), stride=module.stride, padding=module.padding,
+        dilation=module.dilation, groups=module.groups, padding_mode=module.padding_mode,
+        input_size=shape[1:], transposed=isinstance(module, _ConvTransposeNd),
+        output_padding=module.output_padding if isinstance(module, _ConvTransposeNd) else 0,
+    )  # fmt: skip
 
 
 def _apply(layer: _Layer, x: Tensor, weight: Tensor) -> Tensor:
@@ -234,15 +236,10 @@ def _apply(layer: _Layer, x: Tensor, weight: Tensor) -> Tensor:
 def _proved(layer: _Layer) -> float:
     """The layer's norm from above."""
     module = layer.module
-    weight = _weight(module).detach()
     if isinstance(module, nn.Linear):
-        return matrix_norm(weight)
+        return matrix_norm(module.weight.detach())
     assert isinstance(module, _ConvNd)
-    return convolution_norm(
-        weight, stride=module.stride, padding=module.padding, dilation=module.dilation,
-        groups=module.groups, padding_mode=module.padding_mode, input_size=layer.input_shape[1:],
-        transposed=isinstance(module, _ConvTransposeNd),
-    )  # fmt: skip
+    return norm_of_convolution(_convolution(module, layer.input_shape))
 
 
 def _weight(module: nn.Module) -> Tensor:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from intriguing.errors import InputError
 from intriguing.spectral.norms.bound import outward
+from intriguing.spectral.norms.convolution_layer import each_axis
 from intriguing.spectral.norms.resampling import axis_norm
 
 Ints = int | Sequence[int]
@@ -32,9 +33,9 @@ def max_pool_norm(
     (2.0, 1.0)
     """
     axes = max([axes if isinstance(kernel, int) else len(kernel)])
-    kernels = _each(kernel, axes)
-    strides = kernels if stride is None or stride == () else _each(stride, axes)
-    rows = zip(kernels, strides, _each(dilation, axes), strict=True)
+    kernels = each_axis(kernel, axes)
+    strides = kernels if stride is None or stride == () else each_axis(stride, axes)
+    rows = zip(kernels, strides, each_axis(dilation, axes), strict=True)
     return outward(math.sqrt(math.prod(-(-k * math.gcd(s, d) // s) for k, s, d in rows)))
 
 
@@ -62,8 +63,8 @@ def average_pool_norm(
     0.5
     """
     axes = len(input_size)
-    kernels, pads = _each(kernel, axes), _each(padding, axes)
-    strides = kernels if stride is None or stride == () else _each(stride, axes)
+    kernels, pads = each_axis(kernel, axes), each_axis(padding, axes)
+    strides = kernels if stride is None or stride == () else each_axis(stride, axes)
     norms = [
         axis_norm(_averages(n, k, s, p, ceil_mode, count_include_pad, divisor_override is not None))
         for n, k, s, p in zip(input_size, kernels, strides, pads, strict=True)
@@ -80,7 +81,7 @@ def adaptive_max_pool_norm(input_size: Sequence[int], output_size: Ints | None) 
     (1.0, 1.414214)
     """
     most = [
-        max(1, int(_adaptive_windows(n, m).sum(0).max()))
+        max(1, int(adaptive_windows(n, m).sum(0).max()))
         for n, m in _adaptive_sizes(input_size, output_size)
     ]
     return outward(math.sqrt(math.prod(most)))
@@ -94,7 +95,7 @@ def adaptive_average_pool_norm(input_size: Sequence[int], output_size: Ints | No
     """
     norms = []
     for pixels, out in _adaptive_sizes(input_size, output_size):
-        windows = _adaptive_windows(pixels, out)
+        windows = adaptive_windows(pixels, out)
         norms.append(axis_norm(windows / windows.sum(1, keepdim=True)))
     return outward(math.prod(norms))
 
@@ -131,7 +132,7 @@ def _averages(
     return inside.double() / counted.clamp_min(1)[:, None]
 
 
-def _adaptive_windows(size: int, out: int) -> Float[Tensor, "out inputs"]:
+def adaptive_windows(size: int, out: int) -> Float[Tensor, "out inputs"]:
     """1 where output i covers a pixel: from floor(i·n/m) to ceil((i + 1)·n/m)."""
     index, pixels = torch.arange(out), torch.arange(size)
     starts, stops = index * size // out, -(-(index + 1) * size // out)
@@ -146,13 +147,3 @@ def _adaptive_sizes(
     )
     pairs = zip(input_size, outs, strict=True)
     return [(n, n if m is None else m) for n, m in pairs]
-
-
-def _each(value: Ints, axes: int) -> tuple[int, ...]:
-    """One number an axis, from one for all or one each."""
-    numbers = (value,) * axes if isinstance(value, int) else tuple(value)
-    if len(numbers) == 1:
-        numbers *= axes
-    if len(numbers) != axes:
-        raise InputError(f"{value} does not fit {axes} axes; give one number or {axes} of them")
-    return numbers

@@ -62,7 +62,19 @@ def most_copies(pads: tuple[int, int], mode: str, size: int | None) -> int:
     return int(torch.bincount(padded.long().flatten()).max())
 
 
-def interpolate_norm(
+def interpolate_norm(input_size: Sequence[int], **options: Any) -> float:
+    """The norm of `torch.nn.functional.interpolate`: the product of one matrix' norm an axis.
+
+    Args:
+        input_size, options: As for `interpolation_matrices`.
+
+    >>> round(interpolate_norm((8, 8), scale_factor=2), 6)
+    2.0
+    """
+    return math.prod(axis_norm(m) for m in interpolation_matrices(input_size, **options))
+
+
+def interpolation_matrices(
     input_size: Sequence[int],
     *,
     size: int | Sequence[int] | None = None,
@@ -71,10 +83,8 @@ def interpolate_norm(
     align_corners: bool | None = None,
     recompute_scale_factor: bool | None = None,
     antialias: bool = False,
-) -> float:
-    """The norm of `torch.nn.functional.interpolate`: the product of one matrix' norm an axis.
-
-    Every mode is separable. The matrix of an axis is what torch makes of the unit vectors.
+) -> list[Float[Tensor, "inputs outputs"]]:
+    """The matrix of each axis: every mode is separable, and shows what it makes of unit vectors.
 
     Args:
         input_size: Pixels an axis.
@@ -82,15 +92,12 @@ def interpolate_norm(
 
     Raises:
         InputError: torch refuses the arguments.
-
-    >>> round(interpolate_norm((8, 8), scale_factor=2), 6)
-    2.0
     """
     sizes = _per_axis(size, len(input_size))
     factors = _per_axis(scale_factor, len(input_size))
     flat = {"linear": "linear", "bilinear": "linear", "trilinear": "linear", "bicubic": "bicubic"}
     line = flat.get(mode, mode)
-    norms = []
+    matrices = []
     for pixels, out, factor in zip(input_size, sizes, factors, strict=True):
         options: dict[str, Any] = {"mode": line, "recompute_scale_factor": recompute_scale_factor}
         if line in ("linear", "bicubic"):
@@ -108,8 +115,8 @@ def interpolate_norm(
             images = functional.interpolate(units, size=out, scale_factor=factor, **options)
         except (RuntimeError, NotImplementedError, ValueError) as error:
             raise InputError(f"interpolation of {tuple(input_size)}: {error}") from error
-        norms.append(axis_norm((images[..., 0] if images.ndim == 4 else images)[:, 0]))
-    return math.prod(norms)
+        matrices.append((images[..., 0] if images.ndim == 4 else images)[:, 0])
+    return matrices
 
 
 def axis_norm(matrix: Float[Tensor, "inputs outputs"]) -> float:

@@ -16,17 +16,10 @@ from torch import Tensor
 from intriguing.errors import InputError
 from intriguing.measures import ProgressCallback
 from intriguing.spectral.norms.bound import outward
-from intriguing.spectral.norms.convolution import convolution_norm
+from intriguing.spectral.norms.convolution import norm_of_convolution
+from intriguing.spectral.norms.convolution_layer import Convolution
 from intriguing.spectral.norms.matrix import matrix_norm
-from intriguing.spectral.semidefinite.layers import (
-    Convolution,
-    Dense,
-    Flatten,
-    Layer,
-    Pool,
-    Slope,
-    shapes,
-)
+from intriguing.spectral.semidefinite.layers import Dense, Flatten, Layer, Pool, Slope, shapes
 from intriguing.spectral.semidefinite.multiplier_search import Search, SemidefiniteConfig
 
 __all__ = [
@@ -153,15 +146,7 @@ def _norm(layer: Layer) -> float:
     if isinstance(layer, Dense):
         return matrix_norm(layer.weight)
     if isinstance(layer, Convolution):
-        # Zeros around the image are pixels of a larger one, whatever side they are on.
-        size = [n + sum(pad) for n, pad in zip(layer.input_size, layer.padding, strict=True)]
-        return convolution_norm(
-            layer.weight,
-            stride=layer.stride,
-            dilation=layer.dilation,
-            groups=layer.groups,
-            input_size=size,
-        )
+        return norm_of_convolution(layer)
     if isinstance(layer, Slope):
         return max(abs(layer.low), abs(layer.high))
     return layer.factor if isinstance(layer, Pool) else 1.0

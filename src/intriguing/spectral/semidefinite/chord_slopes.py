@@ -11,7 +11,6 @@ matters. Its range is narrower than the derivative's: a rectified unit at z₀ >
     others                the derivative's whole range
 """
 
-import math
 from collections.abc import Callable
 
 import torch
@@ -19,22 +18,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from intriguing.graph.operation import Operation
-from intriguing.graph.operations.pointwise import slopes_of
+from intriguing.graph.operations.activations import slopes_of
+from intriguing.graph.table import rule_of
 
-_CONVEX = {"relu", "leakyrelu", "prelu", "rrelu", "softplus", "logsigmoid", "celu", "abs"}
-"""Convex or concave, whatever their settings; ELU is where its slope below 0 is at most 1."""
-_S_SHAPED = {"hardtanh", "relu6", "hardsigmoid"}
-_SMOOTH: dict[str, Callable[[Tensor], Tensor]] = {
-    "sigmoid": lambda z: torch.sigmoid(z) * torch.sigmoid(-z),
-    "tanh": lambda z: 1.0 - torch.tanh(z).square(),
-    "atan": lambda z: 1.0 / (1.0 + z.square()),
-    "arctan": lambda z: 1.0 / (1.0 + z.square()),
-    "softsign": lambda z: 1.0 / (1.0 + z.abs()).square(),
-    "erf": lambda z: 2.0 / math.sqrt(math.pi) * torch.exp(-z.square()),
-}
-"""S-shaped about 0, with their derivatives."""
-_CURVATURE = {"gelu": 0.8, "silu": 0.5001, "mish": 0.6443}
-"""Smooth, with bounds on |σ''|: 2φ(0) for GELU (and less than .8 for its form by tanh)."""
 _GRID = 16
 ROUNDING = 1e-9
 """Allowance for what float64 does to z₀ and to σ, relative to 1 + their size."""
@@ -56,10 +42,9 @@ def chord_slopes(
     ends = slopes_of(operation)
     assert ends is not None
     least, greatest = ends
-    name = operation.name.lower().replace("_", "")
     low, high = torch.full_like(at, least), torch.full_like(at, greatest)
-    convex = name in _CONVEX or (name == "elu" and greatest <= 1.0)
-    if convex or name in _S_SHAPED or name in _SMOOTH or name in _CURVATURE:
+    curve = rule_of(operation).chords(operation)
+    if curve is not None:
         distance = reach + ROUNDING * (1.0 + at.abs())
         distance = torch.where(distance.isfinite(), distance, 1e300)
         known = distance < 1e6 * (1.0 + at.abs())
@@ -71,15 +56,15 @@ def chord_slopes(
 
         doubt = ROUNDING * (1.0 + at.abs() + value.abs()) / distance
         chords = [chord(-1.0), chord(1.0)]
-        if name in _CURVATURE:
+        if curve.curvature is not None:
             chords += [chord(side * k / _GRID) for side in (-1.0, 1.0) for k in range(1, _GRID)]
-            doubt = _GRID * doubt + 0.5 * _CURVATURE[name] * distance / _GRID
+            doubt = _GRID * doubt + 0.5 * curve.curvature * distance / _GRID
         bottom = torch.stack(chords).amin(0) - doubt
         top = high
-        if convex or name in _CURVATURE:
+        if curve.convex or curve.curvature is not None:
             top = torch.stack(chords).amax(0) + doubt
-        elif name in _SMOOTH:
-            top = _steepest_chord(operation, _SMOOTH[name], at, distance) + doubt
+        elif curve.slope is not None:
+            top = _steepest_chord(operation, curve.slope, at, distance) + doubt
         low = torch.where(known, bottom.clamp(least, greatest), low)
         high = torch.where(known, top.clamp(least, greatest), high)
     return _apart(low, high, NARROWEST * max(abs(least), abs(greatest)))

@@ -36,8 +36,8 @@ import torch
 from jaxtyping import Complex, Float, Int
 from torch import Tensor
 
+from intriguing.spectral.norms.convolution_layer import Convolution, PerAxis
 from intriguing.spectral.semidefinite.ellipsoid import Linear
-from intriguing.spectral.semidefinite.layers import Convolution, PerAxis
 
 
 def lattices(chain: Sequence[Convolution]) -> list[PerAxis]:
@@ -49,7 +49,7 @@ def lattices(chain: Sequence[Convolution]) -> list[PerAxis]:
     """
     per_axis = [
         _axis_lattices([_Axis.of(convolution, axis) for convolution in chain])
-        for axis in range(len(chain[0].input_size))
+        for axis in range(chain[0].axes)
     ]
     return list(zip(*per_axis, strict=True))
 
@@ -62,12 +62,12 @@ class _Axis:
 
     @classmethod
     def of(cls, convolution: Convolution, axis: int) -> "_Axis":
+        assert convolution.input_size is not None
         before, _ = convolution.padding[axis]
         size, out = convolution.input_size[axis], convolution.output_size[axis]
-        stride, dilation = convolution.stride[axis], convolution.dilation[axis]
-        span = dilation * (convolution.weight.shape[2 + axis] - 1)
-        last_read = (out - 1) * stride + span - before
-        return cls(stride, max(size + before, last_read + 1), out)
+        stride = convolution.stride[axis]
+        reads = (out - 1) * stride + convolution.spans[axis] - before
+        return cls(stride, max(size + before, reads), out)
 
 
 def _axis_lattices(chain: Sequence[_Axis]) -> list[int]:
@@ -89,7 +89,10 @@ def symbol(convolution: Convolution, entering: PerAxis, leaving: PerAxis) -> Lin
     dilation = torch.tensor(convolution.dilation)
     before = torch.tensor([pair[0] for pair in convolution.padding])
     phase = _phases(fine.flatten(0, 1).to(device), (taps * dilation - before).to(device), entering)
-    weight = _ungrouped(convolution).flatten(2) / math.prod(convolution.stride) ** 0.5
+    weight = (
+        convolution.ungrouped().weight.detach().double().flatten(2)
+        / math.prod(convolution.stride) ** 0.5
+    )
     shape = (*fine.shape[:2], *weight.shape[:2])
     flat = weight.flatten(0, 1).to(phase.dtype)
     canonical, flipped = _canonical(fine, entering)
@@ -176,16 +179,3 @@ def _phases(
         angle = turns.double() * (2.0 * math.pi / size)
         total = total * torch.polar(torch.ones_like(angle), angle)
     return total
-
-
-def _ungrouped(convolution: Convolution) -> Float[Tensor, "out in *kernel"]:
-    """The weight over all input channels, zero outside each group."""
-    weight, groups = convolution.weight.detach().double(), convolution.groups
-    if groups == 1:
-        return weight
-    out, into = weight.shape[0] // groups, weight.shape[1]
-    full = weight.new_zeros(weight.shape[0], into * groups, *weight.shape[2:])
-    for group in range(groups):
-        rows = slice(group * out, (group + 1) * out)
-        full[rows, group * into : (group + 1) * into] = weight[rows]
-    return full

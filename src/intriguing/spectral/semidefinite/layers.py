@@ -9,8 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from intriguing.errors import InputError
-
-PerAxis: TypeAlias = tuple[int, ...]
+from intriguing.spectral.norms.convolution_layer import Convolution, PerAxis
 
 
 @dataclass(frozen=True)
@@ -18,47 +17,6 @@ class Dense:
     """x → W x; a bias changes no Lipschitz constant."""
 
     weight: Float[Tensor, "out in"]
-
-
-@dataclass(frozen=True)
-class Convolution:
-    """A convolution with zeros around its input, over any number of axes.
-
-    Attributes:
-        weight: (out, in / groups, *kernel).
-        stride: One number an axis.
-        padding: (before, after) an axis: rows of zeros.
-        dilation: One number an axis.
-        groups: As in `torch.nn.Conv2d`.
-        input_size: Positions an axis, without the padding.
-    """
-
-    weight: Float[Tensor, "out in *kernel"]
-    stride: PerAxis
-    padding: tuple[tuple[int, int], ...]
-    dilation: PerAxis
-    groups: int
-    input_size: PerAxis
-
-    @property
-    def in_channels(self) -> int:
-        """Channels of the input."""
-        return self.weight.shape[1] * self.groups
-
-    @property
-    def output_size(self) -> PerAxis:
-        """Positions an axis of the output."""
-        return tuple(
-            (size + before + after - dilation * (kernel - 1) - 1) // stride + 1
-            for size, (before, after), dilation, kernel, stride in zip(
-                self.input_size,
-                self.padding,
-                self.dilation,
-                self.weight.shape[2:],
-                self.stride,
-                strict=True,
-            )
-        )
 
 
 @dataclass(frozen=True)
@@ -128,25 +86,29 @@ def _needed(layer: Layer, number: int) -> Shape | None:
         return (layer.weight.shape[1],)
     if isinstance(layer, Convolution):
         axes = layer.weight.ndim - 2
-        per_axis = (layer.stride, layer.padding, layer.dilation, layer.input_size)
+        per_axis = (layer.stride, layer.padding, layer.dilation, layer.input_size or ())
         if axes < 1 or any(len(values) != axes for values in per_axis):
             raise InputError(
                 f"layer {number}: Convolution with a weight of {axes} axes takes stride, padding "
                 "((before, after)), dilation and input_size with one entry an axis"
             )
-        smallest = min(*layer.stride, *layer.dilation, *layer.input_size, layer.groups)
-        padding = min(side for pair in layer.padding for side in pair)
-        if smallest < 1 or padding < 0 or min(layer.output_size) < 1:
+        plain = layer.padding_mode == "zeros" and not layer.transposed and layer.input_size
+        smallest = min(*layer.stride, *layer.dilation, *(layer.input_size or (0,)), layer.groups)
+        if not plain or smallest < 1 or min(side for pair in layer.padding for side in pair) < 0:
             raise InputError(
-                f"layer {number}: Convolution has no output of size {layer.output_size}; give "
-                "positive strides, dilations and sizes, zeros ≥ 0, and a kernel that fits"
+                f"layer {number}: Convolution takes zeros around an image of known size, strides, "
+                "dilations and sizes that are positive, and zeros ≥ 0"
             )
+        try:
+            _ = layer.output_size
+        except InputError as error:
+            raise InputError(f"layer {number}: Convolution has no output: {error}") from None
         if layer.weight.shape[0] % layer.groups:
             raise InputError(
                 f"layer {number}: {layer.weight.shape[0]} channels do not divide into "
                 f"{layer.groups} groups"
             )
-        return (layer.in_channels, *layer.input_size)
+        return (layer.in_channels, *(layer.input_size or ()))
     return None
 
 

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from intriguing.errors import InputError
 from intriguing.measures import Progress, ProgressCallback
+from intriguing.spectral.norms.convolution_layer import Convolution
 from intriguing.spectral.semidefinite.ellipsoid import Axes
-from intriguing.spectral.semidefinite.layers import Convolution, Dense, Layer
+from intriguing.spectral.semidefinite.layers import Dense, Layer
 from intriguing.spectral.semidefinite.multipliers import (
     leading,
     minimise,

@@ -2,24 +2,17 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional
 
+from intriguing.spectral.norms.convolution_layer import Convolution
+from intriguing.spectral.norms.explicit_matrix import explicit_matrix
 from intriguing.spectral.semidefinite.cyclic import kept_frequencies, lattices, rows, symbol
 from intriguing.spectral.semidefinite.ellipsoid import Linear, Relax, Scale, Spread, Step, Windows
-from intriguing.spectral.semidefinite.layers import (
-    Convolution,
-    Dense,
-    Flatten,
-    Layer,
-    Pool,
-    Slope,
-    shapes,
-)
+from intriguing.spectral.semidefinite.layers import Dense, Flatten, Layer, Pool, Slope, shapes
 
 ROW_ENTRIES = 2**24
 """Numbers that the transform of a matrix's rows may have."""
@@ -127,7 +120,9 @@ def _matrices(run: Sequence[Layer], shape: tuple[int, ...], place: int) -> list[
     units = 0
     for layer in run:
         if isinstance(layer, Convolution):
-            weight = dense(layer)
+            (weight,) = explicit_matrix(
+                replace(layer, weight=layer.weight.detach().double()).ungrouped()
+            )
             units = len(weight)
             steps.append(_matrix(weight))
         elif isinstance(layer, Slope):
@@ -174,21 +169,3 @@ def _pooled(following: Layer | None, shape: tuple[int, ...] | None) -> list[Step
 
 def _matrix(weight: Float[Tensor, "out in"]) -> Linear:
     return Linear(weight[None, None], weight.abs()[None, None])
-
-
-def dense(convolution: Convolution) -> Float[Tensor, "out in"]:
-    """The convolution as a matrix, from its action on every unit of the input."""
-    weight = convolution.weight.detach().double()
-    units = convolution.in_channels * math.prod(convolution.input_size)
-    basis = torch.eye(units, dtype=torch.float64, device=weight.device)
-    images = basis.reshape(units, convolution.in_channels, *convolution.input_size)
-    pads = [side for pair in reversed(convolution.padding) for side in pair]
-    apply = (functional.conv1d, functional.conv2d, functional.conv3d)[weight.ndim - 3]
-    responses = apply(
-        functional.pad(images, pads),
-        weight,
-        stride=convolution.stride,
-        dilation=convolution.dilation,
-        groups=convolution.groups,
-    )
-    return responses.flatten(1).T.contiguous()
