@@ -19,7 +19,7 @@ from intriguing.graph.affine import is_affine, shows_affine
 from intriguing.graph.execution import execute
 from intriguing.graph.interval import Interval
 from intriguing.graph.operation import Operation
-from intriguing.graph.operations.windows import same_positions
+from intriguing.graph.operations.windows import window_of
 from intriguing.graph.precision import precise_graph
 from intriguing.graph.table import Affine, rule_of, rules
 from intriguing.models.l2_pooling import L2Pool2d
@@ -44,7 +44,8 @@ def modules() -> list[nn.Module]:
         nn.Conv2d(4, 2, 3, padding=1, padding_mode="circular"),
         nn.ConvTranspose2d(4, 2, 3, 2, 1, 1), nn.AvgPool2d(2), nn.AvgPool2d(3, 2, 1),
         nn.MaxPool2d(3, 2), nn.LPPool2d(2, 2), nn.AdaptiveAvgPool2d(4), nn.AdaptiveMaxPool2d(4),
-        nn.BatchNorm2d(4), nn.InstanceNorm2d(4), nn.InstanceNorm2d(4, track_running_stats=True),
+        nn.BatchNorm2d(4), nn.SyncBatchNorm(4), nn.InstanceNorm2d(4),
+        nn.InstanceNorm2d(4, track_running_stats=True),
         nn.GroupNorm(2, 4), nn.LayerNorm(6), nn.RMSNorm(6), nn.LocalResponseNorm(3),
         nn.CrossMapLRN2d(3), nn.Flatten(), nn.Unflatten(1, (2, 2)), nn.PixelShuffle(2),
         nn.PixelUnshuffle(2), nn.ChannelShuffle(2), nn.Unfold(2), nn.Identity(), nn.Dropout(),
@@ -312,13 +313,13 @@ def test_a_window_is_where_the_operation_reads_and_what_is_local_has_one() -> No
             reads |= jacobian(operation, drawn(operation, point, 1.0)[0]).abs() > 1e-7
         seen = reads.view(*operation.output.shape[1:], *x.shape[1:])
         found = [seen.any(5).any(4 - 1).any(2).any(0), seen.any(4).any(3).any(1).any(0)]
-        rule_window = rule.window or (same_positions if rule.interval else None)
-        if rule_window is None or rule_window(operation, 0) is None:
+        if window_of(operation, 0) is None:
             assert any(axis.all() for axis in found), f"{name} is local"
             continue
         local.add(name)
         for axis, own in enumerate(found):
-            window = rule_window(operation, axis)
+            window = window_of(operation, axis)
+            assert window is not None
             assert window.shape == own.shape, name
             assert not (own & ~window).any(), name
             if rule.affine_in(operation) is not None:
@@ -333,8 +334,7 @@ def test_receptive_fields_are_these_windows() -> None:
         if operation.moving[0].ndim != 4 or operation.output.ndim != 4:
             continue
         field = receptive_field(network, "0", shape)
-        window = rule.window or (same_positions if rule.interval else None)
-        rows = None if window is None else window(operation, 0)
+        rows = window_of(operation, 0)
         assert (field.whole == "") == (rows is not None), name
         if rows is not None and rows.any(1).all() and rows.int().diff(dim=1).abs().sum(1).max() < 3:
             tops = [box.top for box in field.boxes[:: field.grid[1]]]

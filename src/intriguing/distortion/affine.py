@@ -5,14 +5,11 @@ program: `quadratic.py` solves it, and the dual value it ends with bounds â€–râ€
 networks are affine, `graph.affine` knows.
 """
 
-import operator
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
-from torch import Tensor, fx, nn
-from torch.nn import functional
+from torch import Tensor
 
 from intriguing.distortion.incumbent import Incumbent
 from intriguing.distortion.logit_unit import power_of_two
@@ -20,7 +17,6 @@ from intriguing.distortion.problem import Goal, Network, rounding
 from intriguing.distortion.quadratic import closest_point
 from intriguing.distortion.rows import WIDTH
 from intriguing.measures import Box
-from intriguing.models.asking import own_dtypes
 from intriguing.models.backward import full_gradient
 from intriguing.models.groups import in_groups
 

@@ -18,9 +18,8 @@ from torch import Tensor, fx, nn
 from intriguing.data.png import shown_as
 from intriguing.errors import InputError
 from intriguing.graph.execution import Executed, execute
-from intriguing.graph.operations.windows import same_positions
+from intriguing.graph.operations.windows import window_of
 from intriguing.graph.precision import FORMATS
-from intriguing.graph.table import rule_of
 from intriguing.graph.tracing import symbolic_graph
 from intriguing.models.asking import Classifier, check_evaluation, unwrapped
 from intriguing.units.activations import INPUT
@@ -134,10 +133,8 @@ def _after(done: Executed, seen: dict[fx.Node, _Seen | str]) -> _Seen | str:
             return reason
     if any(not isinstance(tensor, Tensor) or tensor.ndim != 4 for tensor in operation.moving):
         return f"{done.node.name} takes more than channels of positions"
-    rule = rule_of(operation)
-    local = rule.window or (same_positions if rule.interval is not None else None)
-    windows = [local(operation, axis) if local is not None else None for axis in (0, 1)]
-    if operation.unruly or any(window is None for window in windows):
+    windows = [window_of(operation, axis) for axis in (0, 1)]
+    if any(window is None for window in windows):
         return f"{done.node.name} ({operation.name or '?'}) mixes positions, or is not known here"
     joined = []
     for axis, window in enumerate(windows):

@@ -225,4 +225,4 @@ def log_softmax(operation: Operation) -> Bound:
     return Bound(log_softmax_norm(count), f"√n, n = {count}")
 
 
-declare("hardshrink", nn.Hardshrink, jumps=True)
+declare("hardshrink", nn.Hardshrink, jumps=True, window=same_positions)

@@ -9,8 +9,18 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from intriguing.graph.operation import Operation
+from intriguing.graph.table import rule_of
 
 Window = Bool[Tensor, "out inputs"]
+
+
+def window_of(operation: Operation, axis: int) -> Window | None:
+    """The window of an operation; None where it is not local, or not known."""
+    rule = rule_of(operation)
+    if rule.window is not None:
+        return rule.window(operation, axis)
+    alone = rule.interval is not None or rule.entrywise
+    return same_positions(operation, axis) if alone else None
 
 
 def same_positions(operation: Operation, axis: int) -> Window | None:
