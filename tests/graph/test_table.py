@@ -330,7 +330,6 @@ def test_a_window_is_where_the_operation_reads_and_what_is_local_has_one() -> No
 def test_receptive_fields_are_these_windows() -> None:
     for name, (network, shape) in MODULES.items():
         (operation, *_) = operations_of(network, shape)
-        rule = rule_of(operation)
         if operation.moving[0].ndim != 4 or operation.output.ndim != 4:
             continue
         field = receptive_field(network, "0", shape)
