@@ -20,9 +20,9 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from intriguing.distortion.incumbent import Incumbent
+from intriguing.distortion.margins import Margins, Tangent
 from intriguing.distortion.problem import Network
 from intriguing.distortion.quadratic import closest_point, products
-from intriguing.distortion.race import Race, Tangent
 from intriguing.distortion.sequential import Walk, merit, model_gap
 from intriguing.measures import Box
 
@@ -38,7 +38,7 @@ _RHO = (0.01, 1e6)
 
 def polish(
     network: Network,
-    race: Race,
+    aim: Margins,
     best: Incumbent,
     start: Float[Tensor, "b n"],
     box: Box,
@@ -49,7 +49,7 @@ def polish(
     """Improve `best` by `steps` steps of one pass each from `start`."""
     x, z = best.images, start
     length = (z - x).norm(dim=1)
-    tangent = race.linearise(network, z, 1)
+    tangent = aim.linearise(network, z, 1)
     best.offer(z, tangent.lowest, backward=1, length=length)
     shortest = torch.where(tangent.lowest > 0, length, torch.inf)
     bundle = _Bundle.empty(len(z), cuts, z)
@@ -65,8 +65,9 @@ def polish(
         anchor = torch.addcmul(x, rho[:, None], z) / more
         trial = bundle.closest(anchor, length, box)
         weights = (bundle.multipliers * more).to(z.dtype)
+        # Above the multipliers, as an exact penalty must be; it falls slowly where they do.
         sigma = torch.maximum(0.7 * sigma, 2 * weights.sum(1))
-        met = race.linearise(network, trial, 1)
+        met = aim.linearise(network, trial, 1)
         reached, away = met.lowest, (trial - x).norm(dim=1)
         best.offer(trial, reached, backward=1, length=away)
         shortest = torch.where(reached > 0, torch.minimum(shortest, away), shortest)

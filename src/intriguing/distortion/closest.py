@@ -25,8 +25,8 @@ from intriguing.distortion.attacks.noise import noise
 from intriguing.distortion.bundle import polish
 from intriguing.distortion.incumbent import Incumbent
 from intriguing.distortion.lagrangian import lagrangian_path
+from intriguing.distortion.margins import Margins
 from intriguing.distortion.problem import Goal, Network, passes_to_measure
-from intriguing.distortion.race import Race
 from intriguing.distortion.result import Found
 from intriguing.distortion.rows import filled, places, width_of
 from intriguing.distortion.schedule import SCHEDULE, directions
@@ -202,20 +202,20 @@ class _Search:
         rivals = min(config.rivals, classes - 1)
         if self.goal.targeted:
             goal = self.goal[rows]
-            race = Race.against_all(goal.classes, goal, classes)
-            walks = self._walk(rows, race, self.x[rows])
+            aim = Margins.against_all(goal.classes, goal, classes)
+            walks = self._walk(rows, aim, self.x[rows])
             self.smooth[rows] = walks.length.isfinite() & (walks.gap < _SMOOTH)
             return
         self.nearest = self._nearest_classes(rows, logits[rows], rivals)
         for rank in range(min(config.classes, rivals)):
-            race = self._against_label(rows, self.nearest[rows, rank])
-            walks = self._walk(rows, race, self.x[rows])
+            aim = self._against_label(rows, self.nearest[rows, rank])
+            walks = self._walk(rows, aim, self.x[rows])
             self.smooth[rows] |= walks.length.isfinite() & (walks.gap < _SMOOTH)
 
-    def _against_label(self, rows: Tensor, wanted: Tensor) -> Race:
+    def _against_label(self, rows: Tensor, wanted: Tensor) -> Margins:
         """A class against the label alone, as asked for in an untargeted search."""
         goal = self.goal[rows]
-        return Race.against(wanted, goal.classes, goal, self.per_class.shape[1])
+        return Margins.against(wanted, goal.classes, goal, self.per_class.shape[1])
 
     def _tour(self, rows: Tensor) -> Tensor:
         """Search toward one more class that could be nearer, where an image would be finished.
@@ -232,8 +232,8 @@ class _Search:
         smooth = self._each(rows[fresh & self.stepwise[rows]])
         for rank in range(self.config.classes, self.nearest.shape[1]):
             if len(smooth):
-                race = self._against_label(smooth, self.nearest[smooth, rank])
-                self._walk(smooth, race, self.x[smooth])
+                aim = self._against_label(smooth, self.nearest[smooth, rank])
+                self._walk(smooth, aim, self.x[smooth])
         due = self._each(rows[~fresh])
         aims = self.nearest[due, self.turn[due]]
         self.turn[rows] += 1
@@ -249,8 +249,8 @@ class _Search:
         labels = self.goal.classes[rows]
         best = self.best.take(rows)
         likely = logits.scatter(1, labels[:, None], -torch.inf).topk(count, 1).indices
-        race = Race.against_all(labels, self.goal[rows], logits.shape[1])
-        tangent = race.linearise(self.network, best.images, likely)
+        aim = Margins.against_all(labels, self.goal[rows], logits.shape[1])
+        tangent = aim.linearise(self.network, best.images, likely)
         best.offer(best.images, torch.full_like(best.l2, -torch.inf), backward=count)
         self.best.put(rows, best)
         slopes = tangent.gradients.norm(dim=2)
@@ -291,13 +291,13 @@ class _Search:
             best.put(part, some)
             self.best.put(rows[part], some)
         if goal.targeted:
-            race = Race.against_all(goal.classes, goal, self.per_class.shape[1])
+            aim = Margins.against_all(goal.classes, goal, self.per_class.shape[1])
         else:
             with torch.no_grad():
                 logits = self.network.logits(point)
             best.offer(point, goal.secure_margin(logits))
             wanted = logits.scatter(1, goal.classes[:, None], -torch.inf).argmax(1)
-            race = self._against_label(rows, wanted)
+            aim = self._against_label(rows, wanted)
         self.best.put(rows, best)
         promising = (point - best.images).norm(dim=1) < _HOPELESS * best.l2
         promising |= best.l2.isinf()
@@ -309,7 +309,7 @@ class _Search:
             few = places(chosen, self.width)
             length = torch.full_like(expected, torch.inf)
             if len(few):
-                walk = way(rows[few], race[few], point[few])
+                walk = way(rows[few], aim[few], point[few])
                 length[few] = walk.length
                 if chosen is stepwise:
                     self.smooth[rows[few]] &= walk.gap < _SMOOTH
@@ -351,7 +351,7 @@ class _Search:
         best.offer(met.points, margin, forward=met.forward)
         self.best.put(rows, best)
 
-    def _walk(self, rows: Tensor, race: Race, start: Tensor) -> Walk:
+    def _walk(self, rows: Tensor, aim: Margins, start: Tensor) -> Walk:
         """Sequential steps from `start`."""
         config, classes = self.config, self.per_class.shape[1]
         rivals = min(config.rivals, classes - 1) if self.goal.targeted else 1
@@ -360,14 +360,14 @@ class _Search:
         for part, steps in self._with_room(rows, config.steps, (1 + fresh) / 2):
             best = self.best.take(rows[part])
             walk = sequential(
-                self.network, race[part], best, start[part], self.box,
+                self.network, aim[part], best, start[part], self.box,
                 steps=steps, rivals=rivals, fresh=fresh,
             )  # fmt: skip
-            self._note(rows[part], best, walk, race[part])
+            self._note(rows[part], best, walk, aim[part])
             whole.put(part, walk)
         return whole
 
-    def _polish(self, rows: Tensor, race: Race, start: Tensor) -> Walk:
+    def _polish(self, rows: Tensor, aim: Margins, start: Tensor) -> Walk:
         """A bundle's steps from `start`, and finer ones where they pay."""
         config = self.config
         before = self.best.l2[rows]
@@ -375,10 +375,10 @@ class _Search:
         for part, steps in self._with_room(rows, config.polish, 1):
             best = self.best.take(rows[part])
             walk = polish(
-                self.network, race[part], best, start[part], self.box,
+                self.network, aim[part], best, start[part], self.box,
                 steps=steps, cuts=config.cuts,
             )  # fmt: skip
-            self._note(rows[part], best, walk, race[part])
+            self._note(rows[part], best, walk, aim[part])
             whole.put(part, walk)
         better = (self.best.l2[rows] < before * (1 - _AGAIN)) & (whole.gap > _FINE)
         few = places(better, self.width)
@@ -386,14 +386,14 @@ class _Search:
             part = few[among]
             best = self.best.take(rows[part])
             walk = polish(
-                self.network, race[part], best, best.points, self.box,
+                self.network, aim[part], best, best.points, self.box,
                 steps=steps, cuts=config.cuts + config.cuts // 2,
             )  # fmt: skip
-            self._note(rows[part], best, walk, race[part])
+            self._note(rows[part], best, walk, aim[part])
             whole.put(part, walk)
         return whole
 
-    def _note(self, rows: Tensor, best: Incumbent, walk: Walk, race: Race) -> None:
+    def _note(self, rows: Tensor, best: Incumbent, walk: Walk, aim: Margins) -> None:
         """Write down what a search of `rows` has come to."""
         before, now = self.best.l2[rows], best.l2
         improved = now < before
@@ -406,6 +406,6 @@ class _Search:
         self.again[rows] = torch.where(fresh, 0, self.again[rows]) + close.long()
         self.best.put(rows, best)
         if not self.goal.targeted:
-            wanted = race.wanted
+            wanted = aim.wanted
             known = self.per_class[rows, wanted].nan_to_num(nan=torch.inf)
             self.per_class[rows, wanted] = torch.minimum(known, walk.length)

@@ -21,8 +21,8 @@ from torch import Tensor
 
 from intriguing.distortion.incumbent import Incumbent
 from intriguing.distortion.logit_unit import USUAL_UNIT
+from intriguing.distortion.margins import one_of
 from intriguing.distortion.problem import Goal, Network
-from intriguing.distortion.race import one_of
 from intriguing.measures import Box
 from intriguing.models.backward import full_gradient
 
@@ -128,7 +128,7 @@ def _constraint(
         z = z.detach().requires_grad_()
         logits = network.logits(z)
     scaled = goal.scaled(logits.detach())
-    margin, rival = towards.race(scaled)
+    margin, rival = towards.aim(scaled)
     top, order = scaled.topk(min(4, scaled.shape[1]), 1)
     last = -2 if top.shape[1] > 2 else -1
     spread = (top[:, last:].mean(1) - top[:, 0]).clamp_max(-1e-8)  # negative
@@ -148,5 +148,5 @@ def _constraint(
     slope = full_gradient(logits, z, slope=uphill)
     slope = slope.nan_to_num(0.0, 0.0, 0.0)
     slope = slope / slope.norm(dim=1, keepdim=True).clamp_min(1e-30)
-    secure = margin if towards is goal else goal.race(scaled)[0]
+    secure = margin if towards is goal else goal.aim(scaled)[0]
     return (secure - goal.rounding_of(scaled)).nan_to_num(nan=-torch.inf), y, slope

@@ -45,14 +45,14 @@ class Goal:
 
     def margin(self, logits: Float[Tensor, "b k"]) -> Float[Tensor, " b"]:
         """By how much the goal is reached: positive when adversarial, −∞ for NaN logits."""
-        return self.race(self.scaled(logits))[0].nan_to_num(nan=-torch.inf)
+        return self.aim(self.scaled(logits))[0].nan_to_num(nan=-torch.inf)
 
     def secure_margin(self, logits: Float[Tensor, "b k"]) -> Float[Tensor, " b"]:
         """The margin less what rounding could take: what is positive stays so in other batches."""
         scaled = self.scaled(logits)
-        return (self.race(scaled)[0] - self.rounding_of(scaled)).nan_to_num(nan=-torch.inf)
+        return (self.aim(scaled)[0] - self.rounding_of(scaled)).nan_to_num(nan=-torch.inf)
 
-    def race(self, logits: Float[Tensor, "b k"]) -> tuple[Tensor, Tensor]:
+    def aim(self, logits: Float[Tensor, "b k"]) -> tuple[Tensor, Tensor]:
         """The margin in the logits given, NaN where they are; and the best other class (b, 1)."""
         wanted = logits.gather(1, self.classes[:, None])[:, 0]
         best, other = logits.scatter(1, self.classes[:, None], -torch.inf).max(1, keepdim=True)

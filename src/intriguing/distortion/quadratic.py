@@ -24,8 +24,11 @@ from torch import Tensor
 from intriguing.measures import Box
 
 _DAMPING = 1e-6
+"""Of a slope's square, added to the Hessian, which vanishes where every pixel is at a bound."""
 _SHARES = (1.0, 0.5, 0.2, 0.05, 0.01, 0.0)
+"""Shares of a projected Newton step that are tried together; the last one stays where it is."""
 _SHORTER = (1.0, 0.4, 0.1, 0.02)
+"""Shares of a Newton step of the dual: the first that does not lower it is taken."""
 # Far above any slope, and finite even over the least curvature, so that 0 times it is 0.
 _NEVER = 1e100
 

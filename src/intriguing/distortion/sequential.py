@@ -21,9 +21,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from intriguing.distortion.incumbent import Incumbent
+from intriguing.distortion.margins import Margins
 from intriguing.distortion.problem import Network
 from intriguing.distortion.quadratic import closest_point, products
-from intriguing.distortion.race import Race
 from intriguing.measures import Box
 
 _INSET = 1e-4
@@ -61,7 +61,7 @@ class Walk:
 
 def sequential(
     network: Network,
-    race: Race,
+    aim: Margins,
     best: Incumbent,
     start: Float[Tensor, "b n"],
     box: Box,
@@ -76,7 +76,7 @@ def sequential(
     """
     x, z = best.images, start
     length = (z - x).norm(dim=1)
-    tangent = race.linearise(network, z, rivals)
+    tangent = aim.linearise(network, z, rivals)
     short = (-tangent.lowest).clamp_min(0)
     best.offer(z, tangent.lowest, backward=tangent.classes.shape[1], length=length)
     shortest = torch.where(tangent.lowest > 0, length, torch.inf)
@@ -100,8 +100,9 @@ def sequential(
         going = residual > _SETTLED
         multipliers = torch.where(going[:, None], answer.multipliers, multipliers)
         weights = (multipliers * more).to(z.dtype)
+        # Above the multipliers, as an exact penalty must be; it falls slowly where they do.
         sigma = torch.maximum(0.7 * sigma, 2 * weights.sum(1))
-        tangent = race.linearise(network, trial, min(fresh, rivals))
+        tangent = aim.linearise(network, trial, min(fresh, rivals))
         reached = torch.where(going, tangent.lowest, -torch.inf)
         away = (trial - x).norm(dim=1)
         count = tangent.classes.shape[1]
@@ -112,6 +113,7 @@ def sequential(
         met = tangent.margins.gather(1, classes)
         error = weights * (met - values - products(gradients, step))
         error = torch.where(weights > 0, error, 0).sum(1)
+        # Bounded, so that no single step decides how far the next may go.
         curvature = (-2 * error / moved.square().clamp_min(1e-20)).clamp(-0.6, 50)
         missing = (-reached).clamp_min(0)
         accepted = merit(away, missing, sigma) <= merit(length, short, sigma)

@@ -12,7 +12,7 @@ from intriguing.models.backward import full_gradient
 
 
 @dataclass(frozen=True)
-class Race:
+class Margins:
     """What each row asks of the logits: f_wanted ≥ f_j for every other j, or for one rival only.
 
     The first is a targeted search; the second serves an untargeted one, in which the label alone
@@ -25,19 +25,19 @@ class Race:
     goal: Goal
 
     @classmethod
-    def against_all(cls, wanted: Int64[Tensor, " b"], goal: Goal, classes: int) -> "Race":
+    def against_all(cls, wanted: Int64[Tensor, " b"], goal: Goal, classes: int) -> "Margins":
         """Every other class must be beaten."""
         return cls(wanted, one_of(wanted, classes), goal)
 
     @classmethod
     def against(
         cls, wanted: Int64[Tensor, " b"], rival: Int64[Tensor, " b"], goal: Goal, classes: int
-    ) -> "Race":
+    ) -> "Margins":
         """One class must be beaten; the wanted one is not that."""
         return cls(wanted, ~one_of(rival, classes), goal)
 
-    def __getitem__(self, rows: Tensor) -> "Race":
-        return Race(self.wanted[rows], self.idle[rows], self.goal[rows])
+    def __getitem__(self, rows: Tensor) -> "Margins":
+        return Margins(self.wanted[rows], self.idle[rows], self.goal[rows])
 
     def __len__(self) -> int:
         return len(self.wanted)
