@@ -75,7 +75,7 @@ def _check(
     parsed = parser.get_doctest(source, shared, f"{page.name}:{line}", page.name, line)
     parsed.globs = shared
     said: list[str] = []
-    doctest.DocTestRunner().run(parsed, out=said.append, clear_globs=False)
+    doctest.DocTestRunner(verbose=False).run(parsed, out=said.append, clear_globs=False)
     assert not said, "".join(said)
 
 

@@ -36,6 +36,7 @@ from intriguing.report.tables import to_csv, to_latex, to_terminal
 from intriguing.results.parquet import read_columns, read_rows
 from intriguing.results.published import published_claims
 from intriguing.results.rows import (
+    CertificateRow,
     CoherenceRow,
     Condition,
     ImageRow,
@@ -72,8 +73,11 @@ class Spied(nn.Module):
         return self.inner(x)
 
     def shown(self, count: int) -> list[Tensor]:
-        """What it was shown of so many images at once, in order."""
-        return [x for x in self._shown if len(x) == count]
+        """What it was shown of so many images at once, in order; without what fills a group up."""
+        return [
+            x[:count] for x in self._shown
+            if len(x) >= count and torch.equal(x[count:], x[:1].expand_as(x[count:]))
+        ]  # fmt: skip
 
 
 def linear(seed: int, features: int = 64, classes: int = 10) -> nn.Module:
@@ -187,22 +191,31 @@ def test_an_audit_never_passes_over_a_certificate_that_is_wrong(tmp_path, monkey
         run_audit(means(), load_data("digits").test.first(40), tmp_path, config, report=False)
 
 
-def test_an_audit_says_where_a_certificate_lies_above_an_example(tmp_path, monkeypatch):
-    """Where a bound is not of the network as it runs, an example closer than certified is said."""
-    true = certificates.certify
+def test_an_audit_says_how_often_rounding_leads_inside_a_certificate(tmp_path):
+    """Where a network rounds, an example closer than is certified of exact arithmetic is said."""
 
-    def wrong(*arguments: object, **settings: object) -> Certificates:
-        made = true(*arguments, **settings)  # type: ignore[arg-type]
-        return replace(made, radius=made.radius + 9, as_run=False)
+    class Rounds(nn.Module):
+        """The pixels, one rounded to halves and one to quarters."""
 
-    monkeypatch.setattr(certificates, "certify", wrong)
+        def __init__(self) -> None:
+            super().__init__()
+            self.far = nn.Parameter(torch.tensor([64.0, 32.0]).bfloat16())
+
+        def forward(self, x: Tensor) -> Tensor:
+            """Two logits."""
+            return (x.flatten(1) + self.far) - self.far
+
+    pixels = torch.tensor([[[[1.0, 0.5]]]]).repeat(8, 1, 1, 1)
+    images = ImageSet("two pixels", pixels, torch.zeros(8).long(), tuple("abcdefgh"), ("0", "1"))
     skip = ("preflight", "noise", "spectrum", "units")
-    config = AuditConfig(attacked=5, passes=40, semidefinite=False, skip=skip)
-    images = load_data("digits").test.first(40)
-    audit = run_audit({"net": means()}, images, tmp_path, config, report=False)
+    config = AuditConfig(attacked=8, passes=2000, method="noise", skip=skip)
+    audit = run_audit({"net": Rounds().eval()}, images, tmp_path, config, report=False)
     assert {r.stage: r.status for r in audit.records}["certify"] == "done"
+    columns = read_columns(tmp_path, CertificateRow)
+    inside = int((columns["certified"] > columns["found"]).sum())
+    assert inside > 0
     (alarm,) = findings(read_contents(tmp_path)).alarms
-    assert alarm.startswith("net: 5 images have an example closer than certified.")
+    assert alarm.startswith(f"net: {inside} images have an example closer than certified.")
 
 
 # An audit's controls.

@@ -78,7 +78,7 @@ def write_tensors(
     if "/" in name or "\\" in name or name.startswith("."):
         raise InputError(f"{name!r} cannot name a file of tensors; give it as file_name(...)")
     words = {key: storable(value) for key, value in metadata.items()}
-    content = save({key: np.ascontiguousarray(t) for key, t in tensors.items()}, words)
+    content = save({key: np.ascontiguousarray(t) for key, t in tensors.items()}, words or None)
     write_whole(folder / "tensors" / f"{name}.safetensors", settled(content))
 
 
