@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import torch
 
 from intriguing.audit.probe import Cost, Probe
-from intriguing.audit.stage import AuditStage, LeftOut
+from intriguing.audit.stage import AuditStage
 from intriguing.audit.subject import Subject
 from intriguing.estimates import Rows
 from intriguing.names import file_name
@@ -30,15 +30,13 @@ class Attack(AuditStage):
 
     name: ClassVar[str] = "attack"
     question: ClassVar[str] = "How close is the nearest adversarial example?"
+    attacked: ClassVar[bool] = True
     network: Network
     examples: Examples
 
     @classmethod
-    def of(cls, subject: Subject, run: Run) -> Iterator["Attack | LeftOut"]:
+    def of(cls, subject: Subject, run: Run) -> Iterator["Attack"]:
         """One a network."""
-        if not len(subject.chosen):
-            yield LeftOut("", nothing_to_attack(subject))
-            return
         for network in subject.networks:
             yield cls(network, subject.examples(network))
 
@@ -94,12 +92,3 @@ class Attack(AuditStage):
             run.folder, file_name("pairs", name), f"The nearest examples found for {name}",
             images.images[rows], adversarial, words, network=name,
         )  # fmt: skip
-
-
-def nothing_to_attack(subject: Subject) -> str:
-    """Why no image is attacked."""
-    both = "the network classifies" if len(subject.networks) == 1 else "all networks classify"
-    return (
-        f"There is no image that {both} correctly, so there is none to attack. Most likely the "
-        "normalisation is wrong, or the labels are in another order than the outputs."
-    )

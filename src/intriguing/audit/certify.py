@@ -4,10 +4,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from intriguing.audit.attack import nothing_to_attack
 from intriguing.audit.probe import Cost, Probe
 from intriguing.audit.spectrum import tight
-from intriguing.audit.stage import AuditStage, LeftOut
+from intriguing.audit.stage import AuditStage
 from intriguing.audit.subject import Subject
 from intriguing.results.rows import Row
 from intriguing.runs.certificates import Certificates
@@ -26,17 +25,15 @@ class Certify(AuditStage):
 
     name: ClassVar[str] = "certify"
     question: ClassVar[str] = "How far is every image safe, proved?"
+    attacked: ClassVar[bool] = True
     network: Network
     certificates: Certificates
     examples: Examples | None
     seed: int
 
     @classmethod
-    def of(cls, subject: Subject, run: Run) -> Iterator["Certify | LeftOut"]:
+    def of(cls, subject: Subject, run: Run) -> Iterator["Certify"]:
         """One a network."""
-        if not len(subject.chosen):
-            yield LeftOut("", nothing_to_attack(subject))
-            return
         for network in subject.networks:
             attacked = run.was_done("attack", network.name)
             yield cls(

@@ -6,8 +6,8 @@ from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from intriguing.audit import stages
 from intriguing.audit.probe import Cost, Probe, pass_seconds
-from intriguing.audit.stages import STAGES
 from intriguing.audit.subject import Subject
 from intriguing.errors import InputError
 from intriguing.files import read_json, write_whole
@@ -72,11 +72,11 @@ def measure(
     costs: list[Cost] = []
     with TemporaryDirectory() as folder:
         probe = Probe(subject, images, Path(folder))
-        for done, kind in enumerate(STAGES):
+        for done, kind in enumerate(stages.STAGES):
             if kind.name not in subject.config.skip:
                 costs += kind.costs(probe)
             if progress is not None:
-                progress(Progress("probing", done + 1, len(STAGES)))
+                progress(Progress("probing", done + 1, len(stages.STAGES)))
     if rehearse is not None:
         costs.append(Cost("checks, report", "", rehearse(subject), 0.0, 0))
     return costs

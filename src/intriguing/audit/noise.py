@@ -7,7 +7,6 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from intriguing.audit.attack import nothing_to_attack
 from intriguing.audit.probe import Cost, Probe
 from intriguing.audit.stage import AuditStage, LeftOut
 from intriguing.audit.subject import Subject
@@ -39,6 +38,7 @@ class Noise(AuditStage):
 
     name: ClassVar[str] = "noise"
     question: ClassVar[str] = "What does noise of the same size do?"
+    attacked: ClassVar[bool] = True
     network: Network
     examples: Examples
     seed: int
@@ -47,9 +47,6 @@ class Noise(AuditStage):
     @classmethod
     def of(cls, subject: Subject, run: Run) -> Iterator["Noise | LeftOut"]:
         """One for each network that was attacked."""
-        if not len(subject.chosen):
-            yield LeftOut("", nothing_to_attack(subject))
-            return
         for network in subject.networks:
             if run.was_done("attack", network.name):
                 yield cls(

@@ -11,11 +11,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from intriguing.audit import stages
 from intriguing.audit.config import AuditConfig
 from intriguing.audit.cost import quick, shard_sizes
 from intriguing.audit.judge import Judge
 from intriguing.audit.stage import LeftOut
-from intriguing.audit.stages import STAGES
 from intriguing.audit.subject import Subject, relabelled
 from intriguing.data.checks import check_images
 from intriguing.data.dataset import ImageSet
@@ -131,7 +131,10 @@ def _all_stages(subject: Subject, run: Run) -> None:
     """Every question in its order: done, or noted with the reason why not."""
     if len(subject.chosen):
         subject = replace(subject, shards=shard_sizes(subject, run.folder))
-    for kind in STAGES:
+    for kind in stages.STAGES:
+        if kind.attacked and not len(subject.chosen):
+            run.leave_out(kind, "", _nothing_to_attack(subject))
+            continue
         for one in kind.of(subject, run):
             if isinstance(one, LeftOut):
                 run.leave_out(kind, one.network, one.why)
@@ -144,6 +147,14 @@ def _all_stages(subject: Subject, run: Run) -> None:
     )
     if attacks:
         run.attempt(Judge(subject.networks, attacks, subject.batches))
+
+
+def _nothing_to_attack(subject: Subject) -> str:
+    both = "the network classifies" if len(subject.networks) == 1 else "all networks classify"
+    return (
+        f"There is no image that {both} correctly, so there is none to attack. Most likely the "
+        "normalisation is wrong, or the labels are in another order than the outputs."
+    )
 
 
 def prepare(

@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from intriguing.audit.subject import Subject
 from intriguing.runs.run import Run
@@ -11,8 +11,6 @@ from intriguing.runs.stage import Stage
 
 if TYPE_CHECKING:
     from intriguing.audit.probe import Cost, Probe
-
-NO_EXAMPLES = "There are no examples to compare noise with."
 
 
 @dataclass(frozen=True)
@@ -24,7 +22,13 @@ class LeftOut:
 
 
 class AuditStage(Stage):
-    """A question to the networks of an audit; `question` is in the reader's words."""
+    """A question to the networks of an audit; `question` is in the reader's words.
+
+    Attributes:
+        attacked: Whether it is about the images that are attacked, so that without any it is none.
+    """
+
+    attacked: ClassVar[bool] = False
 
     @classmethod
     @abstractmethod

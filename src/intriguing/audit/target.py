@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from intriguing.audit.attack import nothing_to_attack
 from intriguing.audit.probe import Cost, Probe
 from intriguing.audit.stage import AuditStage, LeftOut
 from intriguing.audit.subject import Subject
@@ -30,6 +29,7 @@ class Target(AuditStage):
 
     name: ClassVar[str] = "target"
     question: ClassVar[str] = "Can every image become one chosen class?"
+    attacked: ClassVar[bool] = True
     network: Network
     images: ImageSet
     target: int
@@ -39,9 +39,6 @@ class Target(AuditStage):
     @classmethod
     def of(cls, subject: Subject, run: Run) -> Iterator["Target | LeftOut"]:
         """One a network."""
-        if not len(subject.chosen):
-            yield LeftOut("", nothing_to_attack(subject))
-            return
         for network in subject.networks:
             if subject.config.target is None:
                 yield LeftOut(network.name, "No class was asked for (--target).")

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
-from intriguing.audit.attack import nothing_to_attack
 from intriguing.audit.probe import Cost, Probe
 from intriguing.audit.stage import AuditStage, LeftOut
 from intriguing.audit.subject import Subject
@@ -30,6 +29,7 @@ class Transfer(AuditStage):
 
     name: ClassVar[str] = "transfer"
     question: ClassVar[str] = "Do examples made for one network fool the others?"
+    attacked: ClassVar[bool] = True
     networks: tuple[Network, ...]
     attacks: tuple[Examples, ...]
     amplified: tuple[float, ...]
@@ -38,9 +38,6 @@ class Transfer(AuditStage):
     @classmethod
     def of(cls, subject: Subject, run: Run) -> Iterator["Transfer | LeftOut"]:
         """One for all networks."""
-        if not len(subject.chosen):
-            yield LeftOut("", nothing_to_attack(subject))
-            return
         if len(subject.networks) < 2:
             why = "Transfer needs two networks or more; give another one to compare with."
             yield LeftOut("", why)

@@ -22,6 +22,7 @@ from intriguing.report.section import (
     Section,
 )
 from intriguing.report.viewer import Viewer, viewer
+from intriguing.report.layouts import VIEWS, plain
 from intriguing.results.rows import LayerRow, where
 
 STAGES = "stages/audit.json"
@@ -185,6 +186,17 @@ def _certificates(contents: Contents) -> Section:
     )
 
 
+def _others(contents: Contents) -> Section:
+    """What stages measured that no other section is about."""
+    questions = {record.stage: record.question for record in contents.audit}
+    tables = [
+        table
+        for stage, question in questions.items() if stage not in VIEWS
+        for table in plain(question).tables(stage, where(contents.measured, analysis=stage))
+    ]  # fmt: skip
+    return Section("others", "What else was asked", "", tuple(t for t in tables if t.cells))
+
+
 def _stages(contents: Contents) -> Section:
     if not contents.audit:
         return Section("stages", "", "", ())
@@ -223,5 +235,5 @@ def _unit(part: Part) -> Part:
 
 PARTS: tuple[Part, ...] = (
     _closeness, figure5, _pictures, _transfer, _bounds, _certificates,
-    *(_unit(part) for part in units.PARTS), _stages,
+    *(_unit(part) for part in units.PARTS), _others, _stages,
 )  # fmt: skip

@@ -19,6 +19,19 @@ def gather(rows: Iterable[Measurement]) -> list[Table]:
     return [table for table in tables if table.cells]
 
 
+def plain(title: str) -> View:
+    """Of an analysis that has no view of its own: a row a network, a column for each metric."""
+    words: Labels = {(one,): one.value.replace("_", " ").capitalize() + "{about}" for one in Metric}
+    told = ("metric", "condition", "size", "setting")
+    return View(title, "Network", words, column=told, more=_about)
+
+
+def _about(row: Measurement, rows: Sequence[Measurement]) -> dict[str, Any]:
+    """Under which condition, of which size and setting."""
+    said = (row.condition, "" if row.size is None else f"{row.size:g}", row.setting)
+    return {"about": "".join(f", {part}" for part in said if part)}
+
+
 def _length(row: Measurement, rows: Sequence[Measurement]) -> dict[str, Any]:
     """How long the examples of a network are on average."""
     mean = first(
