@@ -15,7 +15,7 @@ from intriguing.models.load import load_model
 from intriguing.results.parquet import read_columns
 from intriguing.results.rows import CertificateRow, ImageRow
 from intriguing.results.store import read_run
-from intriguing.runs import certificates, certifying
+from intriguing.runs import certifying
 from intriguing.scale import attack
 from intriguing.spectral.certificates.certificate import certify
 from tests.cli import workshop
@@ -49,7 +49,7 @@ def work(monkeypatch):
 
         return call
 
-    monkeypatch.setattr(certificates, "certify", counted("certify", certify))
+    monkeypatch.setattr(certifying, "certify", counted("certify", certify))
     monkeypatch.setattr(attack, "minimum_distortion", counted("attack", minimum_distortion))
     return made
 
@@ -196,7 +196,7 @@ def test_a_wrong_certificate_is_shouted_and_the_exit_code_is_1(room, monkeypatch
         made = certify(*args, **more)
         return replace(made, radius=made.radius * 1000)
 
-    monkeypatch.setattr(certificates, "certify", boasting)
+    monkeypatch.setattr(certifying, "certify", boasting)
     assert main([*COMMAND, "--out", "boasting"]) == 1
     shown = capsys.readouterr()
     (said,) = [line for line in shown.err.splitlines() if line.startswith("intriguing: ")]

@@ -11,7 +11,7 @@ from intriguing.distortion.result import Status
 from intriguing.distortion.search import Search
 from intriguing.errors import InputError
 from intriguing.runs.attacking import Outcome
-from intriguing.runs.summary import image_columns, summary
+from intriguing.runs.examples import image_columns, summary
 from tests.shown import laid_out
 
 NAN, INF = math.nan, math.inf

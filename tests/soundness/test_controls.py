@@ -45,7 +45,7 @@ from intriguing.results.rows import (
     TopRow,
     where,
 )
-from intriguing.runs import certificates, certifying, targeted
+from intriguing.runs import certifying, targeted
 from intriguing.runs.run import Run
 from intriguing.runs.stage import Network
 from intriguing.runs.study import Study, prepare
@@ -169,7 +169,10 @@ def test_certificates_that_are_wrong_are_counted_everywhere():
         "predicted": np.array([0, 0, 1, 0]), "label": np.zeros(4, int), "pixels": 4,
         "seed": 0,
     }  # fmt: skip
-    table = {(c.analysis, c.column): c for c in laid_out(certifying.rows("net", columns, (0.3,)))}
+    table = {
+        (c.analysis, c.column): c
+        for c in laid_out(certifying.certified_rows("net", columns, (0.3,)))
+    }
     assert (table["certify", "Violations"].count, table["certify", "Violations"].total) == (2, 4)
     assert table["certify", "Clean accuracy"].count == 3
     for column, share in (("Certified", 50.0), ("Under the attack", 75.0)):
@@ -178,13 +181,13 @@ def test_certificates_that_are_wrong_are_counted_everywhere():
 
 
 def test_an_audit_never_passes_over_a_certificate_that_is_wrong(tmp_path, monkeypatch):
-    true = certificates.certify
+    true = certifying.certify
 
     def wrong(*arguments: object, **settings: object) -> Certificates:
         made = true(*arguments, **settings)  # type: ignore[arg-type]
         return replace(made, radius=made.radius + 9)
 
-    monkeypatch.setattr(certificates, "certify", wrong)
+    monkeypatch.setattr(certifying, "certify", wrong)
     skip = ("preflight", "noise", "spectrum", "units")
     config = AuditConfig(attacked=5, passes=40, semidefinite=False, skip=skip)
     with pytest.raises(UnsoundBound, match="an adversarial example lies at"):

@@ -13,12 +13,11 @@ from intriguing.estimates import Rows
 from intriguing.names import file_name
 from intriguing.results.rows import Metric, Row
 from intriguing.runs.attacking import Outcome
-from intriguing.runs.examples import Examples
+from intriguing.runs.examples import Examples, add_certainty
 from intriguing.runs.pairs import Words, write_pairs
 from intriguing.runs.predicting import predict
 from intriguing.runs.run import Run
 from intriguing.runs.stage import Made, Network
-from intriguing.runs.summary import add_certainty
 
 PICTURES = 500
 """Pairs of the nearest examples that are kept; the report shows the first of them."""

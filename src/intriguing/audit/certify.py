@@ -9,8 +9,8 @@ from intriguing.audit.spectrum import tight
 from intriguing.audit.stage import AuditStage
 from intriguing.audit.subject import Subject
 from intriguing.results.rows import Row
-from intriguing.runs.certificates import Certificates
-from intriguing.runs.certificates import Certify as Both
+from intriguing.runs.certifying import Certificates
+from intriguing.runs.certifying import Certify as Both
 from intriguing.runs.examples import Examples
 from intriguing.runs.run import Run
 from intriguing.runs.stage import Made, Network

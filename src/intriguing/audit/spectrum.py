@@ -11,7 +11,7 @@ from intriguing.audit.subject import Subject
 from intriguing.data.dataset import ImageSet
 from intriguing.measures import UNIT_BOX
 from intriguing.results.rows import LayerRow
-from intriguing.runs import spectrum
+from intriguing.runs.bounding import Spectrum as Bounds
 from intriguing.runs.run import Run
 from intriguing.runs.stage import Made, Network
 
@@ -52,9 +52,9 @@ class Spectrum(AuditStage):
     def compute(self, run: Run) -> Made:
         """A row a layer; why there is no bound, where there is none."""
         shape = tuple(self.images.images.shape[1:])
-        made = spectrum.Spectrum(
-            self.network, shape, self.images, UNIT_BOX, self.tight, self.seed
-        ).compute(run)
+        made = Bounds(self.network, shape, self.images, UNIT_BOX, self.tight, self.seed).compute(
+            run
+        )
         (whole,) = [row for row in made.rows if isinstance(row, LayerRow) and row.kind == "network"]
         return replace(made, notes=(), words=() if math.isfinite(whole.upper) else made.notes)
 

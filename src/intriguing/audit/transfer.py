@@ -7,10 +7,10 @@ from typing import ClassVar
 from intriguing.audit.probe import Cost, Probe
 from intriguing.audit.stage import AuditStage, LeftOut
 from intriguing.audit.subject import Subject
-from intriguing.runs import transfer
 from intriguing.runs.examples import Examples
 from intriguing.runs.run import Run
 from intriguing.runs.stage import Made, Network
+from intriguing.runs.transfer_table import Transfer as Crossed
 
 CROSSED = 2000
 """Images that are shown to other networks at most."""
@@ -70,6 +70,4 @@ class Transfer(AuditStage):
             for multiple in self.amplified if multiple * max(means) < 1
         )  # fmt: skip
         images = self.attacks[0].plan.images.first(CROSSED)
-        return transfer.Transfer(
-            self.networks, self.attacks, images, sizes, self.seed, CROSSED
-        ).compute(run)
+        return Crossed(self.networks, self.attacks, images, sizes, self.seed, CROSSED).compute(run)

@@ -69,7 +69,7 @@ def certify(
     from intriguing.distortion.search import Search
     from intriguing.models.weights import model_sha256
     from intriguing.runs import attacking, bounding, certifying
-    from intriguing.runs.certificates import Certificates, Certify
+    from intriguing.runs.certifying import Certificates, Certify
     from intriguing.runs.examples import Examples, Pictures
     from intriguing.runs.run import Request
     from intriguing.runs.stage import Stage

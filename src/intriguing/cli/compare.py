@@ -61,7 +61,7 @@ def compare(
     from intriguing.cli.running import run_verb
     from intriguing.models.weights import model_sha256
     from intriguing.runs import attacking, comparing
-    from intriguing.runs.compare import Compare, OneMethod
+    from intriguing.runs.comparing import Compare, OneMethod
     from intriguing.runs.run import Request
 
     comparing.check_methods(methods)

@@ -63,8 +63,8 @@ def spectrum(
     from intriguing.cli.opening import open_all
     from intriguing.cli.running import run_verb
     from intriguing.models.weights import model_sha256
+    from intriguing.runs.bounding import Spectrum
     from intriguing.runs.run import Request
-    from intriguing.runs.spectrum import Spectrum
     from intriguing.runs.stage import Network
 
     given = None if input is None else bounding.parse_shape(input)

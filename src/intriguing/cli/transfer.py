@@ -59,8 +59,7 @@ def transfer(
     from intriguing.runs.examples import Examples, Pictures, Summary
     from intriguing.runs.run import Request
     from intriguing.runs.stage import Stage
-    from intriguing.runs.transfer import Transfer
-    from intriguing.runs.transfer_table import NOTES
+    from intriguing.runs.transfer_table import NOTES, Transfer
 
     if len(models) < 2 or len(set(models)) < len(models):
         raise InputError("give two or more different networks, each FILE.safetensors or FILE.py:FN")

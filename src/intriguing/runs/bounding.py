@@ -1,11 +1,12 @@
-"""A network's bounds as a results folder keeps them: rows of layers, and singular values."""
+"""How far each layer of a network, and the whole, can carry a small change: rows of layers, and
+singular values."""
 
 import json
 import math
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -14,11 +15,13 @@ from torch import Tensor, nn
 from intriguing.data.dataset import ImageSet
 from intriguing.errors import InputError, UnsoundBound
 from intriguing.graph.precision import precise_graph
-from intriguing.measures import Box, ProgressCallback
+from intriguing.measures import Box
 from intriguing.models.asking import device_of
+from intriguing.names import file_name
 from intriguing.results.rows import LayerRow
-from intriguing.results.schema import Stage
 from intriguing.results.store import write_tensors
+from intriguing.runs.run import Run
+from intriguing.runs.stage import Made, Network, Stage
 from intriguing.spectral.certificates.lipschitz import (
     LipschitzReport,
     layer_spectra,
@@ -32,38 +35,40 @@ Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class Analysed:
-    """A spectral analysis as a results folder keeps it."""
+class Spectrum(Stage):
+    """Bounds and singular values of every layer.
 
-    rows: list[LayerRow]
-    spectra: dict[str, Tensor]
-    notes: tuple[str, ...]
-    stage: Stage
+    Attributes:
+        network: Whose layers.
+        shape: Of one image.
+        images: Near which lower bounds are taken; random points when None.
+        domain: The interval that pixels lie in, for operations bounded on a bounded domain only.
+        semidefinite: Whether a bound better than products is searched.
+        seed: Draws the random points.
+    """
 
+    name: ClassVar[str] = "spectrum"
+    network: Network
+    shape: Shape
+    images: ImageSet | None
+    domain: Box | None
+    semidefinite: bool
+    seed: int
 
-def analyse(
-    name: str,
-    model: nn.Module,
-    shape: Shape,
-    *,
-    images: ImageSet | None,
-    domain: Box | None,
-    semidefinite: bool,
-    seed: int,
-    progress: ProgressCallback | None = None,
-) -> Analysed:
-    """Bounds and singular values of a network."""
-    start = time.perf_counter()
-    try:
-        report = lipschitz_report(
-            model, shape, data=None if images is None else images.images, domain=domain,
-            semidefinite=semidefinite, seed=seed, progress=progress,
-        )  # fmt: skip
-    except (InputError, UnsoundBound) as error:
-        raise type(error)(f"{name}: {error}") from error
-    spectra = layer_spectra(model, shape)
-    stage = Stage(f"bound {name}", time.perf_counter() - start)
-    return Analysed(layer_rows(name, report, seed), spectra, report.notes, stage)
+    def compute(self, run: Run) -> Made:
+        """A row a layer, of the network, and of the product; singular values as tensors."""
+        name, model = self.network.name, self.network.model
+        check_traceable(name, model, self.shape)
+        try:
+            report = lipschitz_report(
+                model, self.shape, data=None if self.images is None else self.images.images,
+                domain=self.domain, semidefinite=self.semidefinite, seed=self.seed,
+                progress=run.progress,
+            )  # fmt: skip
+        except (InputError, UnsoundBound) as error:
+            raise type(error)(f"{name}: {error}") from error
+        write_spectra(run.folder, name, layer_spectra(model, self.shape))
+        return Made(tuple(layer_rows(name, report, self.seed)), notes=report.notes)
 
 
 def check_traceable(spec: str, model: nn.Module, shape: Shape) -> None:
@@ -95,9 +100,7 @@ def layer_rows(name: str, report: LipschitzReport, seed: int) -> list[LayerRow]:
     return rows
 
 
-def write_spectra(
-    folder: Path, name: str, spectra: Mapping[str, Tensor], file: str = "spectrum"
-) -> None:
+def write_spectra(folder: Path, name: str, spectra: Mapping[str, Tensor]) -> None:
     """Singular values of each layer, greatest first; of many, evenly spaced ones by rank."""
     if not spectra:
         return
@@ -106,7 +109,7 @@ def write_spectra(
         "kind": "spectrum", "title": f"{name}: singular values of each layer", "network": name,
         "layers": json.dumps(list(spectra)),
     }  # fmt: skip
-    write_tensors(folder, file, kept, metadata)
+    write_tensors(folder, file_name("spectrum", name), kept, metadata)
 
 
 def _thinned(values: Tensor) -> np.ndarray:

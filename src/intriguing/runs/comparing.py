@@ -1,8 +1,9 @@
-"""What `intriguing compare` makes of the outcomes of several methods on the same images."""
+"""Several methods of finding the closest adversarial example, on the same images and targets."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -15,13 +16,53 @@ from intriguing.errors import InputError
 from intriguing.estimates import Rows, spread
 from intriguing.results.rows import LossRow, Measurement, Metric, Row
 from intriguing.runs.attacking import Goal, Outcome, Plan
-from intriguing.runs.summary import add_certainty
+from intriguing.runs.examples import Examples, add_certainty
+from intriguing.runs.run import Run
+from intriguing.runs.stage import Made, Network, Stage
 from intriguing.scale.attack import COLUMNS as ALL_COLUMNS
 
 COLUMNS = tuple(name for name in ALL_COLUMNS if name != "adversarial")
 """What a comparison reads of each method; the adversarial images stay on disk."""
 
 Outcomes = Mapping[str, Outcome]
+
+
+@dataclass(frozen=True)
+class OneMethod(Examples):
+    """The examples that one method finds."""
+
+    name: ClassVar[str] = "method"
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        return (self.name, self.search.method)
+
+    @property
+    def title(self) -> str:
+        return self.search.method
+
+    @property
+    def working(self) -> str:
+        return f"{self.search.method} on {self.network.name}"
+
+
+@dataclass(frozen=True)
+class Compare(Stage):
+    """What each method comes to, image by image beside the best, and over the passes.
+
+    Attributes:
+        network: That all were tried on.
+        attacks: Of each method, on the same images.
+    """
+
+    name: ClassVar[str] = "compare"
+    network: Network
+    attacks: tuple[OneMethod, ...]
+
+    def compute(self, run: Run) -> Made:
+        """Both tables, the curves, and every image that a method loses."""
+        outcomes = {one.search.method: run.loaded(one) for one in self.attacks}
+        return Made(tuple(comparison(self.network.name, outcomes, self.attacks[0].search.seed)))
 
 
 def check_methods(methods: Sequence[str]) -> None:

@@ -1,18 +1,30 @@
-"""Stages that look for adversarial examples: of one network, by one search."""
+"""Stages that look for adversarial examples of one network, and what these come to."""
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar
 
+import torch
+from torch import nn
+
+from intriguing.data.png import shown_as, write_png
+from intriguing.distortion.result import Status
 from intriguing.distortion.search import Search
+from intriguing.estimates import Rows
 from intriguing.keys import APART
-from intriguing.results.rows import ImageRow, Row
+from intriguing.models.asking import Classifier
+from intriguing.names import file_name
+from intriguing.results.rows import Condition, ImageRow, Measurement, Metric, Row
+from intriguing.results.store import write_tensors
 from intriguing.runs.attacking import Outcome, Plan, shard_size
-from intriguing.runs.pictures import write_gallery, write_pngs
 from intriguing.runs.run import Run
 from intriguing.runs.stage import Made, Network, Stage
-from intriguing.runs.summary import image_columns, summary
 from intriguing.scale.attack import COLUMNS, attack_in_shards
+from intriguing.transfer.matrix import count_errors
+
+GALLERY = 8
 
 
 @dataclass(frozen=True)
@@ -103,3 +115,80 @@ class Pictures(Stage):
         if self.save_all:
             write_pngs(run.folder / "pictures", outcome)
         return Made()
+
+
+def summary(name: str, model: nn.Module, outcome: Outcome, seed: int) -> list[Measurement]:
+    """Of one network: its error before, how many it fooled, how far away, how surely."""
+    images, total = outcome.images, len(outcome)
+    before = count_errors({name: model}, [(images.images, images.labels)])[name]
+    rows = Rows("attack", network=name, seed=seed)
+    rows.share(Metric.ERROR, before.count, before.total, condition=Condition.CLEAN)
+    rows.share(Metric.FOOLED, int(outcome.columns["success"].sum()), total)
+    rows.mean(Metric.MEAN_DISTORTION, "distortion", outcome.found, total)
+    rows.median(Metric.MEDIAN_DISTORTION, "distortion", outcome.found, total)
+    rows.mean(Metric.PASSES, "passes", outcome.cost, total)
+    add_certainty(rows, outcome)
+    return rows.made
+
+
+def add_certainty(rows: Rows, outcome: Outcome) -> None:
+    """How many answers are proved optimal, where a gap is known; else how far from stationary.
+
+    An image that is adversarial as it is, at distance 0, needs no other proof.
+    """
+    found = outcome.columns["success"]
+    if bool(outcome.columns["gap"].isfinite().any()):
+        status = outcome.columns["status"]
+        proved = (status == int(Status.OPTIMAL)) | (status == int(Status.ALREADY))
+        rows.share(Metric.PROVED, int(proved.sum()), len(outcome))
+    local = outcome.columns["local_gap"][found]
+    rows.median(Metric.LOCAL_GAP, "gap", local[~local.isnan()], len(outcome))
+
+
+def image_columns(name: str, outcome: Outcome, seed: int) -> dict[str, Any]:
+    """Columns of `ImageRow`."""
+    columns = outcome.columns
+    lost = ~columns["success"]
+    numbers: Sequence[str] = ("distortion", "l2", "c", "gap", "local_gap")
+    whole = ("success", "forward_passes", "backward_passes")
+    return {
+        "network": name,
+        "seed": seed,
+        "method": outcome.method,
+        "image_id": list(outcome.images.ids),
+        "label": outcome.images.labels.numpy(),
+        "target": columns["targets"].numpy(),
+        "status": [Status(code).name for code in columns["status"].tolist()],
+        **{key: columns[key].masked_fill(lost, torch.nan).numpy() for key in numbers},
+        **{key: columns[key].numpy() for key in whole},
+    }
+
+
+@torch.no_grad()
+def write_gallery(folder: Path, name: str, model: nn.Module, outcome: Outcome) -> None:
+    """The first images for which one was found: original and adversarial, for the report."""
+    rows = outcome.columns["success"].nonzero()[:GALLERY, 0]
+    if not len(rows):
+        return
+    adversarial = outcome.columns["adversarial"][rows]
+    says = Classifier.of(model).each(adversarial).argmax(1).tolist()
+    names = outcome.images.class_names
+    labels = outcome.images.labels[rows].tolist()
+    words = [
+        f"{names[label]} → {names[said] if said < len(names) else said}"
+        for label, said in zip(labels, says, strict=True)
+    ]
+    tensors = {
+        "original": shown_as(outcome.images.images[rows]).float().numpy(),
+        "distorted": shown_as(adversarial).float().numpy(),
+    }
+    metadata = {"kind": "gallery", "title": f"{name}: the first images", "words": json.dumps(words)}
+    write_tensors(folder, file_name("gallery", name), tensors, metadata)
+
+
+def write_pngs(folder: Path, outcome: Outcome) -> None:
+    """Every adversarial image as an 8-bit PNG under its id, to be read back without any change."""
+    for row in outcome.columns["success"].nonzero()[:, 0].tolist():
+        target = int(outcome.columns["targets"][row])
+        path = folder / f"{file_name(outcome.images.ids[row])}-as-{target}.png"
+        write_png(path, outcome.columns["adversarial"][row])

@@ -1,7 +1,8 @@
-"""The rows of `intriguing transfer`: examples of each network, amplified, and equal noise."""
+"""Whether examples made for one network fool the others, beside amplified ones and equal noise."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,9 @@ from intriguing.distortion.noise import gaussian_noise
 from intriguing.estimates import Rows
 from intriguing.results.rows import Condition, Measurement, Metric
 from intriguing.runs.attacking import Outcome
+from intriguing.runs.examples import Examples
+from intriguing.runs.run import Run
+from intriguing.runs.stage import Made, Network, Stage
 from intriguing.transfer import amplify, error_matrix
 from intriguing.transfer.matrix import Batches
 
@@ -19,6 +23,38 @@ NOTES = (
     "the formula without √n, but its text and its Table 4 say that 0.1 is the standard deviation.",
     "Noise and amplified examples are not clipped to [0, 1], so that their size is exact.",
 )
+
+
+@dataclass(frozen=True)
+class Transfer(Stage):
+    """Examples of each network shown to all: as they are, made equally long, and beside noise.
+
+    Attributes:
+        networks: That are shown them.
+        attacks: Of those for whom the examples are, on the same images.
+        images: What the noise is added to.
+        sizes: Distortions to which examples are amplified.
+        seed: Draws the noise.
+        most: Examples of each that are shown; None for all.
+    """
+
+    name: ClassVar[str] = "transfer"
+    networks: tuple[Network, ...]
+    attacks: tuple[Examples, ...]
+    images: ImageSet
+    sizes: tuple[float, ...]
+    seed: int
+    most: int | None = None
+
+    def compute(self, run: Run) -> Made:
+        """The table."""
+        networks = {one.name: one.model for one in self.networks}
+        outcomes: dict[str, Outcome] = {one.network.name: run.loaded(one) for one in self.attacks}
+        if self.most is not None:
+            outcomes = {name: one.first(self.most) for name, one in outcomes.items()}
+        rows = transfer_rows(networks, outcomes, self.images, self.sizes, self.seed)
+        shown = sum(row.total for row in rows if row.metric is Metric.ERROR)
+        return Made(tuple(rows), passes=(shown, 0))
 
 
 @dataclass(frozen=True)
