@@ -12,6 +12,7 @@ from intriguing.report.contents import Contents
 from intriguing.report.csv_text import csv_text
 from intriguing.report.figure_style import Drawing
 from intriguing.report.layers import HEAD, single, telling, to_csv, to_latex, words
+from intriguing.report.layouts import VIEWS, plain
 from intriguing.report.section import (
     CERTIFICATES,
     IMAGES,
@@ -22,7 +23,6 @@ from intriguing.report.section import (
     Section,
 )
 from intriguing.report.viewer import Viewer, viewer
-from intriguing.report.layouts import VIEWS, plain
 from intriguing.results.rows import LayerRow, where
 
 STAGES = "stages/audit.json"
