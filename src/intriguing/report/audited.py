@@ -230,9 +230,9 @@ def _transfer(audit: Audit) -> Answer | None:
     for _, rows in audit.measured("transfer"):
         others, noise = _crossed(rows)
         said = (
-            f"As they are, {_rate(others)} of the examples are misclassified by a network they "
-            f"were not made for (over {len(others)} pairs), and {_rate(noise)} of images with "
-            "noise of the same size"
+            f"As they are, {_percent(*_counts(others))} of the examples are misclassified by a "
+            f"network they were not made for (over {len(others)} pairs), and {_rate(noise)} of "
+            "images with noise of the same size"
         )
         errors = where(rows, metric=Metric.ERROR)
         for size in dict.fromkeys(row.size for row in where(errors, condition=Condition.AMPLIFIED)):
@@ -342,7 +342,9 @@ def _tiles(audit: Audit) -> Iterator[Tile]:
         yield Tile(share, "of the distance found is certified, median")
     for _, rows in [*audit.measured("transfer")][:1]:
         others, noise = _crossed(rows)
-        yield Tile(_rate(others), "of examples fool another network", f"noise: {_rate(noise)}")
+        yield Tile(
+            _percent(*_counts(others)), "of examples fool another network", f"noise: {_rate(noise)}"
+        )
 
 
 def _alarms(audit: Audit) -> Iterator[str]:
@@ -422,8 +424,12 @@ def _one(rows: Sequence[Measurement], metric: Metric, **about: object) -> Measur
 
 def _rate(rows: Sequence[Measurement]) -> str:
     """The share of all of them together."""
-    total = sum(row.total for row in rows)
-    return f"{100 * sum(row.count for row in rows) / total:.1f} %" if total else "none"
+    count, total = _counts(rows)
+    return f"{100 * count / total:.1f} %" if total else "none"
+
+
+def _counts(rows: Sequence[Measurement]) -> tuple[int, int]:
+    return sum(row.count for row in rows), sum(row.total for row in rows)
 
 
 def _listed(names: Sequence[str]) -> str:
