@@ -23,8 +23,11 @@ from intriguing.models.asking import Classifier, device_of
 from intriguing.models.backward import gradient
 
 _BATCH = 5
+"""Images of a batch that is tried: odd, so that the others are no mirror of each other."""
 _TOGETHER = 64
+"""Images whose exact logits are computed at a time, for memory's sake."""
 _SEED = 5
+"""Of the noise, the same in every run."""
 _WIDE = 4.0
 """Standard deviation of images far from the domain, among which some of the batches are."""
 

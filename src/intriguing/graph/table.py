@@ -172,14 +172,14 @@ def rules() -> dict[str | type[nn.Module], Rule]:
 def rule_of(operation: Operation) -> Rule:
     """The rule of a module (by its type) or of a function (itself, or by its name).
 
-    Of what a user has registered a bound for, nothing else is known.
+    Of what a user has registered a bound for, nothing else is known, and of what is unruly nothing.
     """
-    if operation.unruly:
-        return UNKNOWN
     module = operation.module
     kinds = type(module).__mro__ if module is not None else (operation.function,)
     key = operation.name if module is None else plain_type(module)
     known = _RULES.get(key, UNKNOWN)
+    if operation.unruly:
+        return Rule(known.names, known.kind)
     for kind in kinds:
         if kind is not None and kind in _USERS:
             return Rule(known.names, known.kind, norm=_USERS[kind], join=known.join)

@@ -23,7 +23,9 @@ from intriguing.spectral.certificates.local_certificates import local_certificat
 from intriguing.spectral.certificates.pairwise import PairBounds, pair_bounds
 
 _BATCH = 256
+"""Images between two reports of progress."""
 _PROBES = 8
+"""Images by which batches are tried; mixing shows at the first."""
 ROUNDING = 8 * torch.finfo(torch.float32).eps
 """How much closer than certified, relatively, an example may be found.
 

@@ -17,7 +17,9 @@ from torch import Tensor
 Function = Callable[..., Tensor]
 
 _STEADY = 1e-5
+"""Relative gain of a power step below which more of them are not worth their passes."""
 _INWARD = 1.0 - 1e-9
+"""As far down as upper bounds are rounded up (`bound.ALLOWANCE`), so that the two never cross."""
 _STEP = 2.0**-17
 """Of a difference quotient: about ε^(1/3) of float64, where rounding and curvature balance."""
 _NEAR = 2.0**-10

@@ -11,7 +11,7 @@ from intriguing.spectral.semidefinite.local_chain import LocalChain, local_chain
 from intriguing.spectral.semidefinite.multiplier_search import SemidefiniteConfig
 
 _IMAGES = 64
-"""Images between two reports."""
+"""Images between two reports of progress, some seconds."""
 
 
 def local_certificates(

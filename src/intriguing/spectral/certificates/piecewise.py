@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from intriguing.spectral.certificates.step import Step
 
 _SPLITS = 8
+"""Parts of a bounded domain besides those of thresholds: the more, the tighter intervals are."""
 _DEEP = 32
+"""Operations that are looked back through, longer than any mask met in practice."""
 _ROUNDING = 1e-12
 """Of the values that meet at a threshold: some thousand roundings of float64."""
 

@@ -13,10 +13,12 @@ from intriguing.spectral.norms.bound import outward
 from intriguing.spectral.norms.matrix import matrix_norm
 from intriguing.spectral.norms.pooling import max_pool_norm
 
-# A matrix whose smaller side is this is bounded in some seconds.
 LARGEST = 6000
+"""The smaller side of a matrix that is bounded in some seconds …"""
 _ENTRIES = 60_000_000
+"""… and its entries: half a gigabyte in float64."""
 _TILE = 1500
+"""The smaller side of a tile: many are bounded in the time of one large matrix."""
 
 
 def locally_connected_norm(

@@ -11,11 +11,15 @@ Objective: TypeAlias = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 """(points, which rows they belong to) → values, infinite where undefined, and gradients."""
 
 HISTORY = 30
+"""Pairs of L-BFGS: nearly as many as there are iterations, as problems are small."""
 LONGEST = 2.0
 """The longest first trial of a line search, in any coordinate."""
 SHORTER = 0.4
+"""How much a trial is shortened: the edge of the feasible region is often that near."""
 TRIALS = 14
+"""Of a line search; the last is 4e-6 of the first."""
 ARMIJO = 1e-4
+"""Share of the slope that a step must gain (Nocedal & Wright, 3.1)."""
 
 
 def descend(

@@ -22,11 +22,13 @@ from intriguing.graph.operations.activations import slopes_of
 from intriguing.graph.table import rule_of
 
 _GRID = 16
+"""Points to a side that chords of a smooth curve are drawn to; what is between costs M/2·d/16."""
 ROUNDING = 1e-9
 """Allowance for what float64 does to z₀ and to σ, relative to 1 + their size."""
 NARROWEST = 1e-3
 """Slopes are kept so far apart, relative to the steepest: a multiplier needs some room."""
 _HALVINGS = 40
+"""Of the interval in which a chord touches: to 1e-12 of it."""
 
 
 def chord_slopes(

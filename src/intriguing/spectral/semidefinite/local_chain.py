@@ -50,8 +50,11 @@ from intriguing.spectral.semidefinite.outward_rounding import (
 from intriguing.spectral.semidefinite.steps import program
 
 BARRIERS = (3e-3,)
+"""One μ: a gap of a third of a percent is below what the choice of R leaves."""
 ITERATIONS = 12
+"""Steps for each lead: from the chain's own multipliers, more gain less than 1 %."""
 REACH_ITERATIONS = 6
+"""Steps that keep units' reach small, one layer after another."""
 FIRST = 1.5
 """R at first, relative to the radius known."""
 TRIALS, LONGER = 7, 1.6
@@ -59,6 +62,7 @@ TRIALS, LONGER = 7, 1.6
 LAST = 1.03
 """And at last, with new ones, relative to the best of those."""
 ROUNDED = 1.0 + 1e-9
+"""Pays for the rounding of a square root and a product, many times over."""
 OPERATIONS = 1e11
 """Floating-point operations that one lead may cost at most."""
 

@@ -32,6 +32,7 @@ from intriguing.spectral.semidefinite.ellipsoid import (
 )
 
 TINY = 1e-200
+"""In the place of 0, whose logarithm is taken."""
 SHRINK = 0.95
 """How far inside the feasible region the start lies."""
 
