@@ -10,6 +10,7 @@ from intriguing.graph.operations import (
     activations,
     arithmetic,
     attention,
+    choices,
     linear,
     normalization,
     pools,
@@ -19,6 +20,6 @@ from intriguing.graph.operations import (
 )
 
 __all__ = [
-    "activations", "arithmetic", "attention", "linear", "normalization", "pools", "quocnet",
-    "shapes", "statistics",
+    "activations", "arithmetic", "attention", "choices", "linear", "normalization", "pools",
+    "quocnet", "shapes", "statistics",
 ]  # fmt: skip

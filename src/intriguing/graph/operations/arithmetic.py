@@ -1,4 +1,4 @@
-"""Arithmetic on numbers one by one: sums, products, powers, comparisons, and what masks choose.
+"""Arithmetic on numbers one by one: sums, products, quotients, powers and exponentials.
 
 An interval rule is given the `Interval` of every tensor that depends on the image and says that of
 the result; what enters twice is not known to be the same number, so that slopes are outer ones.
@@ -16,11 +16,11 @@ from torch import Tensor
 
 from intriguing.graph.interval import Interval
 from intriguing.graph.operation import Operation
-from intriguing.graph.table import Affine, Chords, Steps, declare, rule
+from intriguing.graph.table import Affine, Chords, declare, rule
 from intriguing.spectral.norms.bound import Bound, outward, times
 from intriguing.spectral.norms.linear_map import Diagonal
 
-_Intervals = tuple[Interval, ...]
+Intervals = tuple[Interval, ...]
 
 DOMAIN = (
     "a product of two tensors that both depend on the input has no bound on an unbounded domain; "
@@ -44,7 +44,7 @@ def repeated(operation: Operation, formula: str) -> Bound:
     return Bound(outward(math.sqrt(again)) if again > 1 else 1.0, formula)
 
 
-def _arguments(operation: Operation, spans: _Intervals, *names: str) -> list[Interval]:
+def arguments(operation: Operation, spans: Intervals, *names: str) -> list[Interval]:
     """The call's arguments in order, constants as intervals without slope."""
     known = dict(zip(map(id, operation.moving), spans, strict=True))
     like = spans[0].low
@@ -62,9 +62,9 @@ def _arguments(operation: Operation, spans: _Intervals, *names: str) -> list[Int
 # Sums
 
 
-def _sum_interval(operation: Operation, spans: _Intervals) -> Interval:
+def _sum_interval(operation: Operation, spans: Intervals) -> Interval:
     """a ± αb; rsub is b − αa."""
-    a, b = _arguments(operation, spans, "input", "other")
+    a, b = arguments(operation, spans, "input", "other")
     first, second = (b, a) if operation.name == "rsub" else (a, b)
     weight = float(operation.given(2, "alpha", 1))
     return first.plus(second.scaled(weight if operation.name == "add" else -weight))
@@ -152,17 +152,17 @@ def _scaling(operation: Operation) -> Diagonal | None:
     return Diagonal(_scale(operation)) if same else None
 
 
-def _product_interval(operation: Operation, spans: _Intervals) -> Interval:
+def _product_interval(operation: Operation, spans: Intervals) -> Interval:
     """a·b, which is a² if both are the same."""
-    a, b = _arguments(operation, spans, "input", "other")
+    a, b = arguments(operation, spans, "input", "other")
     return _power(a, 2.0) if a is b else a.times(b)
 
 
-def _quotient_interval(operation: Operation, spans: _Intervals) -> Interval | None:
+def _quotient_interval(operation: Operation, spans: Intervals) -> Interval | None:
     """a/b."""
     if operation.kwargs.get("rounding_mode") is not None:
         return None
-    a, b = _arguments(operation, spans, "input", "other")
+    a, b = arguments(operation, spans, "input", "other")
     inverse = _inverse(b)
     return None if inverse is None else a.times(inverse)
 
@@ -228,7 +228,7 @@ declare("reciprocal", interval=lambda _, spans: _inverse(spans[0]))
 # Powers, exponentials and roots
 
 
-def _power_interval(operation: Operation, spans: _Intervals) -> Interval | None:
+def _power_interval(operation: Operation, spans: Intervals) -> Interval | None:
     """xᵖ for a constant p."""
     exponent = operation.given(1, "exponent")
     if len(spans) != 1 or not isinstance(exponent, (int, float)):
@@ -267,7 +267,7 @@ def _rises(
 ) -> None:  # fmt: skip
     """Declare a rising function of numbers above one, whose slope rises or falls throughout."""
 
-    def bounded(operation: Operation, spans: _Intervals) -> Interval | None:
+    def bounded(operation: Operation, spans: Intervals) -> Interval | None:
         (x,) = spans
         if above > -math.inf and not bool((x.low > above).all()):
             return None
@@ -287,7 +287,7 @@ _rises("log1p", torch.log1p, lambda x: 1 / (1 + x), -1.0)
 _rises("sqrt", torch.sqrt, lambda x: 0.5 * x.rsqrt(), 0.0, (0.0, math.inf))
 
 
-def _inverse_root(operation: Operation, spans: _Intervals) -> Interval | None:
+def _inverse_root(operation: Operation, spans: Intervals) -> Interval | None:
     """1/√x."""
     (x,) = spans
     if not bool((x.low > 0).all()):
@@ -299,7 +299,7 @@ def _inverse_root(operation: Operation, spans: _Intervals) -> Interval | None:
 declare("rsqrt", interval=_inverse_root)
 
 
-def _absolute(_: Operation, spans: _Intervals) -> Interval:
+def _absolute(_: Operation, spans: Intervals) -> Interval:
     """|x|."""
     (x,) = spans
     low, high = x.low.abs(), x.high.abs()
@@ -314,95 +314,3 @@ def _absolute(_: Operation, spans: _Intervals) -> Interval:
 def absolute(operation: Operation) -> Bound:
     """1."""
     return Bound(1.0, "steepest slope")
-
-
-# The larger, the smaller, and one of two
-
-
-def either(operation: Operation, bounds: tuple[float, ...]) -> Bound | None:
-    """√(Σ Lᵢ²): an entry moves at most as far as the farthest of its sources."""
-    if not all(tensor.is_floating_point() for tensor in operation.moving):
-        return None
-    each = [
-        bound * copies(operation.output, tensor)
-        for bound, tensor in zip(bounds, operation.moving, strict=True)
-    ]
-    return Bound(outward(math.hypot(*each)), "√(Σ Lᵢ²)")
-
-
-def larger(operation: Operation, spans: _Intervals) -> Interval | None:
-    """The larger or the smaller of two."""
-    if not isinstance(operation.output, Tensor) or operation.given(1, "other") is None:
-        return None
-    a, b = _arguments(operation, spans, "input", "other")
-    pick = torch.minimum if "min" in operation.name else torch.maximum
-    one = a.joined(b)
-    return Interval(pick(a.low, b.low), pick(a.high, b.high), one.down, one.up)
-
-
-declare("maximum", "minimum", "fmax", "fmin", join=either, interval=larger)
-
-
-def _clamped(operation: Operation, spans: _Intervals) -> Interval | None:
-    """x, kept between constants."""
-    if len(spans) != 1 or operation.given(0, "input") is not operation.x:
-        return None
-    return spans[0].rising(operation.again, (0.0, 1.0))
-
-
-@rule("clamp", "clip", "clamp_min", "clamp_max", kind="activation", join=either,
-      interval=_clamped)  # fmt: skip
-def clamped(operation: Operation) -> Bound:
-    """1: values are cut off; repeated if what cuts them is larger than x."""
-    return repeated(operation, "steepest slope")
-
-
-def _where_interval(operation: Operation, spans: _Intervals) -> Interval:
-    """One of two, by a condition that does not change."""
-    method = getattr(operation.given(1, "condition"), "dtype", None) == torch.bool
-    order = ("input", "condition", "other") if method else ("condition", "input", "other")
-    named = dict(zip(order, _arguments(operation, spans, *order), strict=True))
-    return named["input"].chosen(named["condition"].low != 0, named["other"])
-
-
-declare("where", join=either, interval=_where_interval)
-
-
-def _masked_interval(operation: Operation, spans: _Intervals) -> Interval:
-    """A constant where the mask holds, which does not change."""
-    x, mask, value = _arguments(operation, spans, "input", "mask", "value")
-    return value.chosen(mask.low != 0, x)
-
-
-@rule("masked_fill", kind="shape", affine=Affine.FIRST, interval=_masked_interval)
-def masked(operation: Operation) -> Bound:
-    """1: some entries become a constant; repeated if the mask is larger than x."""
-    return repeated(operation, "masking")
-
-
-def assigned(operation: Operation, spans: _Intervals) -> Interval | None:
-    """x with a constant where a mask of its shape holds, as `x[mask] = value` writes it."""
-    places, value = operation.given(1, "indices"), operation.given(2, "values")
-    if len(places) != 1 or operation.given(3, "accumulate", False) or value.numel() != 1:
-        return None
-    known = dict(zip(map(id, operation.moving), spans, strict=True))
-    x, mask = known[id(operation.given(0, "self"))], known.get(id(places[0]))
-    if mask is None or places[0].dtype != torch.bool or places[0].shape != x.low.shape:
-        return None
-    return Interval.still(value.to(x.low).expand_as(x.low)).chosen(mask.low != 0, x)
-
-
-# What jumps
-
-declare("gt", "ge", "lt", "le", "eq", "ne", "greater", "greater_equal", "less", "less_equal",
-        "not_equal", entrywise=True, steps=Steps.COMPARISON)  # fmt: skip
-declare("sgn", "sign", "heaviside", entrywise=True, steps=Steps.SIGN, jumps=True)
-declare("bool", "logical_not", "signbit", entrywise=True, steps=Steps.SIGN)
-declare("isnan", "isinf", "isfinite", "isposinf", "isneginf", "isreal", entrywise=True,
-        steps=Steps.NEVER)  # fmt: skip
-declare("logical_and", "logical_or", "logical_xor", "bitwise_and", "bitwise_or", "bitwise_xor",
-        "bitwise_not", "and", "or", "xor", "invert", "__and__", "__or__", "__xor__", "__invert__",
-        "int", "long", "short", "byte", "char", entrywise=True)  # fmt: skip
-declare("round", "floor", "ceil", "trunc", "fix", "frac", "fmod", "remainder", "floordiv",
-        "floor_divide", "mod", "quantize_per_tensor", "fake_quantize_per_tensor_affine",
-        "bernoulli", "copysign", "nextafter", jumps=True)  # fmt: skip

@@ -5,8 +5,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from intriguing.graph.operation import Operation
-from intriguing.graph.operations.arithmetic import assigned
 from intriguing.graph.operations.attention import matrices
+from intriguing.graph.operations.choices import assigned
 from intriguing.graph.operations.windows import Window
 from intriguing.graph.table import Affine, rule
 from intriguing.spectral.norms.bound import Bound

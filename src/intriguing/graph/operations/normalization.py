@@ -12,8 +12,6 @@ from intriguing.spectral.norms.bound import Bound
 from intriguing.spectral.norms.linear_map import Diagonal, norm_of
 from intriguing.spectral.norms.normalization import (
     batch_norm_norm,
-    group_norm_norm,
-    instance_norm_norm,
     layer_norm_norm,
     local_response_norm,
     rms_norm_norm,
@@ -72,20 +70,12 @@ def batch_norm(operation: Operation) -> Bound:
     return Bound(norm_of(layer), "max |γ|/√(var + ε)")
 
 
-@rule("layer_norm", nn.LayerNorm, kind="normalization")
+@rule("layer_norm", "group_norm", nn.LayerNorm, nn.GroupNorm, kind="normalization")
 def layer_norm(operation: Operation) -> Bound:
     """max |γ|/√ε."""
     weight = operation.option(2, "weight")
     eps = operation.option(4, "eps", 1e-5)
     return Bound(layer_norm_norm(_weight(weight), eps), "max |γ|/√ε", note=_LOOSE)
-
-
-@rule("group_norm", nn.GroupNorm, kind="normalization")
-def group_norm(operation: Operation) -> Bound:
-    """max |γ|/√ε."""
-    weight = operation.option(2, "weight")
-    eps = operation.option(4, "eps", 1e-5)
-    return Bound(group_norm_norm(_weight(weight), eps), "max |γ|/√ε", note=_LOOSE)
 
 
 @rule("rms_norm", nn.RMSNorm, kind="normalization")
@@ -102,7 +92,7 @@ def instance_norm(operation: Operation) -> Bound:
     variance, gamma, eps = _statistics(operation)
     if variance is not None:
         return Bound(batch_norm_norm(gamma, variance, eps), "max |γ|/√(var + ε)")
-    return Bound(instance_norm_norm(_weight(gamma), eps), "max |γ|/√ε", note=_LOOSE)
+    return Bound(layer_norm_norm(_weight(gamma), eps), "max |γ|/√ε", note=_LOOSE)
 
 
 @rule("local_response_norm", nn.LocalResponseNorm, nn.CrossMapLRN2d, kind="normalization",

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from intriguing.graph.operation import Operation
-from intriguing.graph.operations.arithmetic import either, larger, repeated
+from intriguing.graph.operations.arithmetic import repeated
+from intriguing.graph.operations.choices import either, larger
 from intriguing.graph.table import Affine, declare, rule
 from intriguing.spectral.norms.bound import Bound, outward, times
 

@@ -47,26 +47,6 @@ def layer_norm_norm(gamma: Tensor | None, eps: float = 1e-5) -> float:
     return outward(largest / math.sqrt(eps))
 
 
-def group_norm_norm(gamma: Tensor | None, eps: float = 1e-5) -> float:
-    """Group normalisation: `layer_norm_norm` a group, and groups share no input.
-
-    >>> group_norm_norm(None) == layer_norm_norm(None)
-    True
-    """
-    return layer_norm_norm(gamma, eps)
-
-
-def instance_norm_norm(gamma: Tensor | None, eps: float = 1e-5) -> float:
-    """Instance normalisation by each image's own statistics: `layer_norm_norm` a channel.
-
-    With running statistics it is `batch_norm_norm` in evaluation.
-
-    >>> instance_norm_norm(None) == layer_norm_norm(None)
-    True
-    """
-    return layer_norm_norm(gamma, eps)
-
-
 def rms_norm_norm(gamma: Tensor | None, eps: float | None = None) -> float:
     """x·γ/sqrt(mean x² + ε): max |γ|/sqrt(ε), attained at x = 0.
 
