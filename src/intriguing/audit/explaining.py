@@ -16,7 +16,7 @@ from intriguing.models.asking import Classifier
 from intriguing.models.resized import fitted
 from intriguing.models.weights import model_sha256
 from intriguing.results.damage import blame
-from intriguing.results.explained import Made, Said, Solve, Story
+from intriguing.results.explained import Nearest, Said, Solve, Story
 from intriguing.results.parquet import read_columns
 from intriguing.results.rows import CertificateRow, ImageRow
 from intriguing.results.schema import RunRecord
@@ -69,7 +69,7 @@ def _explained(
             solves = _path_of_c(folder, run, name, networks[name], image, goal, progress)
         said = _said(folder, name, attacked.index(image))
         made.append(
-            Made(
+            Nearest(
                 name, int(rows["target"][row]), str(rows["status"][row]),
                 float(rows["distortion"][row]), float(rows["l2"][row]), certified, said, solves,
             )

@@ -15,7 +15,7 @@ from intriguing.report.curves import descent
 from intriguing.report.figure_style import inline
 from intriguing.report.viewer import one_pair
 from intriguing.results.damage import blame
-from intriguing.results.explained import Made, Said, Story
+from intriguing.results.explained import Nearest, Said, Story
 from intriguing.results.store import find_tensors, read_run, read_tensors
 from intriguing.written import refuse_links
 
@@ -34,7 +34,7 @@ def to_text(story: Story) -> str:
         lines += [
             "",
             f"the nearest example for {made.network}",
-            *map("  {}".format, facts(story, made)),
+            *map("  {}".format, _facts(story, made)),
         ]
         for said in made.said:
             lines += [f"  {said.network} says", f"    of the image    {_top(story, said.before)}",
@@ -49,7 +49,7 @@ def to_text(story: Story) -> str:
     return "\n".join(lines)
 
 
-def facts(story: Story, made: Made) -> list[str]:
+def _facts(story: Story, made: Nearest) -> list[str]:
     """How near, what is proved, what it becomes."""
     if not math.isfinite(made.l2):
         return [STATUSES.get(made.status, made.status)]
@@ -100,7 +100,7 @@ def _draw(folder: Path, story: Story) -> Path:
             words = "Length of the change against c, adversarial answers filled"
             path = inline(figure, f"path-{place}", words)
         rows = [_row(story, said) for said in made.said]
-        parts.append((made, facts(story, made), viewer, Markup(path), rows))
+        parts.append((made, _facts(story, made), viewer, Markup(path), rows))
     page = folder / "report" / f"{file_name('explain', story.image_id)}.html"
     run = read_run(folder)
     text = templates().get_template("story.html.j2").render(
@@ -110,7 +110,7 @@ def _draw(folder: Path, story: Story) -> Path:
     return page
 
 
-def _viewer(folder: Path, story: Story, made: Made, place: int) -> Markup:
+def _viewer(folder: Path, story: Story, made: Nearest, place: int) -> Markup:
     name = find_tensors(folder, kind="pairs", made="nearest", network=made.network)
     if name is not None:
         with suppress(InputError):  # of the images attacked, only the first ones' pairs are kept

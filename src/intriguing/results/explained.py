@@ -28,7 +28,7 @@ class Solve:
 
 
 @dataclass(frozen=True)
-class Made:
+class Nearest:
     """The nearest example found for one network, and what is proved of the image.
 
     certified: No example is nearer, in L2; None where nothing was certified. path: Of c, in the
@@ -51,7 +51,7 @@ class Story:
 
     image_id: str
     label: int
-    made: tuple[Made, ...]
+    made: tuple[Nearest, ...]
     class_names: tuple[str, ...] = ()
 
     def called(self, number: int) -> str:
