@@ -66,6 +66,18 @@ def test_a_hook_may_do_anything():
     assert not is_affine(model, (1, 2, 2))
 
 
+def test_gradients_that_are_not_the_networks_prove_nothing():
+    torch.manual_seed(0)
+    model = Formula(lambda x, w: (x + 2 * x.detach()) @ w).eval()
+    model.weight.data.normal_()
+    assert is_affine(model, (1, 2, 2))
+    images = torch.rand(8, 1, 2, 2)
+    labels = model(images).argmax(1)
+    found = minimum_distortion(model, images, labels, "untargeted", box=(-50, 50))
+    assert found.success.all()
+    assert (found.status != int(Status.OPTIMAL)).all()
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, DOUBLE])
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_two_classes_give_the_distance_to_the_hyperplane(seed, dtype):
