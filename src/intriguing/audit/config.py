@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 
+from intriguing.audit.stage_names import NAMES
 from intriguing.distortion.closest import ClosestConfig
 from intriguing.distortion.search import Search
 from intriguing.errors import InputError
@@ -48,11 +49,8 @@ class AuditConfig:
     def __post_init__(self) -> None:
         if self.attacked is not None and self.attacked < 1:
             raise InputError(f"{self.attacked} images to attack; give 1 or more")
-        from intriguing.audit.stages import STAGES  # which are made from what is configured here
-
-        known = [stage.name for stage in STAGES]
-        if unknown := [name for name in self.skip if name not in known]:
-            raise InputError(f"no stage {', '.join(unknown)}; one of {', '.join(known)}")
+        if unknown := [name for name in self.skip if name not in NAMES]:
+            raise InputError(f"no stage {', '.join(unknown)}; one of {', '.join(NAMES)}")
         if not all(value > 0 for value in self.amplified):
             raise InputError(f"amplified {self.amplified}; give multiples above 0")
         if self.target is not None and self.target < 0:

@@ -1,27 +1,22 @@
-"""The stages of an audit in their order; another question is a file, and a line here.
+"""The stages of an audit; another question is a file here, and its name in `stage_names`."""
 
-What is cheap and can end an audit early comes first.
-"""
+from importlib import import_module
 
-from intriguing.audit.accuracy import Accuracy
-from intriguing.audit.attack import Attack
-from intriguing.audit.certify import Certify
-from intriguing.audit.noise import Noise
-from intriguing.audit.preflight import Preflight
-from intriguing.audit.spectrum import Spectrum
+from intriguing import audit
 from intriguing.audit.stage import AuditStage
-from intriguing.audit.target import Target
-from intriguing.audit.transfer import Transfer
-from intriguing.audit.units import Units
+from intriguing.audit.stage_names import NAMES
 
-STAGES: tuple[type[AuditStage], ...] = (
-    Preflight,
-    Accuracy,
-    Attack,
-    Noise,
-    Target,
-    Transfer,
-    Spectrum,
-    Certify,
-    Units,
-)
+
+def _stage(name: str) -> type[AuditStage]:
+    """The one stage that the file of this name defines."""
+    file = import_module(f"{audit.__name__}.{name}")
+    (stage,) = (
+        one
+        for one in vars(file).values()
+        if isinstance(one, type) and issubclass(one, AuditStage) and one.__module__ == file.__name__
+    )
+    assert stage.name == name, f"{file.__file__} has a stage {stage.name}; call both alike"
+    return stage
+
+
+STAGES: tuple[type[AuditStage], ...] = tuple(map(_stage, NAMES))

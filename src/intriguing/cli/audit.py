@@ -23,12 +23,16 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
+from intriguing.audit.stage_names import NAMES
+from intriguing.cli.methods import Method
 from intriguing.data.limits import LIMITS, Limits
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from intriguing.audit.probe import Cost
+
+SKIP = f"Stages to leave out: {', '.join(NAMES)}."
 
 
 def audit(
@@ -37,7 +41,7 @@ def audit(
     out: Path | None = None,
     images: Annotated[str, arg(metavar="N|TIME|all")] = "64",
     budget: int = 200,
-    method: Literal["closest", "ddn", "pdgd", "fmn", "deepfool"] = "closest",
+    method: Method = "closest",
     target: Annotated[int | None, arg(metavar="CLASS")] = None,
     target_budget: int = 200,
     part: Literal["test", "train"] = "test",
@@ -47,7 +51,7 @@ def audit(
     units_on: int = 1000,
     rotations: int = 39,
     untrained: int = 2,
-    skip: Annotated[tuple[str, ...], arg(metavar="STAGE ...")] = (),
+    skip: Annotated[tuple[str, ...], arg(metavar="STAGE ...", help=SKIP)] = (),
     seed: int = 0,
     limits: Annotated[Limits, OmitArgPrefixes] = LIMITS,
     device: Literal["auto", "cpu", "cuda"] = "auto",
@@ -75,8 +79,6 @@ def audit(
         units_on: Images that the units are studied on, at most.
         rotations: Random bases to compare the units with; fewer than 39 find no difference.
         untrained: Untrained networks to compare the units with; 0 for none.
-        skip: Stages to leave out: preflight, accuracy, attack, noise, target, transfer, spectrum,
-            certify, units.
         seed: Draws the images, the noise, and the rotations.
         device: auto takes a GPU where there is one.
         fresh: Delete the results that are in the folder and start again.

@@ -1,8 +1,6 @@
 """The words of several verbs' help: known without importing what they run."""
 
-from typing import Literal, TypeAlias
-
-Method: TypeAlias = Literal["closest", "paper", "ddn", "pdgd", "fmn", "cw", "deepfool", "noise"]
+from intriguing.distortion.method_names import Method as Method
 
 METHOD = "How the closest adversarial example is searched; see above."
 TARGETS = (

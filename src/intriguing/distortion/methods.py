@@ -1,43 +1,30 @@
-"""Every way to search for adversarial images, by name; a new one is one line here."""
+"""Every way to search for adversarial images, by name.
 
-from typing import Protocol, TypeAlias
+A new one is a file in `attacks`, with one function under `@attack`, and its name in `method_names`.
+"""
 
-from torch import Tensor
+from importlib import import_module
+from typing import TypeAlias
 
-from intriguing.distortion.attacks.cw import cw
-from intriguing.distortion.attacks.ddn import ddn
-from intriguing.distortion.attacks.deepfool import deepfool
-from intriguing.distortion.attacks.fmn import fmn
-from intriguing.distortion.attacks.noise import noise
-from intriguing.distortion.attacks.pdgd import pdgd
+from intriguing.distortion import attacks
+from intriguing.distortion.attack import REGISTERED, Attack
 from intriguing.distortion.closest import ClosestConfig
-from intriguing.distortion.incumbent import Incumbent
+from intriguing.distortion.method_names import METHODS as METHODS
 from intriguing.distortion.penalty import PaperConfig
-from intriguing.distortion.problem import Goal, Logits
-from intriguing.measures import Box
 
 Config: TypeAlias = PaperConfig | ClosestConfig
 
+CONFIGS = {"closest": ClosestConfig, "paper": PaperConfig}
+"""Methods that have more settings than a budget."""
 
-class Attack(Protocol):
-    """A method of the field: at most `budget` passes for each row of a batch."""
 
-    def __call__(
-        self, logits: Logits, goal: Goal, images: Tensor, box: Box, budget: int, seed: int
-    ) -> Incumbent: ...
+def _attack(name: str) -> tuple[Attack, int]:
+    """The function of this name, in the file of this name."""
+    import_module(f"{attacks.__name__}.{name}")
+    return REGISTERED[name]
 
 
 ATTACKS: dict[str, tuple[Attack, int]] = {
-    "ddn": (ddn, 1000),
-    "pdgd": (pdgd, 500),
-    "fmn": (fmn, 1000),
-    "cw": (cw, 9 * 1000),
-    "deepfool": (deepfool, 50 * 5),  # 50 steps of one forward and nine backward passes
-    "noise": (noise, 50),
+    name: _attack(name) for name in METHODS if name not in CONFIGS
 }
-"""Each with a budget of its own: what its source or its usual implementation takes."""
-
-METHODS = ("closest", "paper", *ATTACKS)
-
-CONFIGS = {"closest": ClosestConfig, "paper": PaperConfig}
-"""Methods that have more settings than a budget."""
+"""The others, each with a budget of its own."""

@@ -48,7 +48,8 @@ def minimum_distortion(
 
     * "closest": the shortest r that is known how to find, and a statement of how good it is;
     * "paper": box-constrained L-BFGS on c·‖r‖² + loss_f(x + r, l), searching the largest c (§4.1);
-    * "ddn", "pdgd", "fmn", "cw", "deepfool", "noise": others to compare with (`methods`).
+    * "ddn", "pdgd", "fmn", "cw", "deepfool", "noise": others to compare with, each described in
+      the file of its name in `distortion/attacks`.
 
     Args:
         model: any module from images to logits, in eval mode, on any device. Its search is in

@@ -7,9 +7,10 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
+from intriguing.distortion.attack import Attack
 from intriguing.distortion.closest import ClosestConfig, search_closest
 from intriguing.distortion.inputs import check_numbers
-from intriguing.distortion.methods import ATTACKS, CONFIGS, METHODS, Attack, Config
+from intriguing.distortion.methods import ATTACKS, CONFIGS, METHODS, Config
 from intriguing.distortion.penalty import PaperConfig, search_c
 from intriguing.distortion.problem import Goal, Network, TargetedLoss, passes_to_measure
 from intriguing.distortion.result import Found

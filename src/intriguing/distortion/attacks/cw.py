@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from intriguing.distortion.attack import attack
 from intriguing.distortion.attacks.steps import Adam, margin_and_gradient
 from intriguing.distortion.incumbent import Incumbent
 from intriguing.distortion.problem import Goal, Logits
@@ -16,6 +17,7 @@ _WAY = 10
 """How far w can go: 1,000 steps of .01; fewer steps are longer."""
 
 
+@attack(budget=_SEARCHES * 1000)
 def cw(logits: Logits, goal: Goal, images: Tensor, box: Box, budget: int, seed: int) -> Incumbent:
     """The L2 attack of Carlini & Wagner (2017, arXiv:1608.04644, section VI.A).
 

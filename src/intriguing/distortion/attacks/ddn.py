@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from intriguing.distortion.attack import attack
 from intriguing.distortion.attacks.steps import cosine, gradient_of, reach, unit
 from intriguing.distortion.incumbent import Incumbent
 from intriguing.distortion.problem import Goal, Logits
@@ -13,6 +14,7 @@ _GAMMA = 0.05
 """Of the length, from step to step: the source's γ."""
 
 
+@attack(budget=1000)
 def ddn(logits: Logits, goal: Goal, images: Tensor, box: Box, budget: int, seed: int) -> Incumbent:
     """Decoupled direction and norm, L2 (Rony et al. 2019, arXiv:1811.09600, algorithm 1).
 

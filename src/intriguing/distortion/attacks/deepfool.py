@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from intriguing.distortion.attack import attack
 from intriguing.distortion.attacks.steps import gradient_of, unit
 from intriguing.distortion.incumbent import Incumbent
 from intriguing.distortion.problem import Goal, Logits
@@ -18,6 +19,7 @@ _EXTRA = 1e-4
 """What the authors' code adds to a step's length, so that it is none of 0."""
 
 
+@attack(budget=50 * 5)  # 50 steps of one forward and nine backward passes
 def deepfool(
     logits: Logits, goal: Goal, images: Tensor, box: Box, budget: int, seed: int
 ) -> Incumbent:

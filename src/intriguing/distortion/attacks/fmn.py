@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from intriguing.distortion.attack import attack
 from intriguing.distortion.attacks.steps import (
     cosine,
     margin_and_gradient,
@@ -18,6 +19,7 @@ _OVERSHOOT = 0.1
 """Beyond the linearised boundary, where the source stops short of it; see below."""
 
 
+@attack(budget=1000)
 def fmn(logits: Logits, goal: Goal, images: Tensor, box: Box, budget: int, seed: int) -> Incumbent:
     """Fast minimum-norm attack, L2 (Pintor et al. 2021, arXiv:2102.12827, algorithm 1).
 

@@ -4,6 +4,7 @@ import math
 
 from torch import Tensor
 
+from intriguing.distortion.attack import attack
 from intriguing.distortion.attacks.steps import Adam, margin_and_gradient, unit
 from intriguing.distortion.incumbent import Incumbent
 from intriguing.distortion.problem import Goal, Logits
@@ -15,6 +16,7 @@ _LEAST_RATIO = 1e-6
 """Bounds of the same ratio, and of its inverse, so that the state can come back."""
 
 
+@attack(budget=500)
 def pdgd(logits: Logits, goal: Goal, images: Tensor, box: Box, budget: int, seed: int) -> Incumbent:
     """Primal-dual gradient descent, L2 (Matyasko & Chau 2021, arXiv:2106.01538).
 
