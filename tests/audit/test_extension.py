@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import pytest
 
-from intriguing.audit import stages
+from intriguing.audit import config, stages
 from intriguing.audit.config import AuditConfig
 from intriguing.audit.cost import measure
 from intriguing.audit.probe import Cost, Probe
@@ -59,6 +59,7 @@ class Dimmed(AuditStage):
 def asked(monkeypatch: pytest.MonkeyPatch) -> None:
     ASKED.clear()
     monkeypatch.setattr(stages, "STAGES", (*stages.STAGES, Dimmed))
+    monkeypatch.setattr(config, "NAMES", (*config.NAMES, Dimmed.name))
 
 
 CONFIG = AuditConfig(attacked=2, passes=20, skip=("units", "spectrum", "certify", "noise"))
@@ -73,7 +74,7 @@ def test_a_stage_that_is_added_answers_and_has_a_table(tmp_path):
     page = audit.page.read_text()
     assert "Does it see in the dark?" in page
     said = next(sentence for sentence in audit.sentences if "dimmed" in sentence)
-    assert said.startswith("A: Right on ")
+    assert said.startswith("a: Right on ")
     with (tmp_path / "report" / "tables" / "dimmed.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["row"] for row in rows] == ["a", "b"]
@@ -89,8 +90,8 @@ def test_a_stage_that_is_added_has_a_cost_and_can_be_left_out(tmp_path):
     (cost,) = [one for one in costs if one.stage == "dimmed"]
     assert (cost.network, cost.images) == ("a", 1000)
     assert cost.each > 0
-    config = AuditConfig(**{**vars(CONFIG), "skip": (*CONFIG.skip, "dimmed")})
-    audit = run_audit(means(), images(8), tmp_path, config, report=False)
+    without = AuditConfig(**{**vars(CONFIG), "skip": (*CONFIG.skip, "dimmed")})
+    audit = run_audit(means(), images(8), tmp_path, without, report=False)
     assert {r.stage: r.status for r in audit.records}["dimmed"] == "not run"
     assert not ASKED
 

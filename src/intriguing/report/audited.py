@@ -307,9 +307,11 @@ def _in_words(audit: Audit) -> Iterator[Answer]:
         if stage in (*ANSWERS, "preflight"):
             continue
         records = audit.records(stage)
-        said = [f"{_called(r)}{' '.join(r.words)}" for r in records if r.status == "done"]
+        said = [
+            f"{_called(r)}{_sentence(' '.join(r.words))}" for r in records if r.status == "done"
+        ]
         if said:
-            yield Answer(records[0].question, " ".join(map(_sentence, said)), "measured")
+            yield Answer(records[0].question, " ".join(said), "measured")
         elif (answer := audit.missing(stage, records[0].question)) is not None:
             yield answer
 
