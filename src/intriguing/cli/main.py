@@ -28,6 +28,7 @@ VERBS = {
     "doctor": "what this machine has: torch, devices, data, disk",
 }
 
+# What is printed without a verb.
 HELP = f"""\
 usage: intriguing VERB ...        intriguing VERB --help explains one, with examples
 
@@ -49,6 +50,7 @@ when the same command is run again.
 """
 
 SUCCESS, FAILED, WRONG_INPUT, STOPPED = 0, 1, 2, 130
+"""Exit codes: 2 as shells and argparse have it for wrong usage, 130 for Ctrl-C (128 + SIGINT)."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -27,6 +27,7 @@ TILE = 72
 SHEET = 512
 """Thumbnails on one sheet."""
 BINS = 24
+"""Of a histogram at most: its shape is seen, and a page of thousands stays small."""
 
 
 def draw_browser(contents: Contents, report: Path) -> Path | None:

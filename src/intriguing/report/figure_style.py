@@ -23,6 +23,7 @@ INK, MUTED, GRID = "#1d2531", "#5d6674", "#d8dbe0"
 SERIES = ("#0b6fae", "#d2571c", "#0a8f68", "#b3569a", "#b98207", "#5a6acf", "#7a8b1f", "#8a5a3c")
 MARKERS = ("o", "s", "D", "^", "v", "P", "X", "h")
 
+# Sizes in points and inches of the page; what is thinner or smaller is not seen in print.
 STYLE: Any = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],

@@ -14,7 +14,9 @@ from intriguing.report.rows import Group, Pictures, words
 from intriguing.report.views import Table
 
 ROWS = 8
+"""Directions in a picture: what a page has room for."""
 _HISTOGRAM = 0.16
+"""Of the width of a row: its histogram, beside the images."""
 _PIXELS = 144
 """Longest side of a photograph in a picture: about what is printed of it."""
 

@@ -14,6 +14,7 @@ from intriguing.report.numbers import number
 from intriguing.results.rows import LayerRow
 
 ACROSS = 4
+"""Panels side by side, as a page is wide."""
 SPAN = 1e4
 """Singular values smaller than the greatest by more than this are cut off."""
 

@@ -41,6 +41,7 @@ def to_terminal(table: Table, width: int = 100) -> list[TerminalTable]:
 
 
 ROW_WIDTH = 30
+"""Characters of a row's name on one line, so that on a terminal of 80 some columns fit beside."""
 
 
 def _column_groups(

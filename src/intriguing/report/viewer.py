@@ -27,6 +27,7 @@ BUDGET, WHOLE = 400_000, 9_000_000
 """Bytes of pictures that a viewer puts in the report's page, so that it can be mailed, and in a
 page of their own, which a browser still opens at once; further pairs are left to their files."""
 THUMBNAIL = 64
+"""Longest side of a small picture, and of one that is small as it is."""
 
 
 @dataclass(frozen=True)
