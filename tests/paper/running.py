@@ -12,12 +12,13 @@ from pathlib import Path
 import torch
 
 from intriguing.measures import Progress
-from intriguing.paper.config import ITEMS, UNITS, ReproduceConfig
+from intriguing.paper.config import ReproduceConfig
+from intriguing.paper.items import DEFAULT, OF_MNIST
 from intriguing.paper.reproduce import reproduce
 
 # Table 5 needs none of what is trained and attacked here; test_table5.py has it.
 CONFIG = ReproduceConfig(
-    items=tuple(item for item in ITEMS if item not in ("table5", *UNITS)),
+    items=tuple(item for item in DEFAULT if item not in ("table5", *OF_MNIST)),
     scale="smoke",
     shard_size=20,
 )

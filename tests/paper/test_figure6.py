@@ -10,8 +10,7 @@ from intriguing.data.named import DataPair
 from intriguing.errors import InputError
 from intriguing.models.load import load_model
 from intriguing.paper import figure6 as module
-from intriguing.paper.figure6 import figure6
-from intriguing.paper.figure6_config import Figure6Config, halves, one_against_rest
+from intriguing.paper.figure6 import Figure6Config, figure6, halves, one_against_rest
 from intriguing.report.html import draw_report
 from intriguing.results.parquet import read_columns, read_rows
 from intriguing.results.rows import ClaimRow, TopRow

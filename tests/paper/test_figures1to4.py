@@ -8,12 +8,15 @@ import torch
 from PIL import Image
 
 from intriguing.errors import InputError
-from intriguing.paper.config import ITEMS, ReproduceConfig, jobs
-from intriguing.paper.reproduce import reproduce
+from intriguing.paper.config import ReproduceConfig
+from intriguing.paper.items import DEFAULT
+from intriguing.paper.materials import Materials
+from intriguing.paper.reproduce import reproduce, stages_of
 from intriguing.report.html import draw_report
 from intriguing.results.parquet import read_columns, read_rows
 from intriguing.results.rows import ClaimRow, TopRow
 from intriguing.runs.study import Study, prepare
+from intriguing.runs.training import TrainedAttack, Training
 from intriguing.units.claim import DELTAS
 
 FIGURES = ReproduceConfig(items=("figure1", "figure2"), scale="smoke")
@@ -52,10 +55,11 @@ def photographs(tmp_path):
 
 
 def test_one_convolutional_network_a_seed_is_trained_and_not_attacked() -> None:
-    needed = jobs(dataclasses.replace(FIGURES, seeds=3))
-    assert [(job.row, job.seed, job.attacked_on) for job in needed] == [
-        ("conv32-64-200-10", seed, None) for seed in range(3)
+    needed = stages_of(Materials(dataclasses.replace(FIGURES, seeds=3)))
+    assert [(one.called, one.number) for one in needed if isinstance(one, Training)] == [
+        ("conv32-64-200-10", seed) for seed in range(3)
     ]
+    assert not [one for one in needed if isinstance(one, TrainedAttack)]
 
 
 def test_units_are_shown_in_figure_1_and_directions_in_figure_2(digits) -> None:
@@ -120,7 +124,7 @@ def test_what_does_not_go_together_is_refused(changes, told) -> None:
 
 
 def test_figures_3_and_4_are_made_only_when_asked_for() -> None:
-    assert not {"figure3", "figure4"} & set(ITEMS)
+    assert not {"figure3", "figure4"} & set(DEFAULT)
 
 
 def test_an_image_of_its_own_class_each_is_measured_in_pixels() -> None:

@@ -9,7 +9,7 @@ from intriguing.errors import InputError
 from intriguing.measures import Progress
 from intriguing.models.load import load_model
 from intriguing.models.weights import model_sha256
-from intriguing.paper.hardening import claims, config, families, network, study, timing
+from intriguing.paper.hardening import claims, config, families, judging, study, timing
 from intriguing.paper.hardening.config import HardeningConfig, trials
 from intriguing.report.contents import read_contents
 from intriguing.report.findings import findings
@@ -32,7 +32,7 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
         if hasattr(module, "FAMILIES"):
             monkeypatch.setattr(module, "FAMILIES", chosen)
     monkeypatch.setattr(families, "CURVE", (0.1,))
-    monkeypatch.setattr(network, "BUDGET", 20)
+    monkeypatch.setattr(study, "BUDGET", 20)
     monkeypatch.setattr(timing, "ROUNDS", 1)
 
 
@@ -96,7 +96,7 @@ def test_a_search_never_sees_the_test_images(few: None, tmp_path: Path) -> None:
     assert all("train" in part.name for part in record.data)
     cells = shown(tmp_path)
     assert {cell.analysis for cell in cells} == {"settings"}
-    assert len(cells) == len({trial.key for trial in trials(asked)})
+    assert len(cells) == len({trial.family.slug for trial in trials(asked)})
     for family in ("Weight decay", "Input pool", "Spectral penalty"):
         errors = [cell.value for cell in cells if cell.row.startswith(f"{family}:")]
         assert len(errors) > 3
@@ -138,7 +138,6 @@ def test_masked_gradients_are_caught(tmp_path: Path) -> None:
     trial = next(iter(trials(HardeningConfig("smoke"))))
     recipe = trial.family.scaled(20, 1).recipe
     model, _ = train_network(recipe, digits.train, 0)
-    trained = network.Trained(trial, model, None, None, 0.0, 0, 1)  # type: ignore[arg-type]
     some = digits.test.first(30)
 
     def attacked(method: str, budget: int) -> object:
@@ -147,8 +146,8 @@ def test_masked_gradients_are_caught(tmp_path: Path) -> None:
         )
 
     weak, strong = attacked("noise", 6), attacked("closest", 60)
-    assert network.masking(trained, some, strong, weak).transferred == 0
-    caught = network.masking(trained, some, weak, strong)
+    assert judging.masking(model, some, strong, weak, 0).transferred == 0
+    caught = judging.masking(model, some, weak, strong, 0)
     assert caught.transferred > 0.5
     assert caught.findings == ()
 

@@ -8,13 +8,12 @@ from intriguing.cli.estimate import plan
 from intriguing.data.named import load_data
 from intriguing.models.schedule import Schedule
 from intriguing.models.weights import model_sha256
-from intriguing.paper import network
-from intriguing.paper.config import SCALES, Job, ReproduceConfig
-from intriguing.paper.network import make_network, shortened, split_sets
+from intriguing.paper.config import ReproduceConfig
+from intriguing.paper.materials import Materials, shortened
+from intriguing.runs.run import Run
 from intriguing.training.recipe import Recipe
 
 CONV = Recipe("CONV", "conv", "conv4-6-20-10", (1e-4,) * 4, schedule=Schedule(6, rate=0.1))
-JOB = Job(CONV, 0, "train", None)
 
 
 def test_a_trial_takes_one_epoch() -> None:
@@ -25,22 +24,25 @@ def test_a_trial_takes_one_epoch() -> None:
 
 
 def test_it_is_trained_once_and_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    sets = split_sets(SCALES["smoke"], load_data("digits"), 0)
-    made = make_network(JOB, sets, SCALES["smoke"], ReproduceConfig(), tmp_path)
-    assert made.stages[0].forward_passes == len(sets.train)
-    assert made.record.architecture == "conv4-6-20-10"
+    training = Materials(ReproduceConfig(scale="smoke")).training(CONV, 0)
+    made, run = Run(tmp_path).keep(training).made, Run(tmp_path)
+    (record,) = made.models
+    assert made.passes == (len(load_data("digits").train),) * 2
+    assert record.architecture == "conv4-6-20-10"
 
     def never(*args: object, **more: object) -> None:
         raise AssertionError("trained again")
 
-    monkeypatch.setattr(network, "train_network", never)
-    again = make_network(JOB, sets, SCALES["smoke"], ReproduceConfig(), tmp_path)
-    assert model_sha256(again.model) == model_sha256(made.model) == made.record.sha256
-    assert again.record.test_error == made.record.test_error
+    monkeypatch.setattr("intriguing.runs.training.train_network", never)
+    (again,) = run.keep(training).made.models
+    assert (again.sha256, again.test_error) == (record.sha256, record.test_error)
+    assert model_sha256(run.model(training)) == record.sha256
 
 
 def test_its_plan_counts_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("intriguing.cli.estimate.jobs", lambda asked: [JOB])
+    monkeypatch.setattr(
+        "intriguing.cli.estimate.stages_of", lambda given: [given.training(CONV, 0)]
+    )
     (planned,) = plan(ReproduceConfig(items=("filters",), scale="quick"))
     assert (planned.title, planned.trained_on, planned.attacked_on) == ("CONV", 4000, 0)
     assert 0 < planned.seconds < 60

@@ -11,9 +11,8 @@ from safetensors.numpy import load_file
 
 from intriguing.data.named import DataPair, load_data
 from intriguing.errors import InputError
-from intriguing.paper import network
 from intriguing.paper.config import SCALES, ReproduceConfig
-from intriguing.paper.network import split_sets
+from intriguing.paper.materials import split_sets
 from intriguing.paper.reproduce import reproduce
 from intriguing.report.views import Cell
 from intriguing.results.parquet import read_columns
@@ -50,7 +49,7 @@ def cells(smoke: Path) -> dict[tuple[str, str, str], Cell]:
 
 
 def adversarial(smoke: Path, slug: str) -> np.ndarray:
-    shards = sorted((smoke / "shards" / slug).glob("*.safetensors"))
+    shards = sorted((smoke / "shards" / f"attack-{slug}").glob("*.safetensors"))
     return np.concatenate([load_file(shard)["adversarial"] for shard in shards])
 
 
@@ -190,7 +189,7 @@ def test_a_finished_run_only_reads(
     def never(*args: object, **more: object) -> None:
         raise AssertionError("trained or attacked again")
 
-    monkeypatch.setattr(network, "train_network", never)
+    monkeypatch.setattr("intriguing.runs.training.train_network", never)
     monkeypatch.setattr("intriguing.scale.attack.minimum_distortion", never)
     before = shown(smoke)
     record = reproduce(replace(running.CONFIG, items=("table1", "table3")), folder)

@@ -16,13 +16,14 @@ from intriguing.errors import InputError
 from intriguing.models.families.alexnet import AlexNet, initialise
 from intriguing.names import file_name
 from intriguing.paper import layers, table5
-from intriguing.paper import reproduce as module
 from intriguing.paper.config import ReproduceConfig
+from intriguing.paper.materials import Materials
 from intriguing.paper.reproduce import reproduce
 from intriguing.report.views import Cell
 from intriguing.results.rows import Metric
 from intriguing.results.store import read_run
-from intriguing.runs.provenance import record_model
+from intriguing.runs.run import Run
+from intriguing.runs.stage import Network
 from tests.shown import laid_out, shown
 
 CONFIG = ReproduceConfig(items=("table5",), scale="smoke")
@@ -57,8 +58,8 @@ def _never(*args: object, **more: object) -> None:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("table5") / "results"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "load_data", _never)
-        patch.setattr(module, "make_network", _never)
+        patch.setattr("intriguing.paper.materials.load_data", _never)
+        patch.setattr("intriguing.runs.training.train_network", _never)
         reproduce(CONFIG, folder)
     return folder
 
@@ -205,13 +206,14 @@ def test_any_network_gets_a_table_of_its_own(
 
 
 def test_weights_of_alexnet_take_the_place_of_random_ones(nets: Path, tmp_path: Path) -> None:
-    (subject,) = table5.subjects(replace(CONFIG, network=f"{nets}:alexnet"))
-    assert (subject.analysis, subject.shape) == ("table5", (3, 227, 227))
-    measured = table5.measure(subject, tmp_path)
-    cells = _by_place(laid_out(measured.rows))
+    (stage,) = table5.make(Materials(replace(CONFIG, network=f"{nets}:alexnet")))
+    assert isinstance(stage, table5.Table5)
+    assert (stage.papers, stage.shape) == (True, (3, 227, 227))
+    made = Run(tmp_path).keep(stage).made
+    cells = _by_place(laid_out(made.rows))
     assert cells["Norm. 2", Metric.UPPER_BOUND].value == pytest.approx(1.642, abs=1e-3)
     assert cells["FC. 3", Metric.MENDED_BOUND].paper == 4
-    assert f"weights from {nets}:alexnet" in measured.notes[0]
+    assert f"weights from {nets}:alexnet" in made.remarks["table5"][0]
 
 
 def test_wrong_requests_are_refused_before_any_work(nets: Path) -> None:
@@ -220,7 +222,7 @@ def test_wrong_requests_are_refused_before_any_work(nets: Path) -> None:
     with pytest.raises(InputError, match="give the network, too"):
         ReproduceConfig(items=("table5",), input=(3, 224, 224))
     with pytest.raises(InputError, match="give it: --input"):
-        table5.subjects(replace(CONFIG, network=f"{nets}:Skip"))
+        table5.make(Materials(replace(CONFIG, network=f"{nets}:Skip")))
 
 
 @pytest.mark.parametrize(
@@ -255,9 +257,8 @@ def test_layers_of_one_size_and_layers_used_twice_have_rows_of_their_own(tmp_pat
     pool, relu = nn.MaxPool2d(3, 2), nn.ReLU()
     conv = [nn.Conv2d(2, 2, 3, padding=1) for _ in range(2)]
     model = nn.Sequential(conv[0], relu, pool, conv[1], relu, pool).eval()
-    subject = table5.Subject("bounds", "net", model, (2, 16, 16), record_model("net", model))
-    measured = table5.measure(subject, tmp_path)
-    rows = dict.fromkeys(cell.row for cell in laid_out(measured.rows))
+    stage = table5.Table5(Network("net", model), (2, 16, 16), "net", papers=False)
+    rows = dict.fromkeys(cell.row for cell in laid_out(Run(tmp_path).keep(stage).made.rows))
     assert list(rows) == [
         "0: 2×3×3×2 /1", "2: 3×3 /2", "3: 2×3×3×2 /1", "2: 3×3 /2 (again 1)", "Whole network",
     ]  # fmt: skip

@@ -10,12 +10,17 @@ from torch import nn
 from intriguing.data.dataset import ImageSet
 from intriguing.data.named import load_data
 from intriguing.errors import InputError
+from intriguing.estimates import Rows
 from intriguing.paper import tables
-from intriguing.paper.comparison import rank_agreement
-from intriguing.paper.config import ITEMS, SCALES, ReproduceConfig, draw, jobs
-from intriguing.paper.notes import notes
+from intriguing.paper.config import SCALES, ReproduceConfig
+from intriguing.paper.items import DEFAULT
+from intriguing.paper.materials import Materials
+from intriguing.paper.networks import draw
+from intriguing.paper.remarks import Remarks, rank_agreement
+from intriguing.paper.reproduce import stages_of
 from intriguing.results.published import published
 from intriguing.results.rows import Condition, Measurement, Metric, where
+from intriguing.runs.training import TrainedAttack, Training
 from intriguing.scale.attack import Attacked
 from intriguing.scale.shards import run_in_shards
 
@@ -44,8 +49,11 @@ def test_averages_and_errors_are_over_what_was_found(partly: Attacked) -> None:
         first_class[1].weight.zero_()
         first_class[1].bias.copy_(-torch.arange(10.0))
     images = partly.images
-    one = tables.table1({}, images, images, {"net": partly}, 0)
-    two = tables.table2({"zero": first_class}, images, {"net": partly}, torch.Generator(), 0)
+    sets, attacks = {"train": images, "test": images}, {"net": partly}
+    one = tables.summary("table1", {}, sets, attacks, "train", 0)
+    two = tables.across(
+        Rows("table2"), {"zero": first_class}, images, attacks, tables.TABLE2, torch.Generator()
+    )
     for rows in (one, where(two, made_for="net")):
         (mean,) = where(rows, metric=Metric.MEAN_DISTORTION)
         assert mean.value == pytest.approx(0.35)
@@ -55,9 +63,23 @@ def test_averages_and_errors_are_over_what_was_found(partly: Attacked) -> None:
     assert error.value == pytest.approx(100 * wrong / 6)
 
 
+def test_stages_are_of_the_sets_and_networks_that_they_name() -> None:
+    given = Materials(ReproduceConfig(scale="smoke"))
+    sets = given.sets[0]
+    (one,), (three,) = tables.make_table1(given), tables.make_table3(given)
+    assert isinstance(one, tables.Summary)
+    assert isinstance(three, tables.Summary)
+    assert (one.sets["train"], one.sets["test"]) == (sets.train, sets.test)
+    assert (three.sets["P1"], three.sets["P2"], three.sets["test"]) == (sets.p1, sets.p2, sets.test)
+    assert {attack.network.images.name for attack in one.attacks} == {sets.train.name}
+    assert [attack.network.images for attack in three.attacks] == [sets.p1, sets.p1, sets.p2]
+    assert one.attacks[0].images.ids == sets.train.ids[:60]
+    assert three.attacks[0].images.ids == sets.test.ids[:60]
+
+
 def test_what_was_not_found_is_said(partly: Attacked) -> None:
-    config = ReproduceConfig(items=("table1",))
-    remarks = " ".join(notes(config, SCALES["quick"], [], {"FC10(1)": partly}, []))
+    stage = Remarks(("table1",), SCALES["quick"], "squared", (), (), ())
+    remarks = " ".join(stage.notes({"FC10(1)": partly}, []))
     assert "FC10(1) 6 of 10" in remarks
     assert "4,000 images" in remarks
 
@@ -68,7 +90,9 @@ def test_noise_is_drawn_by_the_generator_and_not_clipped() -> None:
                     images.class_names)  # fmt: skip
     networks = {"n": nn.Sequential(nn.Flatten(), nn.Linear(64, 10)).eval()}
     rows = [
-        tables.table2(networks, flat, {}, torch.Generator().manual_seed(seed), 0)
+        tables.across(
+            Rows("table2"), networks, flat, {}, tables.TABLE2, torch.Generator().manual_seed(seed)
+        )
         for seed in (0, 0, 1)
     ]
     assert rows[0] == rows[1] != rows[2]
@@ -115,21 +139,24 @@ def test_agreement_looks_off_the_diagonal_only(name: str, off_diagonal: int) -> 
         (("table4", "figure7"), 5, 3),
         (("figure7",), 2, 0),
         (("filters",), 1, 0),
-        (ITEMS, 10, 9),
+        (DEFAULT, 10, 9),
     ],
 )
 def test_only_what_is_needed_is_made(items: tuple[str, ...], trained: int, attacked: int) -> None:
-    needed = jobs(ReproduceConfig(items=items))
-    assert len(needed) == trained
-    assert sum(job.attacked_on is not None for job in needed) == attacked
+    needed = stages_of(Materials(ReproduceConfig(items=items)))
+    assert sum(isinstance(one, Training) for one in needed) == trained
+    assert sum(isinstance(one, TrainedAttack) for one in needed) == attacked
 
 
 def test_every_network_of_every_seed_has_files_and_draws_of_its_own() -> None:
-    needed = jobs(ReproduceConfig(seeds=3))
-    assert len(needed) == 30
-    assert len({job.key for job in needed}) == 30
-    assert len({job.title for job in needed}) == 30
-    assert len({job.draw(what) for job in needed for what in ("training", "targets")}) == 60
+    stages = stages_of(Materials(ReproduceConfig(scale="smoke", seeds=3)))
+    assert (
+        len({one.identity for one in stages}) == len({one.title for one in stages}) == len(stages)
+    )
+    needed = [one for one in stages if isinstance(one, Training)]
+    assert len({one.slug for one in needed}) == len({one.seed for one in needed}) == 30
+    drawn = [one.targets for one in stages if isinstance(one, TrainedAttack)]
+    assert len({tuple(targets.tolist()) for targets in drawn}) == 27
 
 
 def test_draws_are_the_same_in_every_process() -> None:

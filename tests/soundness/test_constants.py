@@ -9,7 +9,18 @@ import pytest
 import intriguing
 
 HOME = Path(intriguing.__file__).parent
-ROOMS = ("data", "models", "training", "distortion", "units", "hardening")
+ROOMS = (
+    "data",
+    "models",
+    "training",
+    "distortion",
+    "units",
+    "hardening",
+    "scale",
+    "paper",
+    "cli",
+    "report",
+)
 
 
 def bare(text: str) -> Iterator[str]:

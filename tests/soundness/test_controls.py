@@ -20,13 +20,15 @@ from intriguing.distortion import minimum
 from intriguing.distortion.minimum import minimum_distortion
 from intriguing.distortion.result import Found, Status
 from intriguing.errors import UnsoundBound
+from intriguing.estimates import Rows
 from intriguing.measures import distortion
 from intriguing.paper import blind_spots, figures1to4, tables
 from intriguing.paper.config import ReproduceConfig
+from intriguing.paper.hardening import judging
 from intriguing.paper.hardening import measured as study_rows
-from intriguing.paper.hardening import network as study_network
 from intriguing.paper.hardening.config import HardeningConfig, trials
 from intriguing.paper.hardening.families import FAMILIES
+from intriguing.paper.materials import Materials
 from intriguing.report.audited import half_at, noise_curve
 from intriguing.report.contents import read_contents
 from intriguing.report.curves import Line, accuracy
@@ -341,7 +343,8 @@ def test_tables_1_and_4_are_of_the_images_and_sizes_that_they_name(tmp_path):
     train, test = data.train.first(50), data.test.first(40)
     net = Spied(means())
     made = attacked(test, test.images + 0.02, torch.ones(40, dtype=torch.bool), tmp_path / "one")
-    rows = tables.table1({"n": net}, train, test, {"n": made}, 0)
+    sets = {"train": train, "test": test}
+    rows = tables.summary("table1", {"n": net}, sets, {"n": made}, "train", 0)
     one = {(c.row, c.column): c for c in laid_out(rows)}
     with torch.no_grad():
         for column, images in (("Training error", train), ("Test error", test)):
@@ -349,7 +352,14 @@ def test_tables_1_and_4_are_of_the_images_and_sizes_that_they_name(tmp_path):
             assert (one["n", column].count, one["n", column].total) == (wrong, len(images))
     assert one["n", "Av. min. distortion"].value == pytest.approx(0.02, rel=1e-4)
     four = laid_out(
-        tables.table4({"n": net}, test, {"n": made}, torch.Generator().manual_seed(0), 0)
+        tables.across(
+            Rows("table4"),
+            {"n": net},
+            test,
+            {"n": made},
+            tables.TABLE4,
+            torch.Generator().manual_seed(0),
+        )
     )
     sizes = {cell.row: cell.value for cell in four if cell.metric is Metric.MEAN_DISTORTION}
     assert sizes == {
@@ -491,10 +501,9 @@ def test_the_check_for_masking_goes_all_the_way_and_beside_noise_of_that_length(
     other[0, 0, 5, 5] = 0.2  # another way, and farther: nothing shorter was found
     own = attacked(images, x + other, found, tmp_path / "own")
     theirs = attacked(images, x + 0.3 * way.view(1, 1, 8, 8), found, tmp_path / "theirs")
-    trained = study_network.Trained(trial, spied, None, None, 0, 0, 1)  # type: ignore[arg-type]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(study_network, "preflight", lambda *_: ())
-        assert study_network.masking(trained, images, own, theirs).transferred == 1.0
+        patch.setattr(judging, "preflight", lambda *_: ())
+        assert judging.masking(spied, images, own, theirs, 0).transferred == 1.0
     shown = [(seen - x).flatten(1).norm(dim=1) for seen in spied.shown(5)]
     assert max(float(length.max()) for length in shown if float(length.std()) < 1e-6) == (
         pytest.approx(0.999 * 0.2, rel=1e-4)
@@ -502,15 +511,14 @@ def test_the_check_for_masking_goes_all_the_way_and_beside_noise_of_that_length(
     noisy = torch.cat([length for length in shown if float(length.std()) > 1e-4])
     assert float(noisy.square().mean().sqrt()) == pytest.approx(0.2, rel=0.05)
     near = attacked(images, x + 0.1 * other, found, tmp_path / "near")
-    assert study_network.masking(trained, images, near, theirs).transferred == 0.0
+    assert judging.masking(spied, images, near, theirs, 0).transferred == 0.0
 
 
 def test_ratios_are_over_the_plain_network(trial):
-    def judged(slug: str, far: float, safe: float) -> study_rows.Judged:
+    def judged(slug: str, far: float, safe: float) -> study_rows.Measured:
         (family,) = [one for one in FAMILIES if one.slug == slug]
         told = replace(trial, family=family, of=slug)
-        trained = study_network.Trained(told, None, None, None, 2.0, 2, 100)  # type: ignore[arg-type]
-        return study_rows.Judged(trained, torch.full((5,), far), torch.full((5,), safe), None)
+        return study_rows.Measured(told, 2, 100, torch.full((5,), far), torch.full((5,), safe))
 
     both = [judged("weight-decay", 0.1, 0.2), judged("pool-input", 0.3, 0.5)]
     cells = {
@@ -530,14 +538,9 @@ def test_ratios_are_over_the_plain_network(trial):
 def test_figures_1_and_3_are_of_units_and_2_and_4_of_random_directions(monkeypatch):
     asked = []
     monkeypatch.setattr(figures1to4, "prepare", lambda study, *_: asked.append(study.bases))
-    monkeypatch.setattr(figures1to4, "analyse", lambda *_, **__: None)
-    sets = [type("Sets", (), {"test": None})]
-    made = type(
-        "Made", (), {"model": None, "job": type("J", (), {"row": figures1to4.CONVOLUTIONAL})}
-    )
+    monkeypatch.setattr(figures1to4, "stages_of", lambda *_: [])
     for items in (("figure1",), ("figure2",), ("figure1", "figure2")):
-        config = ReproduceConfig(items=items, scale="smoke")
-        figures1to4.figures1to4(config, [made], sets, None, Path())  # type: ignore[list-item]
+        figures1to4.make_units(Materials(ReproduceConfig(items=items, scale="smoke")))
     assert asked == [("natural",), ("random",), ("natural", "random")]
 
 

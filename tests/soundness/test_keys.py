@@ -43,7 +43,7 @@ LEFT_OUT = {
     "Outcome": {"wall_seconds"},
     "Examples": {"shard_size", "read"}, "OneMethod": {"shard_size", "read"},
     "Accuracy": {"batch_size"}, "Noise": {"batch_size"}, "Target": {"shard_size"},
-    "Judge": {"batches"},
+    "Judge": {"batches"}, "TrainedAttack": {"shard_size"}, "QuocNetTraining": {"patches", "engine"},
 }  # fmt: skip
 """Names, times, and what is at once in memory or between two saves; whoever adds to these says
 here that it decides nothing."""

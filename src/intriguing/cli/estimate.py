@@ -6,11 +6,13 @@ from dataclasses import dataclass, replace
 from torch import nn
 
 from intriguing.data.dataset import ImageSet
-from intriguing.data.named import load_data
 from intriguing.distortion.minimum import minimum_distortion
 from intriguing.measures import Progress, ProgressCallback
-from intriguing.paper.config import SCALES, Job, ReproduceConfig, jobs
-from intriguing.paper.network import Sets, split_sets
+from intriguing.paper.config import ReproduceConfig
+from intriguing.paper.materials import Materials
+from intriguing.paper.reproduce import stages_of
+from intriguing.runs.training import TrainedAttack, Training
+from intriguing.training.lbfgs import LBFGSConfig
 from intriguing.training.recipe import Recipe, train_network
 from intriguing.training.report import TrainingReport
 
@@ -18,6 +20,7 @@ BOUND = 60.0
 """Seconds of processor time that the bounds of AlexNet's layers take."""
 
 IMAGES, ATTACKED, ITERATIONS = 1000, 128, 20
+"""What a network is probed with: a second or two of a core, at the cost an image has later."""
 
 EVALUATIONS = {"softmax": 150, "sigmoid": 450, "autoencoder": 400}
 """Passes over the data until a training converges, about what both scales need."""
@@ -48,66 +51,66 @@ def plan(config: ReproduceConfig, progress: ProgressCallback | None = None) -> l
     Raises:
         InputError: If the data cannot be had.
     """
-    scale = SCALES[config.scale]
-    bounds = [Planned("AlexNet (Table 5)", 0, 0, BOUND)] if "table5" in config.items else []
-    todo = jobs(config)
-    if not todo:
-        return bounds
-    sets = split_sets(scale, load_data(scale.data, config.data_root, progress), 0)
+    stages = stages_of(Materials(config, progress))
+    attacked = {one.network.slug: one for one in stages if isinstance(one, TrainedAttack)}
+    todo = [one for one in stages if isinstance(one, Training)]
     planned: list[Planned] = []
     speeds: dict[str, Speeds] = {}
-    for done, job in enumerate(todo):
-        if job.recipe.slug not in speeds:
-            speeds[job.recipe.slug] = _speeds(job, sets.train, config)
-        planned.append(_planned(job, sets, speeds[job.recipe.slug]))
+    for done, training in enumerate(todo):
+        attack = attacked.get(training.slug)
+        known = training.recipe.slug
+        if known not in speeds:
+            speeds[known] = _speeds(training, attack)
+        planned.append(_planned(training, attack, speeds[known]))
         if progress is not None:
             progress(Progress("probing", done + 1, len(todo)))
+    bounds = [Planned("AlexNet (Table 5)", 0, 0, BOUND)] if "table5" in config.items else []
     return planned + bounds
 
 
-def _planned(job: Job, sets: Sets, speeds: Speeds) -> Planned:
-    learned = len(sets.training(job))
-    attacked = len(sets.attacked[job.attacked_on]) if job.attacked_on else 0
+def _planned(training: Training, attack: TrainedAttack | None, speeds: Speeds) -> Planned:
+    learned, attacked = len(training.images), len(attack.images) if attack else 0
     seconds = (
         speeds.train * learned
-        + speeds.pretrain * min(learned, job.recipe.sparsity.images)
+        + speeds.pretrain * min(learned, training.recipe.sparsity.images)
         + speeds.attack * attacked
     )
-    return Planned(job.title, learned, attacked, seconds)
+    return Planned(training.about, learned, attacked, seconds)
 
 
-def _speeds(job: Job, train: ImageSet, config: ReproduceConfig) -> Speeds:
-    few, recipe = train.first(IMAGES), job.recipe
+def _speeds(training: Training, attack: TrainedAttack | None) -> Speeds:
+    few, recipe = training.images.first(IMAGES), training.recipe
     stop = replace(recipe.stop, max_iterations=ITERATIONS, chunk=ITERATIONS)
     schedule = recipe.schedule and recipe.schedule.shortened
     short = replace(recipe, stop=stop, autoencoder_stop=stop, schedule=schedule)
-    model, report = train_network(short, few, device=config.device)
-    limit = SCALES[config.scale].max_iterations
+    model, report = train_network(short, few, device=training.device)
     return Speeds(
-        train=_training(report, _passes(recipe, limit)),
-        pretrain=_training(report.pretraining, _until("autoencoder", limit)),
-        attack=_attack(model, few.first(ATTACKED), config) if job.attacked_on else 0.0,
+        train=_training(report, _passes(recipe), len(few)),
+        pretrain=_training(
+            report.pretraining, _until("autoencoder", recipe.autoencoder_stop), len(few)
+        ),
+        attack=_attack(model, few.first(ATTACKED), attack) if attack else 0.0,
     )
 
 
-def _attack(model: nn.Module, images: ImageSet, config: ReproduceConfig) -> float:
+def _attack(model: nn.Module, images: ImageSet, attack: TrainedAttack) -> float:
     start = time.perf_counter()
-    minimum_distortion(model, images.images, images.labels, method="paper", config=config.attack)
+    minimum_distortion(model, images.images, images.labels, method=attack.search)
     return (time.perf_counter() - start) / len(images)
 
 
-def _passes(recipe: Recipe, limit: int | None) -> int:
+def _passes(recipe: Recipe) -> int:
     """How often the classifier's training will pass over the data."""
     if recipe.schedule is not None:
-        return recipe.schedule.epochs if limit is None else 1
-    return _until("sigmoid" if len(recipe.decay) > 1 else "softmax", limit)
+        return recipe.schedule.epochs
+    return _until("sigmoid" if len(recipe.decay) > 1 else "softmax", recipe.stop)
 
 
-def _until(kind: str, limit: int | None) -> int:
-    return min(EVALUATIONS[kind], limit or EVALUATIONS[kind])
+def _until(kind: str, stop: LBFGSConfig) -> int:
+    return min(EVALUATIONS[kind], stop.max_iterations)
 
 
-def _training(report: TrainingReport | None, passes: int) -> float:
+def _training(report: TrainingReport | None, passes: int, images: int) -> float:
     if report is None or not report.evaluations:
         return 0.0
-    return passes * report.wall_seconds / report.evaluations / IMAGES
+    return passes * report.wall_seconds / report.evaluations / images

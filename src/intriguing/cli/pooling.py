@@ -1,68 +1,62 @@
-"""What `intriguing train` makes of --pools and --penalty."""
+"""What `intriguing train` makes of --decay, --pools, --penalty, --epochs and --rate."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
-from functools import partial
+from dataclasses import asdict, replace
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from intriguing.errors import InputError
 from intriguing.hardening.config import PoolConfig
+from intriguing.hardening.hardened import Hardened
 from intriguing.hardening.places import Place, find_place
-from intriguing.hardening.train import SCHEDULE, hardening
+from intriguing.hardening.train import SCHEDULE
 from intriguing.models.family import Family
+from intriguing.models.initial import weight_layers
 from intriguing.models.schedule import Schedule
-from intriguing.training.minibatch import Extra
-from intriguing.training.recipe import Hardening
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """A hardening that was asked for, checked as far as it can be without images.
+def decay_of(asked: Sequence[float], family: Family, model: nn.Module) -> tuple[float, ...]:
+    """One λ for each layer that is trained, from one for all or one for each; or the usual ones."""
+    layers = len(weight_layers(family.head(model)))
+    return _spread(asked, layers) if asked else family.decay(layers)
 
-    Attributes:
-        places: Where pools are; none for none.
-        config: How they are made and mixed.
-        penalty: Weight of the spectral penalty.
-    """
 
-    places: tuple[Place, ...]
-    config: PoolConfig
-    penalty: float
+def _spread(decay: Sequence[float], layers: int) -> tuple[float, ...]:
+    if len(decay) not in (1, layers):
+        raise InputError(
+            f"--decay has {len(decay)} values, but {layers} layer(s) are trained; give one for "
+            f"all or {layers}"
+        )
+    if not all(0 <= value < float("inf") for value in decay):
+        raise InputError(f"--decay {' '.join(map(str, decay))}: every λ must be 0 or more")
+    return tuple(decay) if len(decay) == layers else tuple(decay) * layers
 
-    def __bool__(self) -> bool:
-        return bool(self.places) or self.penalty > 0
 
-    def harden(self, seed: int) -> Hardening | None:
-        """For `train_network`; None where nothing is wanted."""
-        return partial(_extra, self, seed) if self else None
+def settings(asked: Hardened) -> dict[str, Any]:
+    """For the configuration of the run; empty where nothing is wanted."""
+    if not asked:
+        return {}
+    return {
+        "pools": [asdict(place) for place in asked.places],
+        "pooling": asdict(asked.pools),
+        "penalty": asked.penalty,
+    }
 
-    @property
-    def settings(self) -> dict[str, Any]:
-        """For the configuration of the run; empty where nothing is wanted."""
-        if not self:
-            return {}
-        return {
-            "pools": [asdict(place) for place in self.places],
-            "pooling": asdict(self.config),
-            "penalty": self.penalty,
-        }
 
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What a reader of the results has to know."""
-        said = [
-            f"Pool at {place.layer}: weight {place.weight:g}, "
-            + (f"radius {place.radius:g}" if place.radius else
-               f"radius {self.config.share:g} of the typical distance between two images there")
-            for place in self.places
-        ]  # fmt: skip
-        if self.places:
-            said.append(f"Pools: {self.config.in_words}")
-        if self.penalty:
-            said.append(f"Spectral penalty: {self.penalty:g} Σ of the layers' Lipschitz bounds")
-        return tuple(f"{sentence}." for sentence in said)
+def notes(asked: Hardened) -> tuple[str, ...]:
+    """What a reader of the results has to know."""
+    said = [
+        f"Pool at {place.layer}: weight {place.weight:g}, "
+        + (f"radius {place.radius:g}" if place.radius else
+           f"radius {asked.pools.share:g} of the typical distance between two images there")
+        for place in asked.places
+    ]  # fmt: skip
+    if asked.places:
+        said.append(f"Pools: {asked.pools.in_words}")
+    if asked.penalty:
+        said.append(f"Spectral penalty: {asked.penalty:g} Σ of the layers' Lipschitz bounds")
+    return tuple(f"{sentence}." for sentence in said)
 
 
 def wanted(
@@ -73,7 +67,7 @@ def wanted(
     weight: Sequence[float],
     config: PoolConfig,
     penalty: float,
-) -> Wanted:
+) -> Hardened:
     """The hardening that the options ask for.
 
     Raises:
@@ -92,7 +86,7 @@ def wanted(
     places = tuple(
         Place(layer, _of(radius, i), _of(weight, i) or 1.0) for i, layer in enumerate(pools)
     )
-    made = Wanted(places, config, penalty)
+    made = Hardened(places, config, penalty)
     if made and family.head(model) is not model:
         raise InputError(
             f"the classifier of {family.called} is trained on codes, not on images; --pools and "
@@ -128,12 +122,3 @@ def _of(values: Sequence[float], i: int) -> float | None:
     if not values:
         return None
     return values[i] if len(values) > 1 else values[0]
-
-
-def _extra(
-    asked: Wanted, seed: int, model: nn.Module, images: Tensor, labels: Tensor
-) -> Extra | None:
-    extra, _ = hardening(
-        model, images, labels, asked.places, config=asked.config, penalty=asked.penalty, seed=seed
-    )
-    return extra

@@ -1,7 +1,7 @@
 """What `intriguing train quocnet-…` does: stages without labels, then a classifier."""
 
 import os
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -11,6 +11,7 @@ from intriguing.cli.command import command
 from intriguing.cli.console import Console
 from intriguing.cli.progress import shown
 from intriguing.cli.report import finish
+from intriguing.cli.running import run_verb
 from intriguing.data.limits import LIMITS, Limits
 from intriguing.data.named import load_data
 from intriguing.data.patches import (
@@ -25,18 +26,27 @@ from intriguing.data.patches import (
     write_patches,
 )
 from intriguing.errors import InputError
-from intriguing.measures import wilson_interval
 from intriguing.memory import free_memory, readable
 from intriguing.models.families.quocnet import CONFIGS, PAPER_PARAMETERS, QuocNetConfig
 from intriguing.models.quocnet_cost import WAYS, device_cost, stage_costs
 from intriguing.models.weights import save_model
-from intriguing.paper.figure6 import figure6
-from intriguing.paper.figure6_config import Figure6Config, ScaleName, halves, one_against_rest
+from intriguing.paper.figure6 import (
+    Figure6Config,
+    ScaleName,
+    figure6,
+    halves,
+    one_against_rest,
+)
+from intriguing.runs.quocnet import QuocNetTraining
+from intriguing.runs.run import Request, Run
+from intriguing.runs.training import Errors
 from intriguing.training.engines import Engine, processes
-from intriguing.training.quocnet import PLANS, features_of, train_unsupervised, with_classifier
+from intriguing.training.quocnet import PLANS
 
 _PATCHES = 20_000
+"""Cut of the photographs that come with packages: ten steps of training see them all."""
 _A_PICTURE = 10
+"""Patches of a picture or frame, which look much alike."""
 
 
 def train_quocnet(
@@ -53,6 +63,7 @@ def train_quocnet(
     out: Path,
     results: Path,
     dry_run: bool,
+    fresh: bool = False,
     limits: Limits = LIMITS,
 ) -> None:
     """Train on the first half of the training images, as `reproduce figure6` does for network A.
@@ -72,9 +83,9 @@ def train_quocnet(
     if dry_run:
         describe(config, plan.steps.batch, device)
         return
-    with processes(device) as (rank, _), shown() as progress:
-        told = progress if rank == 0 else None
-        pair = load_data(data, progress=told)
+    with processes(device) as (rank, _):
+        with shown() as progress:
+            pair = load_data(data, progress=progress if rank == 0 else None)
         first, _ = halves(pair.train, seed)
         if tuple(first.images.shape[1:]) != config.shape:
             raise InputError(
@@ -86,32 +97,54 @@ def train_quocnet(
             if unlabelled is None
             else source(unlabelled, config, results / "patches.npy", seed, rank, limits)
         )
-        network, reports = train_unsupervised(
-            config, patches, plan, seed, engine=engine, device=device,
-            folder=results / "checkpoints", progress=told,
-        )  # fmt: skip
-        if rank:
-            return
-        cars = one_against_rest(first, positive, seed)
-        model, report, decay = with_classifier(
-            network, cars.images, cars.labels, plan, seed, progress=told
+        cars, test = (one_against_rest(part, positive, seed) for part in (first, pair.test))
+        training = QuocNetTraining(
+            name, name, config, plan, patches, patches.fingerprint, cars, seed, str(device), engine
         )
-    test = one_against_rest(pair.test, positive, seed)
-    right = int((features_of(model, test.images).argmax(1).cpu() == test.labels).sum())
-    low, high = wilson_interval(right, len(test))
-    seconds = sum(one.wall_seconds for one in reports)
-    said = {"data": data, "unlabelled": unlabelled or first.name, "seed": seed, "decay": decay}
-    save_model(out, model, model.describe(), said)
+        if not follows(training, results, rank, fresh=fresh):
+            return
+        asked = Request(
+            "train",
+            {"name": name, "data": data, "unlabelled": unlabelled, "positive": positive,
+             "seed": seed, "plan": asdict(plan)},
+            images=(first, test), tables=("train",), seeds=(seed,), device=device,
+            required_bytes=400_000_000,
+        )  # fmt: skip
+        errors = Errors(training, {"test": test}, seed)
+        run, _ = run_verb([training, errors], asked, results, fresh=fresh)
+    (record,) = run.keep(training).made.models
+    trained = record.training
+    said = {"data": data, "unlabelled": unlabelled or first.name, "seed": seed,
+            "decay": trained["decay"]}  # fmt: skip
+    save_model(out, run.model(training), record.architecture, said)
+    counts = ", ".join(f"{one['iterations']:,}" for one in trained["stages"])
+    losses = ", ".join(f"{one['objective']:.3g}" for one in trained["stages"])
+    seconds = sum(one["wall_seconds"] for one in trained["stages"])
+    (error,) = run.keep(errors).made.measured
+    assert error.low is not None
+    assert error.high is not None
     Console().print(
-        f"weights  {out}\n{name}: {', '.join(f'{one.iterations:,}' for one in reports)} steps in "
-        f"{seconds:.0f} s, "
-        f"reconstruction losses {', '.join(f'{one.objective:.3g}' for one in reports)}; "
-        f"classifier: {report.reason}\n"
-        f"accuracy, {positive} or not, on {len(test):,} test images: {100 * right / len(test):.1f} "
-        f"% [{100 * low:.1f}, {100 * high:.1f}]\n"
+        f"weights  {out}\n{name}: {counts} steps in {seconds:.0f} s, reconstruction losses "
+        f"{losses}; classifier: {trained['classifier']['reason']}\n"
+        f"accuracy, {positive} or not, on {len(test):,} test images: "
+        f"{100 - error.value:.1f} % [{100 - error.high:.1f}, {100 - error.low:.1f}]\n"
         f"next     intriguing reproduce figure6 --network {out}",
         highlight=False, markup=False, soft_wrap=True,
     )  # fmt: skip
+
+
+def follows(training: QuocNetTraining, results: Path, rank: int, *, fresh: bool) -> bool:
+    """Whether this process is the one that runs the stages; the others train along with it.
+
+    All of them have to know whether there is anything to train, or they would wait for ever.
+    """
+    if not torch.distributed.is_initialized():
+        return True
+    kept = [rank == 0 and not fresh and Run(results).holds(training)]
+    torch.distributed.broadcast_object_list(kept, 0)
+    if rank and not kept[0]:
+        training.compute(Run(results))
+    return rank == 0
 
 
 def make_figure6(

@@ -48,31 +48,8 @@ if TYPE_CHECKING:
 
 def reproduce(
     items: Annotated[
-        Positional[
-            tuple[
-                Literal[
-                    "table1",
-                    "table2",
-                    "table3",
-                    "table4",
-                    "table5",
-                    "figure1",
-                    "figure2",
-                    "figure3",
-                    "figure4",
-                    "figure5",
-                    "figure6",
-                    "figure7",
-                    "filters",
-                    "hardening",
-                ],
-                ...,
-            ]
-        ],
-        arg(
-            metavar="ITEM",
-            help="table1 to table5, figure1 to figure7, filters, hardening.",
-        ),
+        Positional[tuple[str, ...]],
+        arg(metavar="ITEM", help="table1 to table5, figure1 to figure7, filters, hardening."),
     ] = (),
     scale: Literal["quick", "paper", "smoke"] = "quick",
     seeds: int = 1,
@@ -110,7 +87,8 @@ def reproduce(
     from intriguing.cli.report import finish
     from intriguing.errors import InputError
     from intriguing.paper import reproduce as paper
-    from intriguing.paper.config import ITEMS, ReproduceConfig
+    from intriguing.paper.config import ReproduceConfig
+    from intriguing.paper.items import DEFAULT
 
     place = setup.choose_device(device)
     if "figure6" in items:
@@ -133,7 +111,7 @@ def reproduce(
         harden(scale, seeds, str(place), out, search=search, fresh=fresh, dry_run=dry_run)
         return
     config = ReproduceConfig(
-        items=tuple(dict.fromkeys(items)) or ITEMS, scale=scale, seeds=seeds, device=str(place),
+        items=tuple(dict.fromkeys(items)) or DEFAULT, scale=scale, seeds=seeds, device=str(place),
         network=network, input=None if input is None else bounding.parse_shape(input),
         images=images, passes=budget,
     )  # fmt: skip

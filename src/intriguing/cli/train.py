@@ -82,7 +82,7 @@ def train(
         device: auto takes a GPU where there is one.
         out: The file of weights; NAME.safetensors when not given.
         results: The results folder; results/train-NAME-DATA-seedN when not given.
-        fresh: Delete the results that are in the folder and start again; not of a QuocNet.
+        fresh: Delete the results that are in the folder and start again.
         unlabelled: What a QuocNet learns from: photographs (of installed packages), a folder of
             pictures or videos, a video, or patches (.npy); DATA without its labels if not given.
         positive: The class that a QuocNet's classifier tells from the others.
@@ -91,49 +91,30 @@ def train(
         steps: Of each stage of a QuocNet.
         dry_run: Of a QuocNet: only say how large it is and what it needs.
     """
-    from dataclasses import asdict, replace
-
     from intriguing.cli import pooling, setup
-    from intriguing.cli.command import command
     from intriguing.cli.console import Console
     from intriguing.cli.progress import shown
-    from intriguing.cli.report import finish
-    from intriguing.cli.training import (
-        decay_of,
-        error_rows,
-        write_filters,
-    )
+    from intriguing.cli.running import run_verb
     from intriguing.data.named import load_data
-    from intriguing.errors import InputError
     from intriguing.hardening.config import PoolConfig
     from intriguing.models.family import find_family, find_trainable
     from intriguing.models.weights import save_model
     from intriguing.names import file_name
-    from intriguing.results.opening import open_results
-    from intriguing.results.parquet import write_rows
-    from intriguing.results.rows import Measurement
-    from intriguing.results.schema import RunRecord, Stage
-    from intriguing.results.store import write_run
-    from intriguing.runs import provenance
-    from intriguing.training.recipe import Recipe, train_network
+    from intriguing.runs.run import Request
+    from intriguing.runs.training import Errors, Filters, Training
+    from intriguing.training.recipe import Recipe
 
     weights = out or Path(f"{name}.safetensors")
     setup.check_output_file(weights, ".safetensors")
     place = setup.choose_device(device)
+    folder = results or setup.default_folder("train", name, data, f"seed{seed}")
     if find_family(name).unlabelled:
         from intriguing.cli.quocnet import train_quocnet
 
-        kept = results or setup.default_folder("train", name, data, f"seed{seed}")
-        if fresh:
-            raise InputError(
-                f"--fresh deletes by the list that a run keeps of its files, and a training of "
-                f"{name} keeps none; delete {kept / 'checkpoints'} and {kept / 'patches.npy'} "
-                "yourself, or choose another --results"
-            )
         train_quocnet(
             name, data, unlabelled=unlabelled, positive=positive, engine=engine, steps=steps,
             rate=rate, seed=seed, device=place, out=weights, dry_run=dry_run, limits=limits,
-            results=kept,
+            results=folder, fresh=fresh,
         )  # fmt: skip
         return
     family = find_trainable(name)
@@ -142,52 +123,39 @@ def train(
     with shown() as progress:
         pair = load_data(data, progress=progress)
     model = family.make(name, tuple(pair.train.images.shape[1:]))
-    lambdas = decay_of(decay, family, model)
-    asked = pooling.wanted(family, model, pools, radius, weight, mixing, penalty)
-    schedule = pooling.scheduled(family.schedule(len(pair.train)), bool(asked), epochs, rate)
+    lambdas = pooling.decay_of(decay, family, model)
+    hardened = pooling.wanted(family, model, pools, radius, weight, mixing, penalty)
+    schedule = pooling.scheduled(family.schedule(len(pair.train)), bool(hardened), epochs, rate)
     recipe = Recipe(
-        name, file_name(name), name, lambdas, convention, gain=1.0 if asked else 2.0,
+        name, file_name(name), name, lambdas, convention, gain=1.0 if hardened else 2.0,
         schedule=schedule,
     )  # fmt: skip
-    folder = results or setup.default_folder("train", name, data, f"seed{seed}")
-    config = {
-        "name": name, "data": data, "decay": list(lambdas), "convention": convention, "seed": seed,
-        **asked.settings,
-        **({"schedule": schedule.in_words} if schedule and (epochs or rate) else {}),
-    }  # fmt: skip
-    with open_results(folder, "train", config, 20_000_000, fresh=fresh) as before:
-        if before is not None and before.status == "complete" and weights.exists():
-            finish(folder)
-            return
-        run = RunRecord(
-            "train", command(), config, seeds=(seed,), versions=provenance.versions(),
-            machine=provenance.machine(place), tables=("train",),
-            data=(provenance.record_data(pair.train), provenance.record_data(pair.test)),
-            notes=(f"Weight decay is λ Σ w² / k with λ = {', '.join(map(str, lambdas))} and the "
-                   f"convention “{convention}”; biases do not decay.",
-                   *((f"Trained by minibatches: {schedule.in_words}.",) if schedule else ()),
-                   *asked.notes),
-        )  # fmt: skip
-        write_run(folder, run)
-        checkpoint = folder / "models" / f"{recipe.slug}.checkpoint.safetensors"
-        with shown() as progress:
-            trained, report = train_network(
-                recipe, pair.train, seed, device=place, harden=asked.harden(seed),
-                checkpoint=checkpoint, progress=progress,
-            )  # fmt: skip
-        rows = error_rows(name, trained, pair, seed)
-        save_model(weights, trained, name, {"data": data, "seed": seed, "decay": list(lambdas)})
-        write_rows(folder, Measurement, rows)
-        write_filters(folder, name, trained)
-        record = provenance.record_model(
-            name, trained, seed=seed, training=asdict(report),
-            train_error=rows[0].value / 100, test_error=rows[1].value / 100,
-        )  # fmt: skip
-        passes = report.evaluations * len(pair.train)
-        stage = Stage(f"train {name}", report.wall_seconds, passes, passes)
-        write_run(folder, replace(run, status="complete", stages=(stage,), models=(record,)))
-        for used in (".safetensors", ".autoencoder.safetensors"):
-            checkpoint.with_suffix(used).unlink(missing_ok=True)
-        finish(folder)
-    said = f"weights  {weights}\n{name}: {report.reason}"
-    Console().print(said, highlight=False, markup=False, soft_wrap=True)
+    training = Training(
+        name, seed, recipe, pair.train, seed, str(place), hardened,
+        {"train_error": pair.train, "test_error": pair.test},
+    )  # fmt: skip
+    stages = [
+        training, Errors(training, {"train": pair.train, "test": pair.test}, seed),
+        Filters(training, f"{name}: first-layer filters"),
+    ]  # fmt: skip
+    asked = Request(
+        "train",
+        {
+            "name": name, "data": data, "decay": list(lambdas), "convention": convention,
+            "seed": seed, **pooling.settings(hardened),
+            **({"schedule": schedule.in_words} if schedule and (epochs or rate) else {}),
+        },
+        images=(pair.train, pair.test), tables=("train",), seeds=(seed,), device=place,
+        notes=(f"Weight decay is λ Σ w² / k with λ = {', '.join(map(str, lambdas))} and the "
+               f"convention “{convention}”; biases do not decay.",
+               *((f"Trained by minibatches: {schedule.in_words}.",) if schedule else ()),
+               *pooling.notes(hardened)),
+    )  # fmt: skip
+    run, _ = run_verb(stages, asked, folder, fresh=fresh)
+    said = {"data": data, "seed": seed, "decay": list(lambdas)}
+    save_model(weights, run.model(training), name, said)
+    (record,) = run.keep(training).made.models
+    Console().print(
+        f"weights  {weights}\n{name}: {record.training['reason']}", highlight=False, markup=False,
+        soft_wrap=True,
+    )  # fmt: skip

@@ -2,7 +2,9 @@
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -12,84 +14,151 @@ from intriguing.data.patches import of_images
 from intriguing.distortion.noise import gaussian_noise
 from intriguing.errors import InputError
 from intriguing.estimates import Rows
-from intriguing.measures import Progress, ProgressCallback, mean_interval
-from intriguing.models.families.quocnet import CONFIGS, QuocNetClassifier
+from intriguing.measures import Progress, mean_interval
+from intriguing.models.families.quocnet import QuocNetClassifier, QuocNetConfig
 from intriguing.names import file_name
-from intriguing.paper.figure6_config import CAR, REST, Figure6Config, one_against_rest, plan_of
 from intriguing.results.rows import Condition, Measurement, Metric
 from intriguing.results.store import write_tensors
+from intriguing.runs.run import Run
+from intriguing.runs.stage import Made, Network, Stage, called
 from intriguing.scale.attack import Attacked, attack_in_shards
-from intriguing.training.quocnet import features_of, fit_linear, prepared
+from intriguing.training.quocnet import Plan, features_of, fit_linear, prepared
 
+CAR, REST = 1, 0
+"""The classes of a network of Figure 6."""
 PIXELS = "raw pixels"
 SHOWN, FILTERS = 8, 144
+"""Cars and filters in a picture: what a page has room for."""
 DEAD = 0.1
 """A filter whose norm is below this share of the largest has died."""
 
 
-def accuracy(
-    config: Figure6Config,
-    models: Mapping[str, nn.Module],
-    half: ImageSet,
-    test: ImageSet,
-    progress: ProgressCallback | None,
-) -> list[Measurement]:
-    """Right answers on the balanced test set, of both networks and of the two baselines."""
-    plan = plan_of(config)
-    right = {
-        name: features_of(model, test.images).argmax(1).cpu() == test.labels
-        for name, model in models.items()
-    }
-    cars = one_against_rest(half, config.positive, config.seed)
-    if config.scale == "smoke":
-        cars = cars.first(100)
-    untrained = prepared(CONFIGS[config.network], of_images(half.name, half.images), plan, 100)
-    baselines: dict[str, Callable[[Tensor], Tensor]] = {
-        "untrained features": untrained.eval(),
-        PIXELS: lambda images: images.flatten(1),
-    }
-    for name, features in baselines.items():
-        if progress is not None:
-            progress(Progress(f"baseline: {name}", 0, 1))
-        found = fit_linear(features_of(features, cars.images), cars.labels, plan, config.seed)
-        says = found.predict(features_of(features, test.images))
-        right[name] = says.cpu() == test.labels
+@dataclass(frozen=True)
+class KnownCars(Stage):
+    """Right answers on the balanced test set, of both networks and of two baselines.
+
+    Attributes:
+        networks: The two.
+        size, plan: What an untrained one is, and how classifiers are trained.
+        half, cars: Training images of the first network, and of its classifier.
+        test: The images.
+        seed: Of the classifiers.
+    """
+
+    name: ClassVar[str] = "figure6"
+    question: ClassVar[str] = "How often does what was learned without labels know a car?"
+    networks: tuple[Network | Stage, ...]
+    size: QuocNetConfig
+    plan: Plan
+    half: ImageSet
+    cars: ImageSet
+    test: ImageSet
+    seed: int
+
+    def compute(self, run: Run) -> Made:
+        """A row a network and a baseline."""
+        models = {called(one): run.model(one) for one in self.networks}
+        patches = of_images(self.half.name, self.half.images)
+        # Another seed than a network's: its untrained beginning would know what it has seen.
+        untrained = prepared(self.size, patches, self.plan, 100).eval()
+        baselines: dict[str, Callable[[Tensor], Tensor]] = {
+            "untrained features": untrained,
+            PIXELS: lambda images: images.flatten(1),
+        }
+        test = self.test
+        right = {
+            name: features_of(model, test.images).argmax(1).cpu() == test.labels
+            for name, model in models.items()
+        }
+        for name, features in baselines.items():
+            if run.progress is not None:
+                run.progress(Progress(f"baseline: {name}", 0, 1))
+            known = features_of(features, self.cars.images)
+            found = fit_linear(known, self.cars.labels, self.plan, self.seed)
+            right[name] = found.predict(features_of(features, test.images)).cpu() == test.labels
+        return Made(tuple(accuracy(right, self.seed)))
+
+
+@dataclass(frozen=True)
+class Lost(Stage):
+    """The nearest image that is no car, for every test car that a network knows.
+
+    Attributes:
+        network: Whose.
+        test: Balanced images.
+        budget: Passes of the search for each image; None takes the method's own.
+        seed: Of the networks; draws what is shown.
+    """
+
+    name: ClassVar[str] = "lost"
+    question: ClassVar[str] = "How little hides a car?"
+    network: Network | Stage
+    test: ImageSet
+    budget: int | None
+    seed: int
+
+    def compute(self, run: Run) -> Made:
+        """How many are lost, and by how little; pictures."""
+        found: Attacked = run.loaded(self)
+        model = run.model(self.network)
+        assert isinstance(model, QuocNetClassifier)
+        write_pictures(run.folder, self.about, model, found, self.seed)
+        passes = int(found.forward_passes.sum()), int(found.backward_passes.sum())
+        rows = distortions({self.about: found}, self.seed)
+        return Made(tuple(rows), passes=passes, seconds=found.shards.wall_seconds)
+
+    def load(self, run: Run) -> Attacked:
+        """The examples, searched as far as they are not on disk."""
+        model = run.model(self.network)
+        cars = self.test.subset((self.test.labels == CAR).nonzero()[:, 0])
+        known = features_of(model, cars.images).argmax(1).cpu() == CAR
+        chosen = cars.subset(known.nonzero()[:, 0])
+        if not len(chosen):
+            raise InputError(f"{self.about} knows none of {len(cars)} cars; train it for longer")
+        goals = torch.full((len(chosen),), REST)
+        return attack_in_shards(
+            model, chosen, goals, run.shards(self), shard_size=100, budget=self.budget,
+            stage=f"minimum distortion, {self.about}", progress=run.progress,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Shared(Stage):
+    """Whether what hides a car from one network hides it from the other.
+
+    Attributes:
+        lost: Of both networks.
+        seed: Of the networks; draws noise.
+    """
+
+    name: ClassVar[str] = "figure6-transfer"
+    question: ClassVar[str] = "Does what hides a car from one network hide it from the other?"
+    lost: tuple[Lost, ...]
+    seed: int
+
+    def compute(self, run: Run) -> Made:
+        """A row a pair."""
+        models = {one.about: run.model(one.network) for one in self.lost}
+        attacked: dict[str, Any] = {one.about: run.loaded(one) for one in self.lost}
+        return Made(tuple(transfer(models, attacked, self.seed)))
+
+
+def accuracy(right: Mapping[str, Tensor], seed: int) -> list[Measurement]:
+    """Of which images each answer was right, beside raw pixels."""
     rows = []
     for name, known in right.items():
-        made = Rows("figure6", network=name, seed=config.seed)
+        made = Rows("figure6", network=name, seed=seed)
         count = int(known.sum())
-        made.share(Metric.ACCURACY, count, len(test))
+        made.share(Metric.ACCURACY, count, len(known))
         if name != PIXELS:
             # The same images are told by both, so that what differs is known better than either.
             more = 100 * (known.double() - right[PIXELS].double())
             made.add(
-                Metric.ACCURACY_DIFFERENCE, "% more", float(more.mean()), count, len(test),
+                Metric.ACCURACY_DIFFERENCE, "% more", float(more.mean()), count, len(known),
                 mean_interval(more), reference=PIXELS,
             )  # fmt: skip
         rows += made.made
     return rows
-
-
-def attack(
-    config: Figure6Config,
-    name: str,
-    model: nn.Module,
-    test: ImageSet,
-    folder: Path,
-    progress: ProgressCallback | None,
-) -> Attacked:
-    """The nearest image that is no car, for every test car that is known."""
-    cars = test.subset((test.labels == CAR).nonzero()[:, 0])
-    known = features_of(model, cars.images).argmax(1).cpu() == CAR
-    chosen = cars.subset(known.nonzero()[:, 0])
-    if not len(chosen):
-        raise InputError(f"{name} knows none of {len(cars)} cars; train it for longer")
-    goals = torch.full((len(chosen),), REST)
-    return attack_in_shards(
-        model, chosen, goals, folder / "shards" / file_name(name.lower().replace(" ", "-")),
-        shard_size=100, budget=config.budget, stage=f"minimum distortion, {name}",
-        progress=progress,
-    )  # fmt: skip
 
 
 def distortions(attacked: Mapping[str, Attacked], seed: int) -> list[Measurement]:

@@ -1,24 +1,13 @@
-"""What a reproduction is asked for, and the networks that needs."""
+"""What a reproduction is asked for."""
 
-import zlib
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from intriguing.distortion.penalty import PaperConfig
 from intriguing.errors import InputError
-from intriguing.paper.networks import MNIST_NETWORKS, SPLIT_NETWORKS, convolutional
-from intriguing.training.recipe import Recipe
+from intriguing.paper.items import DEFAULT, FIGURES, ITEMS, OF_MNIST, OF_PHOTOGRAPHS, TABLES
 
 ScaleName: TypeAlias = Literal["smoke", "quick", "paper"]
-TABLES = ("table1", "table2", "table3", "table4", "table5")
-UNITS = ("figure1", "figure2")
-PHOTOGRAPHS = ("figure3", "figure4")
-OSTRICHES = ("figure5",)
-GIVEN = (*PHOTOGRAPHS, *OSTRICHES)
-FIGURES = (*UNITS, "figure7", "filters")
-ITEMS = TABLES + FIGURES
-"""What is made when nothing is chosen; Figures 3 to 5 need a network and photographs of yours."""
-FIGURE7_NETWORKS = ("FC10(1e-4)", "FC200-200-10")
 
 
 @dataclass(frozen=True)
@@ -52,6 +41,7 @@ SCALES: dict[str, Scale] = {
     ),
     "paper": Scale("mnist", 30_000, 60_000),
 }  # fmt: skip
+"""The paper's sizes, halves of 30,000 among them (§4.2), and smaller ones in proportion."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +49,7 @@ class ReproduceConfig:
     """A reproduction of §3, of §4.2, and of Table 5.
 
     Attributes:
-        items: Which of table1 … table5, figure1 … figure5, figure7 and filters; only what they need
-            is computed.
+        items: Of `ITEMS`; only what they need is computed.
         scale: "paper" is all of MNIST, "quick" 5,000 images of it, "smoke" a trial in seconds.
         seeds: Seeds 0 … seeds − 1; each splits, trains and attacks afresh.
         device: A torch device.
@@ -74,7 +63,7 @@ class ReproduceConfig:
         passes: Of the search for each of Figure 5's images.
     """
 
-    items: tuple[str, ...] = ITEMS
+    items: tuple[str, ...] = DEFAULT
     scale: ScaleName = "quick"
     seeds: int = 1
     device: str = "cpu"
@@ -87,17 +76,17 @@ class ReproduceConfig:
     passes: int = 200
 
     def __post_init__(self) -> None:
-        unknown = [item for item in self.items if item not in (*ITEMS, *GIVEN)]
+        unknown = [item for item in self.items if item not in ITEMS]
         if unknown or not self.items:
             wrong = f"{', '.join(unknown)} cannot be reproduced" if unknown else "nothing is asked"
-            raise InputError(f"{wrong}; choose from {', '.join((*ITEMS, *GIVEN))}")
+            raise InputError(f"{wrong}; choose from {', '.join(ITEMS)}")
         if self.scale not in SCALES:
             raise InputError(f"unknown scale {self.scale!r}; one of {', '.join(SCALES)}")
         if self.seeds < 1:
             raise InputError(f"{self.seeds} seeds; give 1 or more")
         if self.shard_size is not None and self.shard_size < 1:
             raise InputError(f"shards of {self.shard_size} images; give 1 or more")
-        pictured = any(item in GIVEN for item in self.items)
+        pictured = any(item in OF_PHOTOGRAPHS for item in self.items)
         if self.network is not None and "table5" not in self.items and not pictured:
             raise InputError(
                 "a network is for table5, figure3, figure4 and figure5, which are not asked "
@@ -112,7 +101,7 @@ class ReproduceConfig:
             raise InputError(
                 "images are for figure3 and figure4, or figure5, which are not asked for; add one"
             )
-        if pictured and any(item in UNITS for item in self.items):
+        if pictured and any(item in OF_MNIST for item in self.items):
             raise InputError(
                 "figure1 and figure2 are of MNIST, figure3 to figure5 of photographs; ask for "
                 "them apart, each with an --out of its own"
@@ -130,72 +119,9 @@ class ReproduceConfig:
     @property
     def figures(self) -> tuple[str, ...]:
         """The figures asked for."""
-        every = (*UNITS, *GIVEN, *FIGURES[len(UNITS) :])
-        return tuple(item for item in every if item in self.items)
+        return tuple(item for item in FIGURES if item in self.items)
 
     @property
     def images_per_shard(self) -> int:
         """`shard_size`, or what costs at most about a minute when lost."""
         return self.shard_size or (2000 if self.device.startswith("cpu") else 10_000)
-
-
-@dataclass(frozen=True)
-class Job:
-    """One network of one seed: its training set, and the set it is attacked on, if any."""
-
-    recipe: Recipe
-    seed: int
-    trained_on: Literal["train", "P1", "P2"]
-    attacked_on: Literal["train", "test"] | None
-
-    @property
-    def row(self) -> str:
-        """Its name in the tables."""
-        return self.recipe.name
-
-    @property
-    def label(self) -> str:
-        """Its name where networks of different tables meet: FC100-100-10 is in both."""
-        return self.row if self.trained_on == "train" else f"{self.row} ({self.trained_on})"
-
-    @property
-    def title(self) -> str:
-        """Its name with the seed."""
-        return self.label + (f", seed {self.seed}" if self.seed else "")
-
-    @property
-    def key(self) -> str:
-        """Name of its files."""
-        return self.recipe.slug + (f"-seed{self.seed}" if self.seed else "")
-
-    def draw(self, what: str) -> int:
-        """A seed of its own for everything that is drawn for this network."""
-        return draw(what, self.recipe.slug, self.seed)
-
-
-def draw(*names: object) -> int:
-    """A seed made from names, the same in every process."""
-    return zlib.crc32("/".join(map(str, names)).encode())
-
-
-def jobs(config: ReproduceConfig) -> list[Job]:
-    """The networks that the asked items need, no others."""
-    whole = {"table1", "table2"} & set(config.items)
-    split = {"table3", "table4"} & set(config.items)
-    pictured = {
-        *(FIGURE7_NETWORKS if "figure7" in config.items else ()),
-        *(("AE400-10",) if "filters" in config.items else ()),
-    }
-    chosen: list[Job] = []
-    for seed in range(config.seeds):
-        for recipe in MNIST_NETWORKS:
-            if whole:
-                chosen.append(Job(recipe, seed, "train", "train"))
-            elif recipe.name in pictured and seed == 0:
-                chosen.append(Job(recipe, seed, "train", None))
-        if set(UNITS) & set(config.items):
-            recipe = convolutional(SCALES[config.scale].training)
-            chosen.append(Job(recipe, seed, "train", None))
-        if split:
-            chosen += [Job(recipe, seed, part, "test") for recipe, part in SPLIT_NETWORKS]
-    return chosen

@@ -18,7 +18,7 @@ def papers_name(layer: Layer) -> str:
 
 
 def mended(layer: Layer, printed: float | None) -> float:
-    """A bound of the paper without the slips of §4.3: with the factor Δ, and overlapping pools.
+    """A bound of the paper without the errata of §4.3: with the factor Δ, and overlapping pools.
 
     What it does not bound, or wrongly whatever the weights, is bounded as ours.
     """

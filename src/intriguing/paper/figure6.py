@@ -6,38 +6,62 @@ features of a network that was never trained.  Every test car that a network kno
 little as the search can find until it is none.
 """
 
-import time
-from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 import torch
-from torch import nn
 
 from intriguing.data.dataset import ImageSet
-from intriguing.data.named import load_data
+from intriguing.data.named import DataPair, load_data
 from intriguing.data.patches import of_images
 from intriguing.errors import InputError
-from intriguing.keys import derive_key
 from intriguing.measures import ProgressCallback
 from intriguing.models.families.quocnet import CONFIGS, QuocNetClassifier
-from intriguing.models.weights import read_model, save_model
-from intriguing.paper.blind_spots import accuracy, attack, distortions, transfer, write_pictures
-from intriguing.paper.figure6_config import Figure6Config, halves, one_against_rest, plan_of
-from intriguing.paper.figures1to4 import Studied, analyse
-from intriguing.results.opening import open_results
-from intriguing.results.parquet import write_rows
-from intriguing.results.rows import Measurement
-from intriguing.results.schema import ModelRecord, RunRecord, Stage
-from intriguing.results.store import write_run
-from intriguing.runs import provenance
+from intriguing.paper.blind_spots import KnownCars, Lost, Shared
+from intriguing.results.schema import RunRecord
+from intriguing.runs.quocnet import QuocNetTraining, load_classifier
+from intriguing.runs.run import Request, run_all
+from intriguing.runs.stage import Network, Stage
 from intriguing.runs.study import Study, prepare
-from intriguing.training.quocnet import train_unsupervised, with_classifier
-from intriguing.training.sharded_checkpoint import remove_sharded
+from intriguing.runs.units import stages_of
+from intriguing.training.quocnet import PLANS, Plan, shortened
 
+ScaleName: TypeAlias = Literal["smoke", "quick", "paper"]
 NAMES = ("QuocNet A", "QuocNet B")
 LAST = "features"
 """The layer that the classifier is on."""
+
+
+@dataclass(frozen=True)
+class Figure6Config:
+    """What is asked for.
+
+    Attributes:
+        scale: "smoke" trains a few steps on few images; its numbers mean nothing.
+        network: The size, of `CONFIGS`, that fits the images.
+        data: A data set of `load_data`, of which one class is the car.
+        positive: The name of that class.
+        seed: Of the halves, the weights and all draws.
+        budget: Passes of the search for each image; None takes the method's own.
+        device: A torch device.
+        given: A network trained by `intriguing train` on the first half, in place of A.
+    """
+
+    scale: ScaleName = "quick"
+    network: str = "quocnet-tiny"
+    data: str = "cifar10"
+    positive: str = "automobile"
+    seed: int = 0
+    budget: int | None = 100
+    device: str = "cpu"
+    given: str | None = None
+
+
+def plan_of(config: Figure6Config) -> Plan:
+    """How the networks are trained."""
+    plan = PLANS[config.network]
+    return shortened(plan, 3) if config.scale == "smoke" else plan
 
 
 def figure6(
@@ -47,58 +71,70 @@ def figure6(
     command: str,
     fresh: bool = False,
     progress: ProgressCallback | None = None,
-) -> None:
+) -> RunRecord:
     """Train both networks, compare, attack, transfer; a run that was stopped goes on."""
-    with open_results(folder, "reproduce", asdict(config), 400_000_000, fresh=fresh) as before:
-        if before is not None and before.status == "complete":
-            return
-        pair = load_data(config.data, progress=progress)
-        first, second = halves(pair.train, config.seed)
-        test = one_against_rest(pair.test, config.positive, config.seed)
-        if config.scale == "smoke":
-            test = test.first(60)
-        run = RunRecord(
-            "reproduce", command, asdict(config), seeds=(config.seed,),
-            versions=provenance.versions(), machine=provenance.machine(torch.device(config.device)),
-            tables=("figure6", "figure6-transfer"), figures=("figure6",),
-            data=tuple(provenance.record_data(one) for one in (first, second, test)),
-            notes=notes(config, len(first)),
+    pair = load_data(config.data, progress=progress)
+    halved = halves(pair.train, config.seed)
+    test = one_against_rest(pair.test, config.positive, config.seed)
+    if config.scale == "smoke":
+        test = test.first(60)
+    networks = _networks(config, halved)
+    given = tuple(one for one in networks if isinstance(one, Network))
+    asked = Request(
+        "reproduce", asdict(config), networks=given, images=(*halved, test),
+        tables=("figure6", "figure6-transfer"), figures=("figure6",), seeds=(config.seed,),
+        notes=notes(config, len(halved[0])), command=command, required_bytes=400_000_000,
+        device=torch.device(config.device),
+    )  # fmt: skip
+    trained = [one for one in networks if isinstance(one, Stage)]
+    lost = tuple(Lost(one, test, config.budget, config.seed) for one in networks)
+    accuracy = KnownCars(
+        networks, CONFIGS[config.network], plan_of(config), halved[0], _cars(config, halved[0]),
+        test, config.seed,
+    )  # fmt: skip
+    shared = Shared(lost, config.seed)
+    stages = [*trained, accuracy, *lost, shared, *_units(config, networks, pair)]
+    return run_all(stages, asked, folder, fresh=fresh, progress=progress)
+
+
+def _networks(
+    config: Figure6Config, halved: tuple[ImageSet, ImageSet]
+) -> tuple[Network | Stage, ...]:
+    """Both; the first one may be given."""
+    size = CONFIGS[config.network]
+    networks: list[Network | Stage] = []
+    for number, (name, half) in enumerate(zip(NAMES, halved, strict=True)):
+        if number == 0 and config.given is not None:
+            model = load_classifier(Path(config.given), size, config.device)
+            networks.append(Network(name, model))
+            continue
+        patches = of_images(half.name, half.images)
+        networks.append(
+            QuocNetTraining(
+                name, f"{config.network}-{name[-1].lower()}", size, plan_of(config), patches,
+                patches.fingerprint, _cars(config, half), config.seed + number, config.device,
+            )
         )  # fmt: skip
-        write_run(folder, run)
-        models, records, stages = _networks(config, folder, (first, second), progress)
-        rows = accuracy(config, models, first, test, progress)
-        attacked = {
-            name: attack(config, name, model, test, folder, progress)
-            for name, model in models.items()
-        }
-        rows += distortions(attacked, config.seed)
-        rows += transfer(models, attacked, config.seed)
-        for name, model in models.items():
-            write_pictures(folder, name, model, attacked[name], config.seed)
-        studied = _units(config, list(models.values()), pair.test, folder, progress)
-        write_rows(folder, Measurement, [*rows, *studied.rows])
-        done = replace(
-            run, status="complete", stages=(*stages, *studied.stages), models=tuple(records),
-            notes=(*run.notes, *studied.notes),
-        )  # fmt: skip
-        write_run(folder, done)
+    return tuple(networks)
+
+
+def _cars(config: Figure6Config, half: ImageSet) -> ImageSet:
+    """What a classifier learns from."""
+    cars = one_against_rest(half, config.positive, config.seed)
+    return cars.first(100) if config.scale == "smoke" else cars
 
 
 def _units(
-    config: Figure6Config,
-    models: Sequence[nn.Module],
-    images: ImageSet,
-    folder: Path,
-    progress: ProgressCallback | None,
-) -> Studied:
+    config: Figure6Config, networks: tuple[Network | Stage, ...], pair: DataPair
+) -> list[Stage]:
     """§3 asked of the last layer: what excites its units, and what random directions of it."""
     smoke = config.scale == "smoke"
     study = Study(
         (LAST,), k=4 if smoke else 9, directions=40, rotations=2 if smoke else 19,
         untrained=2, paths=0, seed=config.seed,
     )  # fmt: skip
-    asked = prepare(study, models[0], images)
-    return analyse(folder, NAMES[0], models, images, asked, progress=progress)
+    like = QuocNetClassifier(CONFIGS[config.network]).eval()
+    return stages_of(networks, pair.test, prepare(study, like, pair.test))
 
 
 def notes(config: Figure6Config, images: int) -> tuple[str, ...]:
@@ -117,79 +153,27 @@ def notes(config: Figure6Config, images: int) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-def train_half(
-    config: Figure6Config,
-    half: ImageSet,
-    folder: Path,
-    slug: str,
-    seed: int,
-    progress: ProgressCallback | None,
-) -> tuple[QuocNetClassifier, dict[str, object]]:
-    """One network, from nothing to a classifier, or as it was saved before."""
-    path, plan = folder / "models" / f"{slug}.safetensors", plan_of(config)
-    size = CONFIGS[config.network]
-    key = derive_key(config, size, plan, half.sha256, seed)
-    if path.is_file() and (kept := read_model(path)[2]).get("key") == key:
-        return load_classifier(path, config), kept
-    patches = of_images(half.name, half.images)
-    start = time.perf_counter()
-    network, reports = train_unsupervised(
-        size, patches, plan, seed, device=config.device,
-        folder=folder / "models" / f"{slug}.checkpoints", progress=_named(progress, slug),
-    )  # fmt: skip
-    cars = one_against_rest(half, config.positive, config.seed)
-    if config.scale == "smoke":
-        cars = cars.first(100)
-    model, report, decay = with_classifier(
-        network, cars.images, cars.labels, plan, seed, progress=_named(progress, slug)
-    )
-    said: dict[str, object] = {
-        "stages": [asdict(replace(r, history=r.history[:: max(1, len(r.history) // 50)]))
-                   for r in reports],
-        "classifier": asdict(replace(report, history=())), "decay": decay, "seed": seed, "key": key,
-        "wall_seconds": time.perf_counter() - start,
-    }  # fmt: skip
-    save_model(path, model, model.describe(), said)
-    return model, said
+def halves(train: ImageSet, seed: int) -> tuple[ImageSet, ImageSet]:
+    """The training images in two disjoint random parts of one size."""
+    generator = torch.Generator().manual_seed(seed)
+    return train.split(len(train) // 2, generator)
 
 
-def load_classifier(path: Path, config: Figure6Config) -> QuocNetClassifier:
-    """A saved network.
+def one_against_rest(images: ImageSet, positive: str, seed: int) -> ImageSet:
+    """All images of one class, 1, and as many of the others, 0, in mixed order.
 
     Raises:
-        InputError: If the file holds another architecture.
+        InputError: If there is no such class.
     """
-    weights, architecture, _ = read_model(path)
-    model = QuocNetClassifier(CONFIGS[config.network])
-    if architecture != model.describe():
-        raise InputError(f"{path} holds {architecture}, not {model.describe()}")
-    model.load_state_dict(weights)
-    return model.to(config.device).eval()
-
-
-def _networks(
-    config: Figure6Config,
-    folder: Path,
-    parts: tuple[ImageSet, ImageSet],
-    progress: ProgressCallback | None,
-) -> tuple[dict[str, QuocNetClassifier], list[ModelRecord], list[Stage]]:
-    models, records, stages = {}, [], []
-    for number, (name, half) in enumerate(zip(NAMES, parts, strict=True)):
-        slug = f"{config.network}-{name[-1].lower()}"
-        if number == 0 and config.given is not None:
-            model = load_classifier(Path(config.given), config)
-            said: dict[str, object] = {}
-        else:
-            model, said = train_half(config, half, folder, slug, config.seed + number, progress)
-        for used in (folder / "models" / f"{slug}.checkpoints").glob("stage*"):
-            remove_sharded(used)
-        models[name] = model
-        records.append(provenance.record_model(name, model, config.seed + number, training=said))
-        stages.append(Stage(f"train {name}", float(str(said.get("wall_seconds", 0)))))
-    return models, records, stages
-
-
-def _named(progress: ProgressCallback | None, name: str) -> ProgressCallback | None:
-    if progress is None:
-        return None
-    return lambda told: progress(replace(told, stage=f"{name}: {told.stage}"))
+    if positive not in images.class_names:
+        raise InputError(
+            f"{images.name} has no class {positive!r}; give one of {', '.join(images.class_names)}"
+        )
+    wanted = images.labels == images.class_names.index(positive)
+    cars, others = wanted.nonzero()[:, 0], (~wanted).nonzero()[:, 0]
+    generator = torch.Generator().manual_seed(seed)
+    others = others[torch.randperm(len(others), generator=generator)[: len(cars)]]
+    chosen = torch.cat([cars, others])
+    chosen = chosen[torch.randperm(len(chosen), generator=generator)]
+    part = images.subset(chosen, f"{images.name}[{positive} or not]")
+    return replace(part, labels=wanted[chosen].long(), class_names=("other", positive))

@@ -1,13 +1,10 @@
 """A network's layers as Table 5 lists them: by the paper's formulas as printed, and corrected."""
 
-import json
 import math
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from intriguing.files import read_json, write_whole
 from intriguing.measures import ProgressCallback
 from intriguing.spectral.certificates.lipschitz import LayerBound, lipschitz_report
 from intriguing.spectral.norms.equation import paper_norm
@@ -80,28 +77,8 @@ def read_layers(
     return Layers(layers, report.product, report.lower)
 
 
-def remember(path: Path, key: str, layers: Layers, seconds: float) -> None:
-    """Keep what was measured of the network that `key` was derived from, and how long it took."""
-    content = {"key": key, "seconds": seconds, **asdict(layers)}
-    write_whole(path, json.dumps(content, indent=1, ensure_ascii=False))
-
-
-def recall(path: Path, key: str) -> tuple[Layers, float] | None:
-    """What `remember` kept of this very network, and its seconds; None if it did not."""
-    try:
-        content = read_json(path, "it is made again")
-        if content["key"] != key:
-            return None
-        layers = tuple(
-            Layer(LayerBound(**entry["bound"]), entry["printed"]) for entry in content["layers"]
-        )
-        return Layers(layers, content["upper"], content["lower"]), content["seconds"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
 def _printed(model: nn.Module, bound: LayerBound) -> float:
-    """What §4.3 gives for this layer, slips included."""
+    """What §4.3 gives for this layer, errata included."""
     if bound.kind in ("linear", "activation", "scale"):
         return bound.upper
     parts = [_module(model, name) for name in bound.name.split(" + ")]

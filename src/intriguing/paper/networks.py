@@ -1,15 +1,19 @@
 """The MNIST networks: six of Tables 1 and 2, three of the split experiment, one convolutional."""
 
+import zlib
+from pathlib import PurePath
 from typing import Literal, TypeAlias
 
 from intriguing.models.family import find_family
 from intriguing.training.lbfgs import LBFGSConfig
 from intriguing.training.recipe import Recipe
 
-Part: TypeAlias = Literal["P1", "P2"]
+Part: TypeAlias = Literal["train", "P1", "P2"]
+"""What a network learns from: the training set, or one of its random halves."""
 
 _CONVEX = LBFGSConfig(tolerance=1e-5)  # one minimum, and cheap: go close to it
 _SIGMOID_DECAY = (1e-5, 1e-5, 1e-6)
+"""λ of the networks of sigmoid units, layer by layer: §4.2, the caption of Table 1."""
 
 MNIST_NETWORKS: tuple[Recipe, ...] = (
     Recipe("FC10(1e-4)", "fc10-1e-4", "fc10", decay=(1e-4,), stop=_CONVEX),
@@ -37,3 +41,16 @@ def convolutional(images: int) -> Recipe:
         CONVOLUTIONAL, CONVOLUTIONAL, CONVOLUTIONAL, decay=(1e-4,) * 4,
         schedule=find_family(CONVOLUTIONAL).schedule(images),
     )  # fmt: skip
+
+
+def draw(*names: object) -> int:
+    """A seed made from names, the same in every process."""
+    return zlib.crc32("/".join(map(str, names)).encode())
+
+
+def short_name(spec: str) -> str:
+    """ "squeezenet:a/b.safetensors" is squeezenet, "nets/mine.py:build" mine-build."""
+    before, _, after = spec.rpartition(":")
+    if before.endswith(".py"):
+        return f"{PurePath(before).stem}-{after}"
+    return before or PurePath(after).stem

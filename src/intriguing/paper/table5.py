@@ -5,80 +5,30 @@ the bounds are properties of the weights.
 """
 
 import math
-import time
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
-from torch import nn
 
-from intriguing import __version__
 from intriguing.errors import InputError
 from intriguing.estimates import Rows
-from intriguing.keys import derive_key
-from intriguing.measures import ProgressCallback
 from intriguing.models.classifier import Normalized
 from intriguing.models.families.alexnet import AlexNet, initialise
 from intriguing.models.load import load_model
-from intriguing.names import file_name
-from intriguing.paper.config import SCALES, ReproduceConfig
 from intriguing.paper.errata import errata, errata_of_any, mended, papers_name
-from intriguing.paper.layers import Layers, read_layers, recall, remember
+from intriguing.paper.layers import Layers, read_layers
+from intriguing.paper.networks import short_name
 from intriguing.results.published import published
-from intriguing.results.rows import Measurement, Metric
-from intriguing.results.schema import ModelRecord, Stage
+from intriguing.results.rows import Metric
 from intriguing.runs.provenance import record_model
+from intriguing.runs.run import Run
+from intriguing.runs.stage import Made, Network, Stage
 
+if TYPE_CHECKING:
+    from intriguing.paper.materials import Materials
 
-@dataclass(frozen=True)
-class Subject:
-    """A network to be measured.
-
-    Attributes:
-        analysis: "table5" of the paper's network, "bounds" of any other.
-        words: What it is, for the notes.
-    """
-
-    analysis: str
-    words: str
-    model: nn.Module
-    shape: tuple[int, ...]
-    record: ModelRecord
-
-
-@dataclass(frozen=True)
-class Measured:
-    """Table 5 of a network: rows, remarks, the network's record, and what it cost."""
-
-    rows: tuple[Measurement, ...]
-    notes: tuple[str, ...]
-    record: ModelRecord
-    stage: Stage
-
-
-def subjects(config: ReproduceConfig) -> list[Subject]:
-    """AlexNet with Krizhevsky's groups, and the given network, which may be its weights.
-
-    Raises:
-        InputError: If the given network cannot be had, or nobody says what its images are like.
-    """
-    if "table5" not in config.items:
-        return []
-    spec = config.network
-    given = None if spec is None else load_model(spec)
-    inner = given.model if isinstance(given, Normalized) else given
-    if isinstance(inner, AlexNet):
-        return [_subject("table5", "AlexNet", f"AlexNet with weights from {spec}", inner, config)]
-    scale = SCALES[config.scale]
-    ours = initialise(AlexNet(width=scale.alexnet_width), torch.Generator().manual_seed(0)).eval()
-    words = RANDOM if scale.alexnet_width == 96 else f"a narrow {RANDOM}"
-    chosen = [_subject("table5", "AlexNet", words, ours, None)]
-    if given is not None:
-        name = short_name(str(spec))
-        chosen.append(_subject("bounds", name, name, given, config))
-    return chosen
-
-
+FULL_WIDTH = 96
+"""Channels of the first layer of AlexNet, as Krizhevsky has it."""
 RANDOM = (
     "AlexNet with Krizhevsky's groups, overlapping pools and response normalisation, its weights "
     "random as before its training (normal, deviation 0.01, seed 0): they show what the formulas "
@@ -86,48 +36,76 @@ RANDOM = (
 )
 
 
-def measure(subject: Subject, folder: Path, progress: ProgressCallback | None = None) -> Measured:
-    """Bounds of every layer of a network, and of the whole; kept in `folder` for the next call."""
-    parts = ("table5",) if subject.analysis == "table5" else ("table5", subject.record.name)
-    path = folder / "stages" / f"{file_name(*parts)}.json"
-    key = derive_key(subject.model, subject.shape, __version__)
-    kept = recall(path, key)
-    if kept is None:
-        start = time.perf_counter()
-        layers = read_layers(subject.model, subject.shape, progress)
-        seconds = time.perf_counter() - start
-        remember(path, key, layers, seconds)
-    else:
-        layers, seconds = kept
-    table = Rows(subject.analysis, network=subject.record.name)
-    if subject.analysis == "table5":
-        _beside_paper(table, layers)
-        notes = errata(subject.words, layers)
-    else:
-        _alone(table, layers)
-        notes = errata_of_any(subject.words, layers)
-    stage = Stage(f"bound {subject.record.name}", seconds)
-    return Measured(tuple(table.made), tuple(notes), subject.record, stage)
+@dataclass(frozen=True)
+class Table5(Stage):
+    """Bounds of every layer of a network, and of the whole.
+
+    Attributes:
+        network: Whose.
+        shape: Of one of its images.
+        words: What it is, for the remarks.
+        papers: Whether it is the paper's, and the paper's bounds stand beside.
+    """
+
+    name: ClassVar[str] = "table5"
+    question: ClassVar[str] = "How far can each layer carry a change?"
+    network: Network
+    shape: tuple[int, ...]
+    words: str
+    papers: bool
+
+    def compute(self, run: Run) -> Made:
+        """The table, what the paper gets wrong about it, and the network's record."""
+        layers = read_layers(self.network.model, self.shape, run.progress)
+        table = Rows("table5" if self.papers else "bounds", network=self.network.name)
+        if self.papers:
+            _beside_paper(table, layers)
+            said = errata(self.words, layers)
+        else:
+            _alone(table, layers)
+            said = errata_of_any(self.words, layers)
+        record = record_model(self.network.name, self.network.model)
+        return Made(tuple(table.made), remarks={"table5": tuple(said)}, models=(record,))
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        return (self.name,) if self.papers else (self.name, self.about)
+
+    @property
+    def title(self) -> str:
+        return f"bound {self.about}"
 
 
-def _subject(
-    analysis: str, name: str, words: str, model: nn.Module, config: ReproduceConfig | None
-) -> Subject:
-    shape = (config and config.input) or getattr(model, "shape", None)
+def make(given: "Materials") -> list[Stage]:
+    """Of AlexNet with Krizhevsky's groups, and of the given network, which may be its weights.
+
+    Raises:
+        InputError: If the given network cannot be had, or nobody says what its images are like.
+    """
+    spec, shape = given.config.network, given.config.input
+    own = None if spec is None else load_model(spec)
+    inner = own.model if isinstance(own, Normalized) else own
+    if isinstance(inner, AlexNet):
+        network = Network("AlexNet", inner)
+        return [_of(network, f"AlexNet with weights from {spec}", shape, papers=True)]
+    width = given.scale.alexnet_width
+    ours = initialise(AlexNet(width=width), torch.Generator().manual_seed(0)).eval()
+    words = RANDOM if width == FULL_WIDTH else f"a narrow {RANDOM}"
+    chosen: list[Stage] = [_of(Network("AlexNet", ours), words, None, papers=True)]
+    if own is not None:
+        network = Network(short_name(str(spec)), own)
+        chosen.append(_of(network, network.name, shape, papers=False))
+    return chosen
+
+
+def _of(network: Network, words: str, given: tuple[int, ...] | None, *, papers: bool) -> Table5:
+    shape = given or getattr(network.model, "shape", None)
     if shape is None:
         raise InputError(
             f"{words} does not say what shape its images have; give it: --input 3,224,224 for "
             "photographs, channels first and without the batch"
         )
-    return Subject(analysis, words, model, tuple(shape), record_model(name, model))
-
-
-def short_name(spec: str) -> str:
-    """ "squeezenet:a/b.safetensors" is squeezenet, "nets/mine.py:build" mine-build."""
-    before, _, after = spec.rpartition(":")
-    if before.endswith(".py"):
-        return f"{PurePath(before).stem}-{after}"
-    return before or PurePath(after).stem
+    return Table5(network, tuple(shape), words, papers)
 
 
 def _beside_paper(table: Rows, layers: Layers) -> None:

@@ -1,7 +1,8 @@
-"""What Tables 1 to 4 measure, in the order of the paper's rows."""
+"""Tables 1 to 4: errors, distortions, and how far examples of one network fool the others."""
 
-from collections.abc import Iterable, Mapping
-from typing import TypeAlias, Unpack
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, TypeAlias, Unpack
 
 import torch
 from torch import Tensor, nn
@@ -10,108 +11,194 @@ from intriguing.data.dataset import ImageSet
 from intriguing.distortion.noise import gaussian_noise
 from intriguing.estimates import About, Rows
 from intriguing.measures import distortion
-from intriguing.results.rows import Condition, Measurement, Metric
+from intriguing.paper.networks import draw
+from intriguing.results.rows import Condition, Measurement, Metric, where
+from intriguing.runs.run import Run
+from intriguing.runs.stage import Made, Stage
+from intriguing.runs.training import TrainedAttack
 from intriguing.scale.attack import Attacked
 from intriguing.transfer.amplify import amplify
 from intriguing.transfer.matrix import count_errors
+
+if TYPE_CHECKING:
+    from intriguing.paper.materials import Materials
 
 Networks: TypeAlias = Mapping[str, nn.Module]
 Attacks: TypeAlias = Mapping[str, Attacked]
 """For each network, by its name in the paper, the images distorted for it."""
 Changed: TypeAlias = Iterable[tuple[Tensor, Tensor, Tensor]]
 """Originals x, changed images x′ and true labels, piece by piece."""
+Change: TypeAlias = tuple[Condition, float]
+
+# Sizes as standard deviations of a pixel, in the order of the paper's rows.
+TABLE2: tuple[Change, ...] = ((Condition.NOISE, 0.1), (Condition.NOISE, 0.3))
+# Likewise.
+TABLE4: tuple[Change, ...] = (
+    (Condition.NOISE, 0.06), (Condition.AMPLIFIED, 0.1), (Condition.NOISE, 0.1),
+)  # fmt: skip
 
 
-def table1(
-    networks: Networks, train: ImageSet, test: ImageSet, attacks: Attacks, seed: int
-) -> list[Measurement]:
-    """Training error, test error, and average minimum distortion over the training set."""
-    rows = Rows("table1", seed=seed)
-    _errors(rows, networks, {"train": train, "test": test})
-    _distances(rows, attacks, "train")
-    return rows.made
+@dataclass(frozen=True)
+class Summary(Stage):
+    """Tables 1 and 3: errors on images as they are, and how little they have to be changed.
 
-
-def table2(
-    networks: Networks, train: ImageSet, attacks: Attacks, generator: torch.Generator, seed: int
-) -> list[Measurement]:
-    """Error of every network on the training images distorted for each, and on noisy ones.
-
-    Only images for which an adversarial one was found are shown.  Noise is not clipped to the
-    box, so that its distortion is the stated standard deviation.
-    """
-    rows = Rows("table2", images="train", seed=seed)
-    _examples(rows, networks, attacks)
-    for stddev in (0.1, 0.3):
-        _noise(rows, networks, train, stddev, generator)
-    return rows.made
-
-
-def table3(
-    networks: Networks, sets: Mapping[str, ImageSet], attacks: Attacks, seed: int
-) -> list[Measurement]:
-    """Error of the split experiment's networks on P1, P2 and the test set, before distortion.
-
-    Args:
-        networks: By name.
-        sets: "P1", "P2" and "test".
-        attacks: On the test set.
+    Attributes:
+        table: The analysis.
+        attacks: On every network.
+        sets: What errors are of: "train", "test", "P1", "P2".
+        attacked: Which set was attacked.
         seed: Of the networks.
     """
-    rows = Rows("table3", seed=seed)
-    _errors(rows, networks, sets)
-    _distances(rows, attacks, "test")
-    return rows.made
+
+    name: ClassVar[str] = "summary"
+    question: ClassVar[str] = "How small a change fools a network that classifies well?"
+    table: str
+    attacks: tuple[TrainedAttack, ...]
+    sets: Mapping[str, ImageSet]
+    attacked: str
+    seed: int
+
+    def compute(self, run: Run) -> Made:
+        """The table of one seed."""
+        networks, attacks = _done(run, self.attacks)
+        rows = summary(self.table, networks, self.sets, attacks, self.attacked, self.seed)
+        return _made(rows)
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        return self.table, f"seed {self.seed}"
 
 
-def table4(
-    networks: Networks, test: ImageSet, attacks: Attacks, generator: torch.Generator, seed: int
-) -> list[Measurement]:
-    """Error of the split experiment's networks on test images distorted for each; then amplified.
+@dataclass(frozen=True)
+class Across(Stage):
+    """Tables 2 and 4: every network shown the examples made for each, and what else is changed.
 
-    Neither noise nor amplified images are clipped, so that their distortion is as stated.
+    Attributes:
+        table: The analysis.
+        attacks: On every network.
+        images: Those attacked, which noise is added to.
+        attacked: Which set they are of.
+        changes: What is shown besides the examples, and of which size, in this order.
+        seed: Of the networks; draws noise.
     """
-    rows = Rows("table4", images="test", seed=seed)
-    _examples(rows, networks, attacks)
-    _noise(rows, networks, test, 0.06, generator)
-    for name, attacked in attacks.items():
-        longer = ((x, amplify(x, far, 0.1), labels) for x, far, labels in attacked.found())
-        _shown(rows, networks, longer, len(attacked), made_for=name, size=0.1,
-               condition=Condition.AMPLIFIED)  # fmt: skip
-    _noise(rows, networks, test, 0.1, generator)
-    return rows.made
+
+    name: ClassVar[str] = "across"
+    question: ClassVar[str] = "Do examples made for one network fool others?"
+    table: str
+    attacks: tuple[TrainedAttack, ...]
+    images: ImageSet
+    attacked: str
+    changes: tuple[Change, ...]
+    seed: int
+
+    def compute(self, run: Run) -> Made:
+        """The table of one seed."""
+        networks, attacks = _done(run, self.attacks)
+        generator = torch.Generator().manual_seed(draw("noise", self.table, self.seed))
+        about = Rows(self.table, images=self.attacked, seed=self.seed)
+        return _made(across(about, networks, self.images, attacks, self.changes, generator))
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        return self.table, f"seed {self.seed}"
 
 
-def _errors(rows: Rows, networks: Networks, sets: Mapping[str, ImageSet]) -> None:
-    """Each network's error on images as they are."""
+def make_table1(given: "Materials") -> list[Stage]:
+    """Of the networks that are trained on the whole training set, one a seed."""
+    return [
+        Summary("table1", given.whole(seed), {"train": one.train, "test": one.test}, "train", seed)
+        for seed, one in enumerate(given.sets)
+    ]
+
+
+def make_table2(given: "Materials") -> list[Stage]:
+    """Of the same networks."""
+    return [
+        Across("table2", given.whole(seed), one.attacked["train"], "train", TABLE2, seed)
+        for seed, one in enumerate(given.sets)
+    ]
+
+
+def make_table3(given: "Materials") -> list[Stage]:
+    """Of the networks that are trained on disjoint halves, one a seed."""
+    return [
+        Summary(
+            "table3", given.halves(seed), {"P1": one.p1, "P2": one.p2, "test": one.test}, "test",
+            seed,
+        )
+        for seed, one in enumerate(given.sets)
+    ]  # fmt: skip
+
+
+def make_table4(given: "Materials") -> list[Stage]:
+    """Of the same networks."""
+    return [
+        Across("table4", given.halves(seed), one.attacked["test"], "test", TABLE4, seed)
+        for seed, one in enumerate(given.sets)
+    ]
+
+
+def _done(run: Run, attacks: Sequence[TrainedAttack]) -> tuple[Networks, Attacks]:
+    """Networks and their examples by the paper's names."""
+    networks = {one.network.recipe.name: run.model(one.network) for one in attacks}
+    return networks, {one.network.recipe.name: run.loaded(one) for one in attacks}
+
+
+def _made(rows: Sequence[Measurement]) -> Made:
+    shown = sum(row.total for row in where(rows, metric=Metric.ERROR))
+    return Made(tuple(rows), passes=(shown, 0))
+
+
+def summary(
+    table: str,
+    networks: Networks,
+    sets: Mapping[str, ImageSet],
+    attacks: Attacks,
+    attacked: str,
+    seed: int,
+) -> list[Measurement]:
+    """Errors, and the average minimum distortion of the images for which an example was found."""
+    rows = Rows(table, seed=seed)
     for which, images in sets.items():
         for name, error in count_errors(networks, [(images.images, images.labels)]).items():
             rows.share(Metric.ERROR, error.count, error.total, network=name, images=which,
                        condition=Condition.CLEAN)  # fmt: skip
+    for name, one in attacks.items():
+        found = one.distortion[one.success]
+        rows.mean(Metric.MEAN_DISTORTION, "distortion", found, len(one), network=name,
+                  images=attacked)  # fmt: skip
+    return rows.made
 
 
-def _distances(rows: Rows, attacks: Attacks, which: str) -> None:
-    """Average minimum distortion of the images for which an adversarial image was found."""
-    for name, attacked in attacks.items():
-        found = attacked.distortion[attacked.success]
-        rows.mean(Metric.MEAN_DISTORTION, "distortion", found, len(attacked), network=name,
-                  images=which)  # fmt: skip
+def across(
+    rows: Rows,
+    networks: Networks,
+    images: ImageSet,
+    attacks: Attacks,
+    changes: Sequence[Change],
+    generator: torch.Generator,
+) -> list[Measurement]:
+    """Error of every network on the images distorted for each, then under each of `changes`.
 
-
-def _examples(rows: Rows, networks: Networks, attacks: Attacks) -> None:
-    for name, attacked in attacks.items():
-        _shown(rows, networks, attacked.found(), len(attacked), made_for=name,
+    Only images for which an adversarial one was found are shown.  Neither noise nor amplified
+    images are clipped to the box, so that their distortion is as stated.
+    """
+    for name, one in attacks.items():
+        _shown(rows, networks, one.found(), len(one), made_for=name,
                condition=Condition.ADVERSARIAL)  # fmt: skip
-
-
-def _noise(
-    rows: Rows, networks: Networks, images: ImageSet, stddev: float, generator: torch.Generator
-) -> None:
-    noisy = (
-        (batch.images, gaussian_noise(batch.images, stddev, generator), batch.labels)
-        for batch in images.batches(10_000)
-    )
-    _shown(rows, networks, noisy, len(images), size=stddev, condition=Condition.NOISE)
+    for condition, size in changes:
+        if condition is Condition.NOISE:
+            noisy = (
+                (batch.images, gaussian_noise(batch.images, size, generator), batch.labels)
+                for batch in images.batches(10_000)
+            )
+            _shown(rows, networks, noisy, len(images), size=size, condition=condition)
+            continue
+        for name, one in attacks.items():
+            longer = ((x, amplify(x, far, size), labels) for x, far, labels in one.found())
+            _shown(rows, networks, longer, len(one), made_for=name, size=size,
+                   condition=condition)  # fmt: skip
+    return rows.made
 
 
 def _shown(

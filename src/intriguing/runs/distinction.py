@@ -40,8 +40,8 @@ class Claim(Stage):
     """
 
     name: ClassVar[str] = "claim"
-    network: Network
-    networks: tuple[Network, ...]
+    network: Network | Stage
+    networks: tuple[Network | Stage, ...]
     images: ImageSet
     asked: Asked
     features: Tensor | None = None
@@ -49,15 +49,16 @@ class Claim(Stage):
     def compute(self, run: Run) -> Made:
         """The verdict on every layer."""
         asked, study = self.asked, self.asked.study
+        models = [run.model(one) for one in self.networks]
         claim = compare_bases(
-            [one.model for one in self.networks], asked.names, self.images, measure=asked.measure,
+            models, asked.names, self.images, measure=asked.measure,
             features=self.features, k=study.k, delta=study.delta, rotations=study.rotations,
             untrained=study.untrained, seed=study.seed,
             progress=renamed(run.progress, "testing the claim"),
         )  # fmt: skip
         rows = tuple(
             ClaimRow(
-                network=self.network.name, layer=layer.layer, measure=claim.measure, k=claim.k,
+                network=self.about, layer=layer.layer, measure=claim.measure, k=claim.k,
                 images=claim.images, networks=claim.networks, rotations=claim.rotations,
                 untrained_networks=claim.untrained,
                 units=layer.units, delta=claim.delta, level=claim.level, silent=layer.silent,
@@ -102,15 +103,15 @@ class Path(Stage):
     """How coherence goes from the natural basis to rotated ones: of Q^α, for α from 0 to 1."""
 
     name: ClassVar[str] = "path"
-    network: Network
-    networks: tuple[Network, ...]
+    network: Network | Stage
+    networks: tuple[Network | Stage, ...]
     images: ImageSet
     asked: Asked
     features: Tensor | None = None
 
     def compute(self, run: Run) -> Made:
         """Mean coherence, with Student's interval over the rotations Q."""
-        asked, models = self.asked, [one.model for one in self.networks]
+        asked, models = self.asked, [run.model(one) for one in self.networks]
         score = scorer(asked.measure, self.images, self.features)
         layers, count = followed(asked), asked.study.paths
         names = [layer.name for layer in layers]

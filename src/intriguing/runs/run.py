@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from intriguing.data.dataset import ImageSet
 from intriguing.errors import InputError, UnsoundBound
@@ -168,11 +169,22 @@ class Run:
         )  # fmt: skip
         return Done(stage, record, kept.made)
 
+    def holds(self, stage: Stage) -> bool:
+        """Whether what a stage makes is kept, so that it would not be made again."""
+        return self._recall(stage) is not None
+
     def loaded(self, stage: Stage) -> Any:
         """What a stage left on disk besides its rows, by its `load`; once in a run."""
         if stage.key not in self._loaded:
             self._loaded[stage.key] = stage.load(self)
         return self._loaded[stage.key]
+
+    def model(self, network: Network | Stage) -> nn.Module:
+        """A network that was given, or that a stage trains."""
+        if isinstance(network, Network):
+            return network.model
+        model: nn.Module = self.loaded(network)
+        return model
 
     def shards(self, stage: Stage) -> Path:
         """Where a stage saves pieces of its work."""
@@ -230,6 +242,7 @@ class Run:
             self.record, status=status, stages=steps,
             models=(*self.record.models, *(m for one in made for m in one.models)),
             notes=(*self.record.notes, *(note for one in made for note in one.notes)),
+            remarks=_joined([one.remarks for one in made]),
         )  # fmt: skip
         store.write_run(self.folder, record)
 
@@ -282,6 +295,21 @@ def open_run(
         yield run
 
 
+def run_all(
+    stages: Sequence[Stage],
+    asked: Request,
+    folder: Path,
+    *,
+    fresh: bool = False,
+    progress: ProgressCallback | None = None,
+) -> RunRecord:
+    """Every stage in its order, in `folder`; as `open_run`, to the end."""
+    with open_run(folder, asked, fresh=fresh, progress=progress) as run:
+        run.all(stages)
+        run.finish()
+    return store.read_run(folder)
+
+
 @dataclass(frozen=True)
 class _Kept:
     """A stage on disk: what it depends on, what it made, and the digests of the files it wrote."""
@@ -316,6 +344,15 @@ def _of_json(content: Any) -> _Kept:
     )  # fmt: skip
     kept = of_json(_Kept, content)
     return replace(kept, made=replace(kept.made, rows=rows))
+
+
+def _joined(remarks: Iterable[Mapping[str, tuple[str, ...]]]) -> dict[str, tuple[str, ...]]:
+    """Those of several stages about one analysis, one after the other."""
+    found: dict[str, tuple[str, ...]] = {}
+    for some in remarks:
+        for name, said in some.items():
+            found[name] = found.get(name, ()) + said
+    return found
 
 
 def _digests(folder: Path, files: Iterable[Path]) -> dict[str, str]:

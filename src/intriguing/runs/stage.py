@@ -6,8 +6,8 @@ is derived from the stage itself, and nobody lists what counts.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -18,7 +18,7 @@ from intriguing import __version__
 from intriguing.keys import counted, derive_key
 from intriguing.models.asking import device_of
 from intriguing.results.audit import Warned
-from intriguing.results.rows import Row
+from intriguing.results.rows import Measurement, Row
 from intriguing.results.schema import ModelRecord
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ class Made:
         warnings: What looks wrong with a network, each with its consequence.
         words: Sentences for people about this stage; nothing reads them back.
         notes: Sentences for people about the whole run.
+        remarks: Sentences for people about one analysis, by its key.
         models: Records of networks that were trained.
         passes: Images forward and backward, where they were counted.
         seconds: Of work done by earlier processes, where that is known.
@@ -56,9 +57,15 @@ class Made:
     warnings: tuple[Warned, ...] = ()
     words: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    remarks: dict[str, tuple[str, ...]] = field(default_factory=dict)
     models: tuple[ModelRecord, ...] = ()
     passes: tuple[int, int] = (0, 0)
     seconds: float | None = None
+
+    @property
+    def measured(self) -> tuple[Measurement, ...]:
+        """The rows of measured values."""
+        return tuple(row for row in self.rows if isinstance(row, Measurement))
 
 
 class Stage(ABC):
@@ -95,9 +102,9 @@ class Stage(ABC):
 
     @property
     def about(self) -> str:
-        """The name of the network it is about; empty for several."""
+        """The name of the network it is about, given or trained; empty for several."""
         network = getattr(self, "network", None)
-        return network.name if isinstance(network, Network) else ""
+        return called(network) if isinstance(network, Network | Stage) else ""
 
     @property
     def identity(self) -> tuple[str, ...]:
@@ -126,3 +133,23 @@ class Stage(ABC):
             for one in (value if isinstance(value, tuple) else (value,))
             if isinstance(one, Stage)
         )
+
+
+def called(network: Network | Stage) -> str:
+    """What tables call a network that was given, or that a stage trains."""
+    return network.name if isinstance(network, Network) else network.about
+
+
+def with_needs(stages: Iterable[Stage]) -> list[Stage]:
+    """Every stage behind all that it needs, each once."""
+    found: dict[str, Stage] = {}
+
+    def visit(stage: Stage) -> None:
+        if stage.key not in found:
+            for need in stage.needs:
+                visit(need)
+            found[stage.key] = stage
+
+    for stage in stages:
+        visit(stage)
+    return list(found.values())

@@ -26,7 +26,7 @@ from intriguing.units.topk import top_images
 
 
 def stages_of(
-    networks: Sequence[Network],
+    networks: Sequence[Network | Stage],
     images: ImageSet,
     asked: Asked,
     other: Mapping[str, Tensor] | None = None,
@@ -62,7 +62,7 @@ class Ranking(Stage):
     """
 
     name: ClassVar[str] = "units"
-    network: Network
+    network: Network | Stage
     images: ImageSet
     asked: Asked
     other: Mapping[str, Tensor] | None = None
@@ -70,7 +70,7 @@ class Ranking(Stage):
     def compute(self, run: Run) -> Made:
         """Rows of tops and of coherence, pictures, and what is next to each direction."""
         asked, images, study = self.asked, self.images, self.asked.study
-        name, model = self.network.name, self.network.model
+        name, model = self.about, run.model(self.network)
         bases = {layer.name: choose_bases(study, model, layer, images) for layer in asked.layers}
         found = top_images(
             model, asked.names, images, {n: [b for b, _ in some] for n, some in bases.items()},

@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 
 from intriguing.errors import InputError
 from intriguing.keys import derive_key
-from intriguing.paper.config import ScaleName, draw
+from intriguing.paper.config import ScaleName
 from intriguing.paper.hardening.families import FAMILIES, Family, candidates, curve
+from intriguing.paper.networks import draw
 
 BUDGET = 400
 """Passes an image of the search that judges the trained networks, `closest`."""
@@ -44,6 +45,8 @@ SCALES: dict[str, HardeningScale] = {
     ),
     "paper": HardeningScale("mnist", 30, 3, 10_000, 500),
 }  # fmt: skip
+"""All of MNIST, less of it in more epochs, and a trial; of the test images some are attacked, as
+there are some fifty networks to attack."""
 
 
 @dataclass(frozen=True)
@@ -85,16 +88,6 @@ class Trial:
     family: Family
     seed: int
     of: str
-
-    @property
-    def title(self) -> str:
-        """Its name with the seed."""
-        return self.family.name + (f", seed {self.seed}" if self.seed else "")
-
-    @property
-    def key(self) -> str:
-        """Of its files."""
-        return f"{self.family.slug}-seed{self.seed}"
 
     def draw(self, what: str) -> int:
         """A seed of its own; weights are the same for all families, so that pairs differ less."""

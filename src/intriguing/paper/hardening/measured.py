@@ -10,38 +10,48 @@ from torch import Tensor
 
 from intriguing.estimates import About, Interval, Rows
 from intriguing.measures import mean_interval, median, median_interval, wilson_interval
-from intriguing.paper.hardening.claims import differences
+from intriguing.paper.hardening.config import Trial
 from intriguing.paper.hardening.families import PLAIN, Family
-from intriguing.paper.hardening.network import Masking, Trained
-from intriguing.results.rows import Condition, Measurement, Metric, Unit
+from intriguing.results.rows import Condition, Measurement, Metric, Unit, where
 
 
 @dataclass(frozen=True)
-class Judged:
-    """A trained network with what was measured of it on test images.
+class Erring:
+    """A trained network with its errors on the images that judge it."""
+
+    trial: Trial
+    wrong: int
+    total: int
+
+    @property
+    def error(self) -> float:
+        """In percent."""
+        return 100 * self.wrong / self.total
+
+
+@dataclass(frozen=True)
+class Measured(Erring):
+    """The same with what was measured of it besides.
 
     Attributes:
         distortion: Of the nearest example found; infinite where none was, 0 where misclassified.
         radius: Certified, of all test images.
-        masking: What was tried without gradients; None of points of the curve.
+        masking: What was tried without gradients; nothing of points of the curve.
     """
 
-    trained: Trained
     distortion: Float[Tensor, " image"]
     radius: Float[Tensor, " image"]
-    masking: Masking | None
+    masking: tuple[Measurement, ...] = ()
 
 
-def measurements(judged: Sequence[Judged], times: Mapping[str, float]) -> list[Measurement]:
+def measurements(judged: Sequence[Measured], times: Mapping[str, float]) -> list[Measurement]:
     """Everything that the study measured.
 
     Args:
         judged: Every network.
         times: By the slug of a family, its training's time over plain training's.
     """
-    of_family: dict[Family, list[Judged]] = {}
-    for one in judged:
-        of_family.setdefault(one.trained.trial.family, []).append(one)
+    of_family = _by_family(judged)
     baseline = next((members for family, members in of_family.items() if family.slug == PLAIN), [])
     compared = {f: m for f, m in of_family.items() if not f.curve}
     rows = []
@@ -61,15 +71,14 @@ def measurements(judged: Sequence[Judged], times: Mapping[str, float]) -> list[M
         rows += made.made
     for family, members in compared.items():
         rows += _masking(family, members)
-    errors = {f.name: [one.trained.error for one in m] for f, m in compared.items()}
-    return rows + differences(errors)
+    return rows
 
 
-def searched(networks: Sequence[Trained]) -> list[Measurement]:
+def searched(networks: Sequence[Erring]) -> list[Measurement]:
     """Validation errors of all settings, each family's best first."""
     families = list(dict.fromkeys(one.trial.of for one in networks))
     ordered = sorted(networks, key=lambda one: (families.index(one.trial.of), one.error))
-    settings: dict[tuple[str, Family], list[Trained]] = {}
+    settings: dict[tuple[str, Family], list[Erring]] = {}
     for one in ordered:
         settings.setdefault((one.trial.of, one.trial.family), []).append(one)
     rows = []
@@ -80,10 +89,17 @@ def searched(networks: Sequence[Trained]) -> list[Measurement]:
     return rows
 
 
-def _of_family(rows: Rows, members: Sequence[Judged], baseline: Sequence[Judged]) -> None:
-    _errors(rows, [one.trained for one in members])
+def _by_family(judged: Sequence[Measured]) -> dict[Family, list[Measured]]:
+    found: dict[Family, list[Measured]] = {}
+    for one in judged:
+        found.setdefault(one.trial.family, []).append(one)
+    return found
+
+
+def _of_family(rows: Rows, members: Sequence[Measured], baseline: Sequence[Measured]) -> None:
+    _errors(rows, members)
     for metric, ratio, unit, values in _MEDIANS:
-        seeds = [one.trained.trial.seed for one in members]
+        seeds = [one.trial.seed for one in members]
         measured = [values(one) for one in members]
         _medians(rows, metric, unit, dict(zip(seeds, measured, strict=True)))
         ratios = {
@@ -92,17 +108,17 @@ def _of_family(rows: Rows, members: Sequence[Judged], baseline: Sequence[Judged]
             if median(values(plain)) > 0
         }
         if ratios and math.isfinite(sum(ratios.values())):
-            plain_name = baseline[0].trained.trial.family.name
+            plain_name = baseline[0].trial.family.name
             _mean(rows, ratio, "ratio", ratios, reference=plain_name)
 
 
-_MEDIANS: tuple[tuple[Metric, Metric, Unit, Callable[[Judged], Tensor]], ...] = (
+_MEDIANS: tuple[tuple[Metric, Metric, Unit, Callable[[Measured], Tensor]], ...] = (
     (Metric.MEDIAN_DISTORTION, Metric.DISTORTION_RATIO, "distortion", lambda one: one.distortion),
     (Metric.MEDIAN_CERTIFIED, Metric.RADIUS_RATIO, "l2", lambda one: one.radius),
 )
 
 
-def _errors(rows: Rows, networks: Sequence[Trained]) -> None:
+def _errors(rows: Rows, networks: Sequence[Erring]) -> None:
     """The mean error over the seeds with Student's interval; of one seed Wilson's."""
     if len(networks) > 1:
         _mean(rows, Metric.ERROR, "%", {one.trial.seed: one.error for one in networks})
@@ -144,20 +160,21 @@ def _interval(values: Sequence[float], most: float) -> Interval:
     return max(low, 0.0), min(high, most)
 
 
-def _masking(family: Family, members: Sequence[Judged]) -> list[Measurement]:
+def _masking(family: Family, members: Sequence[Measured]) -> list[Measurement]:
     """Shares in percent, as means over the seeds, and how many flaws `preflight` found."""
-    tried = {one.trained.trial.seed: one.masking for one in members if one.masking is not None}
+    tried = [row for one in members for row in one.masking]
     rows = Rows("masking", method=family.name, images="test")
-    for metric, condition, share in _MASKING if tried else ():
-        values = {seed: 100 * share(one) for seed, one in tried.items()}
-        _mean(rows, metric, "%", values, condition=condition)
-    flaws = sum(len(one.findings) for one in tried.values())
-    rows.add(Metric.FLAWS, "images", flaws, flaws, len(tried))
+    for metric, condition in _MASKING if tried else ():
+        some = where(tried, metric=metric, condition=condition)
+        _mean(rows, metric, "%", {int(row.seed or 0): row.value for row in some},
+              condition=condition)  # fmt: skip
+    flaws = where(tried, metric=Metric.FLAWS)
+    count = sum(row.count for row in flaws)
+    rows.add(Metric.FLAWS, "images", count, count, len(flaws))
     return rows.made
 
 
-_MASKING: tuple[tuple[Metric, Condition, Callable[[Masking], float]], ...] = (
-    (Metric.FOOLED, Condition.ADVERSARIAL, lambda one: one.found),
-    (Metric.SHORTER, Condition.ADVERSARIAL, lambda one: one.transferred),
-    (Metric.FOOLED, Condition.NOISE, lambda one: one.noise),
-)
+_MASKING = (
+    (Metric.FOOLED, Condition.ADVERSARIAL), (Metric.SHORTER, Condition.ADVERSARIAL),
+    (Metric.FOOLED, Condition.NOISE),
+)  # fmt: skip

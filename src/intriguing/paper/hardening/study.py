@@ -1,39 +1,35 @@
 """The study: every family trained for every seed, judged, and laid out; resumable at any moment."""
 
-import time
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
-from functools import lru_cache
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 
 from intriguing.data.dataset import ImageSet
 from intriguing.data.named import load_data
+from intriguing.distortion.search import Search
 from intriguing.measures import ProgressCallback
-from intriguing.paper.config import draw
 from intriguing.paper.hardening import timing
+from intriguing.paper.hardening.claims import differences
 from intriguing.paper.hardening.config import BUDGET, SCALES, HardeningConfig, Trial, trials
 from intriguing.paper.hardening.families import FAMILIES, PLAIN
-from intriguing.paper.hardening.measured import Judged, measurements, searched
-from intriguing.paper.hardening.network import (
-    Trained,
-    attack_trained,
-    certified_radii,
-    image_rows,
-    masking,
-    train_trial,
-)
-from intriguing.results.opening import open_results
-from intriguing.results.parquet import write_columns, write_rows
-from intriguing.results.rows import ImageRow, Measurement
-from intriguing.results.schema import RunRecord, Stage
-from intriguing.results.store import write_run
-from intriguing.runs.provenance import machine, record_data, versions
-from intriguing.scale.attack import Attacked
-from intriguing.scale.workers import finished_jobs, one_thread
+from intriguing.paper.hardening.judging import Certified, Judged, Masked
+from intriguing.paper.hardening.measured import Erring, Measured, measurements, searched
+from intriguing.paper.networks import draw
+from intriguing.results.rows import Measurement, Metric
+from intriguing.results.schema import RunRecord
+from intriguing.results.store import read_run
+from intriguing.runs.run import Request, Run, open_run
+from intriguing.runs.stage import Made, Stage
+from intriguing.runs.training import TrainedAttack, Training
+from intriguing.scale.workers import one_thread
 
 MAY_DIFFER = ("seeds", "data_root")
+"""What may change between two runs in one folder."""
+SHARD = 250
+"""Images of an attack between two saves: a network's are lost in a minute at most."""
 
 
 def study(
@@ -63,36 +59,140 @@ def study(
         InputError: Before any training, if the data cannot be had or `folder` cannot be used.
     """
     train, judged_by = _images(config, progress)
-    settings = asdict(config)
-    todo = list(trials(config))
-    space = 50_000_000 + 4 * len(train) * train.images[0].numel() + 3_000_000 * len(todo)
-    opened = open_results(folder, "hardening", settings, space, fresh=fresh, may_differ=MAY_DIFFER)
-    with opened, one_thread():
-        record = RunRecord(
-            "hardening", command, settings, seeds=tuple(range(config.seeds)), versions=versions(),
-            machine=machine(torch.device(config.device)),
-            data=(record_data(train), record_data(judged_by)), notes=_notes(config),
-            tables=("settings",) if config.search else ("hardening",),
-        )  # fmt: skip
-        write_run(folder, record)
-        networks: list[Trained] = []
-        for one in _trained(todo, train, judged_by, folder, config, processes, progress):
-            networks.append(one)
-            networks.sort(key=lambda one: todo.index(one.trial))
-            record = replace(
-                record,
-                models=tuple(one.record for one in networks),
-                stages=tuple(one.stage for one in networks),
+    found = {trial: _training(trial, train, judged_by, config) for trial in trials(config)}
+    trainings = tuple(found.values())
+    asked = Request(
+        "hardening", asdict(config), MAY_DIFFER, images=(train, judged_by),
+        tables=("settings",) if config.search else ("hardening",),
+        seeds=tuple(range(config.seeds)), notes=_notes(config), command=command,
+        required_bytes=50_000_000 + 4 * train.images.numel() + 3_000_000 * len(found),
+        device=torch.device(config.device),
+    )  # fmt: skip
+    if config.search:
+        apart: tuple[Stage, ...] = trainings
+        done: list[Stage] = [*trainings, Settings(tuple(found), trainings)]
+    else:
+        judged = {trial: _judged(one, judged_by, config) for trial, one in found.items()}
+        apart = tuple(judged.values())
+        done = [*trainings, *_tables(judged, train, config)]
+    with open_run(folder, asked, fresh=fresh, progress=progress) as run, one_thread():
+        if processes > 1:
+            what = f"{'train' if config.search else 'train and attack'} {len(apart)} networks"
+            run.spread(apart, processes, what, steps=1 if config.search else 3)
+        run.all(done)
+        run.finish()
+    return read_run(folder)
+
+
+@dataclass(frozen=True)
+class Settings(Stage):
+    """Errors of every setting on held-out images.
+
+    Attributes:
+        trials: What was tried.
+        networks: Its trainings, in the same order.
+    """
+
+    name: ClassVar[str] = "settings"
+    question: ClassVar[str] = "Which settings does each family of trainings need?"
+    trials: tuple[Trial, ...]
+    networks: tuple[Training, ...]
+
+    def compute(self, run: Run) -> Made:
+        """A row a setting."""
+        pairs = zip(self.trials, self.networks, strict=True)
+        return Made(tuple(searched([Erring(trial, *_wrong(run, one)) for trial, one in pairs])))
+
+
+@dataclass(frozen=True)
+class Times(Stage):
+    """What each family's training takes beside plain training.
+
+    Attributes:
+        trials: One a family.
+        images: What they learn from.
+        device: Where.
+        rounds: Of measuring; the least counts.
+    """
+
+    name: ClassVar[str] = "times"
+    question: ClassVar[str] = "What does hardening cost?"
+    trials: tuple[Trial, ...]
+    images: ImageSet
+    device: str
+    rounds: int
+
+    def compute(self, run: Run) -> Made:
+        """A row a family, which is told by its slug."""
+        families = [trial.family for trial in self.trials]
+        seconds = timing.training_seconds(
+            families, self.images, self.device, rounds=self.rounds, progress=run.progress
+        )
+        return Made(
+            tuple(
+                Measurement(
+                    self.name, Metric.TIME_RATIO, "ratio", one / seconds[PLAIN], method=slug
+                )
+                for slug, one in seconds.items()
             )
-            write_run(folder, record)
-        if config.search:
-            write_rows(folder, Measurement, searched(networks))
-        else:
-            stages = _judge(networks, train, judged_by, folder, config, progress)
-            record = replace(record, stages=(*record.stages, *stages))
-        record = replace(record, status="complete")
-        write_run(folder, record)
-    return record
+        )
+
+
+@dataclass(frozen=True)
+class Buys(Stage):
+    """What each training buys, at what price; the penalty's curve; whether gradients hide anything.
+
+    Attributes:
+        trials: All.
+        judged: Their networks, in the same order.
+        masked: Of those that are compared.
+        times: What each takes.
+    """
+
+    name: ClassVar[str] = "hardening"
+    question: ClassVar[str] = "What does each way of training buy?"
+    trials: tuple[Trial, ...]
+    judged: tuple[Judged, ...]
+    masked: tuple[Masked, ...]
+    times: Times
+
+    def compute(self, run: Run) -> Made:
+        """All rows of the study but its claims."""
+        tried = {one.network.key: run.keep(one).made.measured for one in self.masked}
+        measured = []
+        for trial, one in zip(self.trials, self.judged, strict=True):
+            measured.append(
+                Measured(
+                    trial, *_wrong(run, one.network), run.loaded(one.attack).distortion,
+                    run.loaded(one.certified), tried.get(one.network.key, ()),
+                )
+            )  # fmt: skip
+        times = {row.method: row.value for row in run.keep(self.times).made.measured}
+        rows = measurements(measured, times)
+        return Made(tuple(rows))
+
+
+@dataclass(frozen=True)
+class Claims(Stage):
+    """Each sentence of the paper on hardening as a difference of test errors.
+
+    Attributes:
+        trials: Of the families that are compared.
+        networks: Their trainings, in the same order.
+    """
+
+    name: ClassVar[str] = "claims"
+    question: ClassVar[str] = "Which sentences of the paper on hardening hold?"
+    trials: tuple[Trial, ...]
+    networks: tuple[Training, ...]
+
+    def compute(self, run: Run) -> Made:
+        """A row a sentence."""
+        errors: dict[str, list[float]] = {}
+        for trial, one in zip(self.trials, self.networks, strict=True):
+            error = Erring(trial, *_wrong(run, one)).error
+            errors.setdefault(trial.family.name, []).append(error)
+        return Made(tuple(differences(errors)))
 
 
 def _images(
@@ -108,79 +208,45 @@ def _images(
     return train, held_out
 
 
-_loaded = lru_cache(maxsize=1)(_images)
-"""Once for all jobs of a process."""
+def _training(trial: Trial, train: ImageSet, test: ImageSet, config: HardeningConfig) -> Training:
+    family = trial.family
+    return Training(
+        family.name, trial.seed, family.recipe, train, trial.draw("training"), config.device,
+        family.hardened, {"test_error": test},
+    )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class _Job:
-    """A network to train in another process, and to attack unless settings are searched."""
-
-    trial: Trial
-    config: HardeningConfig
-    folder: Path
-
-
-def _work(job: _Job, progress: ProgressCallback) -> None:
-    train, judged_by = _loaded(job.config)
-    one = train_trial(job.trial, train, judged_by, job.folder, job.config.device, progress)
-    if not job.config.search:
-        some = judged_by.first(SCALES[job.config.scale].attacked)
-        attack_trained(one, some, job.folder, progress)
-        certified_radii(one, judged_by, job.folder, progress)
-
-
-def _trained(
-    todo: Sequence[Trial],
-    train: ImageSet,
-    judged_by: ImageSet,
-    folder: Path,
-    config: HardeningConfig,
-    processes: int,
-    progress: ProgressCallback | None,
-) -> Iterator[Trained]:
-    """Every network once it is trained; with several processes also attacked by then."""
-    order: Iterator[int] = iter(range(len(todo)))
-    if processes > 1:
-        what = "train" if config.search else "train and attack"
-        order = finished_jobs(
-            _work, [_Job(trial, config, folder) for trial in todo], processes,
-            stage=f"{what} {len(todo)} networks", stages=1 if config.search else 3,
-            progress=progress,
-        )  # fmt: skip
-    for index in order:
-        yield train_trial(todo[index], train, judged_by, folder, config.device, progress)
-
-
-def _judge(
-    networks: Sequence[Trained],
-    train: ImageSet,
-    test: ImageSet,
-    folder: Path,
-    config: HardeningConfig,
-    progress: ProgressCallback | None,
-) -> list[Stage]:
-    """Attack, certify, try to fool without gradients, time, and write all rows."""
-    start = time.perf_counter()
+def _judged(network: Training, test: ImageSet, config: HardeningConfig) -> Judged:
     some = test.first(SCALES[config.scale].attacked)
-    attacks: dict[str, Attacked] = {}
-    judged = []
-    for one in networks:
-        trial = one.trial
-        attacks[trial.key] = attacked = attack_trained(one, some, folder, progress)
-        radii = certified_radii(one, test, folder, progress)
-        baseline = attacks[f"{PLAIN}-seed{trial.seed}"]
-        tried = None if trial.family.curve else masking(one, some, attacked, baseline)
-        judged.append(Judged(one, attacked.distortion, radii, tried))
-    chosen = [family.scaled(SCALES[config.scale].epochs, SCALES[config.scale].start)
-              for family in FAMILIES]  # fmt: skip
-    times = timing.relative_times(chosen, train, config.device, progress=progress)
-    compared = [one for one in networks if not one.trial.family.curve]
-    write_columns(folder, ImageRow, [image_rows(one, attacks[one.trial.key]) for one in compared])
-    write_rows(folder, Measurement, measurements(judged, times))
-    passes = sum(int(a.forward_passes.sum()) for a in attacks.values())
-    back = sum(int(a.backward_passes.sum()) for a in attacks.values())
-    return [Stage("judge", time.perf_counter() - start, passes, back)]
+    search = Search("closest", budget=BUDGET)
+    attack = TrainedAttack(network, some, "untargeted", search, SHARD)
+    return Judged(network, attack, Certified(network, test))
+
+
+def _tables(
+    judged: Mapping[Trial, Judged], train: ImageSet, config: HardeningConfig
+) -> list[Stage]:
+    """Attacks, whose images have rows, and what all comes to."""
+    compared = {trial: one for trial, one in judged.items() if not trial.family.curve}
+    plain = {t.seed: one.attack for t, one in compared.items() if t.family.slug == PLAIN}
+    masked = tuple(
+        Masked(one.network, one.attack, plain[trial.seed], trial.draw("noise"))
+        for trial, one in compared.items()
+    )
+    once = tuple(trial for trial in compared if trial.seed == 0)
+    times = Times(once, train, config.device, timing.ROUNDS)
+    return [
+        *(one.attack for one in compared.values()),
+        Buys(tuple(judged), tuple(judged.values()), masked, times),
+        Claims(tuple(compared), tuple(one.network for one in compared.values())),
+    ]
+
+
+def _wrong(run: Run, network: Training) -> tuple[int, int]:
+    """How many of the images that judge it a network has wrong, and of how many."""
+    (record,) = run.keep(network).made.models
+    total = len(network.judged["test_error"])
+    return round((record.test_error or 0.0) * total), total
 
 
 def _notes(config: HardeningConfig) -> tuple[str, ...]:

@@ -2,27 +2,15 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from functools import partial
 from itertools import pairwise
 
 from intriguing.data.dataset import ImageSet
 from intriguing.measures import Progress, ProgressCallback
-from intriguing.paper.hardening.families import PLAIN, Family
+from intriguing.paper.hardening.families import Family
 from intriguing.training.recipe import train_network
 
 ROUNDS = 2
-
-
-def relative_times(
-    families: Sequence[Family],
-    data: ImageSet,
-    device: str,
-    *,
-    progress: ProgressCallback | None = None,
-) -> Mapping[str, float]:
-    """How many times as long as plain training each family's takes, by its slug."""
-    whole = training_seconds(families, data, device, rounds=ROUNDS, progress=progress)
-    return {slug: seconds / whole[PLAIN] for slug, seconds in whole.items()}
+"""Of measuring; what else the machine does seldom befalls a family in both."""
 
 
 def training_seconds(
@@ -65,8 +53,7 @@ def _epochs(family: Family, data: ImageSet, device: str) -> list[float]:
             ends.append(time.perf_counter())
 
     short = family.scaled(3, 1)
-    harden = partial(short.harden, seed=0) if short.places or short.penalty else None
-    train_network(short.recipe, data, device=device, harden=harden, progress=note)
+    train_network(short.recipe, data, device=device, harden=short.hardened.extra(0), progress=note)
     return [later - earlier for earlier, later in pairwise(ends)]
 
 

@@ -1,7 +1,8 @@
-"""The tensors that Figure 7 and the picture of the autoencoder's filters are drawn from."""
+"""Figure 7: originals beside adversarial examples of two networks, and beside noise."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import torch
@@ -11,15 +12,22 @@ from intriguing.data.dataset import ImageSet
 from intriguing.distortion.minimum import minimum_distortion
 from intriguing.distortion.noise import gaussian_noise
 from intriguing.distortion.penalty import PaperConfig
-from intriguing.errors import InputError
 from intriguing.measures import UNIT_BOX
 from intriguing.models.asking import Classifier
-from intriguing.models.families.autoencoder import AutoencoderClassifier
+from intriguing.paper.networks import MNIST_NETWORKS, draw
 from intriguing.results.published import PublishedPanel, published_figure7
+from intriguing.results.store import write_tensors
 from intriguing.runs.predicting import predict
+from intriguing.runs.run import Run
+from intriguing.runs.stage import Made, Stage
+from intriguing.runs.training import Training
 from intriguing.transfer.matrix import count_errors
 
+if TYPE_CHECKING:
+    from intriguing.paper.materials import Materials
+
 PAIRS = 36
+"""Images a panel, as the paper has about."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +37,53 @@ class Picture:
     name: str
     tensors: dict[str, np.ndarray]
     words: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Figure7(Stage):
+    """The three panels.
+
+    Attributes:
+        networks: The two of the paper's.
+        targets: Of all of `images`, for each network.
+        images: What to draw from.
+        config: The search for the minimum distortion.
+        seed: Draws the images and the noise.
+    """
+
+    name: ClassVar[str] = "figure7"
+    question: ClassVar[str] = "What do the examples look like beside noise?"
+    networks: tuple[Training, ...]
+    targets: tuple[Tensor, ...]
+    images: ImageSet
+    config: PaperConfig
+    seed: int
+
+    def compute(self, run: Run) -> Made:
+        """A file of tensors a panel."""
+        names = [one.recipe.name for one in self.networks]
+        pictures = figure7(
+            dict(zip(names, map(run.model, self.networks), strict=True)), self.images,
+            dict(zip(names, self.targets, strict=True)), self.config,
+            torch.Generator().manual_seed(self.seed),
+        )  # fmt: skip
+        for picture in pictures:
+            write_tensors(run.folder, picture.name, picture.tensors, picture.words)
+        return Made()
+
+
+def make(given: "Materials") -> list[Stage]:
+    """Of the first seed's networks."""
+    shown = {panel.network for panel in published_figure7()}
+    recipes = [recipe for recipe in MNIST_NETWORKS if recipe.name in shown]
+    images = given.sets[0].attacked["train"]
+    return [
+        Figure7(
+            tuple(given.training(recipe, 0) for recipe in recipes),
+            tuple(given.targets(recipe, 0, images) for recipe in recipes),
+            images, given.config.attack, draw("figure7"),
+        )
+    ]  # fmt: skip
 
 
 def figure7(
@@ -62,15 +117,6 @@ def figure7(
         else:
             pictures.append(_random(panel, networks, images, shown, generator))
     return pictures
-
-
-def filters(network: nn.Module, shape: tuple[int, ...]) -> Picture:
-    """First-layer filters of AE400-10, one image of `shape` (height, width) each."""
-    if not isinstance(network, AutoencoderClassifier):
-        raise InputError(f"{type(network).__name__} has no autoencoder; give AE400-10")
-    weights = network.encoder.weight.detach().cpu().view(-1, *shape).numpy()
-    words = {"kind": "filters", "title": "First-layer filters of AE400-10's sparse autoencoder"}
-    return Picture("filters", {"filters": weights}, words)
 
 
 def _correct(
