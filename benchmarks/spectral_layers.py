@@ -36,7 +36,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from tests.oracles.convolution_norms import bound_of
 from tests.oracles.dense_jacobian import dense_norm
 from tests.oracles.random_layers import random_convolutions, random_pools
-from tests.spectral.test_pooling import bound_of as pool_bound
+from tests.spectral.norms.test_pooling import bound_of as pool_bound
 
 from intriguing.spectral.norms.convolution import circular_norm, convolution_norm
 from intriguing.spectral.norms.matrix import matrix_norm

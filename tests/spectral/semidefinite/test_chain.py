@@ -191,7 +191,7 @@ def plane(weight: Tensor, **changes: object) -> Convolution:
         ([Slope(1.0, 0.0)], "low ≤ high"),
         ([Slope(0.0, float("inf"))], "finite"),
         ([plane(torch.ones(2, 1, 3, 3)), Dense(torch.ones(2, 32))], "Flatten"),
-        ([plane(torch.ones(2, 1, 9, 9))], "a kernel that fits"),
+        ([plane(torch.ones(2, 1, 9, 9))], "does not fit"),
         ([plane(torch.ones(2, 1, 3, 3), stride=(1,))], "one entry an axis"),
         ([plane(torch.ones(3, 1, 3, 3), groups=2)], "groups"),
         ([plane(torch.ones(2, 1, 3, 3)), Pool(1.0, (2,))], "takes \\(channels"),
