@@ -6,6 +6,7 @@ import functools
 import importlib
 import re
 import shlex
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,9 @@ from intriguing.data.named import DataPair, load_data
 from intriguing.models.weights import save_model
 
 ROOT = Path(__file__).parent.parent
-PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+PAGES = (
+    ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")),
+)  # fmt: skip
 ELSEWHERE = re.compile(r"import submitit|processes\(\"cuda\"\)")
 """Examples for a cluster: only what they import is looked at."""
 
@@ -111,3 +114,37 @@ def test_verbs_take_the_command_lines(page: str, words: list[str]) -> None:
     def unworking(*args: object, **kwargs: object) -> None: ...
 
     tyro.cli(unworking, args=rest, config=(tyro.conf.FlagCreatePairsOff,))
+
+
+def test_the_architecture_names_every_room_in_the_order_of_the_import_contract() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    config = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    layers = config["tool"]["importlinter"]["contracts"][0]["layers"]
+    order = [
+        {name.strip().removeprefix("intriguing.") for name in layer.split("|")}
+        for layer in reversed(layers)
+    ]
+    rooms = re.findall(r"^\| `([\w.]+)` \|", page, re.MULTILINE)
+    apart = ("results", "report")
+    left = [room for room in rooms if room not in apart]
+    while left:
+        told, layer = {left.pop(0) for _ in order[0]}, order.pop(0)
+        assert told == layer
+    assert not order
+    source = ROOT / "src" / "intriguing"
+    there = {path.name for path in source.iterdir() if (path / "__init__.py").exists()}
+    assert {room.partition(".")[0] for room in rooms} - {"errors", "measures"} == there
+    files = {path.stem for path in source.glob("[a-z]*.py")} - {"errors", "measures"}
+    assert all(f"`{name}`" in page for name in files)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_links_and_the_files_that_are_named_are_there(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    links = [link for link in re.findall(r"\]\(([^)#\s]+)", text) if "://" not in link]
+    assert all((page.parent / link).exists() for link in links), links
+    if page.stem in ("architecture", "CONTRIBUTING"):
+        named = re.findall(r"`((?:[a-z]\w*/)+\w*(?:\.py)?)`", text)
+        assert named
+        for name in named:
+            assert any((ROOT / where / name).exists() for where in ("", "src/intriguing")), name

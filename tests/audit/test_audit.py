@@ -242,3 +242,8 @@ def test_networks_that_do_not_fit_are_refused_before_any_work(tmp_path):
     with pytest.raises(InputError, match="target 12"):
         run_audit(means(), images(), tmp_path, AuditConfig(**{**vars(SMALL), "target": 12}))
     assert not (tmp_path / "run.json").exists()
+
+
+def test_a_stage_that_is_not_there_cannot_be_left_out():
+    with pytest.raises(InputError, match="no stage dimmed"):
+        AuditConfig(skip=("dimmed",))
