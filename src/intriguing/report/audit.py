@@ -186,13 +186,15 @@ def _certificates(contents: Contents) -> Section:
     )
 
 
-def _others(contents: Contents) -> Section:
-    """What stages measured that no other section is about."""
+def others(contents: Contents) -> Section:
+    """What stages measured that no other section is about, under the question of an audit."""
     questions = {record.stage: record.question for record in contents.audit}
+    new = dict.fromkeys(row.analysis for row in contents.measured if row.analysis not in VIEWS)
     tables = [
-        table
-        for stage, question in questions.items() if stage not in VIEWS
-        for table in plain(question).tables(stage, where(contents.measured, analysis=stage))
+        table for one in new
+        for table in plain(questions.get(one, one)).tables(
+            one, where(contents.measured, analysis=one)
+        )
     ]  # fmt: skip
     return Section("others", "What else was asked", "", tuple(t for t in tables if t.cells))
 
@@ -235,5 +237,5 @@ def _unit(part: Part) -> Part:
 
 PARTS: tuple[Part, ...] = (
     _closeness, figure5, _pictures, _transfer, _bounds, _certificates,
-    *(_unit(part) for part in units.PARTS), _others, _stages,
+    *(_unit(part) for part in units.PARTS), others, _stages,
 )  # fmt: skip

@@ -178,7 +178,7 @@ def _training(contents: Contents) -> Section:
 PARTS: dict[str, tuple[Part, ...]] = {
     "reproduce": (
         _closeness, _figure7, _across_networks, _across_training_sets, _agreement, _filters,
-        table5.section, audit.figure5, figure6.section, *units.PARTS,
+        table5.section, audit.figure5, figure6.section, *units.PARTS, audit.others,
     ),
     "attack": (_attack, _gallery),
     "transfer": (_transfer, _attack, _gallery),
