@@ -107,10 +107,17 @@ def test_a_mistake_in_the_program_keeps_its_traceback(monkeypatch, tmp_path):
 
 
 def test_wrong_options_exit_2():
-    for arguments in (["report"], ["report", "a", "b"], ["reproduce", "table9"]):
+    for arguments in (["report"], ["report", "a", "b"], ["reproduce", "--scale", "huge"]):
         with pytest.raises(SystemExit) as end:
             main(arguments)
         assert end.value.code == 2
+
+
+def test_what_cannot_be_reproduced_is_named_with_what_can(capsys):
+    assert main(["reproduce", "table9"]) == 2
+    said = capsys.readouterr().err
+    assert "table9 cannot be reproduced; choose from table1, table2" in said
+    assert "Traceback" not in said
 
 
 def test_report_draws_and_says_where(tmp_path, capsys):
