@@ -39,6 +39,11 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
                 encoding="utf-8", capture_output=True,
             )  # fmt: skip
             assert not applied.returncode, f"{section}: {applied.stderr}"
+    shutil.copy(ROOT / "pyproject.toml", copy)
+    for words in (("check",), ("format", "--check")):
+        ruff = [sys.executable, "-m", "ruff", *words, "--no-cache", "src"]
+        said = subprocess.run(ruff, cwd=copy, capture_output=True, text=True)
+        assert not said.returncode, said.stdout
     done = subprocess.run(
         [sys.executable, ROOT / "tests" / "contributed.py"], cwd=folder, text=True,
         encoding="utf-8", capture_output=True,
