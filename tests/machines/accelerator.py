@@ -20,9 +20,6 @@ from torch.utils.backend_registration import _setup_privateuseone_for_python_bac
 
 _setup_privateuseone_for_python_backend("dev")
 DEVICE = torch.device("dev", 0)
-# `torch.random.fork_rng` asks every accelerator that there is; this one draws on the CPU.
-torch.dev.get_rng_state = lambda device=0: torch.get_rng_state()
-torch.dev.set_rng_state = lambda state, device=0: None
 _MARK = 1 << 60
 
 # Memory taken, or only looked at in another way: nothing is launched.
