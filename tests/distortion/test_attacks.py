@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from intriguing.data.named import load_data
+from intriguing.distortion.incumbent import Incumbent
 from intriguing.distortion.methods import ATTACKS
 from intriguing.distortion.minimum import minimum_distortion
 from intriguing.distortion.problem import Goal, Network
@@ -301,3 +302,15 @@ def test_a_vanished_gradient_does_not_hold_ddn_back():
     x = torch.full((3, 20), 0.5)
     best = search("ddn", Step(), x, Goal(torch.zeros(3, dtype=torch.long), targeted=False))
     torch.testing.assert_close(best.l2, torch.full((3,), 0.1**0.5), rtol=1e-2, atol=0)
+
+
+def test_what_is_offered_when_the_passes_are_spent_is_not_taken():
+    images = torch.zeros(3, 4)
+    best = Incumbent(images, budget=2)
+    fooled = torch.ones(3)
+    best.offer(images + 0.5, fooled, backward=torch.tensor([0, 1, 3]))
+    better = best.offer(images + 0.25, fooled, backward=1)
+    assert better.tolist() == [True, True, False]
+    assert best.l2.tolist() == [0.5, 0.5, 1.0]
+    assert not best.offer(images + 0.125, fooled).any()
+    assert best.spent.tolist() == [3, 4, 4]
