@@ -76,12 +76,13 @@ def load_images(
         pair = load_data(source, root, progress)
         images = pair.test if part == "test" else pair.train
         return LoadedImages(images if limit is None else images.first(limit), True, ())
+    listed = None if hub else list_pictures(source, limits)  # before words about what is not there
     if like is None:
         raise InputError(
             f"{source} holds pictures, and nothing says of what size the network takes them; give "
             "it: --input 3,224,224, channels first and without the batch"
         )
-    pictures = list_hub(source[3:], part) if hub else list_pictures(source, limits)
+    pictures = list_hub(source[3:], part) if listed is None else listed
     chosen = pictures if limit is None else pictures.spread(limit)
     images, left_out = chosen.read(like, progress, limits)
     return LoadedImages(images, pictures.labelled, left_out)
