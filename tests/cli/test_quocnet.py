@@ -3,10 +3,16 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from intriguing.cli import quocnet
 from intriguing.cli.main import main
+from intriguing.cli.quocnet import source
 from intriguing.data.named import DataPair
+from intriguing.data.png import write_png
+from intriguing.data.sources import load_images
+from intriguing.errors import InputError
+from intriguing.models.families.quocnet import CONFIGS
 from intriguing.models.load import load_model
 from intriguing.results.store import read_run
 from tests.paper.test_figure6 import stripes
@@ -59,3 +65,20 @@ def test_wrong_input(
     assert main(command) == 2
     assert said in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_patches_of_other_pictures_are_cut_anew(tmp_path):
+    made = {}
+    for name, grey in (("dark", 0.1), ("light", 0.9)):
+        for place in range(2):
+            write_png(tmp_path / name / f"{place}.png", torch.full((3, 40, 40), grey))
+        made[name] = source(str(tmp_path / name), CONFIGS["quocnet-tiny"], tmp_path, 0, 0)
+    assert made["light"].pixels.min() > made["dark"].pixels.max()
+    again = source(str(tmp_path / "dark"), CONFIGS["quocnet-tiny"], tmp_path, 0, 0)
+    assert again.pixels.max() == made["dark"].pixels.max()
+    assert len(list(tmp_path.glob("*.npy"))) == 2
+
+
+def test_a_folder_that_is_not_there_is_not_called_one_of_pictures():
+    with pytest.raises(InputError, match="there is no folder or zip nowhere"):
+        load_images("nowhere/", None)

@@ -26,6 +26,7 @@ from intriguing.data.patches import (
     write_patches,
 )
 from intriguing.errors import InputError
+from intriguing.keys import derive_key
 from intriguing.memory import free_memory, readable
 from intriguing.models.families.quocnet import CONFIGS, PAPER_PARAMETERS, QuocNetConfig
 from intriguing.models.quocnet_cost import WAYS, device_cost, stage_costs
@@ -95,7 +96,7 @@ def train_quocnet(
         patches = (
             of_images(first.name, first.images)
             if unlabelled is None
-            else source(unlabelled, config, results / "patches.npy", seed, rank, limits)
+            else source(unlabelled, config, results, seed, rank, limits)
         )
         cars, test = (one_against_rest(part, positive, seed) for part in (first, pair.test))
         training = QuocNetTraining(
@@ -163,11 +164,12 @@ def make_figure6(
 
 
 def source(
-    text: str, config: QuocNetConfig, file: Path, seed: int, rank: int, limits: Limits = LIMITS
+    text: str, config: QuocNetConfig, folder: Path, seed: int, rank: int, limits: Limits = LIMITS
 ) -> Patches:
     """Unlabelled images by name: photographs, a folder of pictures or videos, a video, a .npy.
 
-    Patches are cut once, by the first process, into a file that all of them map.
+    Patches are cut once, by the first process, into a file of `folder` that all of them map; it is
+    called after all that they are cut from, so that no other pictures' patches are taken for them.
     """
     path, side = Path(text), config.shape[1]
     generator = torch.Generator().manual_seed(seed)
@@ -180,6 +182,10 @@ def source(
             f"there is no {text}; give photographs, a folder of pictures or videos, a video, or a "
             ".npy of patches"
         )
+    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+    seen = [(p, (found := p.stat()).st_size, found.st_mtime_ns) for p in files]
+    key = derive_key(path.resolve(), seen, side, seed, _A_PICTURE, limits)
+    file = folder / f"patches-{key[:16]}.npy"
     if rank == 0 and not file.exists():
         videos = [path] if path.is_file() else sorted(
             p for p in path.rglob("*") if p.suffix.lower() in VIDEOS
