@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 
 @pytest.mark.parametrize("tests", ["on_accelerator.py", "launches_on_accelerator.py"])
@@ -20,3 +21,7 @@ def test_on_an_accelerator(tests: str) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
     assert " passed" in done.stdout
+
+
+def test_no_other_test_knows_of_it() -> None:
+    assert torch._C._get_privateuse1_backend_name() == "privateuseone"
