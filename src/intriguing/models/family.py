@@ -91,6 +91,15 @@ class Family(ABC):
         first = next((w for _, w in sorted(weights.items()) if w.ndim == 2), None)
         return (784 if first is None else first.shape[1],)
 
+    def like(self, name: str, weights: Mapping[str, Tensor]) -> nn.Module:
+        """The network of a name that takes these weights; they may say what the name leaves open.
+
+        Raises:
+            ValueError: If they are another network's; says what is wrong, in words that go on after
+                the name of the file.
+        """
+        return self.make(name, self.shape_of(weights))
+
     def make(self, name: str, shape: Shape) -> nn.Module:
         """The network of a name that fits the pattern."""
         match = re.fullmatch(self.pattern, name.lower())

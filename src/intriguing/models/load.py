@@ -14,7 +14,7 @@ from intriguing.errors import InputError
 from intriguing.files import check_regular
 from intriguing.models.asking import evaluated
 from intriguing.models.classifier import with_preprocessing
-from intriguing.models.family import build_network, called, find_family, named_family
+from intriguing.models.family import called, find_family, named_family
 from intriguing.models.hub import HUBS, load_hub
 from intriguing.models.weights import fit_names, read_foreign, read_model
 
@@ -33,7 +33,7 @@ def load_model(spec: str | Path) -> nn.Module:
 
     Args:
         spec: FILE.safetensors written by `save_model`; ARCHITECTURE:FILE, weights from elsewhere
-            (.safetensors, or .pt and .pth as torch saves them) for a name that
+            (.safetensors, or .pt, .pth and .th as torch saves them) for a name that
             `build_network` knows;
             torchvision:NAME, timm:NAME, hf:OWNER/NAME or onnx:FILE, see `models.hub`; or
             FILE.py:FUNCTION, which is run and returns the network, or (network, Preprocessing).
@@ -45,7 +45,7 @@ def load_model(spec: str | Path) -> nn.Module:
     hub, _, name = text.partition(":")
     if hub in HUBS:
         return load_hub(hub, name)
-    if match := re.fullmatch(r"([A-Za-z][\w-]+):(.+\.(?:safetensors|pth?|pth\.tar))", text):
+    if match := re.fullmatch(r"([A-Za-z][\w-]+):(.+\.(?:safetensors|pth?|th|pth\.tar))", text):
         path = Path(match[2])
         return _from_weights(path, read_foreign(path), match[1])
     if text.endswith(".safetensors"):
@@ -69,7 +69,7 @@ def load_model(spec: str | Path) -> nn.Module:
             "save the state_dict as safetensors and give ARCHITECTURE:FILE.safetensors, or, if "
             "you trust it, FILE.py:FUNCTION that loads it"
         )
-    if text.endswith((".pt", ".pth", ".pth.tar")):
+    if text.endswith((".pt", ".pth", ".th", ".pth.tar")):
         raise InputError(
             f"{text} holds weights and no network; give ARCHITECTURE:{text} with one of "
             f"{called()}, or FILE.py:FUNCTION that builds the network and loads them"
@@ -86,15 +86,16 @@ def _from_weights(path: Path, weights: dict[str, Tensor], architecture: str) -> 
             "the network again"
         )
     try:
-        shape = find_family(architecture).shape_of(weights)
+        family = find_family(architecture)
         # Without memory at first: a file may name a network of any size.
         with torch.device("meta"):
-            like = build_network(architecture, shape)
+            like = family.like(architecture, weights)
         fitted = fit_names(weights, like.state_dict())
         like.load_state_dict(fitted, assign=True)
-        model = build_network(architecture, shape)
+        model = family.like(architecture, weights)
         model.load_state_dict(fitted)
-        model.to(next(iter(weights.values())).dtype)
+        # Not that of a counter, which batch normalisation has.
+        model.to(next((w.dtype for w in weights.values() if w.is_floating_point()), None))
     except InputError:
         raise
     except _UNFIT as error:
@@ -109,7 +110,9 @@ def _from_weights(path: Path, weights: dict[str, Tensor], architecture: str) -> 
 
 _LONGEST = 200
 """Characters of an architecture's name: each may name a layer more to build."""
-_UNFIT = (RuntimeError, ValueError, TypeError, IndexError, OverflowError, ZeroDivisionError)
+_UNFIT = (
+    RuntimeError, ValueError, TypeError, LookupError, OverflowError, ZeroDivisionError,
+)  # fmt: skip
 
 
 def _from_python(path: Path, function: str) -> nn.Module:

@@ -5,7 +5,8 @@ import json
 import pickle
 import warnings
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -118,22 +119,42 @@ def _dense_copy(path: Path, name: str, tensor: Tensor) -> Tensor:
 def fit_names(weights: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The same weights under the names, and without the empty dimensions, that a network wants.
 
-    A weight keeps its name where the network has it.  Else it takes the one wanted name that
+    A weight keeps its name where the network has it, or has it but for the words with which all
+    names wanted and all given begin ("module.", "model.").  Else it takes the one wanted name that
     continues it on the left, or that it continues ("conv1.weight", "features.conv1.weight" and
     "module.features.conv1.weight" are one); what fits no or several names is left as it is.
 
     >>> fit_names({"conv1.bias": torch.ones(1, 2)}, {"model.conv1.bias": torch.zeros(2)})
     {'model.conv1.bias': tensor([1., 1.])}
     """
-    fitted = {}
+    fitted, skipped = {}, len(_common_prefix(weights))
+    begun = _common_prefix(wanted)
     for given, tensor in weights.items():
-        names = [given] if given in wanted else [w for w in wanted if _continues(w, given)]
+        whole = next((n for n in (given, begun + given[skipped:]) if n in wanted), None)
+        names = [whole] if whole else [w for w in wanted if _continues(w, given)]
         name = names[0] if len(names) == 1 else given
         like = wanted.get(name)
         if like is not None and _dense(tensor) == _dense(like):
             tensor = tensor.reshape(like.shape)
         fitted[name] = tensor
     return fitted
+
+
+def without_common_prefix(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The same weights without the words with which all names begin, such as "module."
+
+    >>> list(without_common_prefix({"net.0.bias": torch.ones(1), "net.1.bias": torch.ones(1)}))
+    ['0.bias', '1.bias']
+    """
+    skipped = len(_common_prefix(weights))
+    return {name[skipped:]: tensor for name, tensor in weights.items()}
+
+
+def _common_prefix(names: Iterable[str]) -> str:
+    """Whole words, each with its dot."""
+    columns = zip(*(name.split(".")[:-1] for name in names), strict=False)
+    alike = takewhile(lambda words: len(set(words)) == 1, columns)
+    return "".join(f"{words[0]}." for words in alike)
 
 
 def _continues(one: str, other: str) -> bool:
