@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from intriguing.models.warning import ModelWarning
     from intriguing.results.audit import StageRecord, Warned
     from intriguing.scale.attack import Attacked, attack_in_shards
+    from intriguing.scale.engine import Engine
     from intriguing.scale.shards import Shards
     from intriguing.spectral.certificates.certificate import (
         Certificates,
@@ -89,6 +90,7 @@ _HOME = {
     "DataPair": "data.named",
     "DescentConfig": "distortion.lbfgsb",
     "Distortions": "distortion.result",
+    "Engine": "scale.engine",
     "ErrorCount": "transfer.matrix",
     "Extra": "training.minibatch",
     "Family": "models.family",
@@ -175,6 +177,7 @@ __all__ = [
     "DataPair",
     "DescentConfig",
     "Distortions",
+    "Engine",
     "ErrorCount",
     "Extra",
     "Family",

@@ -5,6 +5,10 @@ class InputError(ValueError):
     """Wrong input, noticed before any work starts; the text names the cause and the fix."""
 
 
+class JobFailed(RuntimeError):
+    """An error that nobody foresaw, in another process; the text names its type."""
+
+
 class UnsoundBound(ArithmeticError):
     """What was called a bound is refuted: a lower one lies above it, or an example inside it.
 

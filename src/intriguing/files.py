@@ -5,7 +5,7 @@ import json
 import os
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -30,6 +30,12 @@ def watch_written() -> Iterator[list[Path]]:
         yield files
     finally:
         _watched.reset(token)
+
+
+def note_made(files: Iterable[Path]) -> None:
+    """Files that other processes completed for this one, as if it had done so itself."""
+    if (watched := _watched.get()) is not None:
+        watched.extend(files)
 
 
 @contextmanager

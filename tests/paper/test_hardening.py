@@ -19,6 +19,7 @@ from intriguing.report.views import Cell
 from intriguing.results.parquet import read_columns
 from intriguing.results.rows import ImageRow, Metric
 from intriguing.results.store import read_run
+from intriguing.scale.engine import Engine
 from tests.shown import laid_out, shown
 
 FEW = ("weight-decay", "pool-input", "penalty")
@@ -164,7 +165,7 @@ def test_several_processes_make_the_same(few: None, tmp_path: Path) -> None:
     asked = HardeningConfig("smoke")
     study.study(asked, tmp_path / "one")
     seen: list[Progress] = []
-    study.study(asked, tmp_path / "two", processes=2, progress=seen.append)
+    study.study(asked, tmp_path / "two", engine=Engine("processes", 2), progress=seen.append)
     assert _weights(tmp_path / "one") == _weights(tmp_path / "two")
     together = [step for step in seen if step.stage == "train and attack 4 networks"]
     assert together[-1].done == together[-1].total

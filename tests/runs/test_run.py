@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from intriguing.errors import InputError, UnsoundBound
+from intriguing.errors import InputError, JobFailed, UnsoundBound
 from intriguing.results.audit import read_audit
 from intriguing.results.store import read_run
 from intriguing.runs.run import Request, Run, open_run
 from intriguing.runs.stage import Made, Stage
+from intriguing.scale.engine import Engine
 from tests.runs import toy
 
 
@@ -166,7 +167,7 @@ def test_stages_done_by_other_processes_are_found_done(tmp_path: Path, whole: Pa
     expected = content(whole)
     asked = Request("attack", {"what": "toy"}, images=(toy.images(),))
     with open_run(tmp_path / "spread", asked) as run:
-        run.spread(toy.stages(), 2, "all of them")
+        run.spread(toy.stages(), Engine("processes", 2), "all of them")
         assert toy.COMPUTED == []
         run.all(toy.stages())
         run.finish()
@@ -180,3 +181,27 @@ def test_a_folder_of_other_settings_is_refused(whole: Path) -> None:
         open_run(whole, Request("attack", {"what": "else"})),
     ):
         pass
+
+
+def test_several_processes_leave_the_same_folder(whole: Path, tmp_path: Path) -> None:
+    toy.run_toys(tmp_path / "two", engine=Engine("processes", 2))
+    assert content(tmp_path / "two") == content(whole)
+    computed = toy.COMPUTED.copy()
+    assert "mean one" not in computed  # it was computed elsewhere
+    toy.run_toys(tmp_path / "two")
+    assert computed == toy.COMPUTED
+
+
+def test_what_fails_elsewhere_is_told_and_not_tried_again_here(tmp_path: Path) -> None:
+    failing = [toy.Fails("value", toy.network(name)) for name in ("one", "two")]
+    asked = Request("audit", {}, goes_on=True)
+    with open_run(tmp_path / "goes on", asked, engine=Engine("processes", 2)) as run:
+        done = run.all([*failing, toy.Hidden(3)])
+    assert [one.record.status for one in done] == ["failed", "failed", "done"]
+    assert done[0].record.words == ("ValueError: no",)
+    assert toy.COMPUTED == ["hidden"]
+    with (
+        open_run(tmp_path / "ends", Request("attack", {}), engine=Engine("processes", 2)) as run,
+        pytest.raises(JobFailed, match="ValueError: no"),
+    ):
+        run.all(failing)

@@ -17,6 +17,7 @@ from intriguing.keys import APART
 from intriguing.results.store import write_tensors
 from intriguing.runs.run import Request, Run, open_run
 from intriguing.runs.stage import Made, Network, Stage
+from intriguing.scale.engine import HERE, Engine
 from intriguing.scale.shards import run_in_shards
 from tests.runs.rows import image_row, row
 
@@ -57,7 +58,9 @@ class Sums(Stage):
             with torch.no_grad():
                 return {"sum": self.factor * self.network.model(self.images.images[items]).sum(1)}
 
-        shards = run_in_shards(part, len(self.images), self.size, run.shards(self), self.key)
+        shards = run_in_shards(
+            part, len(self.images), self.size, run.shards(self), self.key, engine=run.engine
+        )
         return shards.column("sum")
 
     def columns(self, run: Run, kind: type) -> Iterator[Mapping[str, Any]]:
@@ -69,6 +72,7 @@ class Mean(Stage):
     """Goes on with sums; and with another one that stands in no record."""
 
     name: ClassVar[str] = "mean"
+    apart: ClassVar[bool] = True
     network: Network
     sums: Sums
     hidden: "Hidden"
@@ -98,10 +102,13 @@ class Fails(Stage):
     """What it is given is raised."""
 
     name: ClassVar[str] = "fails"
+    apart: ClassVar[bool] = True
     error: str
+    network: Network | None = None
     images: ImageSet = field(default_factory=images)
 
     def compute(self, run: Run) -> Made:
+        COMPUTED.append(self.title)
         raise {"value": ValueError, "disk": OSError}[self.error]("no\nsecond line")
 
 
@@ -114,11 +121,10 @@ def stages(factor: float = 1.0, names: tuple[str, ...] = ("one", "two")) -> list
 ASKED = Request("attack", {"what": "toy"}, images=(images(),), may_differ=("how",))
 
 
-def run_toys(folder: Path, factor: float = 1.0, **settings: Any) -> Run:
+def run_toys(folder: Path, factor: float = 1.0, engine: Engine = HERE, **settings: Any) -> Run:
     """A whole run."""
-    with open_run(
-        folder, Request("attack", {"what": "toy"}, images=(images(),), **settings)
-    ) as run:
+    asked = Request("attack", {"what": "toy"}, images=(images(),), **settings)
+    with open_run(folder, asked, engine=engine) as run:
         run.all(stages(factor))
         run.finish()
     return run

@@ -70,7 +70,8 @@ class Accuracy(AuditStage):
 
         shards = run_in_shards(
             compute, len(images), SHARD, run.shards(self), self.key,
-            stage=f"accuracy of {self.network.name}", progress=run.progress,
+            engine=run.engine, gpu=self.on_gpu, stage=f"accuracy of {self.network.name}",
+            progress=run.progress,
         )  # fmt: skip
         right = int((shards.column("predicted") == images.labels).sum())
         rows = Rows(self.name, network=self.network.name, condition=Condition.CLEAN)

@@ -37,6 +37,7 @@ class Noise(AuditStage):
     """
 
     name: ClassVar[str] = "noise"
+    apart: ClassVar[bool] = True
     question: ClassVar[str] = "What does noise of the same size do?"
     attacked: ClassVar[bool] = True
     network: Network

@@ -19,6 +19,7 @@ class Preflight(AuditStage):
     """Warnings about a network and how it fits the labels."""
 
     name: ClassVar[str] = "preflight"
+    apart: ClassVar[bool] = True
     question: ClassVar[str] = "Is the network fit to be judged?"
     network: Network
     images: ImageSet

@@ -34,6 +34,7 @@ from intriguing.runs.predicting import predict
 from intriguing.runs.run import Request, Run, open_run
 from intriguing.runs.stage import Network
 from intriguing.runs.transfer_table import NOTES
+from intriguing.scale.engine import HERE, Engine
 
 KEPT = ("models_sha256", "images_sha256", "labelled")
 """What a folder serves: these networks on these images; all else may change from call to call."""
@@ -70,6 +71,7 @@ def run_audit(
     settings: Mapping[str, Any] | None = None,
     words: Sequence[str] = (),
     command: str = "",
+    engine: Engine = HERE,
     fresh: bool = False,
     report: bool = True,
     progress: ProgressCallback | None = None,
@@ -90,6 +92,7 @@ def run_audit(
         settings: More entries for the record, such as where networks and images came from.
         words: Remarks for the report, such as files that could not be read.
         command: The shell command, for the record.
+        engine: Who computes; the results are the same.
         fresh: Delete the results in `folder` first.
         report: Whether the report is drawn; `intriguing report` draws it later as well.
         progress: Called within every stage.
@@ -119,7 +122,7 @@ def run_audit(
         notes=(*_notes(subject), *NOTES), device=device_of(subject.networks[0].model),
         required_bytes=len(given) * disk_bytes(images.first(config.attacked or len(images))),
     )  # fmt: skip
-    with open_run(folder, asked, fresh=fresh, progress=progress) as run:
+    with open_run(folder, asked, engine=engine, fresh=fresh, progress=progress) as run:
         _all_stages(subject, run)
         run.finish()
         page = draw_report(folder) if report else None
@@ -135,7 +138,10 @@ def _all_stages(subject: Subject, run: Run) -> None:
         if kind.attacked and not len(subject.chosen):
             run.leave_out(kind, "", _nothing_to_attack(subject))
             continue
-        for one in kind.of(subject, run):
+        asked = list(kind.of(subject, run))
+        if kind.name not in subject.config.skip:
+            run.ahead(one for one in asked if not isinstance(one, LeftOut))
+        for one in asked:
             if isinstance(one, LeftOut):
                 run.leave_out(kind, one.network, one.why)
             elif kind.name in subject.config.skip:

@@ -26,6 +26,7 @@ class Spectrum(AuditStage):
     """Bounds of every layer, and of the whole network on images in [0, 1]."""
 
     name: ClassVar[str] = "spectrum"
+    apart: ClassVar[bool] = True
     question: ClassVar[str] = "Which layers can carry a change how far?"
     network: Network
     images: ImageSet

@@ -74,7 +74,7 @@ class Target(AuditStage):
         made = ostriches(
             self.network.model, chosen, run.folder, name=file_name(*self.identity),
             target=self.target, search=self.search, shard_size=self.shard_size,
-            progress=run.progress,
+            engine=run.engine, progress=run.progress,
         )  # fmt: skip
         write_figure(
             run.folder, f"Made {called} for {name}", made, name=file_name("figure5", name),

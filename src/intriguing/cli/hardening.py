@@ -1,6 +1,5 @@
 """What `intriguing reproduce hardening` does: run the study, or say what it would cost."""
 
-import os
 from collections import Counter
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from intriguing.paper.hardening.config import SCALES, HardeningConfig, trials
 from intriguing.paper.hardening.study import study
 from intriguing.paper.hardening.timing import training_seconds
 from intriguing.report.html import duration
+from intriguing.scale.engine import HERE, Engine, cores
 
 MOST_PROCESSES = 8
 """Each holds the images."""
@@ -42,10 +42,9 @@ def harden(
         _describe(config, folder)
         return
     processes = _processes(device)
+    engine = Engine("processes", workers=processes) if processes > 1 else HERE
     with shown() as progress:
-        study(
-            config, folder, processes=processes, command=command(), fresh=fresh, progress=progress
-        )
+        study(config, folder, engine=engine, command=command(), fresh=fresh, progress=progress)
     finish(folder)
 
 
@@ -53,8 +52,7 @@ def _processes(device: str) -> int:
     """Networks at once: the cores that this process may use; on a GPU one after the other."""
     if device != "cpu":
         return 1
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return max(1, min(cores or 1, MOST_PROCESSES))
+    return max(1, min(cores(), MOST_PROCESSES))
 
 
 def _describe(config: HardeningConfig, folder: Path) -> None:

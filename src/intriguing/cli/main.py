@@ -9,8 +9,9 @@ from collections.abc import Sequence
 
 from intriguing import __version__
 from intriguing.cli.command import running
-from intriguing.errors import InputError, UnsoundBound
+from intriguing.errors import InputError, JobFailed, UnsoundBound
 from intriguing.names import visible
+from intriguing.scale.engine import steady_sums
 
 VERBS = {
     "reproduce": "train the paper's networks and make its Tables 1 to 5, Figures 1 to 4 and 7",
@@ -73,6 +74,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UnsoundBound as refuted:
         _complain(f"UnsoundBound: {refuted}")
         return FAILED
+    except JobFailed as error:
+        _complain(f"a worker failed: {error}; --engine here shows where")
+        return FAILED
     except (MemoryError, RuntimeError) as error:
         from intriguing.memory import out_of_memory
 
@@ -102,6 +106,8 @@ def _run(arguments: list[str]) -> int:
     # never spin cost half of a quiet one's speed. torch reads this once, when it is imported.
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    if sums := steady_sums():
+        os.environ.setdefault("MKL_CBWR", sums)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # what a terminal cannot show ends no run
             stream.reconfigure(errors="backslashreplace")

@@ -118,7 +118,7 @@ class Lost(Stage):
         goals = torch.full((len(chosen),), REST)
         return attack_in_shards(
             model, chosen, goals, run.shards(self), shard_size=100, budget=self.budget,
-            stage=f"minimum distortion, {self.about}", progress=run.progress,
+            engine=run.engine, stage=f"minimum distortion, {self.about}", progress=run.progress,
         )  # fmt: skip
 
 

@@ -42,7 +42,7 @@ class Figure5(Stage):
         made = ostriches(
             model, images.subset(chosen), run.folder, name=files,
             search=Search(budget=self.passes, config=ClosestConfig(budget=self.passes)),
-            progress=run.progress,
+            engine=run.engine, progress=run.progress,
         )  # fmt: skip
         title = f"Figure 5. Made {images.called(TARGET)} for {name}"
         write_figure(run.folder, title, made, name=files, network=name)

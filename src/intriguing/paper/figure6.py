@@ -25,6 +25,7 @@ from intriguing.runs.run import Request, run_all
 from intriguing.runs.stage import Network, Stage
 from intriguing.runs.study import Study, prepare
 from intriguing.runs.units import stages_of
+from intriguing.scale.engine import HERE, Engine
 from intriguing.training.quocnet import PLANS, Plan, shortened
 
 ScaleName: TypeAlias = Literal["smoke", "quick", "paper"]
@@ -69,6 +70,7 @@ def figure6(
     folder: Path,
     *,
     command: str,
+    engine: Engine = HERE,
     fresh: bool = False,
     progress: ProgressCallback | None = None,
 ) -> RunRecord:
@@ -94,7 +96,7 @@ def figure6(
     )  # fmt: skip
     shared = Shared(lost, config.seed)
     stages = [*trained, accuracy, *lost, shared, *_units(config, networks, pair)]
-    return run_all(stages, asked, folder, fresh=fresh, progress=progress)
+    return run_all(stages, asked, folder, engine=engine, fresh=fresh, progress=progress)
 
 
 def _networks(

@@ -19,6 +19,7 @@ from intriguing.results.schema import RunRecord
 from intriguing.runs.run import Request, run_all
 from intriguing.runs.stage import Stage, with_needs
 from intriguing.runs.training import TrainedAttack, Training
+from intriguing.scale.engine import HERE, Engine
 
 MAY_DIFFER = ("items", "seeds", "data_root", "network", "input", "images", "passes")
 """What may change between two runs in one folder: all that is computed stays of use."""
@@ -29,6 +30,7 @@ def reproduce(
     folder: Path,
     *,
     command: str = "",
+    engine: Engine = HERE,
     fresh: bool = False,
     progress: ProgressCallback | None = None,
     limits: Limits = LIMITS,
@@ -40,6 +42,7 @@ def reproduce(
         folder: New, or of the same configuration: then the run goes on where it was.  The choice
             of items and the number of seeds may change from call to call.
         command: The shell command, for the record.
+        engine: Who trains and attacks; the results are the same.
         fresh: Delete the results in `folder` first.
         progress: Called within every stage.
         limits: What one picture of Figures 3 to 5 may ask for; see `Limits`.
@@ -59,7 +62,7 @@ def reproduce(
         notes=notes, command=command, required_bytes=required_bytes(stages),
         device=torch.device(config.device),
     )  # fmt: skip
-    return run_all(stages, asked, folder, fresh=fresh, progress=progress)
+    return run_all(stages, asked, folder, engine=engine, fresh=fresh, progress=progress)
 
 
 def stages_of(given: Materials) -> list[Stage]:

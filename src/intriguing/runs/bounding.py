@@ -48,6 +48,7 @@ class Spectrum(Stage):
     """
 
     name: ClassVar[str] = "spectrum"
+    apart: ClassVar[bool] = True
     network: Network
     shape: Shape
     images: ImageSet | None

@@ -56,6 +56,7 @@ class Certificates(Stage):
     """
 
     name: ClassVar[str] = "certificates"
+    apart: ClassVar[bool] = True
     network: Network
     images: ImageSet
     semidefinite: bool

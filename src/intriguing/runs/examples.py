@@ -61,7 +61,7 @@ class Examples(Stage):
         attacked = attack_in_shards(
             self.network.model, images, self.plan.targets, run.shards(self),
             shard_size=self.shard_size or shard_size(self.plan), method=search,
-            stage=self.working, progress=run.progress,
+            engine=run.engine, stage=self.working, progress=run.progress,
         )  # fmt: skip
         read = {name: attacked.shards.column(name) for name in self.read}
         return Outcome(images, search.method, read, attacked.shards.wall_seconds)

@@ -20,9 +20,9 @@ import torch
 from torch import nn
 
 from intriguing.data.dataset import ImageSet
-from intriguing.errors import InputError, UnsoundBound
+from intriguing.errors import InputError, JobFailed, UnsoundBound
 from intriguing.files import check_regular, read_json, watch_written, write_whole
-from intriguing.measures import ProgressCallback
+from intriguing.measures import Progress, ProgressCallback
 from intriguing.names import file_name
 from intriguing.results import schema, store
 from intriguing.results.audit import StageRecord, write_audit
@@ -41,8 +41,9 @@ from intriguing.results.rows import (
 from intriguing.results.schema import Kind, ModelRecord, RunRecord
 from intriguing.results.typed import of_json
 from intriguing.runs import provenance
-from intriguing.runs.stage import Made, Network, Stage
-from intriguing.scale.workers import finished_jobs
+from intriguing.runs.stage import Made, Network, Stage, with_needs
+from intriguing.scale.engine import HERE, Engine
+from intriguing.scale.jobs import Told, ended_jobs
 
 
 @dataclass(frozen=True)
@@ -101,21 +102,29 @@ class Run:
     Attributes:
         folder: For stages to write to, in tensors/, shards/, models/ and pictures/.
         progress: Called within stages.
+        engine: Who computes shards, and stages that are worth a process of their own.
         done: What had its turn, in that order.
     """
 
     def __init__(
-        self, folder: Path, asked: Request | None = None, progress: ProgressCallback | None = None
+        self,
+        folder: Path,
+        asked: Request | None = None,
+        progress: ProgressCallback | None = None,
+        engine: Engine = HERE,
     ) -> None:
         """Without `asked`, a run that only keeps stages for another one."""
-        self.folder, self.asked, self.progress = folder, asked, progress
+        self.folder, self.asked, self.progress, self.engine = folder, asked, progress, engine
         self.record = None if asked is None else asked.record()
         self.done: list[Done] = []
         self._kept: dict[str, _Kept] = {}
+        self._failed: dict[str, Exception] = {}
         self._loaded: dict[str, Any] = {}
 
     def all(self, stages: Iterable[Stage]) -> list[Done]:
-        """Every stage in its order."""
+        """Every stage in its order, what workers can do at once before."""
+        stages = tuple(stages)
+        self.ahead(stages)
         return [self.do(stage) for stage in stages]
 
     def do(self, stage: Stage) -> Done:
@@ -159,6 +168,8 @@ class Run:
         What it needs is kept first. Stages that are kept by this alone stand in no record.
         """
         kept = self._kept.get(stage.key)
+        if kept is None and stage.key in self._failed:
+            raise self._failed[stage.key]
         if kept is None:
             for need in stage.needs:
                 self.keep(need)
@@ -190,20 +201,67 @@ class Run:
         """Where a stage saves pieces of its work."""
         return self.folder / "shards" / file_name(*stage.identity)
 
-    def spread(self, stages: Sequence[Stage], processes: int, what: str, steps: int = 1) -> None:
-        """Do independent stages in several processes; `keep` then finds them done.
+    def ahead(self, stages: Iterable[Stage]) -> None:
+        """Let workers do the stages that are worth a process of their own, several at once.
+
+        `keep` then finds them done, or raises why they were not. Nothing is done where the engine
+        is this process, or where there is but one.
+        """
+        if self.engine.here:
+            return
+        waiting = {one.key: one for one in with_needs(stages) if one.apart and not self.holds(one)}
+        while len(waiting) > 1:
+            ready = [
+                one for one in waiting.values()
+                if not any(need.key in waiting for need in with_needs(one.needs))
+            ]  # fmt: skip
+            shared = dict.fromkeys(need for one in ready for need in one.needs)
+            for need in shared:
+                self._prepare(need)
+            self.spread(ready, self.engine, f"{ready[0].name} of {len(ready)}")
+            for one in ready:
+                del waiting[one.key]
+
+    def _prepare(self, need: Stage) -> None:
+        """Keep what several stages need, before they are done at once."""
+        try:
+            self.keep(need)
+        except Exception as error:
+            if self.asked is None or not self.asked.goes_on or _ends_all(error):
+                raise
+            self._failed[need.key] = error
+
+    def spread(self, stages: Sequence[Stage], engine: Engine, what: str, steps: int = 1) -> None:
+        """Do independent stages by an engine; `keep` then finds them done, or knows why not.
 
         Args:
-            stages: They travel to the processes pickled.
-            processes: At most so many at once.
+            stages: They travel to the workers pickled.
+            engine: Who does them.
             what: How progress calls all together.
             steps: How many stages of progress each reports, one after the other.
+
+        Raises:
+            Exception: What the first failing stage raised, where the run does not go on.
         """
-        jobs = [(self.folder, stage) for stage in stages]
-        for _ in finished_jobs(
-            _keep_here, jobs, processes, stage=what, stages=steps, progress=self.progress
-        ):
-            pass
+        shares, done = dict.fromkeys(range(len(stages)), 0.0), 0
+
+        def told(index: int, share: float) -> None:
+            shares[index] = share
+            if self.progress is not None:
+                now, total = round(_PARTS * sum(shares.values())), _PARTS * len(stages)
+                self.progress(Progress(what, now, total, f"{done} of {len(stages)} done"))
+
+        work = _Keeping(self.folder, tuple(stages), steps)
+        gpu = any(one.on_gpu for one in stages)
+        for end in ended_jobs(work, range(len(stages)), engine, gpu=gpu, told=told):
+            done += 1
+            told(end.index, 1.0)
+            if end.failure is None:
+                continue
+            error = end.failure.error()
+            if self.asked is None or not self.asked.goes_on or _ends_all(error):
+                raise error
+            self._failed[stages[end.index].key] = error
 
     def finish(self) -> None:
         """Write all rows, and say that the run is complete."""
@@ -272,13 +330,19 @@ class Run:
 
 @contextmanager
 def open_run(
-    folder: Path, asked: Request, *, fresh: bool = False, progress: ProgressCallback | None = None
+    folder: Path,
+    asked: Request,
+    *,
+    engine: Engine = HERE,
+    fresh: bool = False,
+    progress: ProgressCallback | None = None,
 ) -> Iterator[Run]:
     """A run in `folder`, which no other process can write to until the block ends.
 
     Args:
         folder: New, or of the same configuration: then the run goes on where it was.
         asked: What it is asked for.
+        engine: Who computes.
         fresh: Delete the results in `folder` first.
         progress: Called within stages.
 
@@ -290,7 +354,7 @@ def open_run(
         may_differ=asked.may_differ,
     )  # fmt: skip
     with opened:
-        run = Run(folder, asked, progress)
+        run = Run(folder, asked, progress, engine)
         run._save("running")
         yield run
 
@@ -300,11 +364,12 @@ def run_all(
     asked: Request,
     folder: Path,
     *,
+    engine: Engine = HERE,
     fresh: bool = False,
     progress: ProgressCallback | None = None,
 ) -> RunRecord:
     """Every stage in its order, in `folder`; as `open_run`, to the end."""
-    with open_run(folder, asked, fresh=fresh, progress=progress) as run:
+    with open_run(folder, asked, engine=engine, fresh=fresh, progress=progress) as run:
         run.all(stages)
         run.finish()
     return store.read_run(folder)
@@ -378,11 +443,35 @@ def _said(error: Exception) -> str:
     """An error as one sentence; what is not an InputError keeps its type's name."""
     lines = str(error).strip().splitlines()
     text = lines[0] if lines else ""
-    if isinstance(error, InputError):
+    if isinstance(error, InputError | JobFailed):
         return text
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-def _keep_here(job: tuple[Path, Stage], progress: ProgressCallback) -> None:
-    folder, stage = job
-    Run(folder, progress=progress).keep(stage)
+_PARTS = 1000
+"""Of a stage, that progress is counted in where several are done at once."""
+
+
+@dataclass(frozen=True)
+class _Keeping:
+    """What a worker does: one of these stages, kept in the folder.
+
+    Attributes:
+        folder: The results folder.
+        stages: All of them.
+        steps: How many stages of progress each reports, one after the other.
+    """
+
+    folder: Path
+    stages: tuple[Stage, ...]
+    steps: int
+
+    def __call__(self, index: int, told: Told) -> None:
+        seen: list[str] = []
+
+        def progress(step: Progress) -> None:
+            if step.stage not in seen:
+                seen.append(step.stage)
+            told(min(len(seen) - 1 + step.done / max(step.total, 1), self.steps) / self.steps)
+
+        Run(self.folder, progress=progress).keep(self.stages[index])

@@ -75,10 +75,13 @@ class Stage(ABC):
         name: What stages of this kind are called, in files and records.
         question: In the reader's words.
         network: Whom it is about; a stage about several has no such field.
+        apart: Whether it is worth a process of its own, where several can be done at once; one
+            that works in shards is not, as these are spread.
     """
 
     name: ClassVar[str]
     question: ClassVar[str] = ""
+    apart: ClassVar[bool] = False
 
     @abstractmethod
     def compute(self, run: "Run") -> Made:
@@ -122,6 +125,16 @@ class Stage(ABC):
         if "__dataclass_fields__" not in vars(type(self)):  # a field of it would not be counted
             raise TypeError(f"{type(self).__name__} is no dataclass; decorate it")
         return derive_key(self.identity, self, __version__, str(torch.__version__))
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether a network that it was given is on a GPU, or it trains on one."""
+        if str(getattr(self, "device", "")).startswith("cuda"):
+            return True
+        given = [getattr(self, field.name) for field in fields(self)]  # type: ignore[arg-type]
+        networks = [one.model for one in given if isinstance(one, Network)]
+        asked = any(device_of(one).type == "cuda" for one in networks)
+        return asked or any(one.on_gpu for one in self.needs)
 
     @property
     def needs(self) -> tuple["Stage", ...]:

@@ -24,6 +24,7 @@ from intriguing.results.rows import Measurement, Metric
 from intriguing.runs.pairs import Words, write_pairs
 from intriguing.runs.predicting import predict
 from intriguing.scale.attack import Attacked, attack_in_shards
+from intriguing.scale.engine import HERE, Engine
 
 TARGET = 9
 """Of ImageNet's classes: "ostrich, Struthio camelus"."""
@@ -59,6 +60,7 @@ def ostriches(
     target: int = TARGET,
     search: Search = SEARCH,
     shard_size: int = SHARD,
+    engine: Engine = HERE,
     progress: ProgressCallback | None = None,
 ) -> Ostriches:
     """Turn every image into `target`, save the answers, and classify the files.
@@ -77,7 +79,7 @@ def ostriches(
     attacked = attack_in_shards(
         model, chosen, goals, folder / "shards" / name, shard_size=shard_size,
         method=replace(search, levels=LEVELS), stage=f"making every image class {target}",
-        progress=progress,
+        engine=engine, progress=progress,
     )  # fmt: skip
     says = _classify_files(model, attacked, folder / "pictures" / name, target)
     return Ostriches(attacked, target, says == target, says)

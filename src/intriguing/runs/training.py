@@ -45,6 +45,7 @@ class Training(Stage):
     """
 
     name: ClassVar[str] = "train"
+    apart: ClassVar[bool] = True
     called: str
     number: int
     recipe: Recipe
@@ -138,8 +139,8 @@ class TrainedAttack(Stage):
         """The examples, which stay on disk, searched as far as they are not there."""
         return attack_in_shards(
             run.model(self.network), self.images, self.targets, run.shards(self),
-            shard_size=self.shard_size, method=self.search, stage=self.title,
-            progress=run.progress,
+            shard_size=self.shard_size, method=self.search, engine=run.engine,
+            stage=self.title, progress=run.progress,
         )  # fmt: skip
 
     def columns(self, run: Run, kind: type[Row]) -> Iterator[Mapping[str, Any]]:

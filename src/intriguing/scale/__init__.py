@@ -1,1 +1,1 @@
-"""Running an analysis over many images in shards that survive the process."""
+"""Many jobs, whose answers are files: here, by several processes, or by a Ray cluster."""

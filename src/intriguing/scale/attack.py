@@ -21,6 +21,7 @@ from intriguing.keys import derive_key
 from intriguing.measures import UNIT_BOX, Box, ProgressCallback, as_box
 from intriguing.models.asking import Classifier, own_dtypes
 from intriguing.models.classifier import check_classifier
+from intriguing.scale.engine import HERE, Engine
 from intriguing.scale.shards import Shards, run_in_shards
 
 SHARD_SIZE = 2000
@@ -107,6 +108,7 @@ def attack_in_shards(
     levels: int | None = None,
     seed: int = 0,
     batch_size: int | None = None,
+    engine: Engine = HERE,
     stage: str = "minimum distortion",
     progress: ProgressCallback | None = None,
 ) -> Attacked:
@@ -124,6 +126,7 @@ def attack_in_shards(
         folder: For the shards of this model on this set.
         shard_size: Images in a shard.
         method, budget, config, box, levels, seed, batch_size: As in `minimum_distortion`.
+        engine: Who computes.
         stage: How progress calls this.
         progress: Called with the number of finished images.
 
@@ -159,6 +162,7 @@ def attack_in_shards(
         return {name: getattr(result, name).clone() for name in COLUMNS}
 
     shards = run_in_shards(
-        compute, len(images), shard_size, folder, given, stage=stage, progress=progress
-    )
+        compute, len(images), shard_size, folder, given, engine=engine,
+        gpu=asked.device.type == "cuda", stage=stage, progress=progress,
+    )  # fmt: skip
     return Attacked(images, shards)

@@ -16,9 +16,12 @@ from safetensors import safe_open
 from torch import Tensor
 
 from intriguing.errors import InputError
+from intriguing.files import note_made
 from intriguing.keys import derive_key
 from intriguing.measures import Progress, ProgressCallback
 from intriguing.models.weights import read_tensors, write_tensors
+from intriguing.scale.engine import HERE, Engine
+from intriguing.scale.jobs import Told, ended_jobs
 from intriguing.written import delete_stale
 
 Columns = Mapping[str, Tensor]
@@ -70,6 +73,8 @@ def run_in_shards(
     folder: Path,
     key: str,
     *,
+    engine: Engine = HERE,
+    gpu: bool = False,
     stage: str = "shards",
     progress: ProgressCallback | None = None,
 ) -> Shards:
@@ -77,12 +82,14 @@ def run_in_shards(
 
     Args:
         compute: Given a slice of the items, and a function to call with how many of them are done,
-            returns tensors with one row an item.
+            returns tensors with one row an item. It travels to other processes pickled.
         count: Number of items.
         size: Items in a shard.
         folder: Where the shards go; it should serve one analysis.
         key: By `derive_key`, of everything that `compute` is given.  It is written into each
             shard, and a shard with another one is computed again.
+        engine: Who computes; the shards are the same.
+        gpu: Whether `compute` needs a GPU.
         stage: How progress calls this.
         progress: Called with the number of finished items.
     """
@@ -90,31 +97,57 @@ def run_in_shards(
         raise InputError(f"a shard of {size} items is empty; give 1 or more")
     shards = Shards(folder, count, size)
     delete_stale(shards.path(index) for index in range(len(shards.slices)))
-    for index, items in enumerate(shards.slices):
-        own = derive_key(key, items.start, items.stop, count)
-        report = _reporter(progress, stage, items.start, count)
-        if not _usable(shards.path(index), own, items.stop - items.start):
-            start = time.perf_counter()
-            columns = compute(items, report)
-            seconds = time.perf_counter() - start
-            notes = {
-                "key": own,
-                "content": _digest(columns),
-                "wall_seconds": repr(seconds),
-            }
-            write_tensors(shards.path(index), columns, notes)
-        report(items.stop - items.start)
+    work = _ShardWork(compute, shards, key)
+    items = {index: part.stop - part.start for index, part in enumerate(shards.slices)}
+    done, total = dict.fromkeys(items, 0), 0
+
+    def told(index: int, share: float) -> None:
+        nonlocal total
+        before, done[index] = done[index], round(share * items[index])
+        total += done[index] - before
+        if progress is not None:
+            progress(Progress(stage, total, count))
+
+    todo = []
+    for index in items:
+        if work.is_done(index):
+            told(index, 1.0)
+        else:
+            todo.append(index)
+    for end in ended_jobs(work, todo, engine, gpu=gpu, told=lambda i, share: told(todo[i], share)):
+        if end.failure is not None:
+            raise end.failure.error()
+        told(todo[end.index], 1.0)
+    if not engine.here:
+        note_made(shards.path(index) for index in todo)
     return shards
 
 
-def _reporter(
-    progress: ProgressCallback | None, stage: str, start: int, count: int
-) -> Callable[[int], None]:
-    def report(done: int) -> None:
-        if progress is not None:
-            progress(Progress(stage, start + done, count))
+@dataclass(frozen=True)
+class _ShardWork:
+    """What computes and writes a shard, in whatever process."""
 
-    return report
+    compute: Callable[[slice, Callable[[int], None]], Columns]
+    shards: Shards
+    key: str
+
+    def __call__(self, index: int, told: Told) -> None:
+        items = self.shards.slices[index]
+        start = time.perf_counter()
+        columns = self.compute(items, lambda done: told(done / (items.stop - items.start)))
+        seconds = time.perf_counter() - start
+        notes = {
+            "key": self._key(items), "content": _digest(columns), "wall_seconds": repr(seconds)
+        }  # fmt: skip
+        write_tensors(self.shards.path(index), columns, notes)
+
+    def is_done(self, index: int) -> bool:
+        """Whether the shard is on disk."""
+        items = self.shards.slices[index]
+        return _usable(self.shards.path(index), self._key(items), items.stop - items.start)
+
+    def _key(self, items: slice) -> str:
+        return derive_key(self.key, items.start, items.stop, self.shards.count)
 
 
 def _usable(path: Path, key: str, rows: int) -> bool:

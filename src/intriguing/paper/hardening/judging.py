@@ -78,6 +78,7 @@ class Judged(Stage):
     """
 
     name: ClassVar[str] = "judge"
+    apart: ClassVar[bool] = True
     question: ClassVar[str] = "How far is the nearest example, and how far is surely none?"
     network: Training
     attack: TrainedAttack

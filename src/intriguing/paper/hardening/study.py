@@ -24,7 +24,8 @@ from intriguing.results.store import read_run
 from intriguing.runs.run import Request, Run, open_run
 from intriguing.runs.stage import Made, Stage
 from intriguing.runs.training import TrainedAttack, Training
-from intriguing.scale.workers import one_thread
+from intriguing.scale.engine import HERE, Engine
+from intriguing.scale.jobs import one_thread
 
 MAY_DIFFER = ("seeds", "data_root")
 """What may change between two runs in one folder."""
@@ -36,7 +37,7 @@ def study(
     config: HardeningConfig,
     folder: Path,
     *,
-    processes: int = 1,
+    engine: Engine = HERE,
     command: str = "",
     fresh: bool = False,
     progress: ProgressCallback | None = None,
@@ -47,7 +48,7 @@ def study(
         config: How large, and which of the two.
         folder: New, or of the same configuration: then the run goes on where it was. The number
             of seeds may change from call to call.
-        processes: How many networks are trained and attacked at once; the results are the same.
+        engine: Who trains and attacks the networks; the results are the same.
         command: The shell command, for the record.
         fresh: Delete the results in `folder` first.
         progress: Called within every stage.
@@ -75,10 +76,13 @@ def study(
         judged = {trial: _judged(one, judged_by, config) for trial, one in found.items()}
         apart = tuple(judged.values())
         done = [*trainings, *_tables(judged, train, config)]
-    with open_run(folder, asked, fresh=fresh, progress=progress) as run, one_thread():
-        if processes > 1:
+    with (
+        open_run(folder, asked, engine=engine, fresh=fresh, progress=progress) as run,
+        one_thread(),
+    ):
+        if not engine.here:
             what = f"{'train' if config.search else 'train and attack'} {len(apart)} networks"
-            run.spread(apart, processes, what, steps=1 if config.search else 3)
+            run.spread(apart, engine, what, steps=1 if config.search else 3)
         run.all(done)
         run.finish()
     return read_run(folder)

@@ -1,0 +1,284 @@
+"""Many independent jobs, each given to whoever is free, and all that can happen to who computes.
+
+What a job makes it leaves on disk under a key, whole or not at all, and the caller finds it there;
+so it does not matter who did it, in which order, or how often. A worker that dies costs the job
+that it was at, which another one begins again. Who dies is replaced, as long as jobs are left.
+
+Pools, such as loky's own, give up all their work when one process dies, and know no time limit a
+job. So here a worker is a process by itself (`processes`) or an actor of Ray's (`on_ray`).
+"""
+
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, TypeAlias
+
+import torch
+
+from intriguing.errors import InputError, JobFailed, UnsoundBound
+from intriguing.memory import out_of_memory
+from intriguing.scale.engine import HERE, Engine
+
+Told: TypeAlias = Callable[[float], None]
+"""Called with the share of a job that is done, from 0 to 1."""
+Work: TypeAlias = Callable[[Any, Told], None]
+"""What does a job; it can be pickled, with all that it is about."""
+
+DEATHS = 3
+"""A job that outlived so many workers is to blame for it; that many by accident are rare."""
+_PAUSE = 0.02
+"""Seconds between two looks at the workers: nothing, beside a job."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a job was not done.
+
+    Attributes:
+        kind: The caller's mistake; a bound that is refuted; the disk; memory; time; a job that
+            kills who does it; or any other error.
+        said: In a sentence.
+    """
+
+    kind: Literal["input", "unsound", "disk", "memory", "time", "died", "failed"]
+    said: str
+
+    @classmethod
+    def of(cls, error: Exception) -> "Failure":
+        """An error as it can travel from one process to another."""
+        text = str(error)
+        if isinstance(error, UnsoundBound):
+            return cls("unsound", text)
+        if isinstance(error, OSError) or isinstance(error.__cause__, OSError):
+            return cls("disk", text)
+        if isinstance(error, InputError):
+            return cls("input", text)
+        said = text.strip().partition("\n")[0]
+        said = f"{type(error).__name__}: {said}" if said else type(error).__name__
+        return cls("memory" if out_of_memory(error) else "failed", said)
+
+    def error(self) -> Exception:
+        """To be raised where the job was asked for."""
+        if self.kind == "unsound":
+            return UnsoundBound(self.said)
+        if self.kind == "disk":
+            return InputError(self.said) if "--out" in self.said else OSError(self.said)
+        return JobFailed(self.said) if self.kind == "failed" else InputError(self.said)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A job that is done, or was given up.
+
+    Attributes:
+        index: Its place among the jobs.
+        failure: None where it is done.
+    """
+
+    index: int
+    failure: Failure | None = None
+
+
+class WorkerDied(Exception):
+    """The process that a call went to is no more."""
+
+
+class Worker(Protocol):
+    """A process somewhere that holds the work, and does one job at a time."""
+
+    def call(self, index: int | None, job: object) -> None:
+        """Begin a job; with no index, only say when it is ready."""
+
+    def answered(self) -> bool:
+        """Whether the call has ended."""
+
+    def answer(self) -> Failure | None:
+        """What the call came to. Raises WorkerDied."""
+
+    def share(self) -> float:
+        """Of the job that it is at, how much is done."""
+
+    def stop(self) -> None:
+        """End it at once, whatever it is doing."""
+
+
+class Staff(Protocol):
+    """Who makes workers, all for the same work."""
+
+    def hire(self) -> Worker:
+        """Another worker."""
+
+    def room(self) -> int:
+        """How many there can be at once, now."""
+
+    def close(self) -> None:
+        """Leave nothing behind."""
+
+
+def ended_jobs(
+    work: Work,
+    jobs: Sequence[object],
+    engine: Engine = HERE,
+    *,
+    gpu: bool = False,
+    told: Callable[[int, float], None] | None = None,
+) -> Iterator[Ended]:
+    """Do every job, and say of each how it ended, in the order in which they end.
+
+    Args:
+        work: Called with a job and with whom to tell how much of it is done.
+        jobs: What can be pickled.
+        engine: Who computes.
+        gpu: Whether a worker needs a GPU of its own.
+        told: Called now and then with a job's index and how much of it is done.
+
+    Raises:
+        Exception: What `work` raises, where it is done in this process.
+        InputError: If no worker can be had.
+    """
+    if engine.here or not jobs:
+        for index, job in enumerate(jobs):
+            work(job, lambda share, index=index: told and told(index, share))  # type: ignore[misc]
+            yield Ended(index)
+        return
+    staff = _staff(work, engine, gpu, len(jobs))
+    try:
+        yield from _Shift(staff, jobs, engine, told).ended()
+    finally:
+        staff.close()
+
+
+def _staff(work: Work, engine: Engine, gpu: bool, most: int) -> Staff:
+    if engine.engine == "ray":
+        from intriguing.scale.on_ray import RayStaff
+
+        return RayStaff(work, engine, gpu)
+    from intriguing.scale.processes import LocalStaff
+
+    return LocalStaff(work, engine, gpu, most)
+
+
+@dataclass
+class _Place:
+    """A worker and what it is at: nothing yet (it starts), nothing, or a job."""
+
+    worker: Worker
+    ready: bool = False
+    index: int | None = None
+    since: float = field(default_factory=time.monotonic)
+
+
+class _Shift:
+    """One round through all jobs."""
+
+    def __init__(
+        self,
+        staff: Staff,
+        jobs: Sequence[object],
+        engine: Engine,
+        told: Callable[[int, float], None] | None,
+    ) -> None:
+        self.staff, self.jobs, self.engine, self.told = staff, jobs, engine, told
+        self.todo = deque(range(len(jobs)))
+        self.deaths = dict.fromkeys(range(len(jobs)), 0)
+        self.places: list[_Place] = []
+        self.stillborn = 0
+
+    def ended(self) -> Iterator[Ended]:
+        """Until no job is left."""
+        try:
+            while self.todo or any(place.index is not None for place in self.places):
+                self._hire()
+                for place in list(self.places):
+                    if (end := self._look(place)) is not None:
+                        yield end
+                time.sleep(_PAUSE)
+        finally:
+            for place in self.places:
+                place.worker.stop()
+
+    def _hire(self) -> None:
+        """As many as there is work and room for."""
+        busy = sum(place.index is not None for place in self.places)
+        for _ in range(min(self.staff.room(), busy + len(self.todo)) - len(self.places)):
+            place = _Place(self.staff.hire())
+            place.worker.call(None, None)
+            self.places.append(place)
+
+    def _look(self, place: _Place) -> Ended | None:
+        """See how a worker is getting on, and give it what is next."""
+        if place.ready and place.index is None:
+            self._give(place)
+            return None
+        if not place.worker.answered():
+            return self._late(place)
+        index, place.index = place.index, None
+        try:
+            failure = place.worker.answer()
+        except WorkerDied as death:
+            self.places.remove(place)
+            return self._died(index, str(death))
+        if index is None:
+            if failure is not None:
+                raise failure.error()
+            place.ready, self.stillborn = True, 0
+        self._give(place)
+        return None if index is None else Ended(index, failure)
+
+    def _give(self, place: _Place) -> None:
+        if not self.todo:
+            return
+        place.index, place.since = self.todo.popleft(), time.monotonic()
+        place.worker.call(place.index, self.jobs[place.index])
+
+    def _late(self, place: _Place) -> Ended | None:
+        """Tell how far it is; stop it where it takes too long."""
+        if place.index is None:
+            return None
+        if self.told is not None:
+            self.told(place.index, place.worker.share())
+        limit = self.engine.job_minutes
+        if limit is None or time.monotonic() - place.since < 60 * limit:
+            return None
+        place.worker.stop()
+        self.places.remove(place)
+        return Ended(place.index, Failure("time", f"it took longer than {limit:g} minutes"))
+
+    def _died(self, index: int | None, how: str) -> Ended | None:
+        if index is None:  # it was never ready: another one may fare better, but not for ever
+            self.stillborn += 1
+            if self.stillborn < DEATHS:
+                return None
+            raise InputError(f"no worker could be started ({how}); try --engine here")
+        self.deaths[index] += 1
+        if self.deaths[index] < DEATHS:
+            self.todo.append(index)  # behind the others: whatever killed it may have passed by then
+            return None
+        return Ended(
+            index,
+            Failure("died", f"{DEATHS} workers died of it ({how}), perhaps for lack of memory"),
+        )
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute with a single thread, so that sums are added in the same order everywhere."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+ENVIRONMENT = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+"""Of a worker: one thread, as there is a worker a core."""
+
+
+def same_environment() -> dict[str, str]:
+    """What else of this process's environment a worker needs to compute the same."""
+    kept = ("MKL_CBWR", "PYTHONPATH", "CUBLAS_WORKSPACE_CONFIG")
+    return ENVIRONMENT | {name: os.environ[name] for name in kept if name in os.environ}

@@ -1,0 +1,146 @@
+"""Workers that are processes of this machine, each a loky executor of one process."""
+
+import os
+import shutil
+import signal
+import tempfile
+import threading
+import time
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import torch
+from joblib.externals.loky import ProcessPoolExecutor
+from joblib.externals.loky.process_executor import BrokenProcessPool
+
+from intriguing.scale.engine import Engine, cores
+from intriguing.scale.jobs import (
+    Failure,
+    Work,
+    WorkerDied,
+    same_environment,
+)
+from intriguing.scale.package import pack, unpack
+
+_TELL = 0.25
+"""Seconds between two words about how far a job is."""
+
+
+class LocalStaff:
+    """Processes of this machine."""
+
+    def __init__(self, work: Work, engine: Engine, gpu: bool, most: int) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="intriguing-"))
+        try:
+            pack(work, self.folder / "work")
+        except BaseException:
+            self.close()
+            raise
+        devices = max(torch.cuda.device_count(), 1)
+        self.most = min(engine.workers or (devices if gpu else cores()), most)
+        self.devices = devices if gpu else 0
+        self.hired = 0
+
+    def hire(self) -> "LocalWorker":
+        """A process; it begins with its first call."""
+        number, self.hired = self.hired, self.hired + 1
+        own = {"CUDA_VISIBLE_DEVICES": _device(number % self.devices)} if self.devices else {}
+        return LocalWorker(self.folder, number, same_environment() | own)
+
+    def room(self) -> int:
+        """As many as were asked for."""
+        return self.most
+
+    def close(self) -> None:
+        """Delete what the workers read."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _device(number: int) -> str:
+    """The name of one of the devices that this process sees."""
+    seen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return seen.split(",")[number] if seen else str(number)
+
+
+class LocalWorker:
+    """A process that holds the work."""
+
+    def __init__(self, folder: Path, number: int, environment: dict[str, str]) -> None:
+        self.said = folder / f"said-{number}"
+        self._pool = ProcessPoolExecutor(
+            1, timeout=None, env=environment, initializer=_begin,
+            initargs=(folder / "work", self.said, os.getpid()),
+        )  # fmt: skip
+        self._future: Future[Any] | None = None
+
+    def call(self, index: int | None, job: object) -> None:
+        """Begin a job, or only start."""
+        self.said.unlink(missing_ok=True)
+        self._future = self._pool.submit(_do, index, job)
+
+    def answered(self) -> bool:
+        """Whether the call has ended."""
+        return self._future is not None and self._future.done()
+
+    def answer(self) -> Failure | None:
+        """What it came to."""
+        assert self._future is not None
+        try:
+            answer: Failure | None = self._future.result()
+        except BrokenProcessPool as error:
+            self.stop()
+            raise WorkerDied("a process ended by itself, or was killed") from error
+        return answer
+
+    def share(self) -> float:
+        """As the process wrote it down."""
+        try:
+            return float(self.said.read_text() or 0)
+        except (OSError, ValueError):  # nothing yet, or half of it
+            return 0.0
+
+    def stop(self) -> None:
+        """Kill the process."""
+        self._pool.shutdown(wait=True, kill_workers=True)
+
+
+_here: dict[str, Any] = {}
+"""What this process holds, where it is a worker."""
+
+
+def _begin(file: Path, said: Path, parent: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who gave the work
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    _here.update(file=file, said=said)
+
+
+def _end_with(parent: int) -> None:
+    """However it ends: killed, it can stop nobody."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
+
+
+def _do(index: int | None, job: object) -> Failure | None:
+    try:
+        if "work" not in _here:
+            torch.set_num_threads(1)
+            _here["work"] = unpack(_here["file"])
+        if index is not None:
+            _here["work"](job, _teller(_here["said"]))
+    except Exception as error:
+        return Failure.of(error)
+    return None
+
+
+def _teller(said: Path) -> Any:
+    last = time.monotonic()
+
+    def tell(share: float) -> None:
+        nonlocal last
+        if time.monotonic() - last > _TELL:
+            last = time.monotonic()
+            said.write_text(repr(share))
+
+    return tell

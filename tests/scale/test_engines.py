@@ -1,0 +1,168 @@
+"""Jobs by several processes and by Ray: the same answers, failures told, nothing left running."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+import intriguing as it
+from intriguing.errors import InputError, UnsoundBound
+from intriguing.scale.jobs import DEATHS, Failure, ended_jobs
+from tests.scale.jobs import Writes
+
+with_ray = pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed")
+ENGINES = ("processes", pytest.param("ray", marks=with_ray))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def session() -> Iterator[None]:
+    """Ray, where it was begun, ends with this file."""
+    yield
+    if ray := sys.modules.get("ray"):
+        ray.shutdown()
+
+
+def network() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 20), nn.Tanh(), nn.Linear(20, 10)).eval()
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """Tensors of the shards, by the files' names."""
+    found = {}
+    for path in sorted(folder.rglob("*.safetensors")):
+        content = path.read_bytes()
+        found[path.name] = content[8 + int.from_bytes(content[:8], "little") :]
+    return found
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_every_engine_writes_the_same_shards(tmp_path: Path, engine: str) -> None:
+    images = it.load_data("digits").test.first(50)
+    how = {"shard_size": 12, "method": "ddn", "budget": 20}
+    it.attack_in_shards(network(), images, "untargeted", tmp_path / "here", **how)
+    seen: list[it.Progress] = []
+    how |= {"engine": it.Engine(engine, workers=2), "progress": seen.append}
+    made = it.attack_in_shards(network(), images, "untargeted", tmp_path / engine, **how)
+    assert len(files(tmp_path / "here")) == 5
+    assert files(tmp_path / "here") == files(tmp_path / engine)
+    assert not made.distortion.isnan().any()
+    assert [step.done for step in seen] == sorted(step.done for step in seen)
+    assert seen[-1].done == seen[-1].total == 50
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_what_goes_wrong_with_a_job_is_told_of_it_alone(tmp_path: Path, engine: str) -> None:
+    jobs = ["fine-1", "hang", "wrong", "odd", "poison", "frail", "fine-2"]
+    how = it.Engine(engine, workers=2, job_minutes=3 / 60)
+    ended = {jobs[end.index]: end.failure for end in ended_jobs(Writes(tmp_path), jobs, how)}
+    assert set(ended) == set(jobs)
+    assert {job for job, failure in ended.items() if failure is None} == {
+        "fine-1", "fine-2", "frail"
+    }  # fmt: skip
+    assert ended["wrong"] == Failure("input", "that is wrong")
+    assert ended["odd"] == Failure("failed", "LookupError: that is odd")
+    assert ended["hang"] == Failure("time", "it took longer than 0.05 minutes")
+    assert ended["poison"] is not None
+    assert ended["poison"].kind == "died"
+    work = Writes(tmp_path)
+    assert len(work.processes("poison")) == DEATHS
+    assert len(work.processes("frail")) == 2
+    assert {len(work.processes(job)) for job in ("fine-1", "fine-2", "wrong", "odd")} == {1}
+    assert os.getpid() not in {one for job in jobs for one in work.processes(job)}
+    _wait(lambda: not any(_alive(one) for job in jobs for one in work.processes(job)))
+
+
+def test_a_failure_is_raised_as_what_it_was() -> None:
+    for error in (InputError("a"), UnsoundBound("b"), OSError("c")):
+        assert type(Failure.of(error).error()) is type(error)
+        assert str(Failure.of(error).error()) == str(error)
+
+
+def test_a_network_of_a_users_own_file_travels(tmp_path: Path) -> None:
+    (tmp_path / "beside.py").write_text("def twice(x): return 2 * x\n")
+    (tmp_path / "net.py").write_text(
+        "import torch\nfrom beside import twice\n"
+        "class Net(torch.nn.Module):\n"
+        "    def __init__(self):\n        super().__init__()\n"
+        "        self.inner = torch.nn.Linear(64, 10)\n"
+        "    def forward(self, x): return twice(self.inner(x.flatten(1)))\n"
+        "def build():\n    torch.manual_seed(0)\n    return Net()\n"
+    )
+    model = it.load_model(f"{tmp_path}/net.py:build")
+    images = it.load_data("digits").test.first(8)
+    how = {"shard_size": 4, "method": "ddn", "budget": 10}
+    here = it.attack_in_shards(model, images, "untargeted", tmp_path / "a", **how)
+    there = it.attack_in_shards(
+        model, images, "untargeted", tmp_path / "b", engine=it.Engine("processes", 1), **how
+    )
+    assert torch.equal(here.distortion, there.distortion)
+
+
+CALLER = """
+import sys
+from pathlib import Path
+from intriguing import Engine
+from intriguing.scale.jobs import ended_jobs
+from tests.scale.jobs import Writes
+if __name__ == "__main__":
+    list(ended_jobs(Writes(Path(sys.argv[1])), ["hang"], Engine("processes", 1)))
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_processes_end_with_the_caller(tmp_path: Path, how: signal.Signals) -> None:
+    (tmp_path / "caller.py").write_text(CALLER)
+    paths = [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
+    where = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    command = [sys.executable, str(tmp_path / "caller.py"), str(tmp_path)]
+    caller = subprocess.Popen(command, env=where, stderr=subprocess.DEVNULL)
+    said = tmp_path / "hang"
+    _wait(lambda: said.exists() and bool(said.read_text()))
+    (process,) = Writes(tmp_path).processes("hang")
+    caller.send_signal(how)
+    caller.wait(10)
+    _wait(lambda: not _alive(process), 10)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"engine": "processes", "workers": 0}, "--workers 0"),
+        ({"workers": 2}, "--engine processes"),
+        ({"engine": "processes", "ray_address": "auto"}, "--ray-address"),
+        ({"engine": "processes", "job_minutes": 0}, "--job-minutes"),
+    ],
+)
+def test_an_engine_that_cannot_be_is_refused(given: dict[str, object], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        it.Engine(**given)
+
+
+def test_without_ray_its_engine_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(InputError, match=r"pip install 'intriguing\[ray\]'"):
+        it.Engine("ray")
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _wait(until: Callable[[], bool], seconds: float = 60.0) -> None:
+    end = time.monotonic() + seconds
+    while not until():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.1)
