@@ -7,7 +7,34 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+from torch import Tensor, nn
+
 from intriguing.errors import InputError
+
+
+class Touchy(nn.Module):
+    """A network that does as it is told where an image of one value only is among its inputs."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.what = what
+        self.inner = nn.Sequential(
+            nn.Flatten(), nn.Linear(64, 20), nn.Tanh(), nn.Linear(20, 10)
+        ).eval()
+        self.eval()
+
+    def forward(self, x: Tensor) -> Tensor:
+        if bool((x.flatten(1) == 0.25).all(1).any()):
+            if self.what == "raise":
+                raise ArithmeticError("of all images, this one")
+            if self.what == "die":
+                os.kill(os.getpid(), signal.SIGKILL)
+            while self.what == "hang":
+                time.sleep(0.1)
+        answer: Tensor = self.inner(x)
+        return answer
 
 
 @dataclass(frozen=True)

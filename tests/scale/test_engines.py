@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -15,8 +16,9 @@ from torch import nn
 
 import intriguing as it
 from intriguing.errors import InputError, UnsoundBound
+from intriguing.scale.attack import COLUMNS
 from intriguing.scale.jobs import DEATHS, Failure, ended_jobs
-from tests.scale.jobs import Writes
+from tests.scale.jobs import Touchy, Writes
 
 with_ray = pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed")
 ENGINES = ("processes", pytest.param("ray", marks=with_ray))
@@ -79,6 +81,50 @@ def test_what_goes_wrong_with_a_job_is_told_of_it_alone(tmp_path: Path, engine: 
     assert {len(work.processes(job)) for job in ("fine-1", "fine-2", "wrong", "odd")} == {1}
     assert os.getpid() not in {one for job in jobs for one in work.processes(job)}
     _wait(lambda: not any(_alive(one) for job in jobs for one in work.processes(job)))
+
+
+@pytest.mark.parametrize(
+    ("what", "engine"),
+    [
+        ("raise", it.Engine()),
+        ("die", it.Engine("processes", 2)),
+        ("hang", it.Engine("processes", 2, job_minutes=4 / 60)),
+    ],
+)
+def test_a_poisonous_image_is_given_up_alone(tmp_path: Path, what: str, engine: it.Engine) -> None:
+    good = it.load_data("digits").test.first(14)
+    pixels = good.images.clone()
+    pixels[10] = 0.25
+    images = replace(good, images=pixels)
+    how = {"shard_size": 5, "method": "ddn", "budget": 10}
+    model = Touchy(what)
+    made = it.attack_in_shards(model, images, "untargeted", tmp_path / "a", engine=engine, **how)
+    fine = it.attack_in_shards(model.inner, good, "untargeted", tmp_path / "b", **how)
+    others = torch.arange(14) != 10
+    assert made.status[10] == it.Status.GIVEN_UP
+    assert not made.success[10]
+    assert made.distortion[10].isinf()
+    assert made.shards.column("adversarial")[10].isnan().all()
+    for name in COLUMNS:
+        ours, theirs = made.shards.column(name), fine.shards.column(name)
+        assert ours.dtype == theirs.dtype, name
+        assert torch.equal(ours[others].nan_to_num(), theirs[others].nan_to_num()), name
+    assert {path.name for path in (tmp_path / "a").iterdir()} == {
+        path.name for path in (tmp_path / "b").iterdir()
+    }
+
+
+def test_a_network_that_fails_for_every_image_ends_the_run(tmp_path: Path) -> None:
+    images = it.load_data("digits").test.first(14)
+
+    class Late(Touchy):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            if x.requires_grad:
+                raise ArithmeticError("no gradients here")
+            return super().forward(x)
+
+    with pytest.raises(InputError, match="no gradients here"):
+        it.attack_in_shards(Late(""), images, "untargeted", tmp_path, shard_size=5, method="ddn")
 
 
 def test_a_failure_is_raised_as_what_it_was() -> None:

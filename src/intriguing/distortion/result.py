@@ -24,6 +24,8 @@ class Status(IntEnum):
     """The model's logits, loss or gradient at the image are not finite."""
     OPTIMAL = 5
     """Found, and proved to be the closest: the network is affine and `gap` is 0 to rounding."""
+    GIVEN_UP = 6
+    """The search took too long, failed, or ended the process that did it, with this image alone."""
 
 
 @dataclass(frozen=True)

@@ -309,7 +309,8 @@ class Run:
         with watch_written() as files:  # to the end, as a stage in another one is no file of it
             made = stage.compute(self)
             spent = time.perf_counter() - start if made.seconds is None else made.seconds
-            kept = _Kept(stage.key, spent, made, _digests(self.folder, files))
+            there = [file for file in files if file.exists()]  # not what was for a while only
+            kept = _Kept(stage.key, spent, made, _digests(self.folder, there))
             write_whole(self._file(stage), _to_json(kept))
         return kept
 

@@ -13,8 +13,10 @@ from torch import Tensor, nn
 from intriguing import __version__
 from intriguing.data.checks import check_images
 from intriguing.data.dataset import ImageSet
+from intriguing.distortion.incumbent import BUDGETS
 from intriguing.distortion.methods import Config
 from intriguing.distortion.minimum import minimum_distortion
+from intriguing.distortion.result import Status
 from intriguing.distortion.search import Search
 from intriguing.distortion.targets import check_targets
 from intriguing.keys import derive_key
@@ -161,8 +163,21 @@ def attack_in_shards(
         # A file takes no two tensors of one memory, as columns of nothing but NaN may be.
         return {name: getattr(result, name).clone() for name in COLUMNS}
 
-    shards = run_in_shards(
-        compute, len(images), shard_size, folder, given, engine=engine,
-        gpu=asked.device.type == "cuda", stage=stage, progress=progress,
+    def given_up(items: slice) -> dict[str, Tensor]:
+        lost = images.images[items].detach().cpu().to(asked.dtype)
+        count = len(lost)
+        zeros = torch.zeros(count, dtype=torch.int64)
+        nothing, far = lost.new_full((count,), torch.nan), lost.new_full((count,), torch.inf)
+        wanted = targets[items] if isinstance(targets, Tensor) else zeros - 1
+        return {
+            "adversarial": torch.full_like(lost, torch.nan), "distortion": far, "l2": far.clone(),
+            "success": zeros.bool(), "status": zeros + int(Status.GIVEN_UP), "targets": wanted,
+            "c": nothing, "gap": nothing.clone(), "local_gap": nothing.clone(),
+            "curve": torch.full((count, len(BUDGETS)), torch.inf),
+            "forward_passes": zeros.clone(), "backward_passes": zeros.clone(),
+        }  # fmt: skip
+
+    shards = run_in_shards(        compute, len(images), shard_size, folder, given, engine=engine,
+        gpu=asked.device.type == "cuda", given_up=given_up, stage=stage, progress=progress,
     )  # fmt: skip
     return Attacked(images, shards)

@@ -13,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol, TypeAlias
 
 import torch
@@ -41,10 +41,17 @@ class Failure:
         kind: The caller's mistake; a bound that is refuted; the disk; memory; time; a job that
             kills who does it; or any other error.
         said: In a sentence.
+        cause: The error itself, where it came to pass in this process.
     """
 
     kind: Literal["input", "unsound", "disk", "memory", "time", "died", "failed"]
     said: str
+    cause: Exception | None = field(default=None, compare=False)
+
+    @property
+    def ends_all(self) -> bool:
+        """Whether it is not the job's, so that no other one would fare better."""
+        return self.kind in ("unsound", "disk")
 
     @classmethod
     def of(cls, error: Exception) -> "Failure":
@@ -62,6 +69,8 @@ class Failure:
 
     def error(self) -> Exception:
         """To be raised where the job was asked for."""
+        if self.cause is not None:
+            return self.cause
         if self.kind == "unsound":
             return UnsoundBound(self.said)
         if self.kind == "disk":
@@ -124,6 +133,7 @@ def ended_jobs(
     engine: Engine = HERE,
     *,
     gpu: bool = False,
+    deaths: int = DEATHS,
     told: Callable[[int, float], None] | None = None,
 ) -> Iterator[Ended]:
     """Do every job, and say of each how it ended, in the order in which they end.
@@ -133,20 +143,24 @@ def ended_jobs(
         jobs: What can be pickled.
         engine: Who computes.
         gpu: Whether a worker needs a GPU of its own.
+        deaths: How many workers may die of a job before it is given up.
         told: Called now and then with a job's index and how much of it is done.
 
     Raises:
-        Exception: What `work` raises, where it is done in this process.
         InputError: If no worker can be had.
     """
     if engine.here or not jobs:
         for index, job in enumerate(jobs):
-            work(job, lambda share, index=index: told and told(index, share))  # type: ignore[misc]
-            yield Ended(index)
+            failure = None
+            try:
+                work(job, lambda share, index=index: told and told(index, share))  # type: ignore[misc]
+            except Exception as error:
+                failure = replace(Failure.of(error), cause=error)
+            yield Ended(index, failure)
         return
     staff = _staff(work, engine, gpu, len(jobs))
     try:
-        yield from _Shift(staff, jobs, engine, told).ended()
+        yield from _Shift(staff, jobs, engine, deaths, told).ended()
     finally:
         staff.close()
 
@@ -179,9 +193,10 @@ class _Shift:
         staff: Staff,
         jobs: Sequence[object],
         engine: Engine,
+        deaths: int,
         told: Callable[[int, float], None] | None,
     ) -> None:
-        self.staff, self.jobs, self.engine, self.told = staff, jobs, engine, told
+        self.staff, self.jobs, self.engine, self.most, self.told = staff, jobs, engine, deaths, told
         self.todo = deque(range(len(jobs)))
         self.deaths = dict.fromkeys(range(len(jobs)), 0)
         self.places: list[_Place] = []
@@ -254,12 +269,12 @@ class _Shift:
                 return None
             raise InputError(f"no worker could be started ({how}); try --engine here")
         self.deaths[index] += 1
-        if self.deaths[index] < DEATHS:
+        if self.deaths[index] < self.most:
             self.todo.append(index)  # behind the others: whatever killed it may have passed by then
             return None
         return Ended(
             index,
-            Failure("died", f"{DEATHS} workers died of it ({how}), perhaps for lack of memory"),
+            Failure("died", f"{self.most} workers died of it ({how}), perhaps for lack of memory"),
         )
 
 

@@ -8,7 +8,8 @@ whether the process was interrupted or not.
 import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -21,7 +22,7 @@ from intriguing.keys import derive_key
 from intriguing.measures import Progress, ProgressCallback
 from intriguing.models.weights import read_tensors, write_tensors
 from intriguing.scale.engine import HERE, Engine
-from intriguing.scale.jobs import Told, ended_jobs
+from intriguing.scale.jobs import DEATHS, Failure, Told, ended_jobs
 from intriguing.written import delete_stale
 
 Columns = Mapping[str, Tensor]
@@ -75,8 +76,10 @@ def run_in_shards(
     *,
     engine: Engine = HERE,
     gpu: bool = False,
+    given_up: Callable[[slice], Columns] | None = None,
     stage: str = "shards",
     progress: ProgressCallback | None = None,
+    depth: int = 0,
 ) -> Shards:
     """Compute every shard that is not on disk already.
 
@@ -90,8 +93,15 @@ def run_in_shards(
             shard, and a shard with another one is computed again.
         engine: Who computes; the shards are the same.
         gpu: Whether `compute` needs a GPU.
+        given_up: What stands in the place of items that cannot be computed: a shard that fails is
+            cut into ever smaller ones until these are alone. Without it a failure is raised.
         stage: How progress calls this.
         progress: Called with the number of finished items.
+        depth: How often what is computed here was cut already.
+
+    Raises:
+        Exception: As `compute`, where it is not about single items: of the disk, a refuted bound,
+            or where each of a shard's pieces fails.
     """
     if size < 1:
         raise InputError(f"a shard of {size} items is empty; give 1 or more")
@@ -114,12 +124,27 @@ def run_in_shards(
             told(index, 1.0)
         else:
             todo.append(index)
-    for end in ended_jobs(work, todo, engine, gpu=gpu, told=lambda i, share: told(todo[i], share)):
-        if end.failure is not None:
+    failed: dict[int, Failure] = {}
+    ends = ended_jobs(
+        work, todo, engine, gpu=gpu, deaths=2 if depth else DEATHS,  # a piece is suspected already
+        told=lambda i, share: told(todo[i], share),
+    )  # fmt: skip
+    for end in ends:
+        index = todo[end.index]
+        if end.failure is None:
+            told(index, 1.0)
+            continue
+        failed[index] = end.failure
+        all_of_them = len(failed) == len(items) and (depth == 1 or count == 1)
+        if given_up is None or end.failure.ends_all or all_of_them:
             raise end.failure.error()
-        told(todo[end.index], 1.0)
+    for index in failed:
+        assert given_up is not None
+        how = partial(run_in_shards, engine=_sooner(engine), gpu=gpu, depth=depth + 1)
+        work.write(index, partial(_rescued, work, index, given_up, how))
+        told(index, 1.0)
     if not engine.here:
-        note_made(shards.path(index) for index in todo)
+        note_made(shards.path(index) for index in todo if index not in failed)
     return shards
 
 
@@ -133,11 +158,16 @@ class _ShardWork:
 
     def __call__(self, index: int, told: Told) -> None:
         items = self.shards.slices[index]
+        self.write(index, lambda: self.compute(items, _counted(items, told)))
+
+    def write(self, index: int, made: Callable[[], Columns]) -> None:
+        """Compute a shard, and put it on disk with its key and how long it took."""
         start = time.perf_counter()
-        columns = self.compute(items, lambda done: told(done / (items.stop - items.start)))
+        columns = made()
         seconds = time.perf_counter() - start
         notes = {
-            "key": self._key(items), "content": _digest(columns), "wall_seconds": repr(seconds)
+            "key": self._key(self.shards.slices[index]), "content": _digest(columns),
+            "wall_seconds": repr(seconds),
         }  # fmt: skip
         write_tensors(self.shards.path(index), columns, notes)
 
@@ -148,6 +178,47 @@ class _ShardWork:
 
     def _key(self, items: slice) -> str:
         return derive_key(self.key, items.start, items.stop, self.shards.count)
+
+
+def _rescued(
+    work: _ShardWork, index: int, given_up: Callable[[slice], Columns], how: Callable[..., Shards]
+) -> Columns:
+    """A shard that failed, from smaller ones: all items but those that fail alone.
+
+    How a shard is cut changes nothing, as no item's columns depend on the others.
+    """
+    items = work.shards.slices[index]
+    count = items.stop - items.start
+    if count == 1:
+        return given_up(items)
+    folder = work.shards.path(index).with_suffix("")
+
+    def compute(some: slice, report: Callable[[int], None]) -> Columns:
+        return work.compute(slice(items.start + some.start, items.start + some.stop), report)
+
+    pieces = how(
+        compute, count, -(-count // _PIECES), folder, derive_key(work.key, items.start, items.stop),
+        given_up=lambda some: given_up(slice(items.start + some.start, items.start + some.stop)),
+    )  # fmt: skip
+    columns = [dict(piece) for piece in pieces]
+    for place in range(len(columns)):
+        pieces.path(place).unlink()
+    folder.rmdir()
+    return {name: torch.cat([one[name] for one in columns]) for name in columns[0]}
+
+
+_PIECES = 8
+"""Of a shard that failed: one of 2,000 items is cut four times."""
+
+
+def _sooner(engine: Engine) -> Engine:
+    """With half the time for a piece that is an eighth."""
+    minutes = engine.job_minutes
+    return engine if minutes is None else replace(engine, job_minutes=minutes / 2)
+
+
+def _counted(items: slice, told: Told) -> Callable[[int], None]:
+    return lambda done: told(done / (items.stop - items.start))
 
 
 def _usable(path: Path, key: str, rows: int) -> bool:
