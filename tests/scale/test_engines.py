@@ -179,6 +179,15 @@ def test_processes_end_with_the_caller(tmp_path: Path, how: signal.Signals) -> N
     _wait(lambda: not _alive(process), 10)
 
 
+def test_a_worker_that_is_not_the_same_gets_no_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("intriguing.scale.fingerprint.__version__", "0.0.7")
+    with pytest.raises(InputError, match=r"has intriguing .*, not 0\.0\.7.*install the same"):
+        list(ended_jobs(Writes(tmp_path), ["fine"], it.Engine("processes", 1)))
+    assert not (tmp_path / "fine").exists()
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [

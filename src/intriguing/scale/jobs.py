@@ -21,6 +21,7 @@ import torch
 from intriguing.errors import InputError, JobFailed, UnsoundBound
 from intriguing.memory import out_of_memory
 from intriguing.scale.engine import HERE, Engine
+from intriguing.scale.fingerprint import Fingerprint
 
 Told: TypeAlias = Callable[[float], None]
 """Called with the share of a job that is done, from 0 to 1."""
@@ -104,8 +105,8 @@ class Worker(Protocol):
     def answered(self) -> bool:
         """Whether the call has ended."""
 
-    def answer(self) -> Failure | None:
-        """What the call came to. Raises WorkerDied."""
+    def answer(self) -> Failure | Fingerprint | None:
+        """What the call came to; a fingerprint where it began no job. Raises WorkerDied."""
 
     def share(self) -> float:
         """Of the job that it is at, how much is done."""
@@ -115,7 +116,13 @@ class Worker(Protocol):
 
 
 class Staff(Protocol):
-    """Who makes workers, all for the same work."""
+    """Who makes workers, all for the same work.
+
+    Attributes:
+        fingerprint: What a worker's must be like.
+    """
+
+    fingerprint: Fingerprint
 
     def hire(self) -> Worker:
         """Another worker."""
@@ -232,16 +239,17 @@ class _Shift:
             return self._late(place)
         index, place.index = place.index, None
         try:
-            failure = place.worker.answer()
+            answer = place.worker.answer()
         except WorkerDied as death:
             self.places.remove(place)
             return self._died(index, str(death))
-        if index is None:
-            if failure is not None:
-                raise failure.error()
+        if isinstance(answer, Fingerprint):
+            self.staff.fingerprint.check(answer)
             place.ready, self.stillborn = True, 0
+        elif index is None and answer is not None:
+            raise answer.error()
         self._give(place)
-        return None if index is None else Ended(index, failure)
+        return None if index is None or isinstance(answer, Fingerprint) else Ended(index, answer)
 
     def _give(self, place: _Place) -> None:
         if not self.todo:

@@ -15,6 +15,7 @@ from ray.exceptions import RayError
 
 from intriguing.errors import InputError
 from intriguing.scale.engine import Engine, cores
+from intriguing.scale.fingerprint import Fingerprint
 from intriguing.scale.jobs import Failure, Work, WorkerDied, same_environment
 from intriguing.scale.package import pack, unpack
 
@@ -28,7 +29,7 @@ class RayStaff:
     def __init__(self, work: Work, engine: Engine, gpu: bool) -> None:
         _join(engine)
         content = io.BytesIO()
-        pack(work, content)
+        self.fingerprint = Fingerprint.here(pack(work, content))
         self._work = ray.put(content.getvalue())
         self._most, self._gpu = engine.workers, gpu
         self._board = ray.remote(_Board).options(num_cpus=0).remote()
@@ -103,10 +104,10 @@ class RayWorker:
         """Whether the call has ended."""
         return bool(ray.wait([self._call], timeout=0)[0])
 
-    def answer(self) -> Failure | None:
+    def answer(self) -> Failure | Fingerprint | None:
         """What it came to."""
         try:
-            answer: Failure | None = ray.get(self._call)
+            answer: Failure | Fingerprint | None = ray.get(self._call)
         except RayError as error:
             self.stop()
             said = str(error).strip().partition("\n")[0]
@@ -140,16 +141,16 @@ class _Actor:
 
     def __init__(self, work: list[Any], board: Any, number: int) -> None:
         self.given, self.board, self.number = work, board, number
-        self.work: Work | None = None
+        self.work: Any = None
 
-    def do(self, index: int | None, job: object) -> Failure | None:
+    def do(self, index: int | None, job: object) -> Failure | Fingerprint | None:
         try:
-            if self.work is None:
+            if index is None:
                 torch.set_num_threads(1)
-                self.work = unpack(io.BytesIO(ray.get(self.given[0])))
-            if index is not None:
-                self.board.write.remote(self.number, 0.0)
-                self.work(job, self._teller())
+                self.work, sent = unpack(io.BytesIO(ray.get(self.given[0])))
+                return Fingerprint.here(sent)
+            self.board.write.remote(self.number, 0.0)
+            self.work(job, self._teller())
         except Exception as error:
             return Failure.of(error)
         return None

@@ -5,6 +5,7 @@ pages. Functions and classes of a user's own files travel inside, as these files
 nobody else could import.
 """
 
+import hashlib
 import io
 import os
 import pickle
@@ -20,8 +21,8 @@ OWN = "_own_"
 """How modules of users' own files are called, by `models.load`."""
 
 
-def pack(work: Any, file: Path | io.BytesIO) -> None:
-    """Write work to a file."""
+def pack(work: Any, file: Path | io.BytesIO) -> str:
+    """Write work to a file; gives the digest of what was written."""
     modules = _unimportable()
     for module in modules:
         cloudpickle.register_pickle_by_value(module)
@@ -30,12 +31,20 @@ def pack(work: Any, file: Path | io.BytesIO) -> None:
     finally:
         for module in modules:
             cloudpickle.unregister_pickle_by_value(module)
+    return _digest(file)
 
 
-def unpack(file: Path | io.BytesIO) -> Any:
-    """Work as it was written, by the same person's other process."""
+def unpack(file: Path | io.BytesIO) -> tuple[Any, str]:
+    """Work as the same person's other process wrote it, and the digest of what was read."""
     mapped = isinstance(file, Path)
-    return torch.load(file, mmap=mapped, weights_only=False, pickle_module=pickle)
+    return torch.load(file, mmap=mapped, weights_only=False, pickle_module=pickle), _digest(file)
+
+
+def _digest(file: Path | io.BytesIO) -> str:
+    if isinstance(file, io.BytesIO):
+        return hashlib.sha256(file.getbuffer()).hexdigest()
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def _unimportable() -> list[ModuleType]:

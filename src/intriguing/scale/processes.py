@@ -15,6 +15,7 @@ from joblib.externals.loky import ProcessPoolExecutor
 from joblib.externals.loky.process_executor import BrokenProcessPool
 
 from intriguing.scale.engine import Engine, cores
+from intriguing.scale.fingerprint import Fingerprint
 from intriguing.scale.jobs import (
     Failure,
     Work,
@@ -33,7 +34,7 @@ class LocalStaff:
     def __init__(self, work: Work, engine: Engine, gpu: bool, most: int) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="intriguing-"))
         try:
-            pack(work, self.folder / "work")
+            self.fingerprint = Fingerprint.here(pack(work, self.folder / "work"))
         except BaseException:
             self.close()
             raise
@@ -83,11 +84,11 @@ class LocalWorker:
         """Whether the call has ended."""
         return self._future is not None and self._future.done()
 
-    def answer(self) -> Failure | None:
+    def answer(self) -> Failure | Fingerprint | None:
         """What it came to."""
         assert self._future is not None
         try:
-            answer: Failure | None = self._future.result()
+            answer: Failure | Fingerprint | None = self._future.result()
         except BrokenProcessPool as error:
             self.stop()
             raise WorkerDied("a process ended by itself, or was killed") from error
@@ -122,13 +123,13 @@ def _end_with(parent: int) -> None:
     os._exit(1)
 
 
-def _do(index: int | None, job: object) -> Failure | None:
+def _do(index: int | None, job: object) -> Failure | Fingerprint | None:
     try:
-        if "work" not in _here:
+        if index is None:
             torch.set_num_threads(1)
-            _here["work"] = unpack(_here["file"])
-        if index is not None:
-            _here["work"](job, _teller(_here["said"]))
+            _here["work"], sent = unpack(_here["file"])
+            return Fingerprint.here(sent)
+        _here["work"](job, _teller(_here["said"]))
     except Exception as error:
         return Failure.of(error)
     return None
