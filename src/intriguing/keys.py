@@ -29,7 +29,8 @@ def derive_key(*given: object) -> str:
 
     Plain values, enumerations, paths, tensors, arrays, devices, mappings, sequences, sets,
     dataclasses and networks go in whole.  A dataclass with a digest of its own, `sha256`, may
-    have it in place of its tensors (an `ImageSet`: of images and labels) and its network.
+    have it in place of its tensors (an `ImageSet`: of images and labels), its network, and what has
+    one itself (images that are read when they are asked for, and their ids).
 
     Raises:
         TypeError: Of anything else, such as a function: it has no value to compare.
@@ -93,7 +94,8 @@ def _fields(value: Any) -> Iterator[bytes | memoryview]:
     for field in filter(counted, fields(value)):
         one = getattr(value, field.name)
         yield field.name.encode()
-        yield from _pieces(own if own is not None and isinstance(one, Tensor | nn.Module) else one)
+        digested = isinstance(one, Tensor | nn.Module) or hasattr(one, "sha256")
+        yield from _pieces(own if own is not None and digested else one)
 
 
 def _network(model: nn.Module) -> Iterator[bytes | memoryview]:

@@ -16,6 +16,8 @@ from intriguing.runs.stage import Network
 
 _SMALL = 3 * 64 * 64
 """Images of which a few hundred take no time that is worth a progress bar."""
+_LOOKED = 1000
+"""Streamed images that are read before the work, to see whether networks and labels fit."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ def open_all(
         try:
             networks.append(Network(name, fitted(network, images.images.shape[1:])))
             labels = images.labels if labelled else None
-            check_classifier(networks[-1].model, images.images[:16], labels)
+            check_classifier(networks[-1].model, next(images.pixels(16)), labels)
         except InputError as error:
             raise InputError(f"{spec}: {error}") from error
     if not labelled:
@@ -95,10 +97,11 @@ def _warnings(name: str, network: nn.Module, images: ImageSet, *, labelled: bool
     from intriguing.models.clean_accuracy import clean_accuracy
     from intriguing.models.preflight import randomised
 
-    found = list(randomised(Classifier.of(network), images.images[:16]))
+    found = list(randomised(Classifier.of(network), next(images.pixels(16))))
     if labelled:
         with shown() as progress:
             told = progress if images.images[0].numel() > _SMALL else None
-            found += clean_accuracy(network, images, progress=told).findings
+            looked = images if images.in_memory else images.sample(_LOOKED).read()
+            found += clean_accuracy(network, looked, progress=told).findings
     for finding in found:
         yield f"Warning: {name}: {finding}"

@@ -31,10 +31,12 @@ class ImageSet:
     def __post_init__(self) -> None:
         # Here names enter: of files, folders and tables, whatever bytes they are made of.
         object.__setattr__(self, "name", readable(self.name))
-        object.__setattr__(self, "ids", tuple(map(readable, self.ids)))
+        if not hasattr(self.ids, "take"):  # names in Arrow are readable
+            object.__setattr__(self, "ids", tuple(map(readable, self.ids)))
         object.__setattr__(self, "class_names", tuple(map(readable, self.class_names)))
         try:
-            check_pixels(self.images)
+            if self.in_memory:
+                check_pixels(self.images)
             count = len(self.images)
             if count != len(self.ids):
                 raise InputError(f"{count} images and {len(self.ids)} ids; give one id an image")
@@ -56,11 +58,18 @@ class ImageSet:
         known = 0 <= number < len(self.class_names)
         return self.class_names[number] if known else str(number)
 
+    @property
+    def in_memory(self) -> bool:
+        """Whether the images are a tensor; else they are read when asked for (`data.streamed`)."""
+        return isinstance(self.images, Tensor)
+
     @cached_property
     def sha256(self) -> str:
-        """Digest of every image and label in their order."""
+        """Digest of every image and label in their order; of streamed images, of their files."""
         digest = hashlib.sha256()
-        for tensor in (self.images, self.labels):
+        if not self.in_memory:
+            digest.update(self.images.sha256.encode())  # type: ignore[attr-defined]
+        for tensor in (self.images, self.labels) if self.in_memory else (self.labels,):
             digest.update(str((tensor.dtype, tuple(tensor.shape))).encode())
             raw = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
             digest.update(raw.numpy().tobytes())
@@ -68,13 +77,28 @@ class ImageSet:
 
     def subset(self, indices: Tensor, name: str | None = None) -> "ImageSet":
         """The images at `indices` (int64), in that order, under their own ids."""
+        if self.in_memory:
+            images, ids = self.images[indices], tuple(self.ids[i] for i in indices.tolist())
+        else:
+            images = self.images.at(indices)  # type: ignore[attr-defined]
+            ids = self.ids.take(indices.numpy())  # type: ignore[attr-defined]
         return replace(
-            self,
-            name=name or self.name,
-            images=self.images[indices],
-            labels=self.labels[indices],
-            ids=tuple(self.ids[i] for i in indices.tolist()),
+            self, name=name or self.name, images=images, labels=self.labels[indices], ids=ids
         )
+
+    def read(self) -> "ImageSet":
+        """All images in memory; of streamed ones, without those that are no pictures."""
+        if self.in_memory:
+            return self
+        pixels = self.images[:]
+        kept = (~pixels.flatten(1).isnan().all(1)).nonzero()[:, 0]
+        ids = tuple(self.ids[i] for i in kept.tolist())
+        return replace(self, images=pixels[kept], labels=self.labels[kept], ids=ids)
+
+    def sample(self, count: int) -> "ImageSet":
+        """At most so many, evenly spaced."""
+        count = min(count, len(self))
+        return self.subset(torch.tensor([i * len(self) // count for i in range(count)]))
 
     def first(self, count: int) -> "ImageSet":
         """The first `count` images (all of them when there are fewer)."""
@@ -90,10 +114,16 @@ class ImageSet:
             self.subset(order[first:].sort().values, f"{self.name}[P2]"),
         )
 
-    def batches(self, size: int) -> Iterator["ImageSet"]:
-        """Consecutive pieces of at most `size` images."""
+    def pixels(self, size: int) -> Iterator[Tensor]:
+        """The pixels of consecutive pieces, of every image; what is no picture is black."""
         for start in range(0, len(self), size):
-            yield self.subset(torch.arange(start, min(start + size, len(self))))
+            part = self.images[start : start + size]
+            yield part if self.in_memory else part.nan_to_num()
+
+    def batches(self, size: int) -> Iterator["ImageSet"]:
+        """Consecutive pieces of at most `size` images, in memory."""
+        for start in range(0, len(self), size):
+            yield self.subset(torch.arange(start, min(start + size, len(self)))).read()
 
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> "ImageSet":
         """Images and labels on `device`, the images in `dtype`."""

@@ -50,7 +50,7 @@ def decode(
     Raises:
         InputError: If they do not fit in memory, or none can be read.
     """
-    check_memory(len(ids), how)
+    check_memory(len(ids), how.shape)
     images, skipped, kept = torch.empty(len(ids), *how.shape), list[SkippedFile](), list[int]()
     for place, one in enumerate(ids):
         try:
@@ -73,13 +73,13 @@ def decode(
     return found, tuple(skipped)
 
 
-def check_memory(count: int, how: Preprocessing) -> None:
+def check_memory(count: int, shape: Sequence[int]) -> None:
     """Refuse more images than half of the free memory holds, with how many it does."""
-    one = 4 * torch.Size(how.shape).numel()
+    one = 4 * torch.Size(shape).numel()
     free = free_memory()
     if count * one > free // 2:
         raise InputError(
-            f"{count:,} images of {'×'.join(map(str, how.shape))} take "
+            f"{count:,} images of {'×'.join(map(str, shape))} take "
             f"{in_units(count * one)} and {in_units(free)} of memory are free; take at "
             f"most {free // 2 // one:,}: --limit, or `list_pictures(…).parts(…)` one after another"
         )

@@ -1,12 +1,18 @@
 """A folder or a zip of pictures as an image set; files that are none are named and left out."""
 
+import hashlib
 import os
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 from itertools import takewhile
 from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
 
 from intriguing.data.dataset import ImageSet
 from intriguing.data.decoding import SkippedFile, decode
@@ -14,6 +20,7 @@ from intriguing.data.labels import Labelled, by_csv, by_place, by_synset, synset
 from intriguing.data.limits import LIMITS, Limits
 from intriguing.data.opened import read_file
 from intriguing.data.preprocessing import Preprocessing, of_shape
+from intriguing.data.streamed import Streamed, streamed
 from intriguing.errors import InputError
 from intriguing.files import check_regular
 from intriguing.measures import ProgressCallback
@@ -90,12 +97,93 @@ class Pictures:
             )  # fmt: skip
         return found, (*self.left_out, *skipped)
 
+    def streamed(self, like: Preprocessing | Sequence[int], limits: Limits = LIMITS) -> ImageSet:
+        """The same set with pictures that are read when they are asked for; see `data.streamed`."""
+        how = like if isinstance(like, Preprocessing) else of_shape(like)
+        with _opened(self.path, limits) as (real, _):
+            names = [real[self.inside + name] for name in self.names]
+        files = FolderFiles if self.path.is_dir() else ZipFiles
+        pixels = Streamed(
+            files(self.path.absolute(), tuple(map(os.fsencode, names))), how,
+            np.arange(len(names)), limits,
+        )  # fmt: skip
+        return streamed(
+            self.path.name, pixels, np.array(self.labels, np.int64), self.names, self.class_names
+        )
+
     def _at(self, places: Sequence[int]) -> "Pictures":
         names, labels = (self.names[i] for i in places), (self.labels[i] for i in places)
         return replace(self, names=tuple(names), labels=tuple(labels))
 
 
-__all__ = ["Pictures", "SkippedFile", "is_pictures", "list_pictures", "load_pictures"]
+@dataclass(frozen=True)
+class FolderFiles:
+    """Files below a folder.
+
+    Attributes:
+        root: The folder.
+        names: Below it, as the system has them.
+    """
+
+    root: Path
+    names: Any
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "names", pa.array(self.names, pa.binary()))
+
+    def read(self, place: int, limits: Limits) -> bytes:
+        """One file's content."""
+        return read_file(self.root / os.fsdecode(self.names[place].as_py()), limits)
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of the files' names, sizes and times."""
+        digest = hashlib.sha256()
+        for name in self.names:
+            found = os.stat(self.root / os.fsdecode(name.as_py()))
+            digest.update(name.as_py() + repr((found.st_size, found.st_mtime_ns)).encode())
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class ZipFiles(FolderFiles):
+    """Files of a zip, whose list a process reads once."""
+
+    def read(self, place: int, limits: Limits) -> bytes:
+        """One file's content."""
+        return _member(
+            _archive(self.root, _version(self.root)), os.fsdecode(self.names[place].as_py()), limits
+        )
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of the files' names and of the checksums in the zip's list."""
+        digest, archive = hashlib.sha256(), _archive(self.root, _version(self.root))
+        for name in self.names:
+            found = archive.getinfo(os.fsdecode(name.as_py()))
+            digest.update(name.as_py() + repr((found.file_size, found.CRC)).encode())
+        return digest.hexdigest()
+
+
+def _version(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_size, found.st_mtime_ns
+
+
+@lru_cache(maxsize=1)
+def _archive(path: Path, version: tuple[int, int]) -> zipfile.ZipFile:
+    """A zip that stays open, until there is another one in its place."""
+    return zipfile.ZipFile(path)
+
+
+__all__ = [
+    "FolderFiles",
+    "Pictures",
+    "SkippedFile",
+    "is_pictures",
+    "list_pictures",
+    "load_pictures",
+]
 
 
 def is_pictures(name: str) -> bool:
@@ -162,9 +250,9 @@ def list_pictures(source: str | Path, limits: Limits = LIMITS) -> Pictures:
         raise InputError(
             f"{path} is a {'file' if kind == 'folder' else 'folder'}; leave {kind}: out"
         )
-    with _opened(path, limits) as (everything, content):
-        astray = [] if path.is_dir() else list(filter(_leads_out, everything))
-        everything = sorted(set(everything) - set(astray))
+    with _opened(path, limits) as (found, content):
+        astray = [] if path.is_dir() else list(filter(_leads_out, found))
+        everything = sorted(set(found) - set(astray))
         inside = "" if path.is_dir() else _shared(_pictures(everything))
         names = [name.removeprefix(inside) for name in _pictures(everything)]
         if not names:
@@ -188,12 +276,12 @@ def list_pictures(source: str | Path, limits: Limits = LIMITS) -> Pictures:
 
 
 @contextmanager
-def _opened(path: Path, limits: Limits) -> Iterator[tuple[list[str], Callable[[str], bytes]]]:
-    """The sorted names of the plain files inside, as they are shown, and what reads one."""
+def _opened(path: Path, limits: Limits) -> Iterator[tuple[dict[str, str], Callable[[str], bytes]]]:
+    """The plain files inside, by their sorted names as they are shown, and what reads one."""
     if path.is_dir():
         files = (file for file in path.rglob("*") if file.is_file())
         names = _shown(file.relative_to(path).as_posix() for file in files)
-        yield list(names), lambda name: read_file(path / names[name], limits)
+        yield names, lambda name: read_file(path / names[name], limits)
         return
     if not path.exists():
         raise InputError(f"there is no folder or zip {path}; give mnist, mnist-5k, digits, or one")
@@ -204,7 +292,7 @@ def _opened(path: Path, limits: Limits) -> Iterator[tuple[list[str], Callable[[s
         raise InputError(f"{path} cannot be opened as a zip ({error}); give a folder") from error
     with archive:
         names = _shown(archive.namelist())
-        yield list(names), lambda name: _member(archive, names[name], limits)
+        yield names, lambda name: _member(archive, names[name], limits)
 
 
 def _shown(names: Iterable[str]) -> dict[str, str]:

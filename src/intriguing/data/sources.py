@@ -5,15 +5,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import torch
+
 from intriguing.data.dataset import ImageSet
-from intriguing.data.decoding import SkippedFile
-from intriguing.data.folder import is_pictures, list_pictures
+from intriguing.data.decoding import SkippedFile, check_memory
+from intriguing.data.folder import Pictures, is_pictures, list_pictures
 from intriguing.data.hub import list_hub
 from intriguing.data.limits import LIMITS, Limits
 from intriguing.data.named import load_data
-from intriguing.data.preprocessing import Preprocessing
+from intriguing.data.packed import is_packed, list_packed
+from intriguing.data.preprocessing import Preprocessing, of_shape
 from intriguing.errors import InputError
 from intriguing.measures import ProgressCallback
+
+STREAMED = 1 << 30
+"""Bytes of pixels that are kept in memory without thinking: a million images of 16×16."""
 
 
 @dataclass(frozen=True)
@@ -51,12 +57,13 @@ def load_images(
     root: str | Path | None = None,
     progress: ProgressCallback | None = None,
     limits: Limits = LIMITS,
+    stream: bool | None = False,
 ) -> LoadedImages:
     """Images of any source.
 
     Args:
         source: A name of `load_data`; folder:PATH, zip:FILE, imagenet:PATH or a path; or
-            hf:OWNER/NAME.
+            hf:OWNER/NAME; or tars and Parquet files, see `list_packed`.
         like: What the network takes, or the shape of one image; pictures are made so. Named data
             sets keep their own size.
         part: Of a named data set or the hub's.
@@ -64,6 +71,9 @@ def load_images(
         root: Of named data sets, see `load_data`.
         progress: Called while reading.
         limits: What one picture may ask for; those that ask for more are left out.
+        stream: Whether pictures are read when they are asked for, and none is kept in memory; None
+            where they would take more than `STREAMED` bytes. Files that are no pictures are noticed
+            only then.
 
     Raises:
         InputError: If there is no such source, or no image in it; or pictures are asked for
@@ -72,17 +82,39 @@ def load_images(
     if limit is not None and limit < 1:
         raise InputError(f"--limit {limit} leaves no images; give 1 or more")
     hub = source.startswith("hf:")
-    if not hub and not is_pictures(source):
+    packed = is_packed(source)
+    if not hub and not packed and not is_pictures(source):
         pair = load_data(source, root, progress)
         images = pair.test if part == "test" else pair.train
         return LoadedImages(images if limit is None else images.first(limit), True, ())
-    listed = None if hub else list_pictures(source, limits)  # before words about what is not there
+    # Before words about what is not there.
+    listed = None if hub or packed else list_pictures(source, limits)
     if like is None:
         raise InputError(
             f"{source} holds pictures, and nothing says of what size the network takes them; give "
             "it: --input 3,224,224, channels first and without the batch"
         )
+    how = like if isinstance(like, Preprocessing) else of_shape(like)
+    if packed:
+        found, labelled = list_packed(source, how, limits)
+        return _kept(found if limit is None else found.sample(limit), labelled, stream)
     pictures = list_hub(source[3:], part) if listed is None else listed
     chosen = pictures if limit is None else pictures.spread(limit)
+    size = 4 * len(chosen) * torch.Size(how.shape).numel()
+    if isinstance(chosen, Pictures) and (size > STREAMED if stream is None else stream):
+        return LoadedImages(chosen.streamed(how, limits), pictures.labelled, chosen.left_out)
     images, left_out = chosen.read(like, progress, limits)
     return LoadedImages(images, pictures.labelled, left_out)
+
+
+def _kept(images: ImageSet, labelled: bool, stream: bool | None) -> LoadedImages:
+    """Streamed images as they are, or all of them in memory."""
+    size = images.images.numel() * images.images.element_size()
+    if size > STREAMED if stream is None else stream:
+        return LoadedImages(images, labelled, ())
+    check_memory(len(images), images.images.shape[1:])
+    read = images.read()
+    lost = sorted(set(images.ids) - set(read.ids))
+    if not len(read):
+        raise InputError(f"none of the {len(images)} pictures in {images.name} can be read")
+    return LoadedImages(read, labelled, tuple(SkippedFile(n, "not a picture") for n in lost))

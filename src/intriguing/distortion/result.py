@@ -26,6 +26,8 @@ class Status(IntEnum):
     """Found, and proved to be the closest: the network is affine and `gap` is 0 to rounding."""
     GIVEN_UP = 6
     """The search took too long, failed, or ended the process that did it, with this image alone."""
+    UNREADABLE = 7
+    """The file is no picture, or a damaged one."""
 
 
 @dataclass(frozen=True)

@@ -119,7 +119,7 @@ def own_labels(model: nn.Module, images: ImageSet, batch_size: int = 64) -> Imag
         raise InputError("there are no images; give at least one")
     asked = Classifier.of(model)
     with torch.no_grad():
-        given = torch.cat([asked.each(b.images).cpu() for b in images.batches(batch_size)])
+        given = torch.cat([asked.each(x).cpu() for x in images.pixels(batch_size)])
     known = getattr(model, "class_names", None)
     names = known if known is not None and len(known) == given.shape[1] else None
     names = names or tuple(map(str, range(given.shape[1])))

@@ -154,6 +154,7 @@ STATUSES = {
     "NOT_FOUND": "no adversarial image found",
     "LOST_ON_LATTICE": "found, but lost when rounded to 8 bits",
     "NOT_FINITE": "the network gave NaN or infinity",
+    "UNREADABLE": "the file is no picture",
     "GIVEN_UP": "given up: the search failed, took too long, or ended its process",
     "NOT_SEARCHED": "not searched for an adversarial image",
 }

@@ -83,12 +83,20 @@ def read_columns(
         InputError: If the file is damaged.
     """
     table = _read(folder, kind, columns)
-    return {
-        name: np.asarray(table.column(name).to_pylist(), dtype=object)
-        if _is_text(table.schema.field(name).type)
-        else table.column(name).to_numpy()
-        for name in table.column_names
-    }
+    return {name: _as_array(table.column(name)) for name in table.column_names}
+
+
+def _as_array(column: pa.ChunkedArray) -> np.ndarray:
+    """Text as objects, of which equal ones are one: a million rows say few different words."""
+    if not _is_text(column.type):
+        return np.asarray(column.to_numpy())
+    parts = []
+    for chunk in column.chunks:
+        if pa.types.is_string(chunk.type):
+            chunk = chunk.dictionary_encode()
+        words = np.array([*chunk.dictionary.to_pylist(), None], dtype=object)
+        parts.append(words[chunk.indices.fill_null(len(words) - 1).to_numpy(zero_copy_only=False)])
+    return np.concatenate(parts) if parts else np.empty(0, dtype=object)
 
 
 @cache

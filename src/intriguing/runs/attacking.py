@@ -72,6 +72,17 @@ class Outcome:
         columns = {name: column[:count] for name, column in self.columns.items()}
         return replace(self, images=self.images.first(count), columns=columns)
 
+    def parts(self, size: int) -> Iterator["Outcome"]:
+        """Consecutive pieces of at most `size` images, without the examples that are on disk."""
+        if len(self) <= size:
+            yield self
+            return
+        kept = {name: one for name, one in self.columns.items() if isinstance(one, Tensor)}
+        for start in range(0, len(self), size):
+            rows = torch.arange(start, min(start + size, len(self)))
+            columns = {name: column[rows] for name, column in kept.items()}
+            yield replace(self, images=self.images.subset(rows), columns=columns)
+
     def pairs(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Originals, adversarial images and labels, where found."""
         kept = self.columns["success"]
@@ -120,7 +131,7 @@ def notes(goal: Goal, levels: int | None) -> tuple[str, ...]:
 
 def plan(model: nn.Module, images: ImageSet, goal: Goal, seed: int) -> Plan:
     """The target of every image, drawn for the whole set."""
-    classes = check_classifier(model, images.images[:16], images.labels)
+    classes = check_classifier(model, next(images.pixels(16)), images.labels)
     labels = images.labels.cpu()
     if goal == "untargeted" or goal == "all":
         return Plan(images, goal, classes)
@@ -140,7 +151,7 @@ def plan(model: nn.Module, images: ImageSet, goal: Goal, seed: int) -> Plan:
 @torch.no_grad()
 def _runner_up(model: nn.Module, images: ImageSet) -> Tensor:
     asked = Classifier.of(model)
-    logits = torch.cat([asked.each(b.images).cpu() for b in images.batches(1000)])
+    logits = torch.cat([asked.each(x).cpu() for x in images.pixels(1000)])
     return logits.scatter(1, images.labels.cpu()[:, None], -torch.inf).argmax(1)
 
 

@@ -4,10 +4,10 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from intriguing.data.png import shown_as, write_png
 from intriguing.distortion.result import Status
@@ -22,9 +22,14 @@ from intriguing.runs.attacking import Outcome, Plan, shard_size
 from intriguing.runs.run import Run
 from intriguing.runs.stage import Made, Network, Stage
 from intriguing.scale.attack import COLUMNS, attack_in_shards
+from intriguing.scale.shards import Column
 from intriguing.transfer.matrix import count_errors
 
 GALLERY = 8
+LARGE = "adversarial"
+"""The column that takes as much as the images."""
+_ROWS = 50_000
+"""Rows of images that are put together at a time."""
 
 
 @dataclass(frozen=True)
@@ -63,13 +68,18 @@ class Examples(Stage):
             shard_size=self.shard_size or shard_size(self.plan), method=search,
             engine=run.engine, stage=self.working, progress=run.progress,
         )  # fmt: skip
-        read = {name: attacked.shards.column(name) for name in self.read}
+        read = {name: attacked.shards.column(name) for name in self.read if name != LARGE}
+        if LARGE in self.read:
+            on_disk = Column(attacked.shards, LARGE)
+            # Of a set that is in memory the examples are, too.
+            read[LARGE] = on_disk[:] if images.in_memory else cast(Tensor, on_disk)
         return Outcome(images, search.method, read, attacked.shards.wall_seconds)
 
     def columns(self, run: Run, kind: type[Row]) -> Iterator[Mapping[str, Any]]:
         """A row an image."""
         if kind is ImageRow:
-            yield image_columns(self.network.name, run.loaded(self), self.search.seed)
+            for part in run.loaded(self).parts(_ROWS):
+                yield image_columns(self.network.name, part, self.search.seed)
 
     @property
     def title(self) -> str:
@@ -120,7 +130,7 @@ class Pictures(Stage):
 def summary(name: str, model: nn.Module, outcome: Outcome, seed: int) -> list[Measurement]:
     """Of one network: its error before, how many it fooled, how far away, how surely."""
     images, total = outcome.images, len(outcome)
-    before = count_errors({name: model}, [(images.images, images.labels)])[name]
+    before = count_errors({name: model}, ((b.images, b.labels) for b in images.batches(1000)))[name]
     rows = Rows("attack", network=name, seed=seed)
     rows.share(Metric.ERROR, before.count, before.total, condition=Condition.CLEAN)
     rows.share(Metric.FOOLED, int(outcome.columns["success"].sum()), total)

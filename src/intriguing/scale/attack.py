@@ -92,7 +92,7 @@ class Attacked:
     def found(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Originals x, adversarial images x′ and true labels, where found, shard by shard."""
         for images, columns in self.parts():
-            kept = columns["success"]
+            kept = columns["success"].nonzero()[:, 0]
             yield images.images[kept], columns["adversarial"][kept], images.labels[kept]
 
 
@@ -140,7 +140,8 @@ def attack_in_shards(
         method, budget=budget, levels=levels, seed=seed, batch_size=batch_size, config=config
     )
     search.check_goal(untargeted=isinstance(targets, str) and targets == "untargeted")
-    check_images(images.images, box)
+    if images.in_memory:
+        check_images(images.images, box)
     asked = Classifier.of(model)
     classes = check_classifier(asked, images.images[:8], images.labels, finite=False)
     if isinstance(targets, Tensor):
@@ -151,33 +152,44 @@ def attack_in_shards(
     )
 
     def compute(items: slice, report: Callable[[int], None]) -> dict[str, Tensor]:
+        pixels, labels = images.images[items], images.labels[items]
+        goals = targets if isinstance(targets, str) else targets[items]
+        good = torch.arange(len(labels))
+        if not images.in_memory:
+            good = (~pixels.flatten(1).isnan().all(1)).nonzero()[:, 0]
+        if not len(good):
+            return without(items, Status.UNREADABLE)
         result = minimum_distortion(
             model,
-            images.images[items],
-            images.labels[items],
-            targets if isinstance(targets, str) else targets[items],
+            pixels[good],
+            labels[good],
+            goals if isinstance(goals, str) else goals[good],
             search,
             box=box,
             progress=lambda step: report(step.done * (items.stop - items.start) // step.total),
         )
         # A file takes no two tensors of one memory, as columns of nothing but NaN may be.
-        return {name: getattr(result, name).clone() for name in COLUMNS}
+        made = {name: getattr(result, name).clone() for name in COLUMNS}
+        if len(good) == len(labels):
+            return made
+        columns = without(items, Status.UNREADABLE)
+        return {n: c.to(made[n].dtype).index_copy(0, good, made[n]) for n, c in columns.items()}
 
-    def given_up(items: slice) -> dict[str, Tensor]:
-        lost = images.images[items].detach().cpu().to(asked.dtype)
-        count = len(lost)
+    def without(items: slice, why: Status = Status.GIVEN_UP) -> dict[str, Tensor]:
+        count = items.stop - items.start
+        lost = torch.empty(count, *images.images.shape[1:], dtype=asked.dtype)
         zeros = torch.zeros(count, dtype=torch.int64)
         nothing, far = lost.new_full((count,), torch.nan), lost.new_full((count,), torch.inf)
         wanted = targets[items] if isinstance(targets, Tensor) else zeros - 1
         return {
             "adversarial": torch.full_like(lost, torch.nan), "distortion": far, "l2": far.clone(),
-            "success": zeros.bool(), "status": zeros + int(Status.GIVEN_UP), "targets": wanted,
+            "success": zeros.bool(), "status": zeros + int(why), "targets": wanted,
             "c": nothing, "gap": nothing.clone(), "local_gap": nothing.clone(),
             "curve": torch.full((count, len(BUDGETS)), torch.inf),
             "forward_passes": zeros.clone(), "backward_passes": zeros.clone(),
         }  # fmt: skip
 
     shards = run_in_shards(        compute, len(images), shard_size, folder, given, engine=engine,
-        gpu=asked.device.type == "cuda", given_up=given_up, stage=stage, progress=progress,
+        gpu=asked.device.type == "cuda", given_up=without, stage=stage, progress=progress,
     )  # fmt: skip
     return Attacked(images, shards)

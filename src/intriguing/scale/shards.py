@@ -67,6 +67,31 @@ class Shards:
         return sum(_seconds(self.path(index)) for index in range(len(self.slices)))
 
 
+@dataclass(frozen=True)
+class Column:
+    """One tensor over all items that stays on disk: rows are read when they are asked for."""
+
+    shards: Shards
+    name: str
+
+    def __len__(self) -> int:
+        return self.shards.count
+
+    def __getitem__(self, index: int | slice | Tensor) -> Tensor:
+        """Some of the rows, in that order."""
+        every = torch.arange(len(self))
+        wanted = every[index].reshape(-1)
+        which = wanted // self.shards.size
+        parts: dict[int, Tensor] = {}
+        for shard in sorted(set(which.tolist())):
+            whole = _read_one(self.shards.path(shard), self.name)
+            parts[shard] = whole[wanted[which == shard] - shard * self.shards.size]
+        if not parts:
+            return _read_one(self.shards.path(0), self.name)[:0]
+        rows = torch.cat(list(parts.values()))[which.argsort(stable=True).argsort()]
+        return rows[0] if isinstance(index, int) else rows
+
+
 def run_in_shards(
     compute: Callable[[slice, Callable[[int], None]], Columns],
     count: int,

@@ -1,0 +1,151 @@
+"""Images that are read when they are asked for and kept by nobody: a million are ids and labels.
+
+A set of them is an `ImageSet` whose `images` are no tensor but give one for any part. Whoever works
+in shards, in this process or another, reads its own part and nothing else.
+"""
+
+import hashlib
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Protocol, cast
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch import Tensor
+
+from intriguing.data.dataset import ImageSet
+from intriguing.data.limits import LIMITS, Limits
+from intriguing.data.preprocessing import Preprocessing
+from intriguing.names import readable
+
+
+class Files(Protocol):
+    """Files of pictures, each by its place; it can be pickled, and opened again elsewhere."""
+
+    def read(self, place: int, limits: Limits) -> bytes:
+        """One file's content."""
+
+    @property
+    def sha256(self) -> str:
+        """Of what tells that the files are still the same: names, sizes, times or checksums."""
+
+
+@dataclass(frozen=True)
+class Streamed:
+    """Pixels of pictures, as a tensor of that shape would give them; no more is read than is asked.
+
+    Attributes:
+        files: Where they are.
+        how: Makes pixels of a file.
+        places: Which files, in the order of the images.
+        limits: What a picture may ask for.
+    """
+
+    files: Files
+    how: Preprocessing
+    places: np.ndarray
+    limits: Limits = LIMITS
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, index: int | slice | Tensor) -> Tensor:
+        """Pixels in [0, 1], float32; NaN of a file that is no picture."""
+        chosen = self.at(index).places
+        pixels = torch.full((len(chosen), *self.how.shape), torch.nan)
+        for row, place in enumerate(chosen.tolist()):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                try:
+                    pixels[row] = self.how.pixels(self.files.read(place, self.limits), self.limits)
+                except Exception:  # of a damaged file, decoders raise what they like
+                    continue
+        return pixels[0] if isinstance(index, int) else pixels
+
+    def at(self, index: int | slice | Tensor) -> "Streamed":
+        """Some of them, not read yet."""
+        if isinstance(index, Tensor):
+            return replace(self, places=self.places[index.numpy()])
+        part = slice(index, index + 1) if isinstance(index, int) else index
+        return replace(self, places=self.places[part])
+
+    @property
+    def shape(self) -> torch.Size:
+        """Of all of them."""
+        return torch.Size((len(self), *self.how.shape))
+
+    @property
+    def ndim(self) -> int:
+        """4, as they are pictures."""
+        return len(self.shape)
+
+    dtype = torch.float32
+    device = torch.device("cpu")
+
+    def numel(self) -> int:
+        """Numbers in all of them."""
+        return self.shape.numel()
+
+    def element_size(self) -> int:
+        """Bytes of one."""
+        return self.dtype.itemsize
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of the files' own digest, which of them, and how they are read."""
+        digest = hashlib.sha256(repr((self.files.sha256, self.how, self.limits)).encode())
+        digest.update(np.ascontiguousarray(self.places).tobytes())
+        return digest.hexdigest()
+
+
+class Ids(Sequence[str]):
+    """Names of images in Arrow: a string of Python's takes six times as much."""
+
+    def __init__(self, names: Any) -> None:
+        self.names = names if isinstance(names, pa.Array) else pa.array(names, pa.string())
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index: Any) -> Any:
+        found = self.names[index]
+        return tuple(found.to_pylist()) if isinstance(index, slice) else found.as_py()
+
+    def __iter__(self) -> Iterator[str]:
+        for start in range(0, len(self), 1 << 14):
+            yield from self.names[start : start + (1 << 14)].to_pylist()
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of the names in their order."""
+        digest = hashlib.sha256()
+        for name in self:
+            digest.update(name.encode() + b"\0")
+        return digest.hexdigest()
+
+    def take(self, indices: np.ndarray) -> "Ids":
+        """Some of them."""
+        return Ids(self.names.take(pa.array(indices)))
+
+
+def streamed(
+    name: str,
+    pixels: Streamed,
+    labels: np.ndarray,
+    ids: Ids | Sequence[str],
+    class_names: tuple[str, ...],
+) -> ImageSet:
+    """A set of which no image has been read."""
+    kept = ids if isinstance(ids, Ids) else Ids([readable(one) for one in ids])
+    return ImageSet(
+        name, cast(Tensor, pixels), torch.from_numpy(labels.astype(np.int64)),
+        cast(tuple[str, ...], kept), class_names,
+    )  # fmt: skip
+
+
+def unreadable(pixels: Tensor) -> Tensor:
+    """Which of the images that were read are no pictures."""
+    return pixels.flatten(1).isnan().all(1)
