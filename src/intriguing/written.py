@@ -18,6 +18,8 @@ LIST = ".written"
 PARTS = ("run.json", "rows", "tensors", "models", "shards", "stages", "pictures", "report")
 """What a results folder consists of; nothing else in it is ours, whoever wrote it."""
 
+_beside_others = False
+
 _TEMPORARY = re.compile(r"\.(?P<name>.+)\.\w{8}\.writing")
 
 
@@ -80,8 +82,19 @@ def delete_written(folder: Path) -> None:
     begin_list(folder)
 
 
+def write_beside_others() -> None:
+    """From now on this process is one of several that write to a folder."""
+    global _beside_others
+    _beside_others = True
+
+
 def delete_stale(files: Iterable[Path]) -> None:
-    """Delete what a process that was killed while it wrote these files left beside them."""
+    """Delete what a process that was killed while it wrote these files left beside them.
+
+    Not where others write beside this process: theirs look the same.
+    """
+    if _beside_others:
+        return
     files = set(files)
     for parent in {file.parent for file in files if file.parent.is_dir()}:
         for path in parent.iterdir():

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from intriguing.errors import InputError
+from intriguing.scale.shards import run_in_shards
 
 
 class Touchy(nn.Module):
@@ -35,6 +36,19 @@ class Touchy(nn.Module):
                 time.sleep(0.1)
         answer: Tensor = self.inner(x)
         return answer
+
+
+@dataclass(frozen=True)
+class Sweeps:
+    """Computes the same shards in the same folder, whatever the job."""
+
+    folder: Path
+
+    def __call__(self, job: str, told: Callable[[float], None]) -> None:
+        run_in_shards(
+            lambda items, report: {"x": torch.arange(items.start, items.stop)}, 4, 2, self.folder,
+            "key",
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ import intriguing as it
 from intriguing.errors import InputError, UnsoundBound
 from intriguing.scale.attack import COLUMNS
 from intriguing.scale.jobs import DEATHS, Failure, ended_jobs
-from tests.scale.jobs import Touchy, Writes
+from tests.scale.jobs import Sweeps, Touchy, Writes
 
 with_ray = pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed")
 ENGINES = ("processes", pytest.param("ray", marks=with_ray))
@@ -125,6 +125,14 @@ def test_a_network_that_fails_for_every_image_ends_the_run(tmp_path: Path) -> No
 
     with pytest.raises(InputError, match="no gradients here"):
         it.attack_in_shards(Late(""), images, "untargeted", tmp_path, shard_size=5, method="ddn")
+
+
+def test_two_workers_on_the_same_files_do_no_harm(tmp_path: Path) -> None:
+    stale = tmp_path / ".00000.safetensors.abcd1234.writing"
+    stale.write_bytes(b"half of what another worker writes")
+    list(ended_jobs(Sweeps(tmp_path), ["same", "same"], it.Engine("processes", 2)))
+    assert stale.exists()
+    assert (tmp_path / "00000.safetensors").exists()
 
 
 def test_a_failure_is_raised_as_what_it_was() -> None:

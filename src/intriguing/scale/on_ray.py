@@ -18,6 +18,7 @@ from intriguing.scale.engine import Engine, cores
 from intriguing.scale.fingerprint import Fingerprint
 from intriguing.scale.jobs import Failure, Work, WorkerDied, same_environment
 from intriguing.scale.package import pack, unpack
+from intriguing.written import write_beside_others
 
 _LOOK = 1.0
 """Seconds between two questions of how large the cluster is, and of how far its workers are."""
@@ -147,6 +148,7 @@ class _Actor:
         try:
             if index is None:
                 torch.set_num_threads(1)
+                write_beside_others()
                 self.work, sent = unpack(io.BytesIO(ray.get(self.given[0])))
                 return Fingerprint.here(sent)
             self.board.write.remote(self.number, 0.0)

@@ -23,6 +23,7 @@ from intriguing.scale.jobs import (
     same_environment,
 )
 from intriguing.scale.package import pack, unpack
+from intriguing.written import write_beside_others
 
 _TELL = 0.25
 """Seconds between two words about how far a job is."""
@@ -127,6 +128,7 @@ def _do(index: int | None, job: object) -> Failure | Fingerprint | None:
     try:
         if index is None:
             torch.set_num_threads(1)
+            write_beside_others()
             _here["work"], sent = unpack(_here["file"])
             return Fingerprint.here(sent)
         _here["work"](job, _teller(_here["said"]))
