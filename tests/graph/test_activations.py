@@ -1,5 +1,6 @@
 """Slopes of activations, derived again by a scalar maximisation of the derivative."""
 
+import itertools
 import math
 
 import pytest
@@ -9,6 +10,7 @@ from torch.nn import functional
 
 from intriguing.graph.operation import Operation
 from intriguing.graph.operations.activations import SOFTMAX, log_softmax_norm, slopes_of
+from intriguing.graph.table import rule_of
 from tests.oracles.dense_jacobian import dense_norm
 
 MODULES = [
@@ -119,3 +121,24 @@ def extremes(function) -> tuple[float, float]:  # type: ignore[no-untyped-def]
         tails = torch.tensor([-1e9, 1e9], dtype=torch.float64)
         found.append(sign * min(best, float((sign * derivative(tails)).min())))
     return found[0], found[1]
+
+
+@pytest.mark.parametrize("module", [*MODULES, nn.CELU(0.4), nn.Softplus(0.3)], ids=str)
+def test_between_kinks_no_curve_leaves_its_chord_farther_than_its_curvature_says(
+    module: nn.Module,
+) -> None:
+    operation = Operation(type(module).__name__, module, (), {}, (), None, module)
+    bends = rule_of(operation).bends(operation)
+    if bends is None:
+        assert isinstance(module, nn.RReLU)
+        return
+    ends = [-9.0, *sorted(bends.kinks), 9.0]
+    for first, last in itertools.pairwise(ends):
+        z = torch.linspace(first, last, 4001, dtype=torch.float64)
+        with torch.no_grad():
+            value = module.double()(z)
+        width = 2 * (z[1] - z[0])
+        apart = (value[1:-1] - (value[:-2] + value[2:]) / 2).abs()
+        assert bool((apart <= bends.curvature * width**2 / 8 + bends.slack + 1e-14).all())
+    if bends.curvature:
+        assert float((apart * 8 / width**2).max()) > 0.0

@@ -53,6 +53,21 @@ class Chords:
     curvature: float | None = None
 
 
+@dataclass(frozen=True)
+class Bends:
+    """Where an elementwise function bends, which says how far it is from its chords.
+
+    Attributes:
+        kinks: Where its slope jumps, rising.
+        curvature: |σ''| is at most this everywhere else; 0 of what is straight in pieces.
+        slack: How far torch's own formula may be from it, beyond rounding.
+    """
+
+    kinks: tuple[float, ...] = ()
+    curvature: float = 0.0
+    slack: float = 0.0
+
+
 def _nothing(_: Operation) -> None:
     return None
 
@@ -84,6 +99,8 @@ class Rule:
         interval: Of what acts on every number by itself: what it makes of intervals of them.
         slopes: The least and the greatest slope of an activation.
         chords: Of an activation's curve.
+        bends: Of the curve of what acts on every number by itself and has slopes; linear
+            relaxations are made of it.
         values: Between which numbers all that it gives lies.
         length: A bound on the length of all that it gives.
         within: Whether each number that it gives lies between the least and the greatest given.
@@ -108,6 +125,7 @@ class Rule:
     interval: Callable[[Operation, tuple[Interval, ...]], Interval | None] | None = None
     slopes: Callable[[Operation], tuple[float, float] | None] = _nothing
     chords: Callable[[Operation], Chords | None] = _nothing
+    bends: Callable[[Operation], Bends | None] = _nothing
     values: Callable[[Operation], tuple[float, float]] = lambda _: (-math.inf, math.inf)
     length: Callable[[Operation], float] = lambda _: math.inf
     within: Callable[[Operation], bool] = _never

@@ -14,7 +14,7 @@ from torch import nn
 from intriguing.graph.interval import Interval
 from intriguing.graph.operation import Operation
 from intriguing.graph.operations.windows import if_over_channels, same_positions
-from intriguing.graph.table import Chords, declare, rule, rule_of
+from intriguing.graph.table import Bends, Chords, declare, rule, rule_of
 from intriguing.spectral.norms.bound import Bound, outward
 
 Range = tuple[float, float]
@@ -78,6 +78,7 @@ def _activation(
     slopes: Range | Callable[[Operation], Range | None],
     values: Range | Callable[[Operation], Range] = (-math.inf, math.inf),
     chords: Chords | Callable[[Operation], Chords | None] | None = None,
+    bends: Bends | Callable[[Operation], Bends | None] | None = None,
     jumps: bool = False,
 ) -> None:
     """Declare an activation by the parts of its rule; what depends on no setting, as it is."""
@@ -86,6 +87,7 @@ def _activation(
         slopes=slopes if callable(slopes) else lambda _: slopes,
         values=values if callable(values) else lambda _: values,
         chords=chords if callable(chords) else lambda _: chords,
+        bends=bends if callable(bends) else lambda _: bends,
     )  # fmt: skip
 
 
@@ -132,6 +134,36 @@ def _softplus(operation: Operation) -> Range | None:
     return None if seen else (0.0, 1.0)
 
 
+def _softplus_bends(operation: Operation) -> Bends:
+    """β/4; past βx = threshold torch gives x itself."""
+    beta, threshold = operation.option(1, "beta", 1.0), operation.option(2, "threshold", 20.0)
+    return Bends((), outward(beta / 4), outward(math.log1p(math.exp(-threshold)) / beta))
+
+
+def _exponential(operation: Operation) -> Bends | None:
+    """α·(eˣ − 1) below 0."""
+    return Bends((0.0,), outward(abs(float(operation.option(1, "alpha", 1.0)))))
+
+
+def _scaled_exponential(operation: Operation) -> Bends | None:
+    """α·(e^(x/α) − 1) below 0."""
+    alpha = float(operation.option(1, "alpha", 1.0))
+    return Bends((0.0,), outward(1 / alpha)) if alpha > 0 else None
+
+
+def _shrunk(operation: Operation) -> Bends:
+    size = float(operation.option(1, "lambd", 0.5))
+    return Bends((-size, size))
+
+
+def _at_threshold(operation: Operation) -> Bends | None:
+    return Bends((float(operation.option(1, "threshold")),)) if _threshold(operation) else None
+
+
+def _ends(operation: Operation) -> Bends:
+    return Bends(tuple(float(end) for end in _between_ends(operation)))
+
+
 def _exact_gelu(operation: Operation) -> bool:
     return bool(operation.option(1, "approximate", "none") == "none")
 
@@ -146,54 +178,80 @@ def _between_ends(operation: Operation) -> Range:
 
 _CONVEX = Chords(convex=True)
 _ENDS = Chords()  # S-shaped and straight in pieces: the least chord is at an end
+_AT_0 = Bends((0.0,))
+_LIKE_TANH = Bends(curvature=0.7699)  # 4/(3√3), where tanh² = 1/3
 _POSITIVE, _SHARE = (0.0, math.inf), (0.0, 1.0)
 
-_activation("relu", nn.ReLU, slopes=(0.0, 1.0), values=_POSITIVE, chords=_CONVEX)
-_activation("relu6", nn.ReLU6, slopes=(0.0, 1.0), values=(0.0, 6.0), chords=_ENDS)
-_activation("hardtanh", nn.Hardtanh, slopes=(0.0, 1.0), values=_between_ends, chords=_ENDS)
-_activation("hardsigmoid", nn.Hardsigmoid, slopes=(0.0, HARDSIGMOID), values=_SHARE, chords=_ENDS)
-_activation("leaky_relu", nn.LeakyReLU, slopes=_leaky, chords=_CONVEX)
-_activation("prelu", nn.PReLU, slopes=_prelu, chords=_CONVEX)
+_activation("relu", nn.ReLU, slopes=(0.0, 1.0), values=_POSITIVE, chords=_CONVEX, bends=_AT_0)
+_activation(
+    "relu6", nn.ReLU6, slopes=(0.0, 1.0), values=(0.0, 6.0), chords=_ENDS, bends=Bends((0.0, 6.0))
+)
+_activation(
+    "hardtanh", nn.Hardtanh, slopes=(0.0, 1.0), values=_between_ends, chords=_ENDS, bends=_ends
+)
+_activation(
+    "hardsigmoid", nn.Hardsigmoid, slopes=(0.0, HARDSIGMOID), values=_SHARE, chords=_ENDS,
+    bends=Bends((-3.0, 3.0), slack=1e-7),  # torch's own sixth, as above
+)  # fmt: skip
+_activation("leaky_relu", nn.LeakyReLU, slopes=_leaky, chords=_CONVEX, bends=_AT_0)
+_activation("prelu", nn.PReLU, slopes=_prelu, chords=_CONVEX, bends=_AT_0)
 _activation("rrelu", nn.RReLU, slopes=_rrelu, chords=_CONVEX)
 _activation(
     "elu", nn.ELU, slopes=_elu,
     values=lambda operation: (-abs(operation.option(1, "alpha", 1.0)), math.inf),
-    chords=lambda operation: _CONVEX if _elu(operation)[1] <= 1.0 else None,
+    chords=lambda operation: _CONVEX if _elu(operation)[1] <= 1.0 else None, bends=_exponential,
 )  # fmt: skip
-_activation("celu", nn.CELU, slopes=_celu, chords=_CONVEX)
-_activation("selu", nn.SELU, slopes=(0.0, outward(SELU)))
-_activation("softplus", nn.Softplus, slopes=_softplus, values=_POSITIVE, chords=_CONVEX)
-_activation("logsigmoid", nn.LogSigmoid, slopes=(0.0, 1.0), chords=_CONVEX)
-_activation("threshold", nn.Threshold, slopes=_threshold, jumps=True)
-_activation("softshrink", nn.Softshrink, slopes=(0.0, 1.0))
-_activation("tanhshrink", nn.Tanhshrink, slopes=(0.0, 1.0))
-_activation("sin", "cos", slopes=(-1.0, 1.0), values=(-1.0, 1.0))
+_activation("celu", nn.CELU, slopes=_celu, chords=_CONVEX, bends=_scaled_exponential)
+_activation("selu", nn.SELU, slopes=(0.0, outward(SELU)), bends=Bends((0.0,), outward(SELU)))
+_activation(
+    "softplus", nn.Softplus, slopes=_softplus, values=_POSITIVE, chords=_CONVEX,
+    bends=_softplus_bends,
+)  # fmt: skip
+_activation(
+    "logsigmoid", nn.LogSigmoid, slopes=(0.0, 1.0), chords=_CONVEX, bends=Bends(curvature=0.25)
+)
+_activation("threshold", nn.Threshold, slopes=_threshold, jumps=True, bends=_at_threshold)
+_activation("softshrink", nn.Softshrink, slopes=(0.0, 1.0), bends=_shrunk)
+_activation("tanhshrink", nn.Tanhshrink, slopes=(0.0, 1.0), bends=_LIKE_TANH)
+_activation("sin", "cos", slopes=(-1.0, 1.0), values=(-1.0, 1.0), bends=Bends(curvature=1.0))
 _activation(
     "sigmoid", nn.Sigmoid, slopes=(0.0, 0.25), values=_SHARE,
     chords=Chords(slope=lambda z: torch.sigmoid(z) * torch.sigmoid(-z)),
+    bends=Bends(curvature=0.09623),  # 1/(6√3)
 )  # fmt: skip
 _activation(
     "tanh", nn.Tanh, slopes=(0.0, 1.0), values=(-1.0, 1.0),
-    chords=Chords(slope=lambda z: 1.0 - torch.tanh(z).square()),
+    chords=Chords(slope=lambda z: 1.0 - torch.tanh(z).square()), bends=_LIKE_TANH,
 )  # fmt: skip
 _activation(
     "softsign", nn.Softsign, slopes=(0.0, 1.0), values=(-1.0, 1.0),
-    chords=Chords(slope=lambda z: 1.0 / (1.0 + z.abs()).square()),
+    chords=Chords(slope=lambda z: 1.0 / (1.0 + z.abs()).square()), bends=Bends(curvature=2.0),
 )  # fmt: skip
 _activation(
-    "atan", "arctan", slopes=(0.0, 1.0), chords=Chords(slope=lambda z: 1.0 / (1.0 + z.square()))
-)
+    "atan", "arctan", slopes=(0.0, 1.0), chords=Chords(slope=lambda z: 1.0 / (1.0 + z.square())),
+    bends=Bends(curvature=0.6496),  # 3√3/8
+)  # fmt: skip
 _activation(
     "erf", slopes=(0.0, outward(2 / math.sqrt(math.pi))), values=(-1.0, 1.0),
     chords=Chords(slope=lambda z: 2.0 / math.sqrt(math.pi) * torch.exp(-z.square())),
+    bends=Bends(curvature=0.9679),  # √8/√(π·e)
 )  # fmt: skip
 _activation(
     "gelu", nn.GELU, slopes=lambda o: _hull(*(GELU if _exact_gelu(o) else GELU_TANH)),
     chords=Chords(curvature=0.8),  # 2φ(0), and less than that for its form by tanh
+    bends=Bends(curvature=0.8),
 )  # fmt: skip
-_activation("silu", nn.SiLU, slopes=_hull(*SILU), chords=Chords(curvature=0.5001))
-_activation("mish", nn.Mish, slopes=_hull(*MISH), chords=Chords(curvature=0.6443))
-_activation("hardswish", nn.Hardswish, slopes=(-0.5, 1.5))
+_activation(
+    "silu", nn.SiLU, slopes=_hull(*SILU), chords=Chords(curvature=0.5001),
+    bends=Bends(curvature=0.5001),
+)  # fmt: skip
+_activation(
+    "mish", nn.Mish, slopes=_hull(*MISH), chords=Chords(curvature=0.6443),
+    bends=Bends(curvature=0.6443),
+)  # fmt: skip
+_activation(
+    "hardswish", nn.Hardswish, slopes=(-0.5, 1.5), bends=Bends((-3.0, 3.0), 0.33334, slack=1e-6)
+)
 
 
 def _softmax_rows(operation: Operation) -> float:

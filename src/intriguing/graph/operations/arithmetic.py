@@ -16,7 +16,7 @@ from torch import Tensor
 
 from intriguing.graph.interval import Interval
 from intriguing.graph.operation import Operation
-from intriguing.graph.table import Affine, Chords, declare, rule
+from intriguing.graph.table import Affine, Bends, Chords, declare, rule
 from intriguing.spectral.norms.bound import Bound, outward, times
 from intriguing.spectral.norms.linear_map import Diagonal
 
@@ -310,7 +310,8 @@ def _absolute(_: Operation, spans: Intervals) -> Interval:
 
 
 @rule("abs", "absolute", kind="activation", interval=_absolute, slopes=lambda _: (-1.0, 1.0),
-      values=lambda _: (0.0, math.inf), chords=lambda _: Chords(convex=True))  # fmt: skip
+      values=lambda _: (0.0, math.inf), chords=lambda _: Chords(convex=True),
+      bends=lambda _: Bends((0.0,)))  # fmt: skip
 def absolute(operation: Operation) -> Bound:
     """1."""
     return Bound(1.0, "steepest slope")

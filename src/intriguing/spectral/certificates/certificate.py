@@ -21,6 +21,7 @@ from intriguing.models.asking import Classifier, device_of
 from intriguing.models.classifier import check_classifier
 from intriguing.spectral.certificates.local_certificates import local_certificates
 from intriguing.spectral.certificates.pairwise import PairBounds, pair_bounds
+from intriguing.spectral.certificates.relaxation.radii import relaxed_certificates
 
 _BATCH = 256
 """Images between two reports of progress."""
@@ -33,6 +34,13 @@ Radii are rounded down, and lengths of examples taken in float64, where they are
 is which of two logits that tie is the larger in the network's own arithmetic: certificates leave an
 allowance for that, and these few units in the last place are for what it does not cover.
 """
+
+
+_AROUND = (
+    (local_certificates, "of the ball around each image"),
+    (relaxed_certificates, "of a linear relaxation in that ball"),
+)
+"""What bounds a network anew around each image, each only where the ones before leave room."""
 
 
 @dataclass(frozen=True)
@@ -79,19 +87,21 @@ def certify(
 
     L_cj bounds how fast f_c − f_j can change; it is the tightest of the bound layer by layer and,
     for feed-forward networks, the semidefinite-quality one, of the whole space and of the ball
-    around the image (docs/spectral.md).
+    around the image. Where the network has convolutions or branches, a linear relaxation of it in
+    that ball, and in the box, is searched for a longer radius (docs/spectral.md).
 
     Args:
         model: In evaluation mode, from images to logits.
         images, labels: What to certify. The logits are those of the model's own arithmetic, less
             an allowance for its rounding; those of its weights in float64, if it computes in 16
             bits (see `Certificates.as_run`).
-        box: Where images lie; networks with gates or attention are bounded in it only, all others
-            everywhere.
+        box: Where images lie. Networks with gates or attention are bounded in it only, and so are
+            radii of a linear relaxation: an image outside of it is no example.
         semidefinite: Whether to spend time on the tighter bound: seconds to minutes a network.
-        local: Whether to bound anew around each image, which no semidefinite bound of the whole
-            space can match: some tenths of a second an image for hundreds of hidden units. It is
-            left out where a lead would cost more than `local.OPERATIONS`.
+        local: Whether to bound anew around each image, which no bound of the whole space can match:
+            some tenths of a second an image for hundreds of hidden units, and seconds for
+            thousands. It is left out where it would cost more than `local_chain.OPERATIONS` or
+            `segments.ENTRIES`.
         batch_size: Images a forward pass.
         progress: Called as the work goes on.
 
@@ -128,7 +138,7 @@ def certify(
         # Not proved: that the rounding at the nearest image is no larger than it is here.
         rounded = 4 * (whole.double() - exact).abs().amax(1, keepdim=True)
         ahead = _lead(exact, labels) - rounded
-    made = _certificates(whole, ahead, images, labels, bounds, local, progress)
+    made = _certificates(whole, ahead, images, labels, bounds, box if local else None, progress)
     if not asked.coarse:
         return made
     words = "of its weights in exact arithmetic, which its own 16 bits only approximate"
@@ -141,9 +151,10 @@ def _lead(logits: Float[Tensor, "n k"], labels: Int64[Tensor, " n"]) -> Float[Te
 
 
 def _certificates(
-    logits: Tensor, ahead: Tensor, images: Tensor, labels: Tensor, bounds: PairBounds, local: bool,
-    progress: ProgressCallback | None,
+    logits: Tensor, ahead: Tensor, images: Tensor, labels: Tensor, bounds: PairBounds,
+    box: Box | None, progress: ProgressCallback | None,
 ) -> Certificates:  # fmt: skip
+    """What follows from the bounds, and, where images have a box, from bounds around each."""
     # The lead at both ends of the way is computed with rounding: here, and at the image that would
     # be nearest. What is left of it counts.
     ahead = ahead.scatter(1, labels[:, None], torch.inf).nan_to_num(
@@ -152,9 +163,11 @@ def _certificates(
     radii = torch.where(ahead > 0, ahead / bounds.pairs[labels], 0.0)
     radii = radii.nan_to_num(nan=torch.inf, posinf=torch.inf).scatter(1, labels[:, None], torch.inf)
     formula = bounds.formula
-    larger = local_certificates(radii, ahead, images, labels, bounds, progress) if local else None
-    if larger is not None:
-        radii, formula = larger, f"{formula}, and of the ball around each image"
+    if box is not None:
+        for method, words in _AROUND:
+            larger = method(radii, ahead, images, labels, bounds, box, progress)
+            if larger is not None:
+                radii, formula = larger, f"{formula}, and {words}"
     radius, against = radii.min(1)
     margin, leader = ahead.min(1)
     return Certificates(

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from intriguing.measures import Progress, ProgressCallback
+from intriguing.measures import Box, Progress, ProgressCallback
 from intriguing.spectral.certificates.feed_forward import activations_of, preactivations
 from intriguing.spectral.certificates.pairwise import PairBounds
 from intriguing.spectral.semidefinite.local_chain import LocalChain, local_chain
@@ -20,6 +20,7 @@ def local_certificates(
     images: Float[Tensor, "n ..."],
     labels: Int64[Tensor, " n"],
     bounds: PairBounds,
+    box: Box,
     progress: ProgressCallback | None = None,
 ) -> Float[Tensor, "n k"] | None:
     """Radii against each class, no smaller than those given, or None if the network has no such.
@@ -32,6 +33,7 @@ def local_certificates(
         ahead: Leads over each class.
         images, labels: Which images.
         bounds: The network.
+        box: Where images lie; these bounds hold outside, too.
     """
     if bounds.layers is None or not bounds.guaranteed:
         return None

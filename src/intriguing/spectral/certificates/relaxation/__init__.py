@@ -1,0 +1,1 @@
+"""Certificates from linear relaxations of a whole network in the ball around one image."""

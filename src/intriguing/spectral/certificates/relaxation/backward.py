@@ -1,0 +1,158 @@
+"""One pass backwards: a lower bound of q·(value of a node) within R of the image.
+
+At every node the bound has the form Σ qₚ·vₚ − ½Σ μₚ‖vₚ − v̂ₚ‖² + c, v̂ the values at the image. An
+affine node hands q to its parents by its adjoint, and its tail by ‖Δ‖² ≤ Σ cₚ‖Δₚ‖². At a curve
+y = σ(z) slopes s (g = s·q) and a strength ν > 0 are chosen, Λ = μL² + ν, and
+
+    q·y − ½μ‖y − ŷ‖² ≥ g·z − ½Λ‖z − ẑ‖² + Σᵢ minᵢ,
+
+minᵢ the least of what is left, number by number (`cells`). With ν = 0 and no tails this is CROWN
+(Zhang et al. 2018, arXiv:1811.00866), whose slopes α-CROWN optimises. Tails say what is known of
+all numbers of a layer together: they move no farther than L·R (SDP-CROWN, Chiu et al. 2025, has one
+for each layer, which its own ball pays). A share of each is paid at its node, by the node's L·R,
+and the rest is carried on to the input.
+
+Adjoints round. As q̂ = Wᵀq + δ, |δ| ≤ γ|W|ᵀ|q|, the bound loses at most γ·|q|·(|W|·sup|y| + |b|).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from intriguing.spectral.certificates.relaxation.affine import AffineMap
+from intriguing.spectral.certificates.relaxation.cells import least
+from intriguing.spectral.certificates.relaxation.domain import least_inside
+from intriguing.spectral.certificates.relaxation.program import Curve
+from intriguing.spectral.certificates.relaxation.surroundings import UNIT, Surroundings, rounding
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a pass chooses at a curve, for every row.
+
+    Attributes:
+        slopes: s.
+        strength: log ν.
+        paid: Which share of the tail is paid here, before a sigmoid.
+    """
+
+    slopes: Float[Tensor, "rows units"]
+    strength: Float[Tensor, "rows 1"]
+    paid: Float[Tensor, "rows 1"]
+
+
+@dataclass
+class _Pending:
+    """What is still to be handed on, by node, and what is known already."""
+
+    linear: dict[int, Tensor]
+    tails: dict[int, Tensor]
+    constant: Tensor
+    doubt: Tensor
+
+    def add(self, place: int, q: Tensor) -> None:
+        self.linear[place] = self.linear[place] + q if place in self.linear else q
+
+    def tail(self, place: int, mu: Tensor) -> None:
+        self.tails[place] = self.tails[place] + mu if place in self.tails else mu
+
+
+def lower_bound(
+    around: Surroundings,
+    place: int,
+    rows: Float[Tensor, "rows ..."],
+    choices: Mapping[int, Choice],
+    proved: bool,
+) -> Float[Tensor, " rows"]:
+    """Lower bounds of rows·(value of the node), less what rounding can have done if `proved`.
+
+    Args:
+        place: Whose value.
+        choices: By curve.
+    """
+    nodes, values = around.image.program.nodes, around.image.values
+    none = rows.new_zeros(len(rows))
+    state = _Pending({place: rows}, {}, none, none)
+    for at in range(place, -1, -1):
+        if at not in state.linear and at not in state.tails:
+            continue
+        node = nodes[at]
+        q = state.linear.pop(at, None)
+        if q is None:
+            q = rows.new_zeros(len(rows), *node.shape[1:])
+        mu = state.tails.pop(at, None)
+        if isinstance(node.rule, AffineMap):
+            _affine(around, at, q, mu, state, proved)
+        elif isinstance(node.rule, Curve):
+            _by_choice(around, at, q, mu, choices[at], state, proved)
+        else:
+            radius = around.radius
+            flat, centre = q.flatten(1), values[at].flatten().to(q)
+            inside, rounded = least_inside(
+                flat, around.image.down.to(q), around.image.up.to(q), radius
+            )
+            state.constant = state.constant + flat @ centre + inside
+            if mu is not None:
+                state.constant = state.constant - 0.5 * mu[:, 0] * radius**2
+            size = flat.abs() @ centre.abs()
+            state.doubt = state.doubt + rounded + rounding(flat.shape[1]) * size
+    doubt = state.doubt * 2 + 64 * UNIT * state.constant.abs() if proved else 0.0
+    return (state.constant - doubt).nan_to_num(nan=-torch.inf, posinf=-torch.inf)
+
+
+def _affine(
+    around: Surroundings, at: int, q: Tensor, mu: Tensor | None, state: _Pending, proved: bool
+) -> None:
+    node = around.image.program.nodes[at]
+    rule = node.rule
+    assert isinstance(rule, AffineMap)
+    for parent, part in zip(node.parents, rule.adjoint(q), strict=True):
+        state.add(parent, part)
+    flat = q.flatten(1)
+    state.constant = state.constant + flat @ rule.offset.flatten().to(q)
+    if proved:
+        size = flat.detach().abs() @ around.magnitude[at].flatten()
+        state.doubt = state.doubt + rounding(rule.terms) * size
+    if mu is not None:
+        _hand_on(around, at, mu, state)
+
+
+def _hand_on(around: Surroundings, at: int, mu: Tensor, state: _Pending) -> None:
+    """½μ‖Δ‖² of a node to its parents; (a + e)² ≤ (1 + θ)a² + (1 + 1/θ)e² pays for its rounding."""
+    apart = around.image.apart[at]
+    for parent, share in around.image.program.nodes[at].tails:
+        state.tail(parent, mu * (share * (1 + 1e-8)))
+    if apart > 0:
+        state.constant = state.constant - 0.5 * mu[:, 0] * (1.01e8 * apart**2)
+
+
+def _by_choice(
+    around: Surroundings, at: int, q: Tensor, mu: Tensor | None, choice: Choice, state: _Pending,
+    proved: bool,
+) -> None:  # fmt: skip
+    node = around.image.program.nodes[at]
+    rule, (before,) = node.rule, node.parents
+    assert isinstance(rule, Curve)
+    flat, values = q.flatten(1), around.image.values
+    if mu is None:
+        mu = flat.new_zeros(len(flat), 1)
+    strength = mu * (rule.steepest**2 * (1 + 1e-12)) + choice.strength.exp()
+    g = flat * choice.slopes
+    cells = around.cells[at] if proved else around.cells[at].to(q.dtype)
+    rest = least(
+        cells, flat, g, mu, strength, values[before].flatten().to(q), values[at].flatten().to(q),
+        proved,
+    )  # fmt: skip
+    state.constant = state.constant + rest.sum(1)
+    if proved:
+        state.doubt = state.doubt + rounding(flat.shape[1]) * rest.abs().sum(1)
+    reach = around.reach(before)
+    if reach < torch.inf:
+        share = choice.paid.sigmoid()
+        state.constant = state.constant - (0.5 * reach**2) * (share * strength)[:, 0]
+        strength = (1 - share) * strength * (1 + 1e-12)
+    state.add(before, g.view(len(g), *around.image.program.nodes[before].shape[1:]))
+    state.tail(before, strength)

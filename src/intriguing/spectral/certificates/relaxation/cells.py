@@ -1,0 +1,113 @@
+"""A curve between two numbers, cut into cells in which it is a chord but for a known error.
+
+For a curve σ and multipliers q, g, μ, Λ a backward pass needs from below
+
+    least over z ∈ [l, u] of   q·σ(z) − g·z − ½μ(σ(z) − y₀)² + ½Λ(z − z₀)²,   Λ > μ·L²,
+
+L the steepest slope. In a cell σ is within e of its chord az + b, so that the first and the third
+term change by at most (|q| + μ·max|σ − y₀|)·e; with the chord it is a convex parabola, whose least
+value is at its vertex or at an end. Cells end at the kinks. Between them |σ''| ≤ M, and
+e = M·h²/8 for cells of length h.
+"""
+
+import itertools
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from intriguing.spectral.certificates.relaxation.program import Curve
+
+COARSE, FINE = 8, 64
+"""Cells between kinks of a smooth curve: while multipliers are searched, and for the proof."""
+_ROUNDED = 1e-13
+"""Error of σ and of the chords as float64 computes them, relative to the sizes that meet there."""
+_UNIT = 2.0**-53
+_WIDEST = 1e100
+"""Numbers beyond have no cells worth anything."""
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Of every number: from `start` to `stop` the curve is slope·z + offset, within `error`."""
+
+    start: Float[Tensor, "cells units"]
+    stop: Float[Tensor, "cells units"]
+    slope: Float[Tensor, "cells units"]
+    offset: Float[Tensor, "cells units"]
+    error: Float[Tensor, "cells units"]
+
+    def to(self, dtype: torch.dtype) -> "Cells":
+        """In another precision."""
+        return Cells(*(getattr(self, name).to(dtype) for name in self.__dataclass_fields__))
+
+    @property
+    def largest(self) -> Float[Tensor, " units"]:
+        """|σ| is at most this."""
+        ends = torch.stack([self.slope * z + self.offset for z in (self.start, self.stop)])
+        return (ends.abs().amax(0) + 2.0 * self.error).amax(0)
+
+    def farthest(self, at: Float[Tensor, " units"]) -> Float[Tensor, "cells units"]:
+        """|σ − y₀| in each cell is at most this."""
+        ends = torch.stack([self.slope * z + self.offset - at for z in (self.start, self.stop)])
+        return ends.abs().amax(0) + 2.0 * self.error
+
+
+def cells_of(
+    curve: Curve, low: Float[Tensor, "1 ..."], high: Float[Tensor, "1 ..."], smooth: int
+) -> Cells:
+    """The cells of all numbers between low and high."""
+    low, high = low.clamp(-_WIDEST, _WIDEST), high.clamp(-_WIDEST, _WIDEST)
+    kinks = [torch.full_like(low, k).clamp(low, high) for k in sorted(curve.bends.kinks)]
+    ends = [low, *kinks, high]
+    points = [ends[0]]
+    for first, last in itertools.pairwise(ends):
+        count = smooth if curve.bends.curvature else 1
+        points += [first + (last - first) * (i / count) for i in range(1, count)] + [last]
+    z = torch.cat(points)
+    values = curve(z)
+    start, stop = z[:-1].flatten(1), z[1:].flatten(1)
+    before, after = values[:-1].flatten(1), values[1:].flatten(1)
+    width = (stop - start).clamp_min(0.0)
+    steepest = curve.steepest
+    slope = torch.where(width > 0, (after - before) / width, 0.0).nan_to_num(0.0)
+    slope = slope.clamp(-steepest, steepest)
+    offset = before - slope * start
+    size = before.abs() + after.abs() + steepest * (start.abs() + stop.abs())
+    # The second term: what the chord misses the far end by, in a cell too short for its slope.
+    error = curve.bends.curvature * width.square() / 8 * (1 + 1e-9) + _ROUNDED * size
+    error = error + (slope * stop + offset - after).abs() + curve.bends.slack + 1e-300
+    return Cells(start, stop, slope, offset, error)
+
+
+def least(
+    cells: Cells, q: Float[Tensor, "rows units"], g: Float[Tensor, "rows units"],
+    mu: Float[Tensor, "rows 1"], strength: Float[Tensor, "rows 1"], z0: Float[Tensor, " units"],
+    y0: Float[Tensor, " units"], proved: bool,
+) -> Float[Tensor, "rows units"]:  # fmt: skip
+    """The least value as above, from below; rounding counts where it is `proved`.
+
+    Args:
+        mu, strength: μ and Λ; both may be 0.
+    """
+    a, b = cells.slope[:, None], (cells.offset - y0)[:, None]
+    pull = g - q * a
+    bent = strength - mu * a.square()
+    # Derivative in z of the parabola: −pull − μa(az + b) + Λ(z − z₀).
+    rest = pull + mu * a * b + strength * z0
+    vertex = torch.where(bent > 0, rest / bent.clamp_min(1e-300), torch.sign(rest) * _WIDEST)
+    start, stop = cells.start[:, None], cells.stop[:, None]
+    z = torch.minimum(torch.maximum(vertex, start), stop)
+    sigma = a * z + b
+    squares = -0.5 * mu * sigma.square(), 0.5 * strength * (z - z0).square()
+    terms = (q * (sigma + y0), -g * z, *squares)
+    value = terms[0] + terms[1] + terms[2] + terms[3]
+    if proved:
+        doubt = (q.abs() + mu * cells.farthest(y0)[:, None]) * cells.error[:, None]
+        sizes = sum((t.abs() for t in terms), torch.zeros_like(value))
+        steep = g.abs() + (q * a).abs() + (mu * a * b).abs() + strength * (z0.abs() + z.abs())
+        wide = (stop - start) + _UNIT * z.abs()
+        sizes = sizes + (q * y0).abs() + steep * wide + strength * wide.square()
+        value = value - doubt * (1 + 1e-9) - 64 * _UNIT * sizes
+    return value.amin(0)

@@ -1,0 +1,115 @@
+"""The multipliers of the last bound, and the radius up to which it is above 0.
+
+Adam on slopes, strengths and shares, each row (a class against the label) by itself. Nothing that
+it finds needs to be trusted: with whatever it gives, one pass with outward rounding is the proof.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from intriguing.spectral.certificates.relaxation.backward import Choice, lower_bound
+from intriguing.spectral.certificates.relaxation.ranges import slope_range
+from intriguing.spectral.certificates.relaxation.surroundings import Surroundings
+
+_RATES = (0.05, 0.1)
+"""Of slopes, and of logarithms."""
+_DECAY = 0.985
+
+Choices = dict[int, Choice]
+
+
+def started(around: Surroundings, rows: Float[Tensor, "rows classes"]) -> Choices:
+    """CROWN's slopes, and strengths for which the tails cost about what the slopes do."""
+    program = around.image.program
+    choices: Choices = {}
+    linear: dict[int, Tensor] = {len(program.nodes) - 1: rows}
+    with torch.no_grad():
+        for at in range(len(program.nodes) - 1, -1, -1):
+            node = program.nodes[at]
+            if at not in linear or node.rule is None:
+                continue
+            q = linear.pop(at)
+            if at in around.lines:
+                lines, flat = around.lines[at], q.flatten(1)
+                slopes = torch.where(flat >= 0, lines.below, lines.above)
+                (before,) = node.parents
+                reach = min(around.reach(before), 1e6)
+                length = torch.linalg.vector_norm(flat, dim=1, keepdim=True)
+                strength = (0.1 * length / max(reach, 1e-12)).clamp_min(1e-12).log()
+                choices[at] = Choice(slopes, strength, torch.full_like(strength, -1.0))
+                parts = [(flat * slopes).view(len(q), *program.nodes[before].shape[1:])]
+            else:
+                parts = list(node.rule.adjoint(q))  # type: ignore[union-attr]
+            for parent, part in zip(node.parents, parts, strict=True):
+                linear[parent] = linear[parent] + part if parent in linear else part
+    return choices
+
+
+def improved(
+    around: Surroundings, rows: Float[Tensor, "rows classes"], choices: Choices, steps: int,
+    dtype: torch.dtype = torch.float32, enough: float = torch.inf,
+) -> tuple[Choices, Float[Tensor, " rows"]]:  # fmt: skip
+    """Better choices for these rows, and what they give (not proved)."""
+    last = len(around.image.program.nodes) - 1
+    ends = {at: tuple(e.to(dtype) for e in slope_range(around.cells[at])) for at in choices}
+    free = {
+        at: Choice(*(t.detach().to(dtype).clone().requires_grad_() for t in _parts(choice)))
+        for at, choice in choices.items()
+    }
+    slopes = [choice.slopes for choice in free.values()]
+    logs = [t for choice in free.values() for t in (choice.strength, choice.paid)]
+    adam = torch.optim.Adam(
+        [{"params": slopes, "lr": _RATES[0]}, {"params": logs, "lr": _RATES[1]}]
+    )
+    best = torch.full((len(rows),), -torch.inf, dtype=dtype, device=rows.device)
+    kept = dict(choices)
+    for step in range(steps + 1):
+        with torch.no_grad():
+            for at, choice in free.items():
+                choice.slopes.copy_(choice.slopes.clamp(*ends[at]))
+        value = lower_bound(around, last, rows.to(dtype), free, False)
+        better = value.detach() > best
+        best = torch.where(better, value.detach(), best)
+        kept = {at: _better(better, free[at], kept[at]) for at in free}
+        if step == steps or bool((best > enough).all()):
+            break
+        adam.zero_grad()
+        # Operations that are transposed by differentiation share a graph, which is kept.
+        torch.autograd.backward(-value.sum(), inputs=slopes + logs, retain_graph=True)
+        for choice in free.values():
+            for part in _parts(choice):
+                if part.grad is not None:
+                    part.grad.nan_to_num_(0.0, 0.0, 0.0)
+        adam.step()
+        for group in adam.param_groups:
+            group["lr"] *= _DECAY
+    return kept, best
+
+
+def proved(
+    around: Surroundings, rows: Float[Tensor, "rows classes"], choices: Choices
+) -> Float[Tensor, " rows"]:
+    """What the choices prove, in float64 with outward rounding."""
+    last = len(around.image.program.nodes) - 1
+    fitting = {}
+    for at, choice in choices.items():
+        low, high = slope_range(around.cells[at])
+        slopes = choice.slopes.clamp(low, high)
+        fitting[at] = Choice(slopes, choice.strength, choice.paid)
+    with torch.no_grad():
+        return lower_bound(around, last, rows, fitting, True)
+
+
+def _better(better: Tensor, new: Choice, old: Choice) -> Choice:
+    """The new ones in the rows where they are better."""
+    return Choice(
+        *(
+            torch.where(better[:, None], first.detach().double(), second)
+            for first, second in zip(_parts(new), _parts(old), strict=True)
+        )
+    )
+
+
+def _parts(choice: Choice) -> tuple[Tensor, Tensor, Tensor]:
+    return choice.slopes, choice.strength, choice.paid

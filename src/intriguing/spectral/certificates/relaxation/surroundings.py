@@ -1,0 +1,128 @@
+"""What is known of every node within R of an image: where it lies, and how its curves run.
+
+Values at the image are computed, not exact: `doubt` bounds how far each node's is from what exact
+arithmetic gives, and `apart` how far from what the node makes of its parents' computed values.
+"""
+
+import math
+from dataclasses import dataclass, field, replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from intriguing.spectral.certificates.relaxation.affine import AffineMap
+from intriguing.spectral.certificates.relaxation.cells import Cells
+from intriguing.spectral.certificates.relaxation.program import Curve, Program
+
+UNIT = 2.0**-53
+
+
+@dataclass(frozen=True)
+class Lines:
+    """y ≥ below·z + under and y ≤ above·z + over, for every number of a curve."""
+
+    below: Float[Tensor, " units"]
+    under: Float[Tensor, " units"]
+    above: Float[Tensor, " units"]
+    over: Float[Tensor, " units"]
+
+
+@dataclass(frozen=True)
+class Image:
+    """One image in a program, and its box.
+
+    Attributes:
+        values: Of every node, (1, …).
+        doubt, apart: As above, L2.
+        down, up: How far each pixel can go.
+    """
+
+    program: Program
+    values: tuple[Tensor, ...]
+    doubt: tuple[float, ...]
+    apart: tuple[float, ...]
+    down: Float[Tensor, " pixels"]
+    up: Float[Tensor, " pixels"]
+
+
+@dataclass
+class Surroundings:
+    """An image and a radius, and what is known so far.
+
+    Attributes:
+        magnitude: By node, what no entry exceeds.
+        low, high: By curve, between which its input lies.
+        cells, lines: By curve.
+    """
+
+    image: Image
+    radius: float
+    magnitude: dict[int, Tensor] = field(default_factory=dict)
+    low: dict[int, Tensor] = field(default_factory=dict)
+    high: dict[int, Tensor] = field(default_factory=dict)
+    cells: dict[int, Cells] = field(default_factory=dict)
+    lines: dict[int, Lines] = field(default_factory=dict)
+
+    def reach(self, place: int) -> float:
+        """How far the node is at most from its computed value, L2."""
+        lipschitz = self.image.program.nodes[place].lipschitz
+        if math.isinf(lipschitz):
+            return math.inf
+        return (lipschitz * self.radius + self.image.doubt[place]) * (1 + 1e-12)
+
+    def within(self, radius: float) -> "Surroundings":
+        """Of a smaller ball, of which nothing else is known."""
+        return replace(self, radius=radius)
+
+
+def image_of(program: Program, image: Tensor, low: Tensor, high: Tensor) -> Image:
+    """Run a program on a batch of one in float64.
+
+    Args:
+        low, high: The box, shaped as the image.
+    """
+    values: list[Tensor] = []
+    doubt: list[float] = []
+    apart: list[float] = []
+    for node in program.nodes:
+        if node.rule is None:
+            value, own, before = image, 0.0, 0.0
+        elif isinstance(node.rule, Curve):
+            value = node.rule(values[node.parents[0]])
+            own = 1e-14 * float((value.abs() + values[node.parents[0]].abs()).norm())
+            own += node.rule.bends.slack * math.sqrt(value.numel())
+            before = node.rule.steepest * doubt[node.parents[0]]
+        else:
+            value = node.rule.forward(*(values[p] for p in node.parents))
+            sizes = node.rule.magnitude([values[p].abs() for p in node.parents])
+            own = rounding(node.rule.terms) * float((sizes + node.rule.offset.abs()).norm())
+            before = sum(
+                norm * doubt[p] for norm, p in zip(node.rule.norms, node.parents, strict=True)
+            )
+        values.append(value)
+        apart.append(own)
+        doubt.append(own + before)
+    flat = image.flatten()
+    down, up = (low.flatten() - flat).clamp_max(0.0), (high.flatten() - flat).clamp_min(0.0)
+    # x₀ + d is rounded once; the box is as much wider.
+    wider = 4 * UNIT * (flat.abs() + 1e-300)
+    return Image(program, tuple(values), tuple(doubt), tuple(apart), down - wider, up + wider)
+
+
+def rounding(terms: int) -> float:
+    """γ of sums of so many terms, Higham's times 8 (see `semidefinite.outward_rounding`)."""
+    return 8.0 * (terms + 16) * UNIT
+
+
+def magnitude_of(around: Surroundings, place: int) -> Tensor:
+    """What no entry of an affine node or the input exceeds."""
+    node = around.image.program.nodes[place]
+    if node.rule is None:
+        at = around.image.values[place]
+        down, up = (d.view_as(at) for d in (around.image.down, around.image.up))
+        radius = around.radius
+        return at.abs() + torch.maximum(-down, up).clamp_max(radius)
+    assert isinstance(node.rule, AffineMap)
+    sizes = node.rule.magnitude([around.magnitude[p] for p in node.parents])
+    return (sizes + node.rule.offset.abs()) * (1 + 1e-9)

@@ -1,0 +1,192 @@
+"""Radii of linear relaxations against exact distances, strong searches and samples."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from intriguing import certify, minimum_distortion, register_bound
+from intriguing.distortion.result import Status
+
+WORDS = "linear relaxation"
+
+
+class Residual(nn.Module):
+    """A block with a skip connection, which needs a 1×1 convolution where the stride is 2."""
+
+    def __init__(self, stride: int) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(3, 3, 3, stride, 1), nn.Conv2d(3, 3, 3, 1, 1)
+        self.norm = nn.BatchNorm2d(3)
+        self.skip = nn.Conv2d(3, 3, 1, stride) if stride > 1 else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(self.norm(self.second(torch.relu(self.first(x)))) + self.skip(x))
+
+
+class Branches(nn.Module):
+    """Two branches side by side as channels, and a view with a size of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left, self.right = nn.Conv2d(2, 2, 3, padding=1), nn.Conv2d(2, 3, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        both = torch.cat([functional.silu(self.left(x)), self.right(x).tanh()], 1)
+        return (0.7 * both - 0.1).view(both.shape[0], -1)
+
+
+def head(*layers: nn.Module, size: int = 6, channels: int = 2, classes: int = 3) -> nn.Sequential:
+    """Layers, then all that they give to as many classes."""
+    body = nn.Sequential(*layers, nn.Flatten()).eval()
+    with torch.no_grad():
+        units = body(torch.zeros(1, channels, size, size)).shape[1]
+    return nn.Sequential(*body, nn.Linear(units, classes)).eval()
+
+
+def conv(**settings: int | str) -> nn.Conv2d:
+    return nn.Conv2d(2, 4, 3, **settings)  # type: ignore[arg-type]
+
+
+NETWORKS: dict[str, Callable[[], nn.Sequential]] = {
+    "strided": lambda: head(conv(stride=2, padding=1), nn.ReLU(), nn.Conv2d(4, 3, 2), nn.ReLU()),
+    "leaky": lambda: head(conv(), nn.LeakyReLU(0.2), nn.Conv2d(4, 4, 3, groups=2), nn.ELU()),
+    "batch norm": lambda: head(
+        nn.BatchNorm2d(2), conv(bias=False), nn.BatchNorm2d(4), nn.PReLU(4), nn.Conv2d(4, 2, 2)
+    ),
+    "average": lambda: head(conv(padding=1), nn.GELU(), nn.AvgPool2d(2), nn.Conv2d(4, 2, 2)),
+    "adaptive": lambda: head(conv(), nn.Softplus(), nn.AdaptiveAvgPool2d(3), nn.Hardtanh()),
+    "max": lambda: head(conv(padding=1), nn.MaxPool2d(2), nn.ReLU(), nn.Conv2d(4, 2, 2)),
+    "overlapping": lambda: head(conv(), nn.Tanh(), nn.MaxPool2d(3, 1, 1), nn.Conv2d(4, 2, 2)),
+    "residual": lambda: head(nn.Conv2d(2, 3, 1), Residual(1), Residual(2)),
+    "branches": lambda: head(Branches(), nn.Sigmoid()),
+    "circular": lambda: head(conv(padding=1, padding_mode="circular"), nn.SiLU(), nn.Mish()),
+    "dilated": lambda: head(conv(dilation=2), nn.Softsign(), nn.ConvTranspose2d(4, 2, 2, 2)),
+}
+
+
+def network(name: str) -> nn.Sequential:
+    """With weights larger than usual, and running statistics that are not 0 and 1."""
+    torch.manual_seed(3)
+    net = NETWORKS[name]()
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.3)
+            module.running_var.uniform_(0.3, 2.0)
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+    with torch.no_grad():
+        net[-1].weight.mul_(3.0)
+        pictures = torch.rand(64, 2, 6, 6, generator=torch.Generator().manual_seed(9))
+        net[-1].bias.sub_(net(pictures).mean(0))
+    return net.requires_grad_(False)
+
+
+@pytest.mark.parametrize("name", list(NETWORKS))
+def test_no_example_is_nearer_and_no_radius_shorter_than_without(name: str) -> None:
+    net = network(name)
+    images = torch.rand(1, 2, 6, 6, generator=torch.Generator().manual_seed(0))
+    labels = net(images).argmax(1)
+    with_, without = (certify(net, images, labels, local=local) for local in (True, False))
+    assert WORDS in with_.formula
+    assert bool((with_.radius >= without.radius).all())
+    found = minimum_distortion(net, images, labels, "untargeted", "closest", budget=400)
+    assert bool((with_.radius < found.l2 * (1 + 1e-6)).all())
+    assert bool(found.l2.isfinite().all())
+    assert float(with_.radius / without.radius) > 1.25
+    precise = net.double()
+    points = descended(precise, images.double(), float(with_.radius))
+    assert bool((precise(points).argmax(1) == labels).all())
+
+
+def descended(net: nn.Module, image: Tensor, radius: float) -> Tensor:
+    """Points of the box on the sphere, by steps down the smallest leads and the next ones."""
+    generator = torch.Generator().manual_seed(1)
+    points = image + 0.3 * torch.randn(64, *image.shape[1:], generator=generator).double()
+    label = int(net(image).argmax(1))
+    for step in range(40):
+        points.requires_grad_()
+        logits = net(points)
+        others = logits[:, [j for j in range(logits.shape[1]) if j != label]]
+        chosen = others.sort(1, descending=True).values[:, step % 2]
+        (slope,) = torch.autograd.grad((logits[:, label] - chosen).sum(), points)
+        with torch.no_grad():
+            change = points - image - 0.3 * radius * slope / length(slope).clamp_min(1e-30)
+            points = (image + change * radius / length(change).clamp_min(radius)).clamp(0, 1)
+    inside = image + (points - image) * (1 - 1e-9)
+    assert bool((length(inside - image) <= radius).all())
+    return inside
+
+
+def length(change: Tensor) -> Tensor:
+    """Of each row, shaped to divide it."""
+    return change.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
+
+
+def test_where_the_ball_is_affine_the_radius_is_the_distance_in_the_box() -> None:
+    """All units stay on: the exact distance is that of the affine network, box included."""
+    torch.manual_seed(0)
+    net = head(nn.Conv2d(2, 4, 3, 2, 1), nn.ReLU()).requires_grad_(False)
+    net[0].bias.fill_(10.0)
+    plain = nn.Sequential(net[0], nn.Flatten(), net[-1]).eval()
+    images = torch.rand(4, 2, 6, 6, generator=torch.Generator().manual_seed(1)).round(decimals=1)
+    images[:, :, :3] = 0.0
+    net[-1].bias.sub_(net(images).mean(0))
+    labels = net(images).argmax(1)
+    exact = minimum_distortion(plain, images, labels, "untargeted", "closest")
+    assert bool((exact.status == Status.OPTIMAL).all())
+    radius = certify(net, images, labels).radius
+    boundless = certify(net, images, labels, box=(-50, 50)).radius
+    assert bool((radius <= exact.l2 * (1 + 1e-6)).all())
+    assert bool((radius >= 0.995 * exact.l2).all())
+    assert bool((radius > 1.01 * boundless).any())
+
+
+def test_an_image_alone_has_the_radius_that_it_has_in_a_batch() -> None:
+    net = network("strided")
+    images = torch.rand(3, 2, 6, 6, generator=torch.Generator().manual_seed(2))
+    labels = net(images).argmax(1)
+    together = certify(net, images, labels).radius
+    alone = [certify(net, images[i : i + 1], labels[i : i + 1]).radius for i in range(3)]
+    assert torch.equal(together, torch.cat(alone))
+
+
+@pytest.mark.parametrize("scale", [1e-12, 1e12])
+def test_weights_of_any_size_and_close_logits_leave_no_hole(scale: float) -> None:
+    """The first layer's weights times a number, the second's by it."""
+    net = network("max").double()
+    net[0].weight.mul_(scale)
+    net[0].bias.mul_(scale)
+    net[3].weight.div_(scale)
+    image = torch.rand(1, 2, 6, 6, generator=torch.Generator().manual_seed(4)).double()
+    logits = net(image)[0]
+    first, second = logits.topk(2).indices.tolist()
+    net[-1].bias[second] += logits[first] - logits[second] - 1e-7
+    label = net(image).argmax(1)
+    radius = certify(net, image, label).radius
+    found = minimum_distortion(net, image, label, "untargeted", "closest", budget=300)
+    assert bool((radius > 0).all())
+    assert bool((radius <= found.l2 * (1 + 1e-6)).all())
+
+
+def test_what_has_no_relaxation_keeps_the_bound_that_it_had() -> None:
+    torch.manual_seed(0)
+    net = head(conv(), nn.LocalResponseNorm(2), nn.ReLU())
+    images = torch.rand(2, 2, 6, 6)
+    labels = net(images).argmax(1)
+    with_, without = (certify(net, images, labels, local=local) for local in (True, False))
+    assert WORDS not in with_.formula
+    assert torch.equal(with_.radius, without.radius)
+
+
+def test_a_registered_bound_is_not_relaxed() -> None:
+    class Halves(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x / 2
+
+    register_bound(Halves, 0.5)
+    torch.manual_seed(0)
+    net = head(conv(), nn.ReLU(), Halves())
+    images = torch.rand(1, 2, 6, 6)
+    assert WORDS not in certify(net, images, net(images).argmax(1)).formula
