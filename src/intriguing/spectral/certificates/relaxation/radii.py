@@ -6,6 +6,7 @@ from torch import Tensor
 
 from intriguing.measures import Box, Progress, ProgressCallback
 from intriguing.models.asking import device_of
+from intriguing.spectral.certificates.feed_forward import chain_of
 from intriguing.spectral.certificates.pairwise import PairBounds
 from intriguing.spectral.certificates.relaxation.backward import Choice
 from intriguing.spectral.certificates.relaxation.program import Program, program_of
@@ -13,6 +14,7 @@ from intriguing.spectral.certificates.relaxation.ranges import surroundings
 from intriguing.spectral.certificates.relaxation.search import Choices, improved, proved, started
 from intriguing.spectral.certificates.relaxation.segments import Segment, segments_of
 from intriguing.spectral.certificates.relaxation.surroundings import Image, Surroundings, image_of
+from intriguing.spectral.certificates.step import Walk
 from intriguing.spectral.semidefinite.layers import Dense, Flatten, Slope
 
 _TRIALS = 6
@@ -45,7 +47,7 @@ def relaxed_certificates(
         bounds: The network.
         box: Where images lie: nothing is proved of others.
     """
-    if not bounds.guaranteed or _dense(bounds):
+    if not bounds.guaranteed or _dense(bounds.analysed.walk):
         return None
     program = program_of(bounds.analysed.walk)
     segments = None if program is None else segments_of(program)
@@ -67,11 +69,10 @@ def relaxed_certificates(
     return radii
 
 
-def _dense(bounds: PairBounds) -> bool:
+def _dense(walk: Walk) -> bool:
     """Whether it is a chain of matrices, which the bounds of chains follow entry by entry."""
-    return bounds.layers is not None and all(
-        isinstance(layer, Dense | Flatten | Slope) for layer in bounds.layers
-    )
+    layers = chain_of(walk)
+    return layers is not None and all(isinstance(e, Dense | Flatten | Slope) for e in layers)
 
 
 class _Search:
