@@ -138,7 +138,9 @@ def certify(
         # Not proved: that the rounding at the nearest image is no larger than it is here.
         rounded = 4 * (whole.double() - exact).abs().amax(1, keepdim=True)
         ahead = _lead(exact, labels) - rounded
-    made = _certificates(whole, ahead, images, labels, bounds, box if local else None, progress)
+    made = _certificates(
+        whole, ahead, images, labels, bounds, box if local and semidefinite else None, progress
+    )
     if not asked.coarse:
         return made
     words = "of its weights in exact arithmetic, which its own 16 bits only approximate"

@@ -50,8 +50,10 @@ def relaxed_certificates(
     if not bounds.guaranteed or _dense(bounds.analysed.walk):
         return None
     program = program_of(bounds.analysed.walk)
-    segments = None if program is None else segments_of(program)
-    if program is None or segments is None:
+    if program is None or not program.curves:
+        return None
+    segments = segments_of(program)
+    if segments is None:
         return None
     radii, device = radii.clone(), device_of(bounds.analysed.graph)
     low, high = (
@@ -96,9 +98,8 @@ class _Search:
         reach = max(1.25 * float(radii.min()), _FIRST * self._linear())
         for trial in range(_TRIALS):
             around = surroundings(self.image, self.segments, reach, known)
-            value = self._tried(around, radii, _STEPS[min(trial, 1)])
+            least, lead = self._tried(around, radii, _STEPS[min(trial, 1)])
             inside = float(radii.min())
-            least, lead = value
             if inside >= reach:
                 longer = reach * (1 + 0.8 * min(1.0, max(0.05, least / max(lead - least, 1e-9))))
                 reach = min(longer, (inside * beyond) ** 0.5 if beyond < torch.inf else longer)
@@ -141,9 +142,9 @@ class _Search:
         fresh = started(around, rows)
         value = self._settle(around, radii, classes, rows, fresh)
         left = [i for i in range(len(classes)) if radii[classes[i]] < around.radius]
-        if not left:
-            place = int(value.argmin())
-            left = [place]
+        worst = int(value.argmin())
+        if not left:  # as it is, without a search
+            return float(value[worst]), float(self.lead[classes[worst]])
         rows, classes = rows[left], [classes[i] for i in left]
         choices = self._warm(fresh, left, classes)
         better, _ = improved(around, rows, choices, steps)

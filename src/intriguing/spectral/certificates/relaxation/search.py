@@ -15,6 +15,8 @@ from intriguing.spectral.certificates.relaxation.surroundings import Surrounding
 _RATES = (0.05, 0.1)
 """Of slopes, and of logarithms."""
 _DECAY = 0.985
+_PATIENCE, _GAIN = 8, 2e-3
+"""Steps in which a bound must gain so much of what it is away from its start."""
 
 Choices = dict[int, Choice]
 
@@ -48,7 +50,7 @@ def started(around: Surroundings, rows: Float[Tensor, "rows classes"]) -> Choice
 
 def improved(
     around: Surroundings, rows: Float[Tensor, "rows classes"], choices: Choices, steps: int,
-    dtype: torch.dtype = torch.float32, enough: float = torch.inf,
+    dtype: torch.dtype = torch.float32,
 ) -> tuple[Choices, Float[Tensor, " rows"]]:  # fmt: skip
     """Better choices for these rows, and what they give (not proved)."""
     last = len(around.image.program.nodes) - 1
@@ -63,7 +65,7 @@ def improved(
         [{"params": slopes, "lr": _RATES[0]}, {"params": logs, "lr": _RATES[1]}]
     )
     best = torch.full((len(rows),), -torch.inf, dtype=dtype, device=rows.device)
-    kept = dict(choices)
+    kept, before, first = dict(choices), best, best
     for step in range(steps + 1):
         with torch.no_grad():
             for at, choice in free.items():
@@ -72,7 +74,12 @@ def improved(
         better = value.detach() > best
         best = torch.where(better, value.detach(), best)
         kept = {at: _better(better, free[at], kept[at]) for at in free}
-        if step == steps or bool((best > enough).all()):
+        if step % _PATIENCE == 0:
+            if step and bool((best - before <= _GAIN * (best - first)).all()):
+                break
+            before = best
+            first = best if step == 0 else first
+        if step == steps:
             break
         adam.zero_grad()
         # Operations that are transposed by differentiation share a graph, which is kept.
