@@ -1,18 +1,32 @@
-"""The two MNIST networks of the comparisons with other tools, and the images they are attacked on.
+"""The networks of the comparisons with other tools, and the images they are attacked on.
 
-Trained once and kept in results/benchmarks/, which git ignores. The fully connected one is the
-FC100-100-10 of the reproduction, whose weights are taken from results/reproduce-paper/ if they are
-there.
+MNIST's two are trained once and kept in results/benchmarks/, which git ignores. The fully
+connected one is the FC100-100-10 of the reproduction, whose weights are taken from
+results/reproduce-paper/ if they are there. Published networks and lossless images are read from
+$INTRIGUING_DATA:
+weights/peers/{resnet20_cifar10,resnet2b,mnist_cnn_a_adv}.safetensors,
+weights/squeezenet_v1.0.safetensors, lossless/{cifar10,mnist}_200.npz and the photographs of
+imagenet_samples_1000_short256_jpg.zip, one a class, sorted by class.
 """
 
+import hashlib
+import os
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import TypeAlias
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+import intriguing
 from intriguing.data.named import DataPair, load_data
+from intriguing.data.sources import load_images
 from intriguing.distortion.targets import choose_targets
+from intriguing.errors import InputError
+from intriguing.models.classifier import preprocessing_of
 from intriguing.models.load import load_model
 from intriguing.models.weights import model_sha256, read_tensors, save_model
 from intriguing.paper.networks import MNIST_NETWORKS
@@ -41,10 +55,23 @@ class Case:
         """‖r‖₂ of each image by a plain forward pass after clamping to the box; ∞ if it fails."""
         clamped = adversarial.clamp(0, 1)
         with torch.no_grad():
-            given = self.model(clamped).argmax(1)
-        hit = given == self.targets if self.targets is not None else given != self.labels
+            hit = self.reached(torch.cat([self.model(x) for x in clamped.split(_AT_ONCE)]))
         away = (clamped - self.images).double().flatten(1).norm(dim=1)
         return torch.where(hit & away.isfinite(), away, torch.inf)
+
+    def reached(self, logits: Tensor, rows: slice = slice(None)) -> Tensor:
+        """Whether logits say what is asked of these rows."""
+        given = logits.argmax(1)
+        if self.targets is not None:
+            return given == self.targets[rows]
+        return given != self.labels[rows]
+
+
+_AT_ONCE = 64
+"""Images that are judged together: photographs take memory."""
+
+Subject: TypeAlias = tuple[nn.Module, Tensor, Tensor]
+"""A network, images in [0, 1] and their classes."""
 
 
 def load_cases(names: list[str], images: int) -> list[Case]:
@@ -118,3 +145,105 @@ def describe(name: str, model: nn.Module, data: DataPair) -> None:
     """Print what is attacked."""
     wrong = (predicted(model, data) != data.test.labels).double().mean()
     print(f"{name}: test error {wrong:.2%}, weights {model_sha256(model)[:12]}, seed {SEED}")
+
+
+def load_case(network: str, goal: str, images: int) -> Case:
+    """The first images that a network of `SOURCES` gets right, and what they are to be taken for.
+
+    Args:
+        network: A name of `SOURCES`.
+        goal: "untargeted", "random" (a wrong class drawn by `SEED`) or "least-likely".
+        images: How many.
+    """
+    model, pixels, labels = _subject(network)
+    rows, logits = [], []
+    for start in range(0, len(pixels), _AT_ONCE):
+        with torch.no_grad():
+            here = model(pixels[start : start + _AT_ONCE])
+        right = (here.argmax(1) == labels[start : start + _AT_ONCE]).nonzero()[:, 0]
+        rows.append(start + right)
+        logits.append(here[right])
+        if sum(map(len, rows)) >= images:
+            break
+    first, out = torch.cat(rows)[:images], torch.cat(logits)[:images]
+    truth = labels[first]
+    targets = None
+    if goal == "random":
+        targets = choose_targets(truth, out.shape[1], torch.Generator().manual_seed(SEED))
+    elif goal == "least-likely":
+        targets = out.argmin(1)
+    return Case(f"{network}-{goal}", model, pixels[first].clone(), truth, targets)
+
+
+def digits(make: Callable[[DataPair], nn.Module]) -> Subject:
+    """A network of ours, and MNIST's test images."""
+    data = load_data("mnist")
+    return make(data), data.test.images, data.test.labels
+
+
+class Thresholded(nn.Module):
+    """A network that sees every pixel through a steep sigmoid, as adversarially trained ones do.
+
+    Of a pixel that is black or white the slope is 9e-6, so that gradients nearly vanish (Madry et
+    al. 2018, arXiv:1706.06083, appendix C).
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+        self.eval()
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.model(torch.sigmoid(30 * (images - 0.5)))
+        return logits
+
+
+def published(architecture: str, file: str, images: str) -> Subject:
+    """Somebody's network, and the 200 lossless test images of SDP-CROWN's benchmark."""
+    model = load_model(f"{architecture}:{_data('weights', 'peers', file)}").requires_grad_(False)
+    kept = np.load(_data("lossless", images))
+    pixels = torch.from_numpy(kept["images"]).permute(0, 3, 1, 2).float() / 255
+    return model, pixels.contiguous(), torch.from_numpy(kept["labels"]).long()
+
+
+def photographs() -> Subject:
+    """SqueezeNet, and every tenth of 1,000 photographs of a class each."""
+    path = _data("weights", "squeezenet_v1.0.safetensors")
+    model = load_model(f"squeezenet:{path}").requires_grad_(False)
+    archive = _data("imagenet_samples_1000_short256_jpg.zip")
+    loaded = load_images(f"zip:{archive}", preprocessing_of(model), limit=100)
+    return model, loaded.images.images, torch.arange(0, 1000, 10)
+
+
+def _data(*parts: str) -> Path:
+    path = Path(os.environ.get("INTRIGUING_DATA", "."), *parts)
+    if not path.is_file():
+        raise InputError(f"there is no {path}; set INTRIGUING_DATA to the folder that has it")
+    return path
+
+
+SOURCES: dict[str, Callable[[], Subject]] = {
+    "fc": lambda: digits(fully_connected),
+    "conv": lambda: digits(convolutional),
+    "saturated": lambda: digits(lambda data: Thresholded(convolutional(data))),
+    "mnist-adversarial": lambda: published("cnn_a", "mnist_cnn_a_adv.safetensors", "mnist_200.npz"),
+    "resnet2b": lambda: published("resnet2b", "resnet2b.safetensors", "cifar10_200.npz"),
+    "resnet20": lambda: published("resnet20", "resnet20_cifar10.safetensors", "cifar10_200.npz"),
+    "squeezenet": photographs,
+}
+"""Networks by name, each with images, in the order of what a pass of them costs."""
+
+
+@cache
+def _subject(network: str) -> Subject:
+    return SOURCES[network]()
+
+
+@cache
+def source_digest() -> str:
+    """Of all code that searches: answers that were kept are of no other."""
+    root = Path(intriguing.__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(p for room in ("distortion", "models") for p in (root / room).rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
