@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from intriguing.cli.main import main
-from intriguing.cli.methods import Method
+from intriguing.cli.options import Method
 from intriguing.data.named import load_data
 from intriguing.distortion.minimum import METHODS, minimum_distortion
 from intriguing.distortion.targets import choose_targets

@@ -9,6 +9,7 @@ from PIL import Image
 
 from intriguing.cli.main import main
 from intriguing.cli.opening import Opened, open_all
+from intriguing.cli.options import Reading
 from intriguing.errors import InputError
 
 COLOURS = {"blue": (40, 60, 200), "green": (50, 180, 40), "red": (210, 50, 60)}
@@ -73,7 +74,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def opened(*networks: str, data: str = "photos", size: str | None = None) -> Opened:
-    return open_all([f"nets.py:{n}" for n in networks], data, "test", None, size, CPU)
+    return open_all([f"nets.py:{n}" for n in networks], data, CPU, Reading(input=size))
 
 
 def test_pictures_come_as_the_network_takes_them(place: Path) -> None:

@@ -69,4 +69,4 @@ def test_pools_are_not_for_codes_nor_hardening_beside_tables(
     assert main(["reproduce", "hardening", "table1"]) == 2
     assert "hardening stands alone" in capsys.readouterr().err
     assert main(["reproduce", "--search"]) == 2
-    assert "--search is of it" in capsys.readouterr().err
+    assert "--search is of hardening" in capsys.readouterr().err

@@ -8,8 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
-from intriguing.cli import setup
 from intriguing.cli.main import main
+from intriguing.data.named import load_data
 from intriguing.models.load import load_model
 from intriguing.results.parquet import read_columns, read_rows
 from intriguing.results.rows import ClaimRow, CoherenceRow, TopRow
@@ -64,7 +64,7 @@ def problem(capsys, *words: str) -> str:
 
 
 def test_rows_are_those_of_a_pass_held_in_memory(studied):
-    images = setup.choose_images("digits", "test", 120)
+    images = load_data("digits").test.first(120)
     network = load_model("nets.py:conv")
     with torch.no_grad():
         phi = network[:5](images.images).amax((2, 3))  # units of layer 4, largest over positions

@@ -162,6 +162,12 @@ WRONG = [
     (["train", "fc10", "digits", "--decay", "-1"], "0 or more"),
     (["train", "fc10", "digits", "--out", "weights.pt"], ".safetensors"),
     (["report", "."], "no run.json"),
+    (["reproduce", "table9"], "figure7, filters, figure6, hardening"),
+    (["reproduce", "table1", "figure6"], "figure6 stands alone"),
+    (["reproduce", "table1", "--search"], "--search is of hardening"),
+    (["reproduce", "figure6", "--dry-run"], "--dry-run says what it costs"),
+    (["attack", "fc10.safetensors", "digits", "--budget", "20min"], "passes an image"),
+    (["audit", "fc10.safetensors", "--data", "digits", "--budget=2h"], "is --images 2h"),
 ]  # fmt: skip
 
 

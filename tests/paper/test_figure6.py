@@ -10,7 +10,8 @@ from intriguing.data.named import DataPair
 from intriguing.errors import InputError
 from intriguing.models.load import load_model
 from intriguing.paper import figure6 as module
-from intriguing.paper.figure6 import Figure6Config, figure6, halves, one_against_rest
+from intriguing.paper.figure6 import Figure6Config, halves, one_against_rest
+from intriguing.paper.reproduce import reproduce
 from intriguing.report.html import draw_report
 from intriguing.results.parquet import read_columns, read_rows
 from intriguing.results.rows import ClaimRow, TopRow
@@ -50,7 +51,7 @@ def test_from_nothing_to_the_report(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     pair = DataPair("stripes", stripes(240, 0), stripes(90, 1))
     monkeypatch.setattr(module, "load_data", lambda name, progress=None: pair)
     config = Figure6Config(scale="smoke", budget=20)
-    figure6(config, tmp_path, command="test")
+    reproduce(config, tmp_path, command="test")
     run = read_run(tmp_path)
     assert run.status == "complete"
     assert [model.name for model in run.models] == ["QuocNet A", "QuocNet B"]
@@ -76,7 +77,7 @@ def test_from_nothing_to_the_report(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     (claim,) = read_rows(tmp_path, ClaimRow)
     assert (claim.layer, claim.networks) == ("features", 2)
     assert set(read_columns(tmp_path, TopRow)["basis"]) == {"natural", "random"}
-    figure6(config, tmp_path, command="test")  # nothing is left to do
+    reproduce(config, tmp_path, command="test")  # nothing is left to do
     page = draw_report(tmp_path).read_text()
     assert "blind spots" in page
     assert f"every one of the {fooled.total} cars" in page

@@ -11,6 +11,7 @@ from intriguing.models.load import load_model
 from intriguing.models.weights import model_sha256
 from intriguing.paper.hardening import claims, config, families, judging, study, timing
 from intriguing.paper.hardening.config import HardeningConfig, trials
+from intriguing.paper.reproduce import reproduce
 from intriguing.report.contents import read_contents
 from intriguing.report.findings import findings
 from intriguing.report.hardening import verdict
@@ -49,7 +50,7 @@ def test_a_study_measures_each_family_and_goes_on_where_it_was_stopped(
 ) -> None:
     calm, stopped = tmp_path / "calm", tmp_path / "stopped"
     asked = HardeningConfig("smoke", seeds=2)
-    record = study.study(asked, calm)
+    record = reproduce(asked, calm)
     assert record.status == "complete"
     assert {model.name for model in record.models} == {
         "Weight decay", "Input pool", "Spectral penalty", "Penalty 0.1",
@@ -60,10 +61,10 @@ def test_a_study_measures_each_family_and_goes_on_where_it_was_stopped(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        study.study(asked, stopped, progress=stop)
+        reproduce(asked, stopped, progress=stop)
     assert read_run(stopped).status == "running"
     seen: list[str] = []
-    study.study(asked, stopped, progress=lambda step: seen.append(step.stage))
+    reproduce(asked, stopped, progress=lambda step: seen.append(step.stage))
     assert "train Weight decay" not in seen
     assert "train Spectral penalty" in seen
     assert _weights(stopped) == _weights(calm)
@@ -92,7 +93,7 @@ def test_a_study_measures_each_family_and_goes_on_where_it_was_stopped(
 
 def test_a_search_never_sees_the_test_images(few: None, tmp_path: Path) -> None:
     asked = HardeningConfig("smoke", search=True)
-    record = study.study(asked, tmp_path)
+    record = reproduce(asked, tmp_path)
     assert [part.images for part in record.data] == [1138, 300]
     assert all("train" in part.name for part in record.data)
     cells = shown(tmp_path)
@@ -163,9 +164,9 @@ def test_nonsense_is_refused() -> None:
 
 def test_several_processes_make_the_same(few: None, tmp_path: Path) -> None:
     asked = HardeningConfig("smoke")
-    study.study(asked, tmp_path / "one")
+    reproduce(asked, tmp_path / "one")
     seen: list[Progress] = []
-    study.study(asked, tmp_path / "two", engine=Engine("processes", 2), progress=seen.append)
+    reproduce(asked, tmp_path / "two", engine=Engine("processes", 2), progress=seen.append)
     assert _weights(tmp_path / "one") == _weights(tmp_path / "two")
     together = [step for step in seen if step.stage == "train and attack 4 networks"]
     assert together[-1].done == together[-1].total

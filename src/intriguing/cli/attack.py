@@ -22,82 +22,64 @@ examples:
 """
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
-from tyro.conf import OmitArgPrefixes, Positional, arg
+from tyro.conf import arg
 
-from intriguing.cli.methods import DATA, METHOD, MODEL, SIZES, TARGETS, Method
-from intriguing.data.limits import LIMITS, Limits
+from intriguing.cli.options import READING, RUNNING, Data, Method, Model, Read, Run, Targets
 
 
 def attack(
-    model: Annotated[Positional[str], arg(metavar="MODEL", help=MODEL)],
-    data: Annotated[Positional[str], arg(metavar="DATA", help=DATA)],
-    targets: Annotated[str, arg(help=TARGETS)] = "random",
-    part: Literal["test", "train"] = "test",
-    limit: int | None = None,
-    method: Annotated[Method, arg(help=METHOD)] = "closest",
+    model: Model,
+    data: Data,
+    targets: Targets = "random",
+    method: Annotated[Method, arg(help="How the closest example is searched; see above.")] = (
+        "closest"
+    ),
     budget: int | None = None,
     levels: int | None = None,
     save_images: bool = False,
-    input: Annotated[str | None, arg(metavar="SIZES", help=SIZES)] = None,
-    seed: int = 0,
-    limits: Annotated[Limits, OmitArgPrefixes] = LIMITS,
-    device: Literal["auto", "cpu", "cuda"] = "auto",
-    out: Path | None = None,
-    fresh: bool = False,
+    reading: Read = READING,
+    running: Run = RUNNING,
 ) -> None:
     """Attack, print the summary, and leave a results folder with a report.
 
     Args:
-        part: The test or the training images.
-        limit: Only the first so many images.
         budget: Passes an image at most, a pass being half a forward and a backward one; the
             method's own when not given.
         levels: 256 makes every answer an 8-bit image, which survives being saved as a PNG.
         save_images: Save every adversarial image as a PNG in pictures/ (needs --levels 256).
-        seed: Draws the random targets.
-        device: auto takes a GPU where there is one.
-        out: The results folder; results/attack-MODEL-DATA when not given.
-        fresh: Delete the results that are in the folder and start again.
     """
-    from intriguing.cli import setup
     from intriguing.cli.console import Console
     from intriguing.cli.opening import open_all
     from intriguing.cli.running import run_verb
     from intriguing.distortion.search import Search
     from intriguing.errors import InputError
-    from intriguing.models.weights import model_sha256
     from intriguing.runs import attacking
     from intriguing.runs.examples import Examples, Pictures, Summary
-    from intriguing.runs.run import Request
+    from intriguing.runs.run import Work
 
     if save_images and levels != 256:
         raise InputError("--save-images needs --levels 256: an 8-bit file rounds every pixel")
     goal = attacking.parse_targets(targets)
-    search = Search(method, budget, levels, seed)
+    search = Search(method, budget, levels, running.seed)
     search.check_goal(untargeted=goal == "untargeted")
-    place = setup.choose_device(device)
-    opened = open_all([model], data, part, limit, input, place, limits)
+    place = running.chosen
+    opened = open_all([model], data, place, reading)
     network = opened.only
     if save_images and opened.images.images.ndim != 4:
         raise InputError(f"--save-images needs pictures; {data} has none, leave it out")
-    plan = attacking.plan(network.model, opened.images, goal, seed)
+    plan = attacking.plan(network.model, opened.images, goal, running.seed)
     found = Examples(network, plan, search)
     stages = [found, Summary(network, found), Pictures(network, found, save_images)]
-    asked = Request(
+    asked = opened.request(
         "attack",
-        {
-            "model": model, "model_sha256": model_sha256(network.model), "data": data,
-            "part": part, "limit": limit, "targets": targets, "method": method, "budget": budget,
-            "levels": levels, "seed": seed,
-        },
-        networks=(network,), images=(plan.images,), tables=("attack",), seeds=(seed,),
-        notes=(*attacking.notes(goal, levels), *opened.notes), device=place,
-        required_bytes=attacking.disk_bytes(plan.images),
+        {"targets": targets, "method": method, "budget": budget, "levels": levels},
+        running.seed, attacking.notes(goal, levels), images=(plan.images,), tables=("attack",),
+        device=place, required_bytes=attacking.disk_bytes(plan.images),
     )  # fmt: skip
-    folder = out or setup.default_folder("attack", network.name, Path(data).stem)
-    run, _ = run_verb(stages, asked, folder, fresh=fresh)
+    folder = running.folder("attack", network.name, Path(data).stem)
+    run, _ = run_verb(Work(asked, stages), folder, fresh=running.fresh)
     console = Console()
     for status, count in run.loaded(found).statuses().items():
         console.print(f"{status:<16}{count:>8,} images", highlight=False)

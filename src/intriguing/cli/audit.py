@@ -19,13 +19,12 @@ examples:
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
-from tyro.conf import OmitArgPrefixes, Positional, arg
+from tyro.conf import Positional, arg
 
 from intriguing.audit.stage_names import NAMES
-from intriguing.cli.methods import Method
-from intriguing.data.limits import LIMITS, Limits
+from intriguing.cli.options import READING, RUNNING, Method, Read, Run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,33 +37,26 @@ SKIP = f"Stages to leave out: {', '.join(NAMES)}."
 def audit(
     models: Annotated[Positional[tuple[str, ...]], arg(metavar="MODEL ...")],
     data: Annotated[str, arg(metavar="DATA")],
-    out: Path | None = None,
     images: Annotated[str, arg(metavar="N|TIME|all")] = "64",
     budget: int = 200,
     method: Method = "closest",
     target: Annotated[int | None, arg(metavar="CLASS")] = None,
     target_budget: int = 200,
-    part: Literal["test", "train"] = "test",
-    limit: int | None = None,
-    input: Annotated[str | None, arg(metavar="SIZES")] = None,
     semidefinite: bool = True,
     units_on: int = 1000,
     rotations: int = 39,
     untrained: int = 2,
     skip: Annotated[tuple[str, ...], arg(metavar="STAGE ...", help=SKIP)] = (),
-    seed: int = 0,
-    limits: Annotated[Limits, OmitArgPrefixes] = LIMITS,
-    device: Literal["auto", "cpu", "cuda"] = "auto",
-    fresh: bool = False,
     dry_run: bool = False,
     data_size: Annotated[int | None, arg(metavar="N")] = None,
+    reading: Read = READING,
+    running: Run = RUNNING,
 ) -> None:
     """Run every analysis and leave a results folder with one report.
 
     Args:
         models: One network, or several to compare.
         data: What they are judged on; labels are optional.
-        out: The results folder; results/audit-MODEL when not given.
         images: How many are attacked: a number, all, or as many as a time allows, such as 90s,
             20min or 2h, which the whole audit is then planned to take.
         budget: Passes an image of the search for the nearest example, a pass being half a forward
@@ -72,16 +64,10 @@ def audit(
         method: How that is searched; deepfool is rough and takes tens of passes.
         target: Also make every attacked image this class, as an 8-bit PNG file.
         target_budget: Passes an image of that search.
-        part: The test or the training images, of a named data set.
-        limit: Only so many images, evenly spaced in a folder.
-        input: Shape of one image, such as 3,224,224, where the network does not say it.
         semidefinite: Search for certificates better than products; minutes on wide networks.
         units_on: Images that the units are studied on, at most.
         rotations: Random bases to compare the units with; fewer than 39 find no difference.
         untrained: Untrained networks to compare the units with; 0 for none.
-        seed: Draws the images, the noise, and the rotations.
-        device: auto takes a GPU where there is one.
-        fresh: Delete the results that are in the folder and start again.
         dry_run: Only measure on a few images how long it would take, stage by stage.
         data_size: With --dry-run: as if DATA had so many images.
     """
@@ -96,6 +82,7 @@ def audit(
     from intriguing.cli.progress import shown
     from intriguing.errors import InputError
     from intriguing.report.html import duration
+    from intriguing.runs.network_names import names_of
 
     if not models or len(set(models)) < len(models):
         raise InputError("give one network, or several different ones")
@@ -107,23 +94,21 @@ def audit(
     config = AuditConfig(
         attacked=asked.images, passes=budget, method=method, target=target,
         target_passes=target_budget, semidefinite=semidefinite, units_on=units_on,
-        rotations=rotations, untrained=untrained, skip=skip, seed=seed,
+        rotations=rotations, untrained=untrained, skip=skip, seed=running.seed,
     )  # fmt: skip
-    place = setup.choose_device(device)
-    names = setup.names_of(models)
+    place, names = running.chosen, names_of(models)
     networks = {n: setup.load_network(m, place) for n, m in zip(names, models, strict=True)}
     first, start = networks[names[0]], elapsed()
-    found, labelled, words = setup.choose_any_images(
-        models[0], first, data, part, limit, input, limits
-    )
-    reading = (elapsed() - start) / len(found)
-    folder = out or setup.default_folder("audit", names[0])
+    loaded = setup.choose_images(models[0], first, data, reading)
+    found, labelled, words = loaded.images, loaded.labelled, loaded.remarks
+    each = (elapsed() - start) / len(found)
+    folder = running.folder("audit", names[0])
     console = Console(stderr=True)
     with shown() as progress:
         subject = prepare(networks, found, config, labelled, words)
         if dry_run:
             count = data_size or len(found)
-            costs = [Cost("start, reading", "", start, reading, count)]
+            costs = [Cost("start, reading", "", start, each, count)]
             _describe([*costs, *measure(subject, count, rehearse, progress)], count, folder)
             return
         if asked.seconds is not None:
@@ -135,10 +120,11 @@ def audit(
             "test of the units; stop at any time, the same command goes on",
             highlight=False, soft_wrap=True,
         )  # fmt: skip
-        settings = {"specs": list(models), "data": data, "part": part, "limit": limit}
+        settings = {"specs": list(models), "data": data, "part": reading.part,
+                    "limit": reading.limit}  # fmt: skip
         done = run_audit(
             networks, found, folder, config, labelled=labelled, words=words, settings=settings,
-            command=command(), fresh=fresh, progress=progress,
+            command=command(), fresh=running.fresh, progress=progress,
         )  # fmt: skip
     _say(done.folder)
 

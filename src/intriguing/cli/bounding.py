@@ -8,9 +8,7 @@ from intriguing.data.dataset import ImageSet
 from intriguing.errors import InputError
 from intriguing.measures import Box
 from intriguing.models.asking import Classifier
-from intriguing.runs.bounding import Shape, check_traceable, own_shape
-
-__all__ = ["choose_shape", "own_shape", "parse_domain", "parse_shape"]
+from intriguing.runs.bounding import Shape, check_traceable, shape_of
 
 
 def parse_shape(text: str) -> Shape:
@@ -51,12 +49,7 @@ def choose_shape(
             f"--input {_comma(given)}, but the images of {images.name if images else ''} have "
             f"shape {_comma(seen)}; leave --input out, or --data"
         )
-    shape = given or seen or own_shape(model)
-    if shape is None:
-        raise InputError(
-            f"{spec} does not say what shape its images have; give it: --input 3,224,224 for "
-            "photographs, channels first and without the batch"
-        )
+    shape = shape_of(spec, model, given or seen)
     _try(spec, model, shape)
     check_traceable(spec, model, shape)
     return shape

@@ -20,36 +20,24 @@ examples:
 """
 
 from pathlib import Path
-from typing import Annotated, Literal
 
-from tyro.conf import OmitArgPrefixes, Positional, arg
-
-from intriguing.cli.methods import DATA, MODEL, SIZES
-from intriguing.data.limits import LIMITS, Limits
+from intriguing.cli.options import READING, RUNNING, Data, Model, Read, Run
 
 
 def certify(
-    model: Annotated[Positional[str], arg(metavar="MODEL", help=MODEL)],
-    data: Annotated[Positional[str], arg(metavar="DATA", help=DATA)],
-    part: Literal["test", "train"] = "test",
-    limit: int | None = None,
+    model: Model,
+    data: Data,
     attack: bool = True,
     budget: int | None = None,
     semidefinite: bool = True,
     local: bool = True,
     epsilon: tuple[float, ...] = (),
-    input: Annotated[str | None, arg(metavar="SIZES", help=SIZES)] = None,
-    seed: int = 0,
-    limits: Annotated[Limits, OmitArgPrefixes] = LIMITS,
-    device: Literal["auto", "cpu", "cuda"] = "auto",
-    out: Path | None = None,
-    fresh: bool = False,
+    reading: Read = READING,
+    running: Run = RUNNING,
 ) -> None:
     """Certify, attack, print both side by side, and leave a results folder with a report.
 
     Args:
-        part: The test or the training images.
-        limit: Only the first so many images.
         attack: Also search for the nearest adversarial example of every image (any wrong class).
         budget: Passes an image that the search may cost, a pass being half a forward and a
             backward one; as many as the search wants when not given.
@@ -58,48 +46,39 @@ def certify(
         local: Then bound anew around each image: radii half as large again, for a second an image
             of a network with some hundreds of units.
         epsilon: L2 distances at which accuracies are printed; round ones when not given.
-        seed: Of the search.
-        device: auto takes a GPU where there is one.
-        out: The results folder; results/certify-MODEL-DATA when not given.
-        fresh: Delete the results that are in the folder and start again.
     """
-    from intriguing.cli import setup
     from intriguing.cli.opening import open_all
     from intriguing.cli.running import run_verb
     from intriguing.distortion.search import Search
-    from intriguing.models.weights import model_sha256
     from intriguing.runs import attacking, bounding, certifying
     from intriguing.runs.certifying import Certificates, Certify
     from intriguing.runs.examples import Examples, Pictures
-    from intriguing.runs.run import Request
+    from intriguing.runs.run import Work
     from intriguing.runs.stage import Stage
 
     certifying.check_epsilons(epsilon)
-    search = Search(budget=budget, seed=seed)
-    place = setup.choose_device(device)
-    opened = open_all([model], data, part, limit, input, place, limits)
+    search = Search(budget=budget, seed=running.seed)
+    place = running.chosen
+    opened = open_all([model], data, place, reading)
     images, network = opened.images, opened.only
-    plan = attacking.plan(network.model, images, "untargeted", seed)
+    plan = attacking.plan(network.model, images, "untargeted", running.seed)
     bounding.check_traceable(model, network.model, tuple(images.images.shape[1:]))
-    asked = Request(
+    asked = opened.request(
         "certify",
-        {
-            "model": model, "model_sha256": model_sha256(network.model), "data": data,
-            "part": part, "limit": limit, "attack": attack, "budget": budget,
-            "semidefinite": semidefinite, "local": local, "epsilon": list(epsilon), "seed": seed,
-        },
+        {"attack": attack, "budget": budget, "semidefinite": semidefinite, "local": local,
+         "epsilon": list(epsilon)},
+        running.seed, certifying.notes(attack, budget), images=(images,),
         may_differ=("attack", "epsilon") if attack else ("epsilon",),
-        networks=(network,), images=(images,), tables=("certify", "robust"), seeds=(seed,),
-        notes=(*certifying.notes(attack, budget), *opened.notes), device=place,
+        tables=("certify", "robust"), device=place,
         required_bytes=attacking.disk_bytes(images) if attack else 4_000_000,
     )  # fmt: skip
     found = Examples(
         network, plan, search, shard_size=attacking.shard_size(plan, certifying.shard_size(place))
     )
     proved = Certificates(network, images, semidefinite, local)
-    both = Certify(network, proved, found if attack else None, epsilon, seed)
+    both = Certify(network, proved, found if attack else None, epsilon, running.seed)
     stages: list[Stage] = [both, found, Pictures(network, found)] if attack else [both]
-    folder = out or setup.default_folder("certify", network.name, Path(data).stem)
-    _, said = run_verb(stages, asked, folder, fresh=fresh)
+    folder = running.folder("certify", network.name, Path(data).stem)
+    _, said = run_verb(Work(asked, stages), folder, fresh=running.fresh)
     if said.alarms:
         raise SystemExit(1)

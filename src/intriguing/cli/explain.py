@@ -16,10 +16,11 @@ examples:
 """
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from tyro.conf import Positional, arg
 
+from intriguing.cli.options import Device
 from intriguing.errors import InputError
 
 
@@ -28,7 +29,7 @@ def explain(
     image: Annotated[Positional[str], arg(metavar="IMAGE")] = "",
     network: Annotated[tuple[str, ...], arg(metavar="MODEL ...")] = (),
     path: bool = True,
-    device: Literal["auto", "cpu", "cuda"] = "auto",
+    device: Device = "auto",
 ) -> None:
     """Print the story of one image, and draw its page in DIR/report/.
 

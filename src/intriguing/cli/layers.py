@@ -13,18 +13,10 @@ examples:
   intriguing layers my_network.py:build --input 3,224,224
 """
 
-from typing import Annotated
-
-from tyro.conf import Positional, arg
+from intriguing.cli.options import Model, Sizes
 
 
-def layers(
-    model: Annotated[
-        Positional[str],
-        arg(metavar="MODEL", help="FILE.safetensors, ARCHITECTURE:FILE or FILE.py:FUNCTION."),
-    ],
-    input: Annotated[str | None, arg(metavar="SIZES")] = None,
-) -> None:
+def layers(model: Model, input: Sizes = None) -> None:
     """Print every layer that has units.
 
     Args:
@@ -36,13 +28,13 @@ def layers(
 
     from intriguing.cli import bounding, setup
     from intriguing.cli.console import Console
-    from intriguing.cli.units import input_shape
+    from intriguing.runs.bounding import shape_of
     from intriguing.units.activations import list_layers
     from intriguing.units.receptive_field import receptive_field
 
     given = None if input is None else bounding.parse_shape(input)
     network = setup.load_network(model, setup.choose_device("cpu"))
-    shape = input_shape(model, network, given)
+    shape = shape_of(model, network, given)
     table = Table(box=box.SIMPLE_HEAD)
     for column in ("Layer", "Type"):
         table.add_column(column, overflow="fold")

@@ -4,6 +4,7 @@ import errno
 import importlib
 import io
 import os
+import re
 import sys
 from collections.abc import Sequence
 
@@ -14,7 +15,7 @@ from intriguing.names import visible
 from intriguing.scale.engine import steady_sums
 
 VERBS = {
-    "reproduce": "train the paper's networks and make its Tables 1 to 5, Figures 1 to 4 and 7",
+    "reproduce": "train the paper's networks and make its tables and figures, and more",
     "attack": "find the nearest adversarial example of every image, for any network",
     "compare": "several methods on the same images: which is shortest, and at what cost",
     "transfer": "do examples made for one network fool the others?",
@@ -120,10 +121,13 @@ def _run(arguments: list[str]) -> int:
     verb, *rest = arguments
     if verb not in VERBS:
         raise InputError(f"unknown verb {verb!r}; one of {', '.join(VERBS)}")
-    for word in rest:
-        option = word.partition("=")[0]
+    for word, after in zip(rest, (*rest[1:], ""), strict=True):
+        option, _, value = word.partition("=")
         if now := RENAMED.get((verb, option)):
             raise InputError(f"{option} is called {now} now")
+        if option == "--budget" and TIME.fullmatch(time := value or after):
+            instead = f"; how long all may take is --images {time}" if verb == "audit" else ""
+            raise InputError(f"--budget {time} is a time, and a budget is passes an image{instead}")
     import tyro
 
     module = importlib.import_module(f"intriguing.cli.{verb}")
@@ -144,6 +148,8 @@ RENAMED = {
     ("reproduce", "--passes"): "--budget",
 }
 """Options that were called otherwise, and what they are called now."""
+TIME = re.compile(r"\d+(\.\d+)?(s|min|h)")
+"""As `audit --images` takes it."""
 
 
 def _disk_full(error: BaseException | None) -> bool:

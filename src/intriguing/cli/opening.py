@@ -1,17 +1,22 @@
 """The networks and images of a verb, made to fit each other and looked at before the work."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
 
-from intriguing.cli.setup import Part, choose_any_images, load_network, names_of
+from intriguing.cli.options import READING, Reading
+from intriguing.cli.setup import choose_images, load_network
 from intriguing.data.dataset import ImageSet
-from intriguing.data.limits import LIMITS, Limits
 from intriguing.errors import InputError
 from intriguing.models.asking import Classifier
 from intriguing.models.classifier import check_classifier, own_labels
+from intriguing.models.weights import model_sha256
+from intriguing.results.schema import Kind
+from intriguing.runs.network_names import names_of
+from intriguing.runs.run import Request
 from intriguing.runs.stage import Network
 
 _SMALL = 3 * 64 * 64
@@ -29,11 +34,13 @@ class Opened:
         images: With true classes, or those that the first network gives.
         notes: What a reader of the results should know: files that were left out, classes that are
             the network's own, and what looks wrong.
+        record: Where all came from, for the record of the run.
     """
 
     networks: tuple[Network, ...]
     images: ImageSet
     notes: tuple[str, ...]
+    record: Mapping[str, Any]
 
     @property
     def only(self) -> Network:
@@ -41,15 +48,18 @@ class Opened:
         (network,) = self.networks
         return network
 
+    def request(
+        self, verb: Kind, own: Mapping[str, Any], seed: int, notes: Sequence[str], **more: Any
+    ) -> Request:
+        """What a verb asks of a run: its own settings and notes besides where all came from."""
+        return Request(
+            verb, {**self.record, **own, "seed": seed}, networks=self.networks, seeds=(seed,),
+            notes=(*notes, *self.notes), **more,
+        )  # fmt: skip
+
 
 def open_all(
-    specs: Sequence[str],
-    data: str,
-    part: Part,
-    limit: int | None,
-    size: str | None,
-    place: torch.device,
-    limits: Limits = LIMITS,
+    specs: Sequence[str], data: str, place: torch.device, reading: Reading = READING
 ) -> Opened:
     """Load networks and images, refuse what does not fit, and warn of what looks wrong.
 
@@ -66,16 +76,17 @@ def open_all(
         name: load_network(spec, place) for name, spec in zip(names_of(specs), specs, strict=True)
     }
     first = next(iter(loaded.values()))
-    images, labelled, remarks = choose_any_images(specs[0], first, data, part, limit, size, limits)
+    found = choose_images(specs[0], first, data, reading)
+    images, remarks = found.images, found.remarks
     networks = []
     for spec, (name, network) in zip(specs, loaded.items(), strict=True):
         try:
             networks.append(Network(name, fitted(network, images.images.shape[1:])))
-            labels = images.labels if labelled else None
+            labels = images.labels if found.labelled else None
             check_classifier(networks[-1].model, next(images.pixels(16)), labels)
         except InputError as error:
             raise InputError(f"{spec}: {error}") from error
-    if not labelled:
+    if not found.labelled:
         images = own_labels(first, images)
         remarks += (
             f"The images have no labels: the class that {networks[0].name} gives the unchanged "
@@ -83,12 +94,16 @@ def open_all(
         )
     warnings = tuple(
         warning for one in networks
-        for warning in _warnings(one.name, one.model, images, labelled=labelled)
+        for warning in _warnings(one.name, one.model, images, labelled=found.labelled)
     )  # fmt: skip
     console = Console(stderr=True)
     for remark in (*remarks, *warnings):
         console.print(remark, style="yellow", highlight=False, soft_wrap=True, markup=False)
-    return Opened(tuple(networks), images, (*remarks, *warnings))
+    record = {
+        "models": list(specs), "models_sha256": [model_sha256(one.model) for one in networks],
+        "data": data, "part": reading.part, "limit": reading.limit,
+    }  # fmt: skip
+    return Opened(tuple(networks), images, (*remarks, *warnings), record)
 
 
 def _warnings(name: str, network: nn.Module, images: ImageSet, *, labelled: bool) -> Iterator[str]:

@@ -7,10 +7,8 @@ from pathlib import Path
 import torch
 from rich.table import Table
 
-from intriguing.cli.command import command
 from intriguing.cli.console import Console
 from intriguing.cli.progress import shown
-from intriguing.cli.report import finish
 from intriguing.cli.running import run_verb
 from intriguing.data.limits import LIMITS, Limits
 from intriguing.data.named import load_data
@@ -31,15 +29,9 @@ from intriguing.memory import free_memory, readable
 from intriguing.models.families.quocnet import CONFIGS, PAPER_PARAMETERS, QuocNetConfig
 from intriguing.models.quocnet_cost import WAYS, device_cost, stage_costs
 from intriguing.models.weights import save_model
-from intriguing.paper.figure6 import (
-    Figure6Config,
-    ScaleName,
-    figure6,
-    halves,
-    one_against_rest,
-)
+from intriguing.paper.figure6 import halves, one_against_rest
 from intriguing.runs.quocnet import QuocNetTraining
-from intriguing.runs.run import Request, Run
+from intriguing.runs.run import Request, Run, Work
 from intriguing.runs.training import Errors
 from intriguing.training.engines import Engine, processes
 from intriguing.training.quocnet import PLANS
@@ -112,7 +104,7 @@ def train_quocnet(
             required_bytes=400_000_000,
         )  # fmt: skip
         errors = Errors(training, {"test": test}, seed)
-        run, _ = run_verb([training, errors], asked, results, fresh=fresh)
+        run, _ = run_verb(Work(asked, [training, errors]), results, fresh=fresh)
     (record,) = run.keep(training).made.models
     trained = record.training
     said = {"data": data, "unlabelled": unlabelled or first.name, "seed": seed,
@@ -146,21 +138,6 @@ def follows(training: QuocNetTraining, results: Path, rank: int, *, fresh: bool)
     if rank and not kept[0]:
         training.compute(Run(results))
     return rank == 0
-
-
-def make_figure6(
-    scale: ScaleName, device: str, out: Path | None, network: str | None, *, fresh: bool
-) -> None:
-    """Train what is missing, attack, and draw the report."""
-    if network is not None and not Path(network).is_file():
-        raise InputError(
-            f"there is no file {network}; make one with `intriguing train quocnet-tiny cifar10`"
-        )
-    config = Figure6Config(scale=scale, device=device, given=network)
-    folder = out or Path("results") / f"reproduce-figure6-{scale}"
-    with shown() as progress:
-        figure6(config, folder, command=command(), fresh=fresh, progress=progress)
-    finish(folder)
 
 
 def source(

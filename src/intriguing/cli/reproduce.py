@@ -40,6 +40,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
+from intriguing.cli.options import PLACE, Place, Sizes
 from intriguing.data.limits import LIMITS, Limits
 
 if TYPE_CHECKING:
@@ -53,25 +54,20 @@ def reproduce(
     ] = (),
     scale: Literal["quick", "paper", "smoke"] = "quick",
     seeds: int = 1,
-    device: Literal["auto", "cpu", "cuda"] = "auto",
-    out: Path | None = None,
-    fresh: bool = False,
     dry_run: bool = False,
     network: Annotated[str | None, arg(metavar="MODEL")] = None,
-    input: Annotated[str | None, arg(metavar="SIZES")] = None,
+    input: Sizes = None,
     images: Annotated[str | None, arg(metavar="FOLDER")] = None,
-    limits: Annotated[Limits, OmitArgPrefixes] = LIMITS,
     budget: int = 200,
     search: bool = False,
+    limits: Annotated[Limits, OmitArgPrefixes] = LIMITS,
+    place: Annotated[Place, OmitArgPrefixes] = PLACE,
 ) -> None:
     """Reproduce §3 and §4.2 of the paper, and Table 5.
 
     Args:
         scale: How much data, see above.
         seeds: Repeat everything with seeds 0 … N-1; the tables then show the spread.
-        device: auto takes a GPU where there is one.
-        out: The results folder; results/reproduce-SCALE when not given.
-        fresh: Delete the results that are in the folder and start again.
         dry_run: Only say what would run, with a time estimate from a short probe.
         network: For table5 and figure3 to figure5: AlexNet's weights (alexnet:FILE), or any network
             (ARCHITECTURE:FILE, FILE.safetensors, FILE.py:FUNCTION).
@@ -80,50 +76,52 @@ def reproduce(
         budget: Passes an image of the search for figure5.
         search: For hardening: try settings on held-out training images, without the test images.
     """
-    from intriguing.cli import bounding, setup
-    from intriguing.cli.command import command
-    from intriguing.cli.hardening import harden
+    from intriguing.cli import bounding, hardening
     from intriguing.cli.progress import shown
-    from intriguing.cli.report import finish
+    from intriguing.cli.running import run_verb
     from intriguing.errors import InputError
-    from intriguing.paper import reproduce as paper
     from intriguing.paper.config import ReproduceConfig
+    from intriguing.paper.figure6 import Figure6Config
+    from intriguing.paper.hardening.config import HardeningConfig
     from intriguing.paper.items import DEFAULT
+    from intriguing.paper.reproduce import Config, work_of
+    from intriguing.scale.engine import HERE
 
-    place = setup.choose_device(device)
-    if "figure6" in items:
-        if set(items) != {"figure6"} or images is not None or input is not None:
+    device = str(place.chosen)
+    config: Config
+    if items == ("figure6",):
+        if images is not None or input is not None or dry_run:
             raise InputError(
-                "figure6 stands alone: intriguing reproduce figure6 [--network FILE.safetensors], "
-                "the file of intriguing train quocnet-tiny"
+                "figure6 takes --network FILE.safetensors, the file of `intriguing train "
+                "quocnet-tiny cifar10`, whose --dry-run says what it costs; no --images, --input "
+                "or --dry-run"
             )
-        from intriguing.cli.quocnet import make_figure6
-
-        make_figure6(scale, str(place), out, network, fresh=fresh)
+        config, name = Figure6Config(scale, device=device, given=network), "reproduce-figure6"
+    elif items == ("hardening",):
+        if network is not None or images is not None:
+            raise InputError("hardening trains networks of its own: no --network, no --images")
+        config = HardeningConfig(scale, seeds, device, search)
+        name = "search-hardening" if search else "reproduce-hardening"
+    else:
+        if search:
+            raise InputError("--search is of hardening: intriguing reproduce hardening --search")
+        config = ReproduceConfig(
+            items=tuple(dict.fromkeys(items)) or DEFAULT, scale=scale, seeds=seeds, device=device,
+            network=network, input=None if input is None else bounding.parse_shape(input),
+            images=images, passes=budget,
+        )  # fmt: skip
+        name = "reproduce"
+    folder = place.out or Path("results") / f"{name}-{scale}"
+    if isinstance(config, HardeningConfig) and dry_run:
+        hardening.describe(config, folder)
         return
-    if "hardening" in items or search:
-        alone = set(items) == {"hardening"} and network is None and images is None
-        if not alone:
-            raise InputError(
-                "hardening stands alone, and --search is of it: intriguing reproduce hardening "
-                "[--search]"
-            )
-        harden(scale, seeds, str(place), out, search=search, fresh=fresh, dry_run=dry_run)
-        return
-    config = ReproduceConfig(
-        items=tuple(dict.fromkeys(items)) or DEFAULT, scale=scale, seeds=seeds, device=str(place),
-        network=network, input=None if input is None else bounding.parse_shape(input),
-        images=images, passes=budget,
-    )  # fmt: skip
-    folder = out or Path("results") / f"reproduce-{scale}"
-    if dry_run:
+    if isinstance(config, ReproduceConfig) and dry_run:
         _describe(config, folder)
         return
     with shown() as progress:
-        paper.reproduce(
-            config, folder, command=command(), fresh=fresh, progress=progress, limits=limits
-        )
-    finish(folder)
+        work = work_of(config, progress, limits)
+    engine = hardening.engine(device) if isinstance(config, HardeningConfig) else HERE
+    run_verb(work, folder, engine=engine, fresh=place.fresh)
 
 
 def _describe(config: "ReproduceConfig", folder: Path) -> None:

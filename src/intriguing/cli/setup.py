@@ -2,35 +2,19 @@
 
 import os
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
-from intriguing.data.dataset import ImageSet
-from intriguing.data.limits import LIMITS, Limits
+from intriguing.cli.options import Device, Reading
 from intriguing.errors import InputError
-from intriguing.models.classifier import check_classifier
 from intriguing.models.load import load_model
 from intriguing.models.weights import read_model
 from intriguing.names import file_name
-from intriguing.runs.network_names import names_of
 
-__all__ = [
-    "Device",
-    "Part",
-    "check_output_file",
-    "choose_any_images",
-    "choose_device",
-    "choose_images",
-    "default_folder",
-    "load_network",
-    "names_of",
-    "open_model",
-]
-
-Device: TypeAlias = Literal["auto", "cpu", "cuda"]
-Part: TypeAlias = Literal["test", "train"]
+if TYPE_CHECKING:
+    from intriguing.data.sources import LoadedImages
 
 
 def choose_device(device: Device) -> torch.device:
@@ -39,19 +23,6 @@ def choose_device(device: Device) -> torch.device:
         raise InputError("--device cuda, but torch sees no GPU; use --device cpu, or see `doctor`")
     name = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     return torch.device(name)
-
-
-def choose_images(name: str, part: Part, limit: int | None) -> ImageSet:
-    """The first `limit` images of one part of a named data set."""
-    from intriguing.cli.progress import shown
-    from intriguing.data.named import load_data
-
-    if limit is not None and limit < 1:
-        raise InputError(f"--limit {limit} leaves no images; give 1 or more")
-    with shown() as progress:
-        pair = load_data(name, progress=progress)
-    images = pair.test if part == "test" else pair.train
-    return images if limit is None else images.first(limit)
 
 
 def load_network(spec: str, device: torch.device) -> nn.Module:
@@ -63,16 +34,6 @@ def load_network(spec: str, device: torch.device) -> nn.Module:
         return load_model(spec).to(device)
     except InputError as error:
         raise InputError(f"{spec}: {error}") from error
-
-
-def open_model(spec: str, images: ImageSet, device: torch.device) -> nn.Module:
-    """A network ready to be asked about these images; InputError names what does not fit."""
-    model = load_network(spec, device)
-    try:
-        check_classifier(model, images.images[:16], images.labels)
-    except InputError as error:
-        raise InputError(f"{spec}: {error}") from error
-    return model
 
 
 def default_folder(verb: str, *names: str) -> Path:
@@ -97,31 +58,20 @@ def check_output_file(path: Path, ending: str) -> None:
             ) from error
 
 
-def choose_any_images(
-    spec: str,
-    network: nn.Module,
-    data: str,
-    part: Part,
-    limit: int | None,
-    size: str | None,
-    limits: Limits = LIMITS,
-) -> tuple[ImageSet, bool, tuple[str, ...]]:
-    """Images of a name, a folder, a zip or the hub, as the network takes them.
-
-    Returns:
-        The images, whether they have true classes, and remarks on files that were left out.
-    """
+def choose_images(spec: str, network: nn.Module, data: str, reading: Reading) -> "LoadedImages":
+    """Images of a name, a folder, a zip or the hub, as the network takes them."""
     from intriguing.cli import bounding
     from intriguing.cli.progress import shown
     from intriguing.data.sources import load_images
     from intriguing.models.classifier import preprocessing_of
 
+    size = reading.input
     like = preprocessing_of(network) if size is None else bounding.parse_shape(size)
     try:
         with shown() as progress:
-            loaded = load_images(
-                data, like, part=part, limit=limit, progress=progress, limits=limits
-            )
+            return load_images(
+                data, like, part=reading.part, limit=reading.limit, progress=progress,
+                limits=reading.limits,
+            )  # fmt: skip
     except InputError as error:
         raise InputError(f"{spec}: {error}" if "--input" in str(error) else str(error)) from error
-    return loaded.images, loaded.labelled, loaded.remarks

@@ -18,60 +18,48 @@ examples:
   intriguing spectrum my_network.py:build --input 3,32,32 --no-semidefinite   products only: fast
 """
 
-from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
-from tyro.conf import OmitArgPrefixes, Positional, arg
+from tyro.conf import arg
 
-from intriguing.data.limits import LIMITS, Limits
+from intriguing.cli.options import RUNNING, Model, Read, Reading, Run
+
+FEW = Reading(limit=8)
+"""At most so many images are looked at."""
 
 
 def spectrum(
-    model: Annotated[
-        Positional[str], arg(metavar="MODEL", help="FILE.safetensors or FILE.py:FUNCTION.")
-    ],
-    input: Annotated[str | None, arg(metavar="SIZES")] = None,
+    model: Model,
     data: Annotated[str | None, arg(metavar="DATA")] = None,
-    part: Literal["test", "train"] = "test",
-    limit: int = 8,
     domain: Annotated[str | None, arg(metavar="LOWER,UPPER")] = None,
     semidefinite: bool = True,
     all_layers: bool = False,
-    seed: int = 0,
-    limits: Annotated[Limits, OmitArgPrefixes] = LIMITS,
-    device: Literal["auto", "cpu", "cuda"] = "auto",
-    out: Path | None = None,
-    fresh: bool = False,
+    reading: Read = FEW,
+    running: Run = RUNNING,
 ) -> None:
     """Bound every layer and the network, print the table, and leave a results folder.
 
     Args:
-        input: Shape of one image, such as 3,224,224.
-        data: mnist, mnist-5k or digits: lower bounds are taken near its images.
-        part: The test or the training images.
-        limit: Only the first so many images; at most 8 are looked at.
+        data: As for `intriguing attack`: lower bounds are taken near its images.
         domain: The interval that pixels lie in, such as 0,1, for operations that are bounded on a
             bounded domain only.
         semidefinite: Also search for a bound better than products; slower on wide networks.
         all_layers: Print layers that only pass changes on (ReLU, reshapes), too; files have all.
-        seed: Draws the random points.
-        device: auto takes a GPU where there is one.
-        out: The results folder; results/spectrum-MODEL when not given.
-        fresh: Delete the results that are in the folder and start again.
     """
     from intriguing.cli import bounding, setup
     from intriguing.cli.opening import open_all
     from intriguing.cli.running import run_verb
     from intriguing.models.weights import model_sha256
     from intriguing.runs.bounding import Spectrum
-    from intriguing.runs.run import Request
+    from intriguing.runs.network_names import names_of
+    from intriguing.runs.run import Request, Work
     from intriguing.runs.stage import Network
 
-    given = None if input is None else bounding.parse_shape(input)
+    given = None if reading.input is None else bounding.parse_shape(reading.input)
     box = None if domain is None else bounding.parse_domain(domain)
-    place = setup.choose_device(device)
-    opened = None if data is None else open_all([model], data, part, limit, input, place, limits)
-    (name,) = setup.names_of([model])
+    place = running.chosen
+    opened = None if data is None else open_all([model], data, place, reading)
+    (name,) = names_of([model])
     network = Network(name, setup.load_network(model, place)) if opened is None else opened.only
     images = None if opened is None else opened.images
     shape = bounding.choose_shape(model, network.model, given, images)
@@ -79,12 +67,13 @@ def spectrum(
         "spectrum",
         {
             "model": model, "model_sha256": model_sha256(network.model),
-            "input": ",".join(map(str, shape)), "data": data, "part": part, "limit": limit,
-            "domain": domain, "semidefinite": semidefinite, "seed": seed,
+            "input": ",".join(map(str, shape)), "data": data, "part": reading.part,
+            "limit": reading.limit, "domain": domain, "semidefinite": semidefinite,
+            "seed": running.seed,
         },
         networks=(network,), images=() if images is None else (images,), tables=("layers",),
-        seeds=(seed,), device=place,
+        seeds=(running.seed,), device=place,
     )  # fmt: skip
-    stage = Spectrum(network, shape, images, box, semidefinite, seed)
-    folder = out or setup.default_folder("spectrum", name)
-    run_verb([stage], asked, folder, fresh=fresh, all_layers=all_layers)
+    stage = Spectrum(network, shape, images, box, semidefinite, running.seed)
+    folder = running.folder("spectrum", name)
+    run_verb(Work(asked, [stage]), folder, fresh=running.fresh, all_layers=all_layers)

@@ -27,6 +27,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
+from intriguing.cli.options import Device
 from intriguing.data.limits import LIMITS, Limits
 
 
@@ -49,7 +50,7 @@ def train(
     epochs: int | None = None,
     rate: float | None = None,
     seed: int = 0,
-    device: Literal["auto", "cpu", "cuda"] = "auto",
+    device: Device = "auto",
     out: Path | None = None,
     results: Path | None = None,
     fresh: bool = False,
@@ -100,7 +101,7 @@ def train(
     from intriguing.models.family import find_family, find_trainable
     from intriguing.models.weights import save_model
     from intriguing.names import file_name
-    from intriguing.runs.run import Request
+    from intriguing.runs.run import Request, Work
     from intriguing.runs.training import Errors, Filters, Training
     from intriguing.training.recipe import Recipe
 
@@ -151,7 +152,7 @@ def train(
                *((f"Trained by minibatches: {schedule.in_words}.",) if schedule else ()),
                *pooling.notes(hardened)),
     )  # fmt: skip
-    run, _ = run_verb(stages, asked, folder, fresh=fresh)
+    run, _ = run_verb(Work(asked, stages), folder, fresh=fresh)
     said = {"data": data, "seed": seed, "decay": list(lambdas)}
     save_model(weights, run.model(training), name, said)
     (record,) = run.keep(training).made.models

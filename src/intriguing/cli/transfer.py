@@ -10,54 +10,37 @@ examples:
 """
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
-from tyro.conf import OmitArgPrefixes, Positional, arg
+from tyro.conf import Positional, arg
 
-from intriguing.cli.methods import DATA, MODEL, SIZES, TARGETS, Method
-from intriguing.data.limits import LIMITS, Limits
+from intriguing.cli.options import DATA, MODEL, READING, RUNNING, Method, Read, Run, Targets
 
 
 def transfer(
     models: Annotated[
-        Positional[tuple[str, ...]],
-        arg(metavar="MODEL", help=f"Two or more: {MODEL}"),
+        Positional[tuple[str, ...]], arg(metavar="MODEL", help=f"Two or more: {MODEL}")
     ],
     data: Annotated[str, arg(metavar="DATA", help=DATA)],
-    targets: Annotated[str, arg(help=TARGETS)] = "random",
-    part: Literal["test", "train"] = "test",
-    limit: int | None = None,
+    targets: Targets = "random",
     method: Method = "paper",
     amplify: tuple[float, ...] = (0.1,),
-    input: Annotated[str | None, arg(metavar="SIZES", help=SIZES)] = None,
-    seed: int = 0,
-    limits: Annotated[Limits, OmitArgPrefixes] = LIMITS,
-    device: Literal["auto", "cpu", "cuda"] = "auto",
-    out: Path | None = None,
-    fresh: bool = False,
+    reading: Read = READING,
+    running: Run = RUNNING,
 ) -> None:
     """Attack each network, show its examples to all, and leave a results folder with a report.
 
     Args:
-        data: mnist, mnist-5k or digits.
-        part: The test or the training images.
-        limit: Only the first so many images.
         method: How examples are searched, see `intriguing attack`; paper is what Tables 2 and 4 do.
         amplify: Distortions to which the examples are amplified.
-        seed: Draws the random targets and the noise.
-        device: auto takes a GPU where there is one.
-        out: The results folder; results/transfer-DATA when not given.
-        fresh: Delete the results that are in the folder and start again.
     """
-    from intriguing.cli import setup
     from intriguing.cli.opening import open_all
     from intriguing.cli.running import run_verb
     from intriguing.distortion.search import Search
     from intriguing.errors import InputError
-    from intriguing.models.weights import model_sha256
     from intriguing.runs import attacking
     from intriguing.runs.examples import Examples, Pictures, Summary
-    from intriguing.runs.run import Request
+    from intriguing.runs.run import Work
     from intriguing.runs.stage import Stage
     from intriguing.runs.transfer_table import NOTES, Transfer
 
@@ -66,29 +49,25 @@ def transfer(
     if not all(stddev > 0 for stddev in amplify):
         raise InputError(f"--amplify {' '.join(map(str, amplify))}: give distortions above 0")
     goal = attacking.parse_targets(targets)
-    search = Search(method, seed=seed)
+    search = Search(method, seed=running.seed)
     search.check_goal(untargeted=goal == "untargeted")
-    place = setup.choose_device(device)
-    opened = open_all(models, data, part, limit, input, place, limits)
+    place = running.chosen
+    opened = open_all(models, data, place, reading)
     images = opened.images
     attacks = tuple(
-        Examples(network, attacking.plan(network.model, images, goal, seed), search)
+        Examples(network, attacking.plan(network.model, images, goal, running.seed), search)
         for network in opened.networks
     )
-    asked = Request(
-        "transfer",
-        {
-            "models": list(models), "sha256": [model_sha256(one.model) for one in opened.networks],
-            "data": data, "part": part, "limit": limit, "targets": targets, "method": method,
-            "amplify": list(amplify), "seed": seed,
-        },
-        may_differ=("amplify",), networks=opened.networks, images=(images,),
-        tables=("attack", "transfer"), seeds=(seed,), device=place,
-        notes=(*attacking.notes(goal, None), *NOTES, *opened.notes),
+    asked = opened.request(
+        "transfer", {"targets": targets, "method": method, "amplify": list(amplify)}, running.seed,
+        (*attacking.notes(goal, None), *NOTES), may_differ=("amplify",), images=(images,),
+        tables=("attack", "transfer"), device=place,
         required_bytes=sum(attacking.disk_bytes(one.plan.images) for one in attacks),
     )  # fmt: skip
-    folder = out or setup.default_folder("transfer", Path(data).stem)
-    stages: list[Stage] = [*attacks, Transfer(opened.networks, attacks, images, amplify, seed)]
+    stages: list[Stage] = [
+        *attacks, Transfer(opened.networks, attacks, images, amplify, running.seed)
+    ]  # fmt: skip
     for found in attacks:
         stages += [Summary(found.network, found), Pictures(found.network, found)]
-    run_verb(stages, asked, folder, fresh=fresh)
+    folder = running.folder("transfer", Path(data).stem)
+    run_verb(Work(asked, stages), folder, fresh=running.fresh)

@@ -26,30 +26,24 @@ examples:
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from tyro.conf import OmitArgPrefixes, Positional, arg
+from tyro.conf import arg
 
-from intriguing.data.limits import LIMITS, Limits
+from intriguing.cli.options import READING, RUNNING, Data, Model, Read, Run
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    import torch
+    from torch import Tensor
 
     from intriguing.data.dataset import ImageSet
 
 
 def units(
-    model: Annotated[
-        Positional[str],
-        arg(metavar="MODEL", help="FILE.safetensors, ARCHITECTURE:FILE or FILE.py:FUNCTION."),
-    ],
-    data: Annotated[
-        Positional[str], arg(metavar="DATA", help="mnist, mnist-5k, digits, a folder or a zip.")
-    ],
+    model: Model,
+    data: Data,
     layer: Annotated[tuple[str, ...], arg(metavar="NAME ...")] = (),
     basis: Annotated[tuple[str, ...], arg(metavar="BASIS ...")] = ("natural", "random"),
     k: Annotated[int, arg(aliases=["-k"])] = 9,
     directions: int | None = None,
-    part: Literal["test", "train"] = "test",
-    limit: int | None = None,
     also: Annotated[tuple[str, ...], arg(metavar="MODEL ...")] = (),
     other: Annotated[str | None, arg(metavar="MODEL")] = None,
     claim: bool = True,
@@ -58,12 +52,8 @@ def units(
     rotations: int | None = None,
     untrained: int = 8,
     paths: int = 10,
-    input: Annotated[str | None, arg(metavar="SIZES")] = None,
-    seed: int = 0,
-    limits: Annotated[Limits, OmitArgPrefixes] = LIMITS,
-    device: Literal["auto", "cpu", "cuda"] = "auto",
-    out: Path | None = None,
-    fresh: bool = False,
+    reading: Read = READING,
+    running: Run = RUNNING,
 ) -> None:
     """Rank images for every direction, measure, test, print, and leave pictures and a page.
 
@@ -72,8 +62,6 @@ def units(
         basis: See above.
         k: How many images a row.
         directions: At most so many directions of each basis are shown; the test takes all.
-        part: The test or the training images, of a named data set.
-        limit: Only so many images.
         also: The same network trained from other seeds: the test is over all of them.
         other: Another network: rows are measured in its space, too.
         claim: Test the claim, which takes longest.
@@ -84,30 +72,25 @@ def units(
         rotations: Random bases to compare with, a network; what the test needs when not given.
         untrained: Untrained networks of the same shape to compare with; 0 for none.
         paths: Rotations Q along whose path from the natural basis, Q^α, coherence is followed.
-        input: Shape of one image, such as 3,224,224, where pictures are read and the network does
-            not say it.
-        seed: Of random bases, initialisations and resampling.
-        device: auto takes a GPU where there is one.
-        out: The results folder; results/units-MODEL-DATA when not given.
-        fresh: Delete the results that are in the folder and start again.
     """
     from intriguing.cli import setup
     from intriguing.cli.running import run_verb
     from intriguing.models.weights import model_sha256
-    from intriguing.runs.run import Request
+    from intriguing.runs.network_names import names_of
+    from intriguing.runs.run import Request, Work
     from intriguing.runs.stage import Network
     from intriguing.runs.study import Study, prepare
     from intriguing.runs.units import stages_of
 
-    place = setup.choose_device(device)
+    place = running.chosen
     network = setup.load_network(model, place)
-    images, _, remarks = setup.choose_any_images(model, network, data, part, limit, input, limits)
-    (name,) = setup.names_of([model])
+    found = setup.choose_images(model, network, data, reading)
+    images, (name,) = found.images, names_of([model])
     others = (setup.load_network(spec, place) for spec in also)
-    networks = tuple(map(Network, setup.names_of([model, *also]), [network, *others]))
+    networks = tuple(map(Network, names_of([model, *also]), [network, *others]))
     study = Study(
         layers=layer, bases=basis, k=k, directions=directions, measure=measure, delta=delta,
-        rotations=rotations, untrained=untrained, paths=paths, claim=claim, seed=seed,
+        rotations=rotations, untrained=untrained, paths=paths, claim=claim, seed=running.seed,
     )  # fmt: skip
     features = None if other is None else features_of(other, images, place)
     wanted = prepare(
@@ -117,48 +100,36 @@ def units(
         "units",
         {
             "model": model, "models_sha256": [model_sha256(one.model) for one in networks],
-            "data": data, "part": part, "limit": limit, "images_sha256": images.sha256,
-            "layer": list(wanted.names), "basis": list(basis), "k": k, "directions": directions,
-            "other": other, "claim": claim, "measure": wanted.measure, "delta": delta,
-            "rotations": rotations, "untrained": untrained, "paths": paths, "seed": seed,
+            "data": data, "part": reading.part, "limit": reading.limit,
+            "images_sha256": images.sha256, "layer": list(wanted.names), "basis": list(basis),
+            "k": k, "directions": directions, "other": other, "claim": claim,
+            "measure": wanted.measure, "delta": delta, "rotations": rotations,
+            "untrained": untrained, "paths": paths, "seed": running.seed,
         },
-        may_differ=("claim",) if claim else (), networks=networks, images=(images,), seeds=(seed,),
-        notes=remarks, device=place, required_bytes=30_000_000 + images.images.numel(),
+        may_differ=("claim",) if claim else (), networks=networks, images=(images,),
+        seeds=(running.seed,), notes=found.remarks, device=place,
+        required_bytes=30_000_000 + images.images.numel(),
     )  # fmt: skip
     stages = stages_of((Network(name, network), *networks[1:]), images, wanted, features)
-    folder = out or setup.default_folder("units", name, Path(data).stem)
-    run_verb(stages, asked, folder, fresh=fresh)
+    folder = running.folder("units", name, Path(data).stem)
+    run_verb(Work(asked, stages), folder, fresh=running.fresh)
 
 
-def input_shape(spec: str, network: "nn.Module", given: tuple[int, ...] | None) -> tuple[int, ...]:
-    """The shape of one image: as given, or as the network says."""
-    from intriguing.cli.bounding import own_shape
-    from intriguing.errors import InputError
-
-    shape = given or own_shape(network)
-    if shape is None:
-        raise InputError(
-            f"{spec} does not say what shape its images have; give it: --input 3,224,224 for "
-            "photographs, channels first and without the batch"
-        )
-    return shape
-
-
-def features_of(spec: str, images: "ImageSet", place: object) -> "dict[str, Tensor]":
+def features_of(spec: str, images: "ImageSet", place: "torch.device") -> "dict[str, Tensor]":
     """The images in the space of another network: what goes into its last layer of weights."""
-    import torch
     from torch import nn
 
     from intriguing.cli import setup
     from intriguing.errors import InputError
+    from intriguing.runs.network_names import names_of
     from intriguing.units.activations import layer_features
 
-    network = setup.load_network(spec, torch.device(str(place)))
+    network = setup.load_network(spec, place)
     weighted = [
         name for name, module in network.named_modules()
         if isinstance(module, nn.Linear | nn.Conv2d)
     ]  # fmt: skip
-    (name,) = setup.names_of([spec])
+    (name,) = names_of([spec])
     features = layer_features(network, f"{weighted[-1]}:input", images) if weighted else None
     if features is None:
         raise InputError(f"--other {spec} has no linear or convolutional layer; give another")

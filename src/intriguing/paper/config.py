@@ -5,7 +5,15 @@ from typing import Literal, TypeAlias
 
 from intriguing.distortion.penalty import PaperConfig
 from intriguing.errors import InputError
-from intriguing.paper.items import DEFAULT, FIGURES, ITEMS, OF_MNIST, OF_PHOTOGRAPHS, TABLES
+from intriguing.paper.items import (
+    ALONE,
+    DEFAULT,
+    FIGURES,
+    ITEMS,
+    OF_MNIST,
+    OF_PHOTOGRAPHS,
+    TABLES,
+)
 
 ScaleName: TypeAlias = Literal["smoke", "quick", "paper"]
 
@@ -76,10 +84,14 @@ class ReproduceConfig:
     passes: int = 200
 
     def __post_init__(self) -> None:
-        unknown = [item for item in self.items if item not in ITEMS]
+        unknown = [item for item in self.items if item not in (*ITEMS, *ALONE)]
         if unknown or not self.items:
             wrong = f"{', '.join(unknown)} cannot be reproduced" if unknown else "nothing is asked"
-            raise InputError(f"{wrong}; choose from {', '.join(ITEMS)}")
+            raise InputError(f"{wrong}; choose from {', '.join((*ITEMS, *ALONE))}")
+        if alone := [item for item in self.items if item in ALONE]:
+            raise InputError(
+                f"{alone[0]} stands alone, in a folder of its own: intriguing reproduce {alone[0]}"
+            )
         if self.scale not in SCALES:
             raise InputError(f"unknown scale {self.scale!r}; one of {', '.join(SCALES)}")
         if self.seeds < 1:

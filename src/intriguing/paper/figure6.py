@@ -8,7 +8,6 @@ little as the search can find until it is none.
 
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal, TypeAlias
 
 import torch
 
@@ -19,16 +18,14 @@ from intriguing.errors import InputError
 from intriguing.measures import ProgressCallback
 from intriguing.models.families.quocnet import CONFIGS, QuocNetClassifier
 from intriguing.paper.blind_spots import KnownCars, Lost, Shared
-from intriguing.results.schema import RunRecord
+from intriguing.paper.config import ScaleName
 from intriguing.runs.quocnet import QuocNetTraining, load_classifier
-from intriguing.runs.run import Request, run_all
+from intriguing.runs.run import Request, Work
 from intriguing.runs.stage import Network, Stage
 from intriguing.runs.study import Study, prepare
 from intriguing.runs.units import stages_of
-from intriguing.scale.engine import HERE, Engine
 from intriguing.training.quocnet import PLANS, Plan, shortened
 
-ScaleName: TypeAlias = Literal["smoke", "quick", "paper"]
 NAMES = ("QuocNet A", "QuocNet B")
 LAST = "features"
 """The layer that the classifier is on."""
@@ -58,6 +55,13 @@ class Figure6Config:
     device: str = "cpu"
     given: str | None = None
 
+    def __post_init__(self) -> None:
+        if self.given is not None and not Path(self.given).is_file():
+            raise InputError(
+                f"there is no file {self.given}; make one with `intriguing train quocnet-tiny "
+                "cifar10`"
+            )
+
 
 def plan_of(config: Figure6Config) -> Plan:
     """How the networks are trained."""
@@ -65,16 +69,8 @@ def plan_of(config: Figure6Config) -> Plan:
     return shortened(plan, 3) if config.scale == "smoke" else plan
 
 
-def figure6(
-    config: Figure6Config,
-    folder: Path,
-    *,
-    command: str,
-    engine: Engine = HERE,
-    fresh: bool = False,
-    progress: ProgressCallback | None = None,
-) -> RunRecord:
-    """Train both networks, compare, attack, transfer; a run that was stopped goes on."""
+def make(config: Figure6Config, progress: ProgressCallback | None = None) -> Work:
+    """Train both networks, compare, attack, transfer."""
     pair = load_data(config.data, progress=progress)
     halved = halves(pair.train, config.seed)
     test = one_against_rest(pair.test, config.positive, config.seed)
@@ -85,7 +81,7 @@ def figure6(
     asked = Request(
         "reproduce", asdict(config), networks=given, images=(*halved, test),
         tables=("figure6", "figure6-transfer"), figures=("figure6",), seeds=(config.seed,),
-        notes=notes(config, len(halved[0])), command=command, required_bytes=400_000_000,
+        notes=notes(config, len(halved[0])), required_bytes=400_000_000,
         device=torch.device(config.device),
     )  # fmt: skip
     trained = [one for one in networks if isinstance(one, Stage)]
@@ -96,7 +92,7 @@ def figure6(
     )  # fmt: skip
     shared = Shared(lost, config.seed)
     stages = [*trained, accuracy, *lost, shared, *_units(config, networks, pair)]
-    return run_all(stages, asked, folder, engine=engine, fresh=fresh, progress=progress)
+    return Work(asked, stages)
 
 
 def _networks(

@@ -3,20 +3,25 @@
 Everything random has a seed of its own, so the results do not depend on what else is asked for.
 """
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import chain
 from pathlib import Path
+from typing import TypeAlias
 
 import torch
 
 from intriguing.data.limits import LIMITS, Limits
 from intriguing.measures import ProgressCallback
+from intriguing.paper import figure6
 from intriguing.paper.config import ReproduceConfig
+from intriguing.paper.figure6 import Figure6Config
+from intriguing.paper.hardening import study
+from intriguing.paper.hardening.config import HardeningConfig
 from intriguing.paper.items import FIGURES, OF_PHOTOGRAPHS, TABLES
 from intriguing.paper.materials import Materials
 from intriguing.paper.remarks import COMPARED, Remarks
 from intriguing.results.schema import RunRecord
-from intriguing.runs.run import Request, run_all
+from intriguing.runs.run import Request, Work, run_all
 from intriguing.runs.stage import Stage, with_needs
 from intriguing.runs.training import TrainedAttack, Training
 from intriguing.scale.engine import HERE, Engine
@@ -25,8 +30,11 @@ MAY_DIFFER = ("items", "seeds", "data_root", "network", "input", "images", "pass
 """What may change between two runs in one folder: all that is computed stays of use."""
 
 
+Config: TypeAlias = ReproduceConfig | Figure6Config | HardeningConfig
+
+
 def reproduce(
-    config: ReproduceConfig,
+    config: Config,
     folder: Path,
     *,
     command: str = "",
@@ -53,16 +61,28 @@ def reproduce(
     Raises:
         InputError: Before any training, if the data cannot be had or `folder` cannot be used.
     """
+    work = work_of(config, progress, limits)
+    work = replace(work, asked=replace(work.asked, command=command))
+    return run_all(work, folder, engine=engine, fresh=fresh, progress=progress)
+
+
+def work_of(
+    config: Config, progress: ProgressCallback | None = None, limits: Limits = LIMITS
+) -> Work:
+    """The stages of a reproduction; see `reproduce`."""
+    if isinstance(config, Figure6Config):
+        return figure6.make(config, progress)
+    if isinstance(config, HardeningConfig):
+        return study.make(config, progress)
     given = Materials(config, progress, limits)
     stages = stages_of(given)
     images, networks, notes = given.used
     asked = Request(
         "reproduce", asdict(config), MAY_DIFFER, tuple(networks), images=tuple(images),
         tables=config.tables, figures=config.figures, seeds=tuple(range(config.seeds)),
-        notes=notes, command=command, required_bytes=required_bytes(stages),
-        device=torch.device(config.device),
+        notes=notes, required_bytes=required_bytes(stages), device=torch.device(config.device),
     )  # fmt: skip
-    return run_all(stages, asked, folder, engine=engine, fresh=fresh, progress=progress)
+    return Work(asked, stages)
 
 
 def stages_of(given: Materials) -> list[Stage]:

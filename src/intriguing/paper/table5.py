@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
-from intriguing.errors import InputError
 from intriguing.estimates import Rows
 from intriguing.models.classifier import Normalized
 from intriguing.models.families.alexnet import AlexNet, initialise
@@ -20,6 +19,7 @@ from intriguing.paper.layers import Layers, read_layers
 from intriguing.paper.networks import short_name
 from intriguing.results.published import published
 from intriguing.results.rows import Metric
+from intriguing.runs.bounding import shape_of
 from intriguing.runs.provenance import record_model
 from intriguing.runs.run import Run
 from intriguing.runs.stage import Made, Network, Stage
@@ -99,13 +99,7 @@ def make(given: "Materials") -> list[Stage]:
 
 
 def _of(network: Network, words: str, given: tuple[int, ...] | None, *, papers: bool) -> Table5:
-    shape = given or getattr(network.model, "shape", None)
-    if shape is None:
-        raise InputError(
-            f"{words} does not say what shape its images have; give it: --input 3,224,224 for "
-            "photographs, channels first and without the batch"
-        )
-    return Table5(network, tuple(shape), words, papers)
+    return Table5(network, shape_of(words, network.model, given), words, papers)
 
 
 def _beside_paper(table: Rows, layers: Layers) -> None:

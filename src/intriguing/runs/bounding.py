@@ -120,7 +120,16 @@ def _thinned(values: Tensor) -> np.ndarray:
     return kept
 
 
-def own_shape(model: nn.Module) -> Shape | None:
-    """What the network says of itself; None where it says nothing."""
-    shape = getattr(model, "shape", None)
-    return shape if isinstance(shape, tuple) else None
+def shape_of(spec: str, model: nn.Module, given: Shape | None = None) -> Shape:
+    """The shape of one image: as given, or as the network says.
+
+    Raises:
+        InputError: If nobody says it.
+    """
+    shape = given or getattr(model, "shape", None)
+    if not isinstance(shape, tuple):
+        raise InputError(
+            f"{spec} does not say what shape its images have; give it: --input 3,224,224 for "
+            "photographs, channels first and without the batch"
+        )
+    return shape

@@ -10,7 +10,7 @@ import hashlib
 import json
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from itertools import chain
 from pathlib import Path
@@ -43,7 +43,7 @@ from intriguing.results.typed import of_json
 from intriguing.runs import provenance
 from intriguing.runs.stage import Made, Network, Stage, with_needs
 from intriguing.scale.engine import HERE, Engine
-from intriguing.scale.jobs import Told, ended_jobs
+from intriguing.scale.jobs import Told, ended_jobs, one_thread
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,24 @@ class Request:
 
 
 @dataclass(frozen=True)
+class Work:
+    """A run before it begins: what it is asked for, and the stages that answer, in their order.
+
+    Attributes:
+        apart: Stages that do not need each other, which workers may do before the rest, each in
+            one thread.
+        called: How progress calls all of these together.
+        steps: How many stages of progress each of them reports, one after the other.
+    """
+
+    asked: Request
+    stages: Sequence[Stage]
+    apart: Sequence[Stage] = ()
+    called: str = ""
+    steps: int = 1
+
+
+@dataclass(frozen=True)
 class Done:
     """A stage that had its turn: its record, and what it made; nothing where it was not done."""
 
@@ -120,6 +138,14 @@ class Run:
         self._kept: dict[str, _Kept] = {}
         self._failed: dict[str, Exception] = {}
         self._loaded: dict[str, Any] = {}
+
+    def work(self, work: Work) -> None:
+        """Every stage, and all that is written in the end; the same whoever computes."""
+        with one_thread() if work.apart else nullcontext():
+            if work.apart and not self.engine.here:
+                self.spread(work.apart, self.engine, work.called, work.steps)
+            self.all(work.stages)
+            self.finish()
 
     def all(self, stages: Iterable[Stage]) -> list[Done]:
         """Every stage in its order, what workers can do at once before."""
@@ -361,18 +387,16 @@ def open_run(
 
 
 def run_all(
-    stages: Sequence[Stage],
-    asked: Request,
+    work: Work,
     folder: Path,
     *,
     engine: Engine = HERE,
     fresh: bool = False,
     progress: ProgressCallback | None = None,
 ) -> RunRecord:
-    """Every stage in its order, in `folder`; as `open_run`, to the end."""
-    with open_run(folder, asked, engine=engine, fresh=fresh, progress=progress) as run:
-        run.all(stages)
-        run.finish()
+    """All of a run, in `folder`; as `open_run`, to the end."""
+    with open_run(folder, work.asked, engine=engine, fresh=fresh, progress=progress) as run:
+        run.work(work)
     return store.read_run(folder)
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import ClassVar
 
 import torch
@@ -19,13 +18,9 @@ from intriguing.paper.hardening.judging import Certified, Judged, Masked
 from intriguing.paper.hardening.measured import Erring, Measured, measurements, searched
 from intriguing.paper.networks import draw
 from intriguing.results.rows import Measurement, Metric
-from intriguing.results.schema import RunRecord
-from intriguing.results.store import read_run
-from intriguing.runs.run import Request, Run, open_run
+from intriguing.runs.run import Request, Run, Work
 from intriguing.runs.stage import Made, Stage
 from intriguing.runs.training import TrainedAttack, Training
-from intriguing.scale.engine import HERE, Engine
-from intriguing.scale.jobs import one_thread
 
 MAY_DIFFER = ("seeds", "data_root")
 """What may change between two runs in one folder."""
@@ -33,31 +28,11 @@ SHARD = 250
 """Images of an attack between two saves: a network's are lost in a minute at most."""
 
 
-def study(
-    config: HardeningConfig,
-    folder: Path,
-    *,
-    engine: Engine = HERE,
-    command: str = "",
-    fresh: bool = False,
-    progress: ProgressCallback | None = None,
-) -> RunRecord:
+def make(config: HardeningConfig, progress: ProgressCallback | None = None) -> Work:
     """Train and judge every family, or with `config.search` try settings on held-out images.
 
-    Args:
-        config: How large, and which of the two.
-        folder: New, or of the same configuration: then the run goes on where it was. The number
-            of seeds may change from call to call.
-        engine: Who trains and attacks the networks; the results are the same.
-        command: The shell command, for the record.
-        fresh: Delete the results in `folder` first.
-        progress: Called within every stage.
-
-    Returns:
-        The record, also in folder/run.json, beside the rows.
-
     Raises:
-        InputError: Before any training, if the data cannot be had or `folder` cannot be used.
+        InputError: If the data cannot be had.
     """
     train, judged_by = _images(config, progress)
     found = {trial: _training(trial, train, judged_by, config) for trial in trials(config)}
@@ -65,27 +40,16 @@ def study(
     asked = Request(
         "hardening", asdict(config), MAY_DIFFER, images=(train, judged_by),
         tables=("settings",) if config.search else ("hardening",),
-        seeds=tuple(range(config.seeds)), notes=_notes(config), command=command,
+        seeds=tuple(range(config.seeds)), notes=_notes(config), device=torch.device(config.device),
         required_bytes=50_000_000 + 4 * train.images.numel() + 3_000_000 * len(found),
-        device=torch.device(config.device),
     )  # fmt: skip
     if config.search:
-        apart: tuple[Stage, ...] = trainings
-        done: list[Stage] = [*trainings, Settings(tuple(found), trainings)]
-    else:
-        judged = {trial: _judged(one, judged_by, config) for trial, one in found.items()}
-        apart = tuple(judged.values())
-        done = [*trainings, *_tables(judged, train, config)]
-    with (
-        open_run(folder, asked, engine=engine, fresh=fresh, progress=progress) as run,
-        one_thread(),
-    ):
-        if not engine.here:
-            what = f"{'train' if config.search else 'train and attack'} {len(apart)} networks"
-            run.spread(apart, engine, what, steps=1 if config.search else 3)
-        run.all(done)
-        run.finish()
-    return read_run(folder)
+        tried = [*trainings, Settings(tuple(found), trainings)]
+        return Work(asked, tried, trainings, f"train {len(trainings)} networks")
+    judged = {trial: _judged(one, judged_by, config) for trial, one in found.items()}
+    stages = [*trainings, *_tables(judged, train, config)]
+    called = f"train and attack {len(judged)} networks"
+    return Work(asked, stages, tuple(judged.values()), called, steps=3)
 
 
 @dataclass(frozen=True)
