@@ -117,7 +117,7 @@ def stage() -> dict[str, object]:
     audits = len(computed)
     subject = prepare(
         {"residual0": load_model("residual0.safetensors")}, DATA.test.first(64),
-        AuditConfig(attacked=6),
+        AuditConfig(images=6),
     )  # fmt: skip
     run = Run(Path("audit"))
     (one,) = Shift.of(subject, run)

@@ -32,10 +32,10 @@ if TYPE_CHECKING:
     from intriguing.hardening.pool import PoolSummary
     from intriguing.hardening.train import HardenedTraining, train_with_pools
     from intriguing.measures import Box, Progress, l2, wilson_interval
-    from intriguing.models.classifier import Normalized
     from intriguing.models.clean_accuracy import CleanAccuracy, clean_accuracy
     from intriguing.models.family import Family, build_network, register_family
     from intriguing.models.load import load_model
+    from intriguing.models.normalized import Normalized
     from intriguing.models.preflight import preflight
     from intriguing.models.pretraining import Pretraining, Sparsity
     from intriguing.models.schedule import Schedule
@@ -108,7 +108,7 @@ _HOME = {
     "MeasuredLayer": "units.inference",
     "Minimum": "distortion.lbfgsb",
     "ModelWarning": "models.warning",
-    "Normalized": "models.classifier",
+    "Normalized": "models.normalized",
     "Operation": "graph.operation",
     "PaperConfig": "distortion.penalty",
     "Place": "hardening.places",

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from intriguing.distortion.minimum import minimum_distortion
 from intriguing.errors import InputError
 from intriguing.measures import UNIT_BOX, Box, l2
-from intriguing.models.asking import Classifier
-from intriguing.models.classifier import check_classifier
+from intriguing.models.classifier import Classifier
+from intriguing.models.requirements import check_classifier
 
 
 @dataclass(frozen=True)

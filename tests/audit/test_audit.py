@@ -19,7 +19,7 @@ from intriguing.results.rows import ClaimRow, ImageRow, LayerRow, Measurement, M
 from intriguing.results.store import read_run
 from intriguing.runs.run import Run
 
-SMALL = AuditConfig(attacked=6, passes=60, units_on=80, rotations=19, untrained=0, skip=("units",))
+SMALL = AuditConfig(images=6, budget=60, units_on=80, rotations=19, untrained=0, skip=("units",))
 
 
 def images(count: int = 60) -> ImageSet:
@@ -53,7 +53,7 @@ class Hidden(nn.Module):
 def audited(tmp_path_factory: pytest.TempPathFactory):
     folder = tmp_path_factory.mktemp("audit")
     networks = {"means": means(), "hidden": Hidden()}
-    config = AuditConfig(**{**vars(SMALL), "target": 3, "target_passes": 60, "skip": ("units",)})
+    config = AuditConfig(**{**vars(SMALL), "target": 3, "target_budget": 60, "skip": ("units",)})
     return networks, config, run_audit(networks, images(), folder, config)
 
 
@@ -218,9 +218,9 @@ def test_the_units_of_a_network_are_judged(tmp_path):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"attacked": 0}, "1 or more"), ({"skip": ("lunch",)}, "no stage lunch"),
+        ({"images": 0}, "1 or more"), ({"skip": ("lunch",)}, "no stage lunch"),
         ({"method": "paper"}, "closest"), ({"target": -1}, "class"),
-        ({"amplified": (0.0,)}, "above 0"), ({"passes": 0}, "1 or more"),
+        ({"amplified": (0.0,)}, "above 0"), ({"budget": 0}, "1 or more"),
     ],
 )  # fmt: skip
 def test_settings_that_make_no_sense(change, words):

@@ -12,7 +12,7 @@ from intriguing.data.named import load_data
 from intriguing.errors import InputError
 from tests.audit.test_audit import means
 
-CONFIG = AuditConfig(attacked=None, passes=20, skip=("units", "preflight"))
+CONFIG = AuditConfig(images=None, budget=20, skip=("units", "preflight"))
 
 
 def subject(config=CONFIG):
@@ -32,7 +32,7 @@ def test_the_time_of_a_stage_grows_with_the_images_and_not_from_nothing(tmp_path
 
 def test_a_budget_of_images_bounds_the_attack_only(tmp_path, monkeypatch):
     monkeypatch.setattr(probe, "MOMENT", 0.05)
-    config = AuditConfig(attacked=10, passes=20, skip=("units", "preflight", "spectrum", "certify"))
+    config = AuditConfig(images=10, budget=20, skip=("units", "preflight", "spectrum", "certify"))
     costs = {one.stage: one.images for one in measure(subject(config), 1_000_000)}
     assert costs == {"accuracy": 1_000_000, "attack": 10, "noise": 10}
 
@@ -46,15 +46,15 @@ def test_shards_are_sized_once(tmp_path, monkeypatch):
 
 def test_more_time_attacks_more_images_and_a_begun_folder_keeps_its_number(tmp_path, monkeypatch):
     monkeypatch.setattr(cost, "pass_seconds", lambda *_: 0.001)
-    config = AuditConfig(attacked=1, passes=100, skip=("units",))
+    config = AuditConfig(images=1, budget=100, skip=("units",))
     one = subject(config)
-    few = SampleSize(1, 2.0).planned(one, tmp_path).attacked
-    more = SampleSize(1, 3.0).planned(one, tmp_path).attacked
+    few = SampleSize(1, 2.0).planned(one, tmp_path).images
+    more = SampleSize(1, 3.0).planned(one, tmp_path).images
     assert few is not None
     assert more is not None
     assert 0 < few < more
     assert sum(quick(prepare({"m": means()}, one.images, AuditConfig(
-        attacked=few, passes=100, skip=("units",)))).values()) <= 2.0  # fmt: skip
+        images=few, budget=100, skip=("units",)))).values()) <= 2.0  # fmt: skip
     with pytest.raises(InputError, match="too short"):
         SampleSize(1, 0.001).planned(one, tmp_path)
 

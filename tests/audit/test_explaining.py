@@ -17,7 +17,7 @@ from intriguing.results.rows import ImageRow
 from tests.audit.test_audit import means
 
 CONFIG = AuditConfig(
-    attacked=4, passes=60, skip=("units", "preflight", "noise", "spectrum", "transfer")
+    images=4, budget=60, skip=("units", "preflight", "noise", "spectrum", "transfer")
 )
 
 

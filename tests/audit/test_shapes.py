@@ -46,8 +46,8 @@ def test_an_audit_of_any_shape_ends_well(kind: str, tmp_path: Path) -> None:
     names = tuple(f"i{i}" for i in range(16))
     given = ImageSet(kind, images, labels, names, tuple("abc"))
     config = AuditConfig(
-        attacked=2, passes=20, units_on=16, rotations=19, untrained=0, target=target,
-        target_passes=20, skip=("certify", "spectrum"),
+        images=2, budget=20, units_on=16, rotations=19, untrained=0, target=target,
+        target_budget=20, skip=("certify", "spectrum"),
     )  # fmt: skip
     audit = run_audit(model, given, tmp_path / "out", config)
     failed = [(r.stage, r.words) for r in audit.records if r.status == "failed"]

@@ -1,6 +1,7 @@
 """What an attack's rows say of success, size and certainty, from outcomes made by hand."""
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,15 +11,16 @@ from intriguing.data.dataset import ImageSet
 from intriguing.distortion.result import Status
 from intriguing.distortion.search import Search
 from intriguing.errors import InputError
-from intriguing.runs.attacking import Outcome
 from intriguing.runs.examples import image_columns, summary
+from intriguing.scale.attack import Attacked
+from intriguing.scale.shards import run_in_shards
 from tests.shown import laid_out
 
 NAN, INF = math.nan, math.inf
 COUNT = 4
 
 
-def outcome(**columns: list[float]) -> Outcome:
+def outcome(folder: Path, **columns: list[float]) -> Attacked:
     """Four images of class 0, found but for the last one."""
     images = ImageSet(
         "made", torch.zeros(COUNT, 1, 2, 2), torch.zeros(COUNT, dtype=torch.long),
@@ -36,7 +38,7 @@ def outcome(**columns: list[float]) -> Outcome:
         "backward_passes": torch.tensor([10, 10, 10, 10]),
     }
     given = {name: torch.tensor(column) for name, column in {**usual, **columns}.items()}
-    return Outcome(images, "closest", {**whole, **given}, 1.5)
+    return Attacked(images, run_in_shards(lambda *_: {**whole, **given}, COUNT, 9, folder, "made"))
 
 
 def constant() -> nn.Module:
@@ -47,13 +49,13 @@ def constant() -> nn.Module:
     return model
 
 
-def cells(made: Outcome) -> dict[str, tuple[float, int, int]]:
+def cells(made: Attacked) -> dict[str, tuple[float, int, int]]:
     rows = laid_out(summary("net", constant(), made, 0))
     return {c.column: (c.value, c.count, c.total) for c in rows}
 
 
-def test_sizes_are_of_what_was_found_and_passes_of_all():
-    found = cells(outcome())
+def test_sizes_are_of_what_was_found_and_passes_of_all(tmp_path):
+    found = cells(outcome(tmp_path))
     assert found["Error before"] == (0.0, 0, 4)
     assert found["Fooled"] == (75.0, 3, 4)
     assert found["Mean distortion"] == (pytest.approx(0.3), 3, 4)
@@ -62,28 +64,29 @@ def test_sizes_are_of_what_was_found_and_passes_of_all():
     assert not {"Proved optimal", "Local gap, median"} & found.keys()
 
 
-def test_values_without_spread_have_no_interval():
-    rows = laid_out(summary("net", constant(), outcome(distortion=[0.1] * 4), 0))
+def test_values_without_spread_have_no_interval(tmp_path):
+    rows = laid_out(summary("net", constant(), outcome(tmp_path, distortion=[0.1] * 4), 0))
     cell = {c.column: c for c in rows}
     assert (cell["Mean distortion"].low, cell["Mean distortion"].high) == (None, None)
     assert cell["Passes an image"].low < cell["Passes an image"].high
 
 
-def test_what_is_proved_is_a_share_of_all_images():
-    made = outcome(gap=[0.0, 1e-9, 0.02, NAN])
+def test_what_is_proved_is_a_share_of_all_images(tmp_path):
+    made = outcome(tmp_path, gap=[0.0, 1e-9, 0.02, NAN])
     made.columns["status"][:2] = torch.tensor([Status.OPTIMAL, Status.ALREADY])
     assert cells(made)["Proved optimal"] == (50.0, 2, 4)
     assert made.statuses() == {"FOUND": 1, "ALREADY": 1, "NOT_FOUND": 1, "OPTIMAL": 1}
 
 
-def test_the_local_gap_is_of_what_was_found():
-    found = cells(outcome(local_gap=[1e-6, 3e-6, 2e-5, 1.0]))
+def test_the_local_gap_is_of_what_was_found(tmp_path):
+    found = cells(outcome(tmp_path, local_gap=[1e-6, 3e-6, 2e-5, 1.0]))
     assert found["Local gap, median"] == (pytest.approx(3e-6), 3, 4)
     assert "Proved optimal" not in found
 
 
-def test_rows_name_the_method_and_keep_the_gaps_of_what_was_found():
-    columns = image_columns("net", outcome(gap=[0.0, 0.1, 0.2, 0.3]), seed=7)
+def test_rows_name_the_method_and_keep_the_gaps_of_what_was_found(tmp_path):
+    made = outcome(tmp_path, gap=[0.0, 0.1, 0.2, 0.3])
+    columns = image_columns("net", made.method, made.images, made.columns, seed=7)
     assert (columns["method"], columns["seed"]) == ("closest", 7)
     assert columns["gap"][:3].tolist() == pytest.approx([0.0, 0.1, 0.2])
     assert all(math.isnan(columns[name][3]) for name in ("gap", "l2", "distortion"))

@@ -18,7 +18,7 @@ from intriguing.data.hub import list_hub
 from intriguing.data.preprocessing import Preprocessing
 from intriguing.data.sources import load_images
 from intriguing.errors import InputError
-from intriguing.models.classifier import own_labels
+from intriguing.models.requirements import own_labels
 from tests.models.hubs import take_away
 
 SHADES = (10, 90, 130, 200, 250)

@@ -8,8 +8,8 @@ from intriguing.distortion.minimum import minimum_distortion
 from intriguing.distortion.result import Status
 from intriguing.distortion.targets import choose_targets
 from intriguing.graph.affine import is_affine
-from intriguing.models.classifier import Normalized
 from intriguing.models.families.fully_connected import FullyConnected
+from intriguing.models.normalized import Normalized
 from tests.oracles.closest import closest_targeted, closest_untargeted
 from tests.oracles.networks import hyperplane_distance, linear
 

@@ -30,7 +30,7 @@ def audited(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An audit of networks, layers, images and classes with such names, and an image's story."""
     folder = tmp_path_factory.mktemp("audit")
     config = AuditConfig(
-        attacked=3, passes=40, units_on=50, rotations=2, untrained=0, target=3, target_passes=40,
+        images=3, budget=40, units_on=50, rotations=2, untrained=0, target=3, target_budget=40,
         semidefinite=False,
     )  # fmt: skip
     networks = {

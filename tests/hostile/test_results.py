@@ -29,8 +29,8 @@ from intriguing.report.findings import findings
 from intriguing.report.html import draw_report
 
 CONFIG = AuditConfig(
-    attacked=4, passes=20, units_on=60, rotations=39, untrained=0, semidefinite=False,
-    target=3, target_passes=10, skip=("units", "transfer"),
+    images=4, budget=20, units_on=60, rotations=39, untrained=0, semidefinite=False,
+    target=3, target_budget=10, skip=("units", "transfer"),
 )  # fmt: skip
 VALUES: tuple[Any, ...] = (
     None, [], {}, "x", -1, float("inf"), float("nan"), True, [None], {"a": [1]}, 2**70, "\ud800",

@@ -193,7 +193,7 @@ def test_the_spectral_penalty(device):
 
 def test_an_audit(device, tmp_path):
     config = it.AuditConfig(
-        attacked=3, passes=6, units_on=60, rotations=9, untrained=0, skip=("spectrum", "certify")
+        images=3, budget=6, units_on=60, rotations=9, untrained=0, skip=("spectrum", "certify")
     )
     images = it.load_data("digits").test.first(70)
     near = it.run_audit({"it": network()}, images, tmp_path / "near", config)

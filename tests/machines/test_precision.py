@@ -195,7 +195,7 @@ def test_weights_without_values_are_named() -> None:
 
 def test_an_audit_takes_16_bits(tmp_path: Path) -> None:
     images = ImageSet("six", IMAGES.half(), LABELS, tuple("abcdef"), tuple("wxyz"))
-    config = it.AuditConfig(attacked=2, passes=20, skip=("units", "spectrum"), semidefinite=False)
+    config = it.AuditConfig(images=2, budget=20, skip=("units", "spectrum"), semidefinite=False)
     audit = it.run_audit(network().bfloat16(), images, tmp_path / "out", config)
     ends = {record.stage: record.status for record in audit.records}
     assert ends["attack"] == ends["certify"] == ends["noise"] == "done", ends

@@ -3,8 +3,9 @@ import torch
 from torch import Tensor, nn
 
 from intriguing.errors import InputError
-from intriguing.models.classifier import Normalized, check_classifier
 from intriguing.models.families.fully_connected import FullyConnected
+from intriguing.models.normalized import Normalized
+from intriguing.models.requirements import check_classifier
 
 IMAGES = torch.rand(20, 1, 2, 2, generator=torch.Generator().manual_seed(0))
 

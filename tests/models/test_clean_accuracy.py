@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from intriguing.data.dataset import ImageSet
 from intriguing.data.embedded import load_digits
 from intriguing.data.preprocessing import Preprocessing
-from intriguing.models.classifier import Normalized, with_preprocessing
 from intriguing.models.clean_accuracy import USUAL, USUAL_GRAY, clean_accuracy
+from intriguing.models.normalized import Normalized, with_preprocessing
 
 
 def colours(classes: int = 6, each: int = 30, channels: int = 3) -> tuple[ImageSet, Tensor]:

@@ -9,9 +9,10 @@ from torch import nn
 
 from intriguing.cli.doctor import LIBRARIES
 from intriguing.errors import InputError
-from intriguing.models.classifier import Normalized, check_classifier, preprocessing_of
 from intriguing.models.hub import HUBS
 from intriguing.models.load import load_model
+from intriguing.models.normalized import Normalized, preprocessing_of
+from intriguing.models.requirements import check_classifier
 from tests.models import hubs
 
 

@@ -16,9 +16,9 @@ from torch import nn
 
 from intriguing.data.sources import load_images
 from intriguing.errors import InputError
-from intriguing.models.classifier import preprocessing_of
 from intriguing.models.clean_accuracy import clean_accuracy
 from intriguing.models.load import load_model
+from intriguing.models.normalized import preprocessing_of
 from intriguing.models.preflight import preflight
 from tests.models import hubs
 from tests.models.test_hub import answer

@@ -13,11 +13,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from intriguing.errors import InputError
-from intriguing.models.classifier import Normalized, check_classifier
 from intriguing.models.families.alexnet import AlexNet, TorchvisionAlexNet, initialise
 from intriguing.models.families.squeezenet import SqueezeNet
 from intriguing.models.family import build_network
 from intriguing.models.load import load_model
+from intriguing.models.normalized import Normalized
+from intriguing.models.requirements import check_classifier
 from intriguing.models.weights import model_sha256, write_tensors
 
 DATA = Path(os.environ.get("INTRIGUING_DATA", "nowhere"))

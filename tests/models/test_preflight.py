@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from intriguing.models.classifier import Normalized
 from intriguing.models.family import build_network
+from intriguing.models.normalized import Normalized
 from intriguing.models.observe import operations, peak_bytes
 from intriguing.models.preflight import preflight
 

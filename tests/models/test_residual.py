@@ -12,9 +12,9 @@ from torch.nn import functional
 import intriguing as it
 from intriguing.cli.main import main
 from intriguing.errors import InputError
-from intriguing.models.classifier import check_classifier
 from intriguing.models.families.resnet import ResNet
 from intriguing.models.load import load_model
+from intriguing.models.requirements import check_classifier
 from intriguing.models.weights import write_tensors
 
 

@@ -17,7 +17,7 @@ from intriguing.paper.reproduce import reproduce
 from intriguing.results.store import read_tensors
 from intriguing.runs.pairs import Words, write_pairs
 from intriguing.runs.predicting import first_correct, predict
-from intriguing.runs.targeted import ostriches, target_rows
+from intriguing.runs.targeted import make_target, target_rows
 from tests.shown import laid_out, shown
 
 NET = """
@@ -70,7 +70,7 @@ def test_the_first_correct_ones_in_a_drawn_order_and_no_others():
 def test_every_image_becomes_the_class_and_stays_it_as_a_file(tmp_path: Path):
     images, net = pictures(), block()
     chosen = images.subset(first_correct([net], images, 6, 0, without=9))
-    made = ostriches(net, chosen, tmp_path, search=Search(budget=60))
+    made = make_target(net, chosen, tmp_path, search=Search(budget=60))
     assert bool(made.attacked.success.all())
     assert bool(made.again.all())
     files = sorted((tmp_path / "pictures" / "figure5").glob("*.png"))
@@ -116,7 +116,7 @@ def test_reproduce_figure5_from_files(tmp_path: Path, monkeypatch: pytest.Monkey
     images = pictures(24, 0)
     for name, label, x in zip(images.ids, images.labels.tolist(), images.images, strict=True):
         write_png(tmp_path / "photos" / f"{label:02}" / name.replace("/", "-"), x)
-    config = ReproduceConfig(items=("figure5",), network="net.py:build", images="photos", passes=60)
+    config = ReproduceConfig(items=("figure5",), network="net.py:build", images="photos", budget=60)
     record = reproduce(config, tmp_path / "out")
     assert record.status == "complete"
     cells = {c.column: c for c in shown(tmp_path / "out") if c.analysis == "target"}

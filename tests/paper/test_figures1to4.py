@@ -15,8 +15,9 @@ from intriguing.paper.reproduce import reproduce, stages_of
 from intriguing.report.html import draw_report
 from intriguing.results.parquet import read_columns, read_rows
 from intriguing.results.rows import ClaimRow, TopRow
+from intriguing.runs.examples import Examples
 from intriguing.runs.study import Study, prepare
-from intriguing.runs.training import TrainedAttack, Training
+from intriguing.runs.training import Training
 from intriguing.units.claim import DELTAS
 
 FIGURES = ReproduceConfig(items=("figure1", "figure2"), scale="smoke")
@@ -59,7 +60,7 @@ def test_one_convolutional_network_a_seed_is_trained_and_not_attacked() -> None:
     assert [(one.called, one.number) for one in needed if isinstance(one, Training)] == [
         ("conv32-64-200-10", seed) for seed in range(3)
     ]
-    assert not [one for one in needed if isinstance(one, TrainedAttack)]
+    assert not [one for one in needed if isinstance(one, Examples)]
 
 
 def test_units_are_shown_in_figure_1_and_directions_in_figure_2(digits) -> None:

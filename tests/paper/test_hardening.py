@@ -9,7 +9,7 @@ from intriguing.errors import InputError
 from intriguing.measures import Progress
 from intriguing.models.load import load_model
 from intriguing.models.weights import model_sha256
-from intriguing.paper.hardening import claims, config, families, judging, study, timing
+from intriguing.paper.hardening import claims, config, judging, regimes, study, timing
 from intriguing.paper.hardening.config import HardeningConfig, trials
 from intriguing.paper.reproduce import reproduce
 from intriguing.report.contents import read_contents
@@ -28,12 +28,12 @@ FEW = ("weight-decay", "pool-input", "penalty")
 
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Three families and one point of the curve, so that a study takes seconds."""
-    chosen = tuple(families.family(slug) for slug in FEW)
-    for module in (families, config, study):
-        if hasattr(module, "FAMILIES"):
-            monkeypatch.setattr(module, "FAMILIES", chosen)
-    monkeypatch.setattr(families, "CURVE", (0.1,))
+    """Three regimes and one point of the curve, so that a study takes seconds."""
+    chosen = tuple(regimes.regime(slug) for slug in FEW)
+    for module in (regimes, config, study):
+        if hasattr(module, "REGIMES"):
+            monkeypatch.setattr(module, "REGIMES", chosen)
+    monkeypatch.setattr(regimes, "CURVE", (0.1,))
     monkeypatch.setattr(study, "BUDGET", 20)
     monkeypatch.setattr(timing, "ROUNDS", 1)
 
@@ -98,9 +98,9 @@ def test_a_search_never_sees_the_test_images(few: None, tmp_path: Path) -> None:
     assert all("train" in part.name for part in record.data)
     cells = shown(tmp_path)
     assert {cell.analysis for cell in cells} == {"settings"}
-    assert len(cells) == len({trial.family.slug for trial in trials(asked)})
-    for family in ("Weight decay", "Input pool", "Spectral penalty"):
-        errors = [cell.value for cell in cells if cell.row.startswith(f"{family}:")]
+    assert len(cells) == len({trial.regime.slug for trial in trials(asked)})
+    for regime in ("Weight decay", "Input pool", "Spectral penalty"):
+        errors = [cell.value for cell in cells if cell.row.startswith(f"{regime}:")]
         assert len(errors) > 3
         assert errors == sorted(errors)
     draw_report(tmp_path)
@@ -138,7 +138,7 @@ def test_masked_gradients_are_caught(tmp_path: Path) -> None:
 
     digits = load_data("digits")
     trial = next(iter(trials(HardeningConfig("smoke"))))
-    recipe = trial.family.scaled(20, 1).recipe
+    recipe = trial.regime.scaled(20, 1).recipe
     model, _ = train_network(recipe, digits.train, 0)
     some = digits.test.first(30)
 
@@ -158,8 +158,8 @@ def test_nonsense_is_refused() -> None:
     for wrong in ({"scale": "huge"}, {"seeds": 0}):
         with pytest.raises(InputError):
             HardeningConfig(**wrong)
-    with pytest.raises(InputError, match="no family 'pgd'"):
-        families.family("pgd")
+    with pytest.raises(InputError, match="no regime 'pgd'"):
+        regimes.regime("pgd")
 
 
 def test_several_processes_make_the_same(few: None, tmp_path: Path) -> None:

@@ -18,9 +18,9 @@ from intriguing.report.html import draw_report
 from intriguing.results.parquet import read_columns, read_rows
 from intriguing.results.rows import ImageRow, Measurement, Metric
 from intriguing.results.store import read_run
+from intriguing.runs.examples import Examples
 from intriguing.runs.run import Run
 from intriguing.runs.stage import Made, Stage
-from intriguing.runs.training import TrainedAttack
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Medians(Stage):
     """The median of what Table 1 gives the mean of."""
 
     name: ClassVar[str] = "table6"
-    attack: TrainedAttack
+    attack: Examples
 
     def compute(self, run: Run) -> Made:
         """A row."""

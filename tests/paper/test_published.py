@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from intriguing.errors import InputError
-from intriguing.paper.hardening.families import FAMILIES
+from intriguing.paper.hardening.regimes import REGIMES
 from intriguing.paper.networks import MNIST_NETWORKS, SPLIT_NETWORKS
 from intriguing.report.layouts import gather
 from intriguing.results.published import (
@@ -142,7 +142,7 @@ def test_what_is_printed_beside_ours_is_what_the_paper_prints() -> None:
 
 
 def test_the_claims_are_of_families_that_are_trained() -> None:
-    families = {family.name for family in FAMILIES}
+    families = {family.name for family in REGIMES}
     assert {row.method for row in published("hardening")} <= families
     claims = published_claims()
     assert {c.better for c in claims} <= families

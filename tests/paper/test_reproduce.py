@@ -49,7 +49,7 @@ def cells(smoke: Path) -> dict[tuple[str, str, str], Cell]:
 
 
 def adversarial(smoke: Path, slug: str) -> np.ndarray:
-    shards = sorted((smoke / "shards" / f"attack-{slug}").glob("*.safetensors"))
+    shards = sorted((smoke / "shards" / f"examples-{slug}").glob("*.safetensors"))
     return np.concatenate([load_file(shard)["adversarial"] for shard in shards])
 
 

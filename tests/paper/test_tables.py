@@ -20,7 +20,8 @@ from intriguing.paper.remarks import Remarks, rank_agreement
 from intriguing.paper.reproduce import stages_of
 from intriguing.results.published import published
 from intriguing.results.rows import Condition, Measurement, Metric, where
-from intriguing.runs.training import TrainedAttack, Training
+from intriguing.runs.examples import Examples
+from intriguing.runs.training import Training
 from intriguing.scale.attack import Attacked
 from intriguing.scale.shards import run_in_shards
 
@@ -145,7 +146,7 @@ def test_agreement_looks_off_the_diagonal_only(name: str, off_diagonal: int) -> 
 def test_only_what_is_needed_is_made(items: tuple[str, ...], trained: int, attacked: int) -> None:
     needed = stages_of(Materials(ReproduceConfig(items=items)))
     assert sum(isinstance(one, Training) for one in needed) == trained
-    assert sum(isinstance(one, TrainedAttack) for one in needed) == attacked
+    assert sum(isinstance(one, Examples) for one in needed) == attacked
 
 
 def test_every_network_of_every_seed_has_files_and_draws_of_its_own() -> None:
@@ -155,7 +156,7 @@ def test_every_network_of_every_seed_has_files_and_draws_of_its_own() -> None:
     )
     needed = [one for one in stages if isinstance(one, Training)]
     assert len({one.slug for one in needed}) == len({one.seed for one in needed}) == 30
-    drawn = [one.targets for one in stages if isinstance(one, TrainedAttack)]
+    drawn = [one.plan.targets for one in stages if isinstance(one, Examples)]
     assert len({tuple(targets.tolist()) for targets in drawn}) == 27
 
 

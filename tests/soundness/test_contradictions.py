@@ -86,7 +86,7 @@ def test_a_network_in_16_bits_is_no_excuse_for_a_wrong_bound(kind, tmp_path) -> 
     with pytest.raises(UnsoundBound, match=r"image \d+: certified [\d.]+, but an adver.* [\d.]+"):
         sandwich(model, pixels, labels, budget=100)
     asked = ImageSet("noise", pixels, labels, tuple(map(str, range(20))), tuple("0123456789"))
-    config = AuditConfig(attacked=8, skip=("units", "noise", "spectrum"))
+    config = AuditConfig(images=8, skip=("units", "noise", "spectrum"))
     with pytest.raises(UnsoundBound, match=r"certified [\d.]+, but"):
         run_audit(model, asked, tmp_path / "audit", config)
 
@@ -136,6 +136,6 @@ def test_the_verbs_stop_in_one_line(arguments, words, tmp_path, monkeypatch, cap
 def test_an_audit_stops(tmp_path) -> None:
     pixels, labels = images(20)
     asked = ImageSet("noise", pixels, labels, tuple(map(str, range(20))), tuple("0123456789"))
-    config = AuditConfig(attacked=8, skip=("units", "noise", "spectrum"))
+    config = AuditConfig(images=8, skip=("units", "noise", "spectrum"))
     with pytest.raises(UnsoundBound, match=r"certified [\d.]+, but"):
         run_audit(network(), asked, tmp_path / "audit", config)

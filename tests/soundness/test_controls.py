@@ -15,6 +15,7 @@ from scipy import stats
 from torch import Tensor, nn
 
 from intriguing import AuditConfig, ImageSet, gaussian_noise, load_data, run_audit
+from intriguing.audit.noise import half_at, noise_curve
 from intriguing.data.png import write_png
 from intriguing.distortion import minimum
 from intriguing.distortion.minimum import minimum_distortion
@@ -27,9 +28,8 @@ from intriguing.paper.config import ReproduceConfig
 from intriguing.paper.hardening import judging
 from intriguing.paper.hardening import measured as study_rows
 from intriguing.paper.hardening.config import HardeningConfig, trials
-from intriguing.paper.hardening.families import FAMILIES
+from intriguing.paper.hardening.regimes import REGIMES
 from intriguing.paper.materials import Materials
-from intriguing.report.audited import half_at, noise_curve
 from intriguing.report.contents import read_contents
 from intriguing.report.curves import Line, accuracy
 from intriguing.report.findings import findings
@@ -191,7 +191,7 @@ def test_an_audit_never_passes_over_a_certificate_that_is_wrong(tmp_path, monkey
 
     monkeypatch.setattr(certifying, "certify", wrong)
     skip = ("preflight", "noise", "spectrum", "units")
-    config = AuditConfig(attacked=5, passes=40, semidefinite=False, skip=skip)
+    config = AuditConfig(images=5, budget=40, semidefinite=False, skip=skip)
     with pytest.raises(UnsoundBound, match="an adversarial example lies at"):
         run_audit(means(), load_data("digits").test.first(40), tmp_path, config, report=False)
 
@@ -213,7 +213,7 @@ def test_an_audit_says_how_often_rounding_leads_inside_a_certificate(tmp_path):
     pixels = torch.tensor([[[[1.0, 0.5]]]]).repeat(8, 1, 1, 1)
     images = ImageSet("two pixels", pixels, torch.zeros(8).long(), tuple("abcdefgh"), ("0", "1"))
     skip = ("preflight", "noise", "spectrum", "units")
-    config = AuditConfig(attacked=8, passes=2000, method="noise", skip=skip)
+    config = AuditConfig(images=8, budget=2000, method="noise", skip=skip)
     audit = run_audit({"net": Rounds().eval()}, images, tmp_path, config, report=False)
     assert {r.stage: r.status for r in audit.records}["certify"] == "done"
     columns = read_columns(tmp_path, CertificateRow)
@@ -235,7 +235,7 @@ def audited(tmp_path_factory):
         networks["b"].inner[1].weight.add_(networks["a"].inner[1].weight)
         networks["b"].inner[1].bias.copy_(networks["a"].inner[1].bias)
     config = AuditConfig(
-        attacked=11, passes=60, amplified=(1.0, 3.0), target=4, target_passes=60,
+        images=11, budget=60, amplified=(1.0, 3.0), target=4, target_budget=60,
         skip=("preflight", "spectrum", "certify", "units"),
     )  # fmt: skip
     run_audit(networks, load_data("digits").test.first(60), folder, config, report=False)
@@ -279,7 +279,7 @@ def test_half_is_where_a_line_through_the_curves_logarithms_meets_it(tmp_path, m
     x[:, 0, 0, 0] += torch.linspace(0.005, 0.03, 40)
     images = ImageSet("band", x, torch.zeros(40).long(), tuple(map(str, range(40))), ("in", "out"))
     skip = ("preflight", "target", "spectrum", "certify", "units")
-    run_audit(net, images, tmp_path, AuditConfig(attacked=40, passes=60, skip=skip), report=False)
+    run_audit(net, images, tmp_path, AuditConfig(images=40, budget=60, skip=skip), report=False)
     noise = where(read_rows(tmp_path, Measurement), analysis="noise")
     (middle,) = where(noise, metric=Metric.MEDIAN_DISTORTION)
     assert middle.value == pytest.approx(0.0103, rel=0.05)
@@ -326,7 +326,7 @@ def test_intervals_are_in_the_unit_of_their_cell(audited):
 
 def test_what_was_not_found_is_infinitely_far_in_the_median(tmp_path, monkeypatch):
     skip = ("preflight", "noise", "spectrum", "certify", "units")
-    config = AuditConfig(attacked=12, passes=1, method="noise", skip=skip)
+    config = AuditConfig(images=12, budget=1, method="noise", skip=skip)
     run_audit(means(), load_data("digits").test.first(60), tmp_path, config, report=False)
     rows = where(read_rows(tmp_path, Measurement), analysis="attack")
     (fooled,) = where(rows, metric=Metric.FOOLED)
@@ -378,7 +378,7 @@ def test_figure_5_is_the_mean_of_every_image_found_and_classifies_its_files(tmp_
     far = ((images.images + moved).clamp(0, 1) * 255).round() / 255
     made = attacked(images, far, found, tmp_path / "shards")
     monkeypatch.setattr(targeted, "attack_in_shards", lambda *_, **__: made)
-    fives = targeted.ostriches(means(), images, tmp_path, target=4)
+    fives = targeted.make_target(means(), images, tmp_path, target=4)
     sizes = distortion(images.images, far)[found].double()
     cells = {cell.column: cell for cell in laid_out(targeted.target_rows("net", fives))}
     assert cells["Mean distortion"].value == pytest.approx(float(sizes.mean()))
@@ -437,7 +437,7 @@ def test_figure_6_shows_noise_of_the_examples_size_and_only_cars_that_are_known(
 
 
 def test_every_family_is_trained_as_it_is_called():
-    known = {family.slug: family for family in FAMILIES}
+    known = {family.slug: family for family in REGIMES}
     assert list(known) == [
         "weight-decay", "dropout", "pool-input", "pools-joint", "penalty", "pools-alternating",
         "noise", "pool-1", "pool-2", "pool-penalty",
@@ -461,7 +461,7 @@ def test_every_family_is_trained_as_it_is_called():
 
 
 def test_every_claim_compares_what_its_sentence_names():
-    slugs = {family.name: family.slug for family in FAMILIES}
+    slugs = {family.name: family.slug for family in REGIMES}
     said = {
         claim.sentence: (slugs[claim.better], slugs.get(str(claim.worse), claim.worse))
         for claim in published_claims()
@@ -516,7 +516,7 @@ def test_the_check_for_masking_goes_all_the_way_and_beside_noise_of_that_length(
 
 def test_ratios_are_over_the_plain_network(trial):
     def judged(slug: str, far: float, safe: float) -> study_rows.Measured:
-        (family,) = [one for one in FAMILIES if one.slug == slug]
+        (family,) = [one for one in REGIMES if one.slug == slug]
         told = replace(trial, family=family, of=slug)
         return study_rows.Measured(told, 2, 100, torch.full((5,), far), torch.full((5,), safe))
 

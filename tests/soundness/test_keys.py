@@ -22,7 +22,7 @@ from intriguing.hardening.places import Place
 from intriguing.keys import counted, derive_key
 from intriguing.measures import Box
 from intriguing.models.schedule import Schedule
-from intriguing.paper.hardening.families import FAMILIES, Family
+from intriguing.paper.hardening.regimes import REGIMES, Regime
 from intriguing.paper.networks import MNIST_NETWORKS
 from intriguing.results.audit import read_audit
 from intriguing.results.parquet import read_rows
@@ -35,15 +35,14 @@ from intriguing.training.quocnet import PLANS
 from intriguing.training.recipe import Recipe
 from intriguing.training.steps import Steps
 
-NAMES = ("Config", "Recipe", "Schedule", "Study", "Plan", "Steps", "Sparsity", "Place", "Family",
-         "Search", "Scale", "Asked", "Box", "Job", "Trial", "Outcome", "Subject")  # fmt: skip
+NAMES = ("Config", "Recipe", "Schedule", "Study", "Plan", "Steps", "Sparsity", "Place", "Regime",
+         "Search", "Scale", "Asked", "Box", "Job", "Trial", "Subject")  # fmt: skip
 
 LEFT_OUT = {
-    "Recipe": {"name", "slug"}, "Family": {"name", "slug", "curve"}, "Steps": {"every"},
-    "Outcome": {"wall_seconds"},
-    "Examples": {"shard_size", "read"}, "OneMethod": {"shard_size", "read"},
+    "Recipe": {"name", "slug"}, "Regime": {"name", "slug", "curve"}, "Steps": {"every"},
+    "Examples": {"shard_size"}, "OneMethod": {"shard_size"},
     "Accuracy": {"batch_size"}, "Noise": {"batch_size"}, "Target": {"shard_size"},
-    "Judge": {"batches"}, "TrainedAttack": {"shard_size"}, "QuocNetTraining": {"patches", "engine"},
+    "Judge": {"batches"}, "QuocNetTraining": {"patches", "engine"},
 }  # fmt: skip
 """Names, times, and what is at once in memory or between two saves; whoever adds to these says
 here that it decides nothing."""
@@ -105,9 +104,9 @@ def test_trainings_differ_by_what_decides_their_weights_and_by_nothing_else():
     recipe = MNIST_NETWORKS[0]
     assert derive_key(recipe) == derive_key(replace(recipe, name="x", slug="y"))
     assert len({derive_key(one) for one in MNIST_NETWORKS}) == len(MNIST_NETWORKS)
-    assert len({derive_key(one) for one in FAMILIES}) == len(FAMILIES)
+    assert len({derive_key(one) for one in REGIMES}) == len(REGIMES)
     assert isinstance(recipe, Recipe)
-    assert isinstance(FAMILIES[0], Family)
+    assert isinstance(REGIMES[0], Regime)
     plan = PLANS["quocnet-tiny"]
     assert derive_key(plan) != derive_key(replace(plan, asymmetric=True))
     assert derive_key(Steps(5, every=2)) == derive_key(Steps(5, every=3))
@@ -243,11 +242,11 @@ def test_a_shard_of_other_items_is_another_shard(tmp_path):
 
 
 CHANGED = AuditConfig(
-    attacked=5, passes=41, method="ddn", target=2, target_passes=43, amplified=(1.5, 3.0),
+    images=5, budget=41, method="ddn", target=2, target_budget=43, amplified=(1.5, 3.0),
     semidefinite=False, units_on=70, rotations=21, untrained=0, seed=1,
 )  # fmt: skip
 FIRST = AuditConfig(
-    attacked=6, passes=60, target=3, target_passes=60, units_on=80, rotations=19, untrained=2,
+    images=6, budget=60, target=3, target_budget=60, units_on=80, rotations=19, untrained=2,
 )  # fmt: skip
 
 
@@ -309,7 +308,7 @@ def test_an_audit_asked_otherwise_in_the_same_folder_answers_as_if_afresh(tmp_pa
 
 def test_claims_are_those_of_the_seed_that_is_asked(tmp_path):
     skip = tuple(s.name for s in STAGES if s.name not in ("accuracy", "units"))
-    config = AuditConfig(attacked=2, passes=20, units_on=60, rotations=9, untrained=0, skip=skip)
+    config = AuditConfig(images=2, budget=20, units_on=60, rotations=9, untrained=0, skip=skip)
     said = []
     for seed in (0, 1):
         asked = replace(config, seed=seed)

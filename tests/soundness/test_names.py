@@ -35,7 +35,7 @@ from tests.report.browsed import write_units
 from tests.shown import shown
 
 CONFIG = AuditConfig(
-    attacked=8, passes=40, target=3, target_passes=40, semidefinite=False, units_on=60,
+    images=8, budget=40, target=3, target_budget=40, semidefinite=False, units_on=60,
     rotations=9, untrained=0,
 )  # fmt: skip
 PAIRS = (
@@ -155,7 +155,7 @@ def test_the_story_of_an_image_shows_the_pictures_of_its_own_network(pair, tmp_p
     names = ("b a", "a")
     run_audit(
         dict(zip(names, pair, strict=True)), load_data("digits").test.first(30), tmp_path,
-        replace(CONFIG, attacked=3, skip=("units", "spectrum", "certify", "noise", "target")),
+        replace(CONFIG, images=3, skip=("units", "spectrum", "certify", "noise", "target")),
     )  # fmt: skip
     (image, *_) = attacked_ids(tmp_path)
     text = draw_story(tmp_path, explain(tmp_path, image, path=False)).read_text()

@@ -13,8 +13,9 @@ from intriguing.data.dataset import ImageSet
 from intriguing.estimates import Rows
 from intriguing.keys import APART
 from intriguing.models.clean_accuracy import clean_accuracy
-from intriguing.results.audit import Warned
-from intriguing.results.rows import Condition, Metric
+from intriguing.report.numbers import percent
+from intriguing.results.audit import Finding, Tile, Warned
+from intriguing.results.rows import Condition, Measurement, Metric
 from intriguing.runs.predicting import predict
 from intriguing.runs.run import Run
 from intriguing.runs.stage import Made, Network
@@ -78,7 +79,22 @@ class Accuracy(AuditStage):
         rows.share(Metric.ACCURACY if self.labelled else Metric.AGREEMENT, right, len(images))
         confidence = shards.column("confidence").double()
         rows.mean(Metric.CONFIDENCE, "share", confidence, len(images))
-        return Made(tuple(rows.made), self._warnings(), passes=(len(images), 0))
+        return Made(
+            tuple(rows.made), self._warnings(), passes=(len(images), 0),
+            finding=self._finding(rows.made[0]),
+        )  # fmt: skip
+
+    def _finding(self, right: Measurement) -> Finding:
+        name, of = self.network.name, f"{right.total:,} images"
+        verb, called = ("is right", "clean accuracy") if self.labelled else (
+            "agrees with the reference", "agreement with the reference"
+        )  # fmt: skip
+        low, high = right.low or 0, 100 if right.high is None else right.high
+        said = percent(right.count, right.total)
+        return Finding(
+            f"{name} {verb} on {said} of {of} (95 % interval {low:.1f}–{high:.1f})",
+            tile=Tile(said, f"{called}, {name}", of),
+        )
 
     def _warnings(self) -> tuple[Warned, ...]:
         if not self.labelled:

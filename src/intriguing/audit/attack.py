@@ -1,6 +1,7 @@
 """How close the nearest adversarial example of every image is."""
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -11,13 +12,15 @@ from intriguing.audit.stage import AuditStage
 from intriguing.audit.subject import Subject
 from intriguing.estimates import Rows
 from intriguing.names import file_name
-from intriguing.results.rows import Metric, Row
-from intriguing.runs.attacking import Outcome
+from intriguing.report.numbers import greys
+from intriguing.results.audit import Finding, Tile
+from intriguing.results.rows import Measurement, Metric, Row, first, where
 from intriguing.runs.examples import Examples, add_certainty
 from intriguing.runs.pairs import Words, write_pairs
 from intriguing.runs.predicting import predict
 from intriguing.runs.run import Run
 from intriguing.runs.stage import Made, Network
+from intriguing.scale.attack import Attacked
 
 PICTURES = 500
 """Pairs of the nearest examples that are kept; the report shows the first of them."""
@@ -48,7 +51,7 @@ class Attack(AuditStage):
 
     def compute(self, run: Run) -> Made:
         """How many are fooled, and how near; what is not found is infinitely far in medians."""
-        outcome: Outcome = run.loaded(self.examples)
+        outcome: Attacked = run.loaded(self.examples)
         total, found = len(outcome), outcome.columns["success"]
         sizes = torch.where(found, outcome.columns["distortion"], torch.inf)
         l2, pixels = outcome.columns["l2"], outcome.images.images[0].numel()
@@ -58,20 +61,46 @@ class Attack(AuditStage):
         )  # fmt: skip
         rows.add(Metric.PIXELS, "numbers", pixels)
         rows.share(Metric.FOOLED, int(found.sum()), total)
-        rows.mean(Metric.MEAN_DISTORTION, "distortion", outcome.found, total)
+        rows.mean(Metric.MEAN_DISTORTION, "distortion", outcome.sizes, total)
         rows.median(Metric.MEDIAN_DISTORTION, "distortion", sizes, total)
         rows.mean(Metric.MEAN_L2, "l2", l2[found], total)
         rows.median(Metric.MEDIAN_L2, "l2", torch.where(found, l2, torch.inf), total)
         rows.mean(Metric.PASSES, "passes", outcome.cost, total)
         add_certainty(rows, outcome)
         self._show(run, outcome)
-        return Made(tuple(rows.made), passes=outcome.passes, seconds=outcome.wall_seconds)
+        return Made(
+            tuple(rows.made), passes=outcome.passes, seconds=outcome.wall_seconds,
+            finding=self._finding(rows.made),
+        )  # fmt: skip
+
+    def _finding(self, rows: Sequence[Measurement]) -> Finding:
+        """How far the median image is, and how sure that is."""
+        name, (fooled,) = self.network.name, where(rows, metric=Metric.FOOLED)
+        proved, middle = (
+            first(rows, metric=one) for one in (Metric.PROVED, Metric.MEDIAN_DISTORTION)
+        )
+        (pixels,) = where(rows, metric=Metric.PIXELS)
+        found = f"found for {fooled.count:,} of {fooled.total:,} images"
+        tile = None
+        if middle is None:
+            said = f"{name}: {found}, so the median is not known"
+        else:
+            near, l2 = greys(middle.value), middle.value * math.sqrt(pixels.value)
+            said = (
+                f"{name}: a change of {middle.value:.2g} in a pixel is enough for the median image "
+                f"(root mean square on a scale of 0 to 1; {near}; L2 {l2:.2g}), {found}"
+            )
+            of = f"{near}; {fooled.count:,} of {fooled.total:,} fooled"
+            tile = Tile(f"{middle.value:.2g}", "median minimum distortion found", of)
+        if proved is not None and proved.count == proved.total:
+            return Finding(said, "proved", "Proved to be the nearest.", tile)
+        return Finding(said, "found", "These are upper bounds: a nearer one may exist.", tile)
 
     def columns(self, run: Run, kind: type[Row]) -> Iterator[Mapping[str, Any]]:
         """A row an image."""
         return self.examples.columns(run, kind)
 
-    def _show(self, run: Run, outcome: Outcome) -> None:
+    def _show(self, run: Run, outcome: Attacked) -> None:
         """Keep the first pairs for the report's viewer."""
         rows = outcome.columns["success"].nonzero()[:PICTURES, 0]
         images = outcome.images

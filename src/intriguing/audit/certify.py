@@ -1,15 +1,18 @@
-"""How far is every image safe, proved?"""
+"""How far is every image safe, whoever looks for examples?"""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from intriguing.audit.probe import Cost, Probe
 from intriguing.audit.spectrum import tight
 from intriguing.audit.stage import AuditStage
 from intriguing.audit.subject import Subject
-from intriguing.results.rows import Row
-from intriguing.runs.certifying import Certificates
+from intriguing.report.numbers import share, short
+from intriguing.results.audit import Finding, Knowledge, Tile
+from intriguing.results.rows import Measurement, Metric, Row, first, where
+from intriguing.runs.certifying import Certificates, Certified
 from intriguing.runs.certifying import Certify as Both
 from intriguing.runs.examples import Examples
 from intriguing.runs.run import Run
@@ -17,6 +20,7 @@ from intriguing.runs.stage import Made, Network
 
 PROBED = (4, 24)
 """Images of two probes: what differs is an image's, the rest is not."""
+RATIO = "of the distance found is certified, median"
 
 
 @dataclass(frozen=True)
@@ -24,7 +28,7 @@ class Certify(AuditStage):
     """How far the chosen images are safe, beside what was found, where that was searched."""
 
     name: ClassVar[str] = "certify"
-    question: ClassVar[str] = "How far is every image safe, proved?"
+    question: ClassVar[str] = "How far is every image safe, whoever looks for examples?"
     attacked: ClassVar[bool] = True
     network: Network
     certificates: Certificates
@@ -57,11 +61,38 @@ class Certify(AuditStage):
 
     def compute(self, run: Run) -> Made:
         """Both accuracies; a certificate that an example refutes ends the audit."""
-        return self._shared.compute(run)
+        made, certified = self._shared.compute(run), run.loaded(self.certificates)
+        return replace(made, finding=self._finding(made.measured, certified))
 
     def columns(self, run: Run, kind: type[Row]) -> Iterator[Mapping[str, Any]]:
         """A row an image."""
         return self._shared.columns(run, kind)
+
+    def _finding(self, rows: Sequence[Measurement], certified: Certified) -> Finding:
+        """How far the median image is safe, and how much of what was found that is."""
+        kind: Knowledge = "proved" if certified.guaranteed else "not proved"
+        rows, name = where(rows, analysis=self.name), self.network.name
+        if not (certified.columns["radius"] > 0).any():
+            said = f"{name}: nothing is certified, because no finite bound is known"
+            return Finding(said, kind, tile=Tile("none", RATIO))
+        middle = where(rows, metric=Metric.MEDIAN_CERTIFIED, images="")[0].value
+        (pixels,) = where(rows, metric=Metric.PIXELS)
+        said = (
+            f"{name}: the median image is safe from every change shorter than {short(middle)} in "
+            f"L2 (distortion {short(middle / math.sqrt(pixels.value))})"
+        )
+        ratio = first(rows, metric=Metric.CERTIFIED_RATIO, images="")
+        if ratio is not None:
+            said += f", which is {share(ratio.value)} of the distance found"
+        if beyond := where(rows, metric=Metric.CERTIFIED):
+            shares = ", ".join(f"{100 * float(row.setting):g}" for row in beyond)
+            counts = ", ".join(f"{row.count:,}" for row in beyond)
+            said += (
+                f"; of {beyond[0].total:,} images, {counts} are certified beyond {shares} % of the "
+                "median distance found"
+            )
+        of_found = "none" if ratio is None or not ratio.value else share(ratio.value)
+        return Finding(said, kind, tile=Tile(of_found, RATIO))
 
     @property
     def _shared(self) -> Both:

@@ -16,11 +16,11 @@ class AuditConfig:
     """How much an audit does.
 
     Attributes:
-        attacked: Images that are attacked, the first ones that every network classifies correctly
+        images: That are attacked, the first ones that every network classifies correctly
             in an order drawn by `seed`; None for all of them.
-        passes: Of each search, a pass being half a forward and a backward one.
+        budget: Passes of each search, a pass being half a forward and a backward one.
         method: Of the search for the nearest example of any wrong class.
-        target_passes: Of each search for `target`.
+        target_budget: Passes of each search for `target`.
         target: A class that every image is to become as well, as an 8-bit image; None for none.
         amplified: Sizes to which examples are amplified for the transfer, as multiples of the
             largest mean distortion.
@@ -32,11 +32,11 @@ class AuditConfig:
         batch_size: Images under way at once; None chooses by the memory there is.
     """
 
-    attacked: int | None = 64
-    passes: int = 200
+    images: int | None = 64
+    budget: int = 200
     method: str = "closest"
     target: int | None = None
-    target_passes: int = 200
+    target_budget: int = 200
     amplified: tuple[float, ...] = (1.0, 4.0)
     semidefinite: bool = True
     units_on: int = 1000
@@ -47,8 +47,8 @@ class AuditConfig:
     batch_size: int | None = None
 
     def __post_init__(self) -> None:
-        if self.attacked is not None and self.attacked < 1:
-            raise InputError(f"{self.attacked} images to attack; give 1 or more")
+        if self.images is not None and self.images < 1:
+            raise InputError(f"{self.images} images to attack; give 1 or more")
         if unknown := [name for name in self.skip if name not in NAMES]:
             raise InputError(f"no stage {', '.join(unknown)}; one of {', '.join(NAMES)}")
         if not all(value > 0 for value in self.amplified):
@@ -69,11 +69,11 @@ class AuditConfig:
         Raises:
             InputError: If it cannot be.
         """
-        method, passes = ("closest", self.target_passes) if targeted else (self.method, self.passes)
-        search = Search(method, passes, seed=self.seed, batch_size=self.batch_size)
+        method, budget = ("closest", self.target_budget) if targeted else (self.method, self.budget)
+        search = Search(method, budget, seed=self.seed, batch_size=self.batch_size)
         if method != "closest":
             return search
-        config = ClosestConfig(budget=passes)
-        if passes < _FEW:  # there is no time to try several classes
+        config = ClosestConfig(budget=budget)
+        if budget < _FEW:  # there is no time to try several classes
             config = replace(config, classes=1, rivals=3)
         return replace(search, config=config)

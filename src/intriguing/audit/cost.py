@@ -30,7 +30,7 @@ def shard_sizes(subject: Subject, folder: Path) -> dict[str, int]:
             return dict(known)
     sizes = {}
     for one in subject.networks:
-        wanted = SHARD_SECONDS / (pass_seconds(one.model, subject.images) * subject.config.passes)
+        wanted = SHARD_SECONDS / (pass_seconds(one.model, subject.images) * subject.config.budget)
         sizes[one.name] = max(1, min(SHARD_SIZE, 1 << max(int(wanted), 1).bit_length() - 1))
     write_whole(path, json.dumps(sizes))
     return sizes
@@ -43,11 +43,11 @@ def _is_size(value: object) -> bool:
 def quick(subject: Subject) -> dict[str, float]:
     """Seconds of the stages that show images to networks, by the number of passes they may take."""
     config, total = subject.config, len(subject.images)
-    few = min(config.attacked or total, total)
+    few = min(config.images or total, total)
     seconds: dict[str, float] = {}
     for one in subject.networks:
         each = pass_seconds(one.model, subject.images)
-        passes = config.passes + (config.target_passes if config.target is not None else 0)
+        passes = config.budget + (config.target_budget if config.target is not None else 0)
         units = total if "units" not in config.skip and one is subject.networks[0] else 0
         forward = total + min(units, config.units_on) * (3 + config.untrained)
         seconds[one.name] = each * (few * 1.3 * passes + 0.4 * forward)

@@ -12,7 +12,7 @@ from intriguing.distortion.minimum import minimum_distortion
 from intriguing.distortion.penalty import PaperConfig
 from intriguing.errors import InputError
 from intriguing.measures import ProgressCallback
-from intriguing.models.asking import Classifier
+from intriguing.models.classifier import Classifier
 from intriguing.models.resized import fitted
 from intriguing.models.weights import model_sha256
 from intriguing.results.damage import blame

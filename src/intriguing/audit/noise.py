@@ -1,6 +1,7 @@
 """Is it the size of a change that fools, or its direction? Gaussian noise of the same size."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -13,12 +14,14 @@ from intriguing.audit.subject import Subject
 from intriguing.estimates import Rows
 from intriguing.keys import APART
 from intriguing.measures import Progress
-from intriguing.results.rows import Condition, Metric
-from intriguing.runs.attacking import Outcome
+from intriguing.report.numbers import percent
+from intriguing.results.audit import Finding, Tile
+from intriguing.results.rows import Condition, Measurement, Metric, where
 from intriguing.runs.examples import Examples
 from intriguing.runs.predicting import predict
 from intriguing.runs.run import Run
 from intriguing.runs.stage import Made, Network
+from intriguing.scale.attack import Attacked
 
 DRAWS = 4
 """Noises of the same size that every image is given."""
@@ -38,7 +41,7 @@ class Noise(AuditStage):
 
     name: ClassVar[str] = "noise"
     apart: ClassVar[bool] = True
-    question: ClassVar[str] = "What does noise of the same size do?"
+    question: ClassVar[str] = "Is it the size of the change, or its direction?"
     attacked: ClassVar[bool] = True
     network: Network
     examples: Examples
@@ -66,7 +69,7 @@ class Noise(AuditStage):
 
     def compute(self, run: Run) -> Made:
         """Shares fooled: by the changes, by noise of each one's size, and of multiples."""
-        outcome: Outcome = run.loaded(self.examples)
+        outcome: Attacked = run.loaded(self.examples)
         kept = outcome.columns["success"] & (outcome.columns["distortion"] > 0)
         if not bool(kept.any()):
             return Made(words=("No example was found whose size noise could have.",))
@@ -93,7 +96,7 @@ class Noise(AuditStage):
             )  # fmt: skip
             self._report(run, place + 2)
             passes += total
-        return Made(tuple(rows.made), passes=(passes, 0))
+        return Made(tuple(rows.made), passes=(passes, 0), finding=self._finding(rows.made))
 
     def _fooled(
         self, images: Tensor, labels: Tensor, sizes: Tensor, draws: int, generator: torch.Generator
@@ -109,6 +112,49 @@ class Noise(AuditStage):
                 fooled += int((said != labels[part]).sum())
         return fooled, draws * len(images)
 
+    def _finding(self, rows: Sequence[Measurement]) -> Finding:
+        """What noise of the same size does, and how much longer it must be to fool half."""
+        (middle,) = where(rows, metric=Metric.MEDIAN_DISTORTION)
+        equal = where(rows, metric=Metric.FOOLED, condition=Condition.NOISE, size=None)[0]
+        fooled = percent(equal.count, equal.total)
+        said = (
+            f"{self.network.name}: Gaussian noise of exactly the same size fools {fooled}, where "
+            "the changes found fool 100 %"
+        )
+        curve = noise_curve(rows)
+        if (half := half_at(curve)) is not None:
+            times = f"{half / middle.value:.0f}"
+            said += f"; noise fools half of the images at about {times} times the median size"
+        elif curve:
+            size, count, total = curve[-1]
+            times, few = f"{size / middle.value:.0f}", percent(count, total)
+            said += f"; even {times} times the median size fools only {few}"
+        return Finding(said, tile=Tile(fooled, "fooled by noise of the same size"))
+
     def _report(self, run: Run, done: int) -> None:
         if run.progress is not None:
             run.progress(Progress(f"noise for {self.network.name}", done, len(MULTIPLES) + 1))
+
+
+def noise_curve(rows: Sequence[Measurement]) -> list[tuple[float, int, int]]:
+    """Of noise of one size for all: the size, how many images it fools, and of how many."""
+    noisy = where(rows, metric=Metric.FOOLED, condition=Condition.NOISE)
+    return [(row.size, row.count, row.total) for row in noisy if row.size is not None]
+
+
+def half_at(curve: Sequence[tuple[float, int, int]]) -> float | None:
+    """The size at which noise fools half, by a line through logarithms; None beyond the curve.
+
+    >>> round(half_at([(0.01, 0, 10), (1.0, 10, 10)]), 9)
+    0.1
+    """
+    before: tuple[float, float] | None = None
+    for size, count, total in curve:
+        share = count / total
+        if share >= 0.5:
+            if before is None or share == before[1]:
+                return size
+            weight = (0.5 - before[1]) / (share - before[1])
+            return math.exp((1 - weight) * math.log(before[0]) + weight * math.log(size))
+        before = (size, share)
+    return None

@@ -16,11 +16,10 @@ from intriguing.runs.stage import Made, Network
 
 @dataclass(frozen=True)
 class Preflight(AuditStage):
-    """Warnings about a network and how it fits the labels."""
+    """Warnings about a network and how it fits the labels; they are no answer of their own."""
 
     name: ClassVar[str] = "preflight"
     apart: ClassVar[bool] = True
-    question: ClassVar[str] = "Is the network fit to be judged?"
     network: Network
     images: ImageSet
     labelled: bool

@@ -16,8 +16,8 @@ from torch import nn
 
 from intriguing.audit.subject import Subject
 from intriguing.data.dataset import ImageSet
-from intriguing.models.asking import Classifier
 from intriguing.models.backward import gradient
+from intriguing.models.classifier import Classifier
 from intriguing.runs.predicting import first_correct, predict
 from intriguing.runs.run import Run
 from intriguing.runs.stage import Network
@@ -55,7 +55,7 @@ class Probe:
 
     def __init__(self, subject: Subject, images: int, folder: Path) -> None:
         self.subject, self.images, self._folder = subject, images, folder
-        asked = subject.config.attacked
+        asked = subject.config.images
         self.attacked = images if asked is None else min(asked, images)
         self._forward: dict[str, float] = {}
         self._count = 0

@@ -21,8 +21,8 @@ from intriguing.data.checks import check_images
 from intriguing.data.dataset import ImageSet
 from intriguing.errors import InputError
 from intriguing.measures import UNIT_BOX, ProgressCallback
-from intriguing.models.asking import device_of
-from intriguing.models.classifier import check_classifier
+from intriguing.models.classifier import device_of
+from intriguing.models.requirements import check_classifier
 from intriguing.models.resized import Resized, fitted
 from intriguing.models.weights import model_sha256
 from intriguing.report.contents import read_contents
@@ -120,7 +120,7 @@ def run_audit(
         images=(subject.images,), seeds=(config.seed,), command=command, goes_on=True,
         tables=("accuracy", "attack", "target", "noise", "transfer", "certify"),
         notes=(*_notes(subject), *NOTES), device=device_of(subject.networks[0].model),
-        required_bytes=len(given) * disk_bytes(images.first(config.attacked or len(images))),
+        required_bytes=len(given) * disk_bytes(images.first(config.images or len(images))),
     )  # fmt: skip
     with open_run(folder, asked, engine=engine, fresh=fresh, progress=progress) as run:
         _all_stages(subject, run)
@@ -143,7 +143,7 @@ def _all_stages(subject: Subject, run: Run) -> None:
             run.ahead(one for one in asked if not isinstance(one, LeftOut))
         for one in asked:
             if isinstance(one, LeftOut):
-                run.leave_out(kind, one.network, one.why)
+                run.leave_out(kind, one.network, one.why, asked=one.asked)
             elif kind.name in subject.config.skip:
                 run.leave_out(kind, one.about, "It was left out on request (--skip).")
             else:
@@ -202,12 +202,12 @@ def _notes(subject: Subject) -> tuple[str, ...]:
     config = subject.config
     names = [one.name for one in subject.networks]
     every = "the network classifies" if len(names) == 1 else "every network classifies"
-    count = "all images" if config.attacked is None else f"the first {config.attacked:,} images"
+    count = "all images" if config.images is None else f"the first {config.images:,} images"
     said = [
         *subject.words,
         f"Attacked were {count} that {every} correctly, in an order drawn by seed {config.seed}; "
         "none was left out for what became of it.",
-        f"The search was `{config.method}` with at most {config.passes:,} passes an image, for any "
+        f"The search was `{config.method}` with at most {config.budget:,} passes an image, for any "
         "wrong class. What it finds is an upper bound of the true distance.",
         "Distortion is the root mean square change of a pixel, on a scale where pixels run from 0 "
         "to 1; L2 is that times the square root of the number of pixels.",
@@ -231,7 +231,7 @@ def _notes(subject: Subject) -> tuple[str, ...]:
 def rehearse(subject: Subject) -> float:
     """Seconds that a small audit takes besides its stages, for the cost model."""
     few = subject.images.first(FEW)
-    config = replace(subject.config, attacked=4, units_on=FEW, rotations=19)
+    config = replace(subject.config, images=4, units_on=FEW, rotations=19)
     with TemporaryDirectory() as folder:
         start = time.perf_counter()
         networks = {one.name: one.model for one in subject.networks}

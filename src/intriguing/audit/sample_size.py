@@ -30,13 +30,13 @@ class SampleSize:
         assert self.seconds is not None
         config = subject.config
         try:
-            known = read_run(folder).config.get("attacked")
+            known = read_run(folder).config.get("images")
             if isinstance(known, int):
-                return replace(config, attacked=known)
+                return replace(config, images=known)
         except InputError:
             pass
-        one = sum(quick(replace(subject, config=replace(config, attacked=1))).values())
-        two = sum(quick(replace(subject, config=replace(config, attacked=2))).values())
+        one = sum(quick(replace(subject, config=replace(config, images=1))).values())
+        two = sum(quick(replace(subject, config=replace(config, images=2))).values())
         each = max(two - one, 1e-9)
         count = int((SHARE * self.seconds - max(one - each, 0)) / each)
         if count < 1:
@@ -44,7 +44,7 @@ class SampleSize:
                 f"--images {self.seconds:.0f}s is too short for a single image; give more time, a "
                 "lower --budget, or a --limit"
             )
-        return replace(config, attacked=min(count, len(subject.images)))
+        return replace(config, images=min(count, len(subject.images)))
 
 
 def parse_sample_size(text: str) -> SampleSize:

@@ -1,7 +1,7 @@
-"""Which layers can carry a change how far?"""
+"""Which layers can make a change larger?"""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -10,6 +10,9 @@ from intriguing.audit.stage import AuditStage
 from intriguing.audit.subject import Subject
 from intriguing.data.dataset import ImageSet
 from intriguing.measures import UNIT_BOX
+from intriguing.report.amplification import strongest
+from intriguing.report.numbers import number
+from intriguing.results.audit import Finding
 from intriguing.results.rows import LayerRow
 from intriguing.runs.bounding import Spectrum as Bounds
 from intriguing.runs.run import Run
@@ -27,7 +30,7 @@ class Spectrum(AuditStage):
 
     name: ClassVar[str] = "spectrum"
     apart: ClassVar[bool] = True
-    question: ClassVar[str] = "Which layers can carry a change how far?"
+    question: ClassVar[str] = "Which layers can make a change larger?"
     network: Network
     images: ImageSet
     tight: bool
@@ -56,8 +59,24 @@ class Spectrum(AuditStage):
         made = Bounds(self.network, shape, self.images, UNIT_BOX, self.tight, self.seed).compute(
             run
         )
-        (whole,) = [row for row in made.rows if isinstance(row, LayerRow) and row.kind == "network"]
-        return replace(made, notes=(), words=() if math.isfinite(whole.upper) else made.notes)
+        layers = [row for row in made.rows if isinstance(row, LayerRow)]
+        (whole,) = [row for row in layers if row.kind == "network"]
+        words = () if math.isfinite(whole.upper) else made.notes
+        return replace(made, notes=(), words=words, finding=_finding(layers, whole, words))
+
+
+def _finding(layers: Sequence[LayerRow], whole: LayerRow, words: Sequence[str]) -> Finding:
+    """The layers that amplify most, and the whole."""
+    most = [f"{row.name} up to {number(row.upper, 'norm')} times" for row in strongest(layers)]
+    said = f"most of all {'; '.join(most)}" if most else "no single layer does"
+    said = f"{whole.network}: {said}; "
+    if math.isfinite(whole.upper):
+        said += f"the whole network at most {number(whole.upper, 'norm')} times"
+    else:
+        said += "of the whole network no bound is known" + (f" ({words[0]})" if words else "")
+    if math.isfinite(whole.lower) and whole.lower:
+        said += f", {number(whole.lower, 'norm')} times reached near an image"
+    return Finding(said, "proved" if whole.guaranteed else "bounds")
 
 
 def tight(subject: Subject, network: Network) -> bool:

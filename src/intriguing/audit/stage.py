@@ -15,10 +15,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """Why a stage is not run for a network, or for all together."""
+    """Why a stage is not run for a network, or for all together; and whether anybody asked."""
 
     network: str
     why: str
+    asked: bool = True
 
 
 class AuditStage(Stage):

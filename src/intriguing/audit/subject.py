@@ -11,7 +11,7 @@ from intriguing.audit.config import AuditConfig
 from intriguing.data.dataset import ImageSet
 from intriguing.errors import InputError
 from intriguing.models.batching import plan_batch
-from intriguing.models.classifier import check_classifier
+from intriguing.models.requirements import check_classifier
 from intriguing.runs.attacking import Plan
 from intriguing.runs.examples import Examples
 from intriguing.runs.predicting import first_correct
@@ -19,11 +19,6 @@ from intriguing.runs.stage import Network
 
 BATCH = 64
 """Images of a forward pass at most: more are no faster on a CPU."""
-READ = (
-    "adversarial", "distortion", "l2", "success", "status", "targets", "c", "gap", "local_gap",
-    "forward_passes", "backward_passes",
-)  # fmt: skip
-"""What stages go on with of the nearest examples."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +59,7 @@ class Subject:
     @cached_property
     def chosen(self) -> ImageSet:
         """The images that are attacked: the first that all networks classify correctly."""
-        count = self.config.attacked or len(self.images)
+        count = self.config.images or len(self.images)
         models = [one.model for one in self.networks]
         return self.images.subset(first_correct(models, self.images, count, self.config.seed))
 
@@ -73,7 +68,7 @@ class Subject:
         config = self.config
         return Examples(
             network, Plan(self.chosen, "untargeted", self.classes[network.name]),
-            config.search(targeted=False), shard_size=self.shards.get(network.name), read=READ,
+            config.search(targeted=False), shard_size=self.shards.get(network.name),
         )  # fmt: skip
 
 

@@ -1,6 +1,6 @@
 """Can every image become one chosen class, as a file that is classified afresh?"""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -12,9 +12,12 @@ from intriguing.distortion.search import Search
 from intriguing.errors import InputError
 from intriguing.keys import APART
 from intriguing.names import file_name
+from intriguing.results.audit import Finding, Tile
+from intriguing.results.published import paper_value
+from intriguing.results.rows import Measurement, Metric, first, where
 from intriguing.runs.run import Run
 from intriguing.runs.stage import Made, Network
-from intriguing.runs.targeted import SHARD, ostriches, target_rows, write_figure
+from intriguing.runs.targeted import SHARD, make_target, target_rows, write_figure
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ class Target(AuditStage):
         """One a network."""
         for network in subject.networks:
             if subject.config.target is None:
-                yield LeftOut(network.name, "No class was asked for (--target).")
+                yield LeftOut(network.name, "No class was asked for (--target).", asked=False)
             else:
                 yield cls._of(subject, network)
 
@@ -71,7 +74,7 @@ class Target(AuditStage):
             raise InputError(
                 f"all attacked images are of class {called} already; give another target"
             )
-        made = ostriches(
+        made = make_target(
             self.network.model, chosen, run.folder, name=file_name(*self.identity),
             target=self.target, search=self.search, shard_size=self.shard_size,
             engine=run.engine, progress=run.progress,
@@ -80,8 +83,26 @@ class Target(AuditStage):
             run.folder, f"Made {called} for {name}", made, name=file_name("figure5", name),
             network=name, count=len(chosen),
         )  # fmt: skip
-        passes = made.attacked.forward_passes.sum(), made.attacked.backward_passes.sum()
+        found, rows = made.attacked, target_rows(name, made)
         return Made(
-            tuple(target_rows(name, made)), passes=(int(passes[0]), int(passes[1])),
-            seconds=made.attacked.shards.wall_seconds,
+            tuple(rows), passes=found.passes, seconds=found.wall_seconds,
+            finding=self._finding(rows, called),
         )  # fmt: skip
+
+    def _finding(self, rows: Sequence[Measurement], called: str) -> Finding:
+        """How many became the class, and at what price."""
+        (became,), (again,) = (where(rows, metric=m) for m in (Metric.BECAME, Metric.REMAINED))
+        said = (
+            f"{self.network.name}: {became.count:,} of {became.total:,} images became “{called}”, "
+            f"and {again.count:,} still are when the saved 8-bit PNG file is read back and "
+            "classified afresh"
+        )
+        mean = first(rows, metric=Metric.MEAN_DISTORTION)
+        if mean is None:
+            return Finding(said, "found")
+        said, beside, paper = f"{said}; mean distortion {mean.value:.4f}", "", paper_value(mean)
+        if paper is not None:
+            beside = f"paper: {paper:.6g}"
+            said += f", where the paper's 64 images of Figure 5 took {paper:.6g}"
+        tile = Tile(f"{mean.value:.4f}", f"mean distortion to “{called}”", beside)
+        return Finding(said, "found", tile=tile)

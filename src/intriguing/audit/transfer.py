@@ -1,12 +1,15 @@
 """Do examples made for one network fool the others?"""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from intriguing.audit.probe import Cost, Probe
 from intriguing.audit.stage import AuditStage, LeftOut
 from intriguing.audit.subject import Subject
+from intriguing.report.numbers import percent
+from intriguing.results.audit import Finding, Tile
+from intriguing.results.rows import Condition, Measurement, Metric, where
 from intriguing.runs.examples import Examples
 from intriguing.runs.run import Run
 from intriguing.runs.stage import Made, Network
@@ -59,7 +62,7 @@ class Transfer(AuditStage):
 
     def compute(self, run: Run) -> Made:
         """Errors of every network on every set; nothing where no example was found."""
-        few = [run.loaded(one).first(CROSSED).found.double() for one in self.attacks]
+        few = [run.loaded(one).first(CROSSED).sizes.double() for one in self.attacks]
         means = [float(found.mean()) for found in few if len(found)]
         if not means:
             return Made(
@@ -70,4 +73,34 @@ class Transfer(AuditStage):
             for multiple in self.amplified if multiple * max(means) < 1
         )  # fmt: skip
         images = self.attacks[0].plan.images.first(CROSSED)
-        return Crossed(self.networks, self.attacks, images, sizes, self.seed, CROSSED).compute(run)
+        made = Crossed(
+            self.networks, self.attacks, images, sizes, self.seed, CROSSED
+        ).compute(run)  # fmt: skip
+        return replace(made, finding=_finding(where(made.measured, metric=Metric.ERROR)))
+
+
+def _finding(errors: Sequence[Measurement]) -> Finding:
+    """What networks make of examples that are not for them, beside noise as long as these."""
+    others = where(errors, condition=Condition.ADVERSARIAL, own=False)
+    noise = _rate(where(errors, condition=Condition.NOISE, reference=Condition.ADVERSARIAL))
+    shared = percent(sum(row.count for row in others), sum(row.total for row in others))
+    said = (
+        f"As they are, {shared} of the examples are misclassified by a network they were not made "
+        f"for (over {len(others)} pairs), and {noise} of images with noise of the same size"
+    )
+    for size in dict.fromkeys(row.size for row in where(errors, condition=Condition.AMPLIFIED)):
+        longer = where(errors, condition=Condition.AMPLIFIED, size=size, own=False)
+        equal = where(errors, condition=Condition.NOISE, size=size)
+        if longer and equal:
+            said += (
+                f"; amplified to distortion {size:g}, {_rate(longer)} against {_rate(equal)} under "
+                "noise of that size"
+            )
+    tile = Tile(shared, "of examples fool another network", f"noise: {noise}")
+    return Finding(said, tile=tile)
+
+
+def _rate(rows: Sequence[Measurement]) -> str:
+    """The share of all of them together."""
+    count, total = sum(row.count for row in rows), sum(row.total for row in rows)
+    return f"{100 * count / total:.1f} %" if total else "none"

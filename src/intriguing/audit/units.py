@@ -10,6 +10,9 @@ from intriguing.audit.probe import Cost, Probe
 from intriguing.audit.stage import AuditStage, LeftOut
 from intriguing.audit.subject import Subject
 from intriguing.data.dataset import ImageSet
+from intriguing.report.numbers import sentence
+from intriguing.results.audit import Finding
+from intriguing.results.rows import ClaimRow
 from intriguing.runs.run import Run
 from intriguing.runs.stage import Made, Network, Stage
 from intriguing.runs.study import Study, prepare
@@ -86,8 +89,11 @@ class Units(AuditStage):
     def compute(self, run: Run) -> Made:
         """The verdict."""
         done = [run.keep(one) for one in self.needs]
+        rows = tuple(row for one in done for row in one.made.rows)
+        said = " ".join(sentence(row.sentence) for row in rows if isinstance(row, ClaimRow))
         return Made(
-            tuple(row for one in done for row in one.made.rows),
+            rows,
+            finding=Finding(said.removesuffix(".")) if said else None,
             words=tuple(note for one in done for note in one.made.notes),
             passes=(sum(one.made.passes[0] for one in done), 0),
             seconds=sum(one.record.wall_seconds for one in done),

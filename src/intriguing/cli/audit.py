@@ -92,8 +92,8 @@ def audit(
         raise InputError(f"--data-size {data_size}; give 1 or more")
     asked = parse_sample_size(images)
     config = AuditConfig(
-        attacked=asked.images, passes=budget, method=method, target=target,
-        target_passes=target_budget, semidefinite=semidefinite, units_on=units_on,
+        images=asked.images, budget=budget, method=method, target=target,
+        target_budget=target_budget, semidefinite=semidefinite, units_on=units_on,
         rotations=rotations, untrained=untrained, skip=skip, seed=running.seed,
     )  # fmt: skip
     place, names = running.chosen, names_of(models)
@@ -114,7 +114,7 @@ def audit(
         if asked.seconds is not None:
             config = asked.planned(subject, folder)
             subject = prepare(networks, found, config, labelled, words)
-            console.print(f"{config.attacked:,} images will be attacked", highlight=False)
+            console.print(f"{config.images:,} images will be attacked", highlight=False)
         console.print(
             f"at most about {duration(estimate(subject))}, besides bounds, certificates and the "
             "test of the units; stop at any time, the same command goes on",

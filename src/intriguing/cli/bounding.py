@@ -7,7 +7,7 @@ from torch import nn
 from intriguing.data.dataset import ImageSet
 from intriguing.errors import InputError
 from intriguing.measures import Box
-from intriguing.models.asking import Classifier
+from intriguing.models.classifier import Classifier
 from intriguing.runs.bounding import Shape, check_traceable, shape_of
 
 

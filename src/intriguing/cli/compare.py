@@ -68,7 +68,7 @@ def compare(
     )  # fmt: skip
     found = tuple(
         OneMethod(
-            network, own := comparing.plan_of(search.method, plan), search, read=comparing.COLUMNS,
+            network, own := comparing.plan_of(search.method, plan), search,
             shard_size=attacking.shard_size(own, comparing.shard_size(place)),
         )
         for search in searches

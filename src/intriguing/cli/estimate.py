@@ -11,7 +11,8 @@ from intriguing.measures import Progress, ProgressCallback
 from intriguing.paper.config import ReproduceConfig
 from intriguing.paper.materials import Materials
 from intriguing.paper.reproduce import stages_of
-from intriguing.runs.training import TrainedAttack, Training
+from intriguing.runs.examples import Examples
+from intriguing.runs.training import Training
 from intriguing.training.lbfgs import LBFGSConfig
 from intriguing.training.recipe import Recipe, train_network
 from intriguing.training.report import TrainingReport
@@ -52,7 +53,7 @@ def plan(config: ReproduceConfig, progress: ProgressCallback | None = None) -> l
         InputError: If the data cannot be had.
     """
     stages = stages_of(Materials(config, progress))
-    attacked = {one.network.slug: one for one in stages if isinstance(one, TrainedAttack)}
+    attacked = {one.network.slug: one for one in stages if isinstance(one, Examples)}
     todo = [one for one in stages if isinstance(one, Training)]
     planned: list[Planned] = []
     speeds: dict[str, Speeds] = {}
@@ -68,8 +69,8 @@ def plan(config: ReproduceConfig, progress: ProgressCallback | None = None) -> l
     return planned + bounds
 
 
-def _planned(training: Training, attack: TrainedAttack | None, speeds: Speeds) -> Planned:
-    learned, attacked = len(training.images), len(attack.images) if attack else 0
+def _planned(training: Training, attack: Examples | None, speeds: Speeds) -> Planned:
+    learned, attacked = len(training.images), len(attack.plan.images) if attack else 0
     seconds = (
         speeds.train * learned
         + speeds.pretrain * min(learned, training.recipe.sparsity.images)
@@ -78,7 +79,7 @@ def _planned(training: Training, attack: TrainedAttack | None, speeds: Speeds) -
     return Planned(training.about, learned, attacked, seconds)
 
 
-def _speeds(training: Training, attack: TrainedAttack | None) -> Speeds:
+def _speeds(training: Training, attack: Examples | None) -> Speeds:
     few, recipe = training.images.first(IMAGES), training.recipe
     stop = replace(recipe.stop, max_iterations=ITERATIONS, chunk=ITERATIONS)
     schedule = recipe.schedule and recipe.schedule.shortened
@@ -93,7 +94,7 @@ def _speeds(training: Training, attack: TrainedAttack | None) -> Speeds:
     )
 
 
-def _attack(model: nn.Module, images: ImageSet, attack: TrainedAttack) -> float:
+def _attack(model: nn.Module, images: ImageSet, attack: Examples) -> float:
     start = time.perf_counter()
     minimum_distortion(model, images.images, images.labels, method=attack.search)
     return (time.perf_counter() - start) / len(images)

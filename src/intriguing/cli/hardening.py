@@ -35,18 +35,18 @@ def processes(device: str) -> int:
 def describe(config: HardeningConfig, folder: Path) -> None:
     """Print the plan and its time; nothing is written."""
     todo = list(trials(config))
-    one_each = {trial.family.slug: trial.family for trial in todo}
+    one_each = {trial.regime.slug: trial.regime for trial in todo}
     with shown() as progress:
         train = load_data(SCALES[config.scale].data, progress=progress).train
         seconds = training_seconds(
             list(one_each.values()), train, config.device, images=PROBED, progress=progress
         )
-    many = Counter(trial.family.slug for trial in todo)
+    many = Counter(trial.regime.slug for trial in todo)
     table = Table("Training", "networks", "about, each", box=None)
-    for slug, family in one_each.items():
-        table.add_row(family.name, str(many[slug]), duration(seconds[slug]))
+    for slug, regime in one_each.items():
+        table.add_row(regime.name, str(many[slug]), duration(seconds[slug]))
     at_once = processes(config.device)
-    total = sum(seconds[trial.family.slug] for trial in todo) / min(at_once, len(todo))
+    total = sum(seconds[trial.regime.slug] for trial in todo) / min(at_once, len(todo))
     console = Console()
     console.print(table)
     console.print(

@@ -121,7 +121,7 @@ def _run(arguments: list[str]) -> int:
     verb, *rest = arguments
     if verb not in VERBS:
         raise InputError(f"unknown verb {verb!r}; one of {', '.join(VERBS)}")
-    for word, after in zip(rest, (*rest[1:], ""), strict=True):
+    for word, after in zip(rest, (*rest[1:], ""), strict=False):
         option, _, value = word.partition("=")
         if now := RENAMED.get((verb, option)):
             raise InputError(f"{option} is called {now} now")

@@ -11,8 +11,8 @@ from intriguing.cli.options import READING, Reading
 from intriguing.cli.setup import choose_images, load_network
 from intriguing.data.dataset import ImageSet
 from intriguing.errors import InputError
-from intriguing.models.asking import Classifier
-from intriguing.models.classifier import check_classifier, own_labels
+from intriguing.models.classifier import Classifier
+from intriguing.models.requirements import check_classifier, own_labels
 from intriguing.models.weights import model_sha256
 from intriguing.results.schema import Kind
 from intriguing.runs.network_names import names_of

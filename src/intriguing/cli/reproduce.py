@@ -108,7 +108,7 @@ def reproduce(
         config = ReproduceConfig(
             items=tuple(dict.fromkeys(items)) or DEFAULT, scale=scale, seeds=seeds, device=device,
             network=network, input=None if input is None else bounding.parse_shape(input),
-            images=images, passes=budget,
+            images=images, budget=budget,
         )  # fmt: skip
         name = "reproduce"
     folder = place.out or Path("results") / f"{name}-{scale}"

@@ -63,7 +63,7 @@ def choose_images(spec: str, network: nn.Module, data: str, reading: Reading) ->
     from intriguing.cli import bounding
     from intriguing.cli.progress import shown
     from intriguing.data.sources import load_images
-    from intriguing.models.classifier import preprocessing_of
+    from intriguing.models.normalized import preprocessing_of
 
     size = reading.input
     like = preprocessing_of(network) if size is None else bounding.parse_shape(size)

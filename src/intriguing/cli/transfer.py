@@ -67,7 +67,7 @@ def transfer(
     stages: list[Stage] = [
         *attacks, Transfer(opened.networks, attacks, images, amplify, running.seed)
     ]  # fmt: skip
-    for found in attacks:
-        stages += [Summary(found.network, found), Pictures(found.network, found)]
+    for network, found in zip(opened.networks, attacks, strict=True):
+        stages += [Summary(network, found), Pictures(network, found)]
     folder = running.folder("transfer", Path(data).stem)
     run_verb(Work(asked, stages), folder, fresh=running.fresh)

@@ -29,7 +29,7 @@ class LoadedImages:
     Attributes:
         images: In [0, 1].
         labelled: Whether their labels are true classes; when not, they are all 0, and what a
-            network says of the unchanged image is to be taken (`models.classifier.own_labels`).
+            network says of the unchanged image is to be taken (`models.requirements.own_labels`).
         left_out: Files that could not be read or have no class.
     """
 

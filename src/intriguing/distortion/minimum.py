@@ -20,9 +20,9 @@ from intriguing.distortion.targets import Targets, check_targets, choose_targets
 from intriguing.distortion.verify import Verified, verify
 from intriguing.errors import InputError
 from intriguing.measures import UNIT_BOX, Box, Progress, ProgressCallback, as_box, distortion, l2
-from intriguing.models.asking import Classifier
 from intriguing.models.batching import halving, plan_batch
-from intriguing.models.classifier import check_classifier, check_gradients
+from intriguing.models.classifier import Classifier
+from intriguing.models.requirements import check_classifier, check_gradients
 
 __all__ = ["METHODS", "minimum_distortion"]
 

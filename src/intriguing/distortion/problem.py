@@ -12,8 +12,8 @@ from torch.nn import functional
 
 from intriguing.distortion.logit_unit import natural, power_of_two
 from intriguing.measures import Box
-from intriguing.models.asking import Classifier, Model
 from intriguing.models.backward import full_gradient
+from intriguing.models.classifier import Classifier, Model
 from intriguing.models.logit_scale import spread
 
 # How far the logits of one image were seen to differ between batches of 1 and of 256, in units of

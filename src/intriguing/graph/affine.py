@@ -12,7 +12,7 @@ from intriguing.errors import InputError
 from intriguing.graph.execution import execute
 from intriguing.graph.precision import in_autocast, precise_graph
 from intriguing.graph.table import rule_of
-from intriguing.models.asking import Classifier
+from intriguing.models.classifier import Classifier
 
 _FAR = 4.0
 """Standard deviation of the images tried: wide enough to meet the kinks of most networks."""

@@ -19,8 +19,8 @@ from intriguing.errors import InputError
 from intriguing.graph.precision import answer, arithmetic
 from intriguing.graph.tracing import MIXED, agree, first_line
 from intriguing.measures import Box
-from intriguing.models.asking import Classifier, device_of
 from intriguing.models.backward import gradient
+from intriguing.models.classifier import Classifier, device_of
 
 _BATCH = 5
 """Images of a batch that is tried: odd, so that the others are no mirror of each other."""

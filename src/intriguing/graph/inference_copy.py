@@ -19,7 +19,7 @@ from torch.nn.utils.weight_norm import WeightNorm
 
 from intriguing.errors import InputError
 from intriguing.graph.hooks import patched
-from intriguing.models.asking import own_words
+from intriguing.models.answers import own_words
 
 
 def inference_copy(model: nn.Module) -> nn.Module:

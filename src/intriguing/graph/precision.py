@@ -20,7 +20,7 @@ from intriguing.errors import InputError
 from intriguing.graph.hooks import first_deviation
 from intriguing.graph.inference_copy import inference_copy
 from intriguing.graph.tracing import MIXED, first_line, trace
-from intriguing.models.asking import own_words
+from intriguing.models.answers import own_words
 from intriguing.models.backward import in_own_words
 
 _CASTS = {

@@ -26,7 +26,7 @@ from intriguing.graph.hooks import (
 )
 from intriguing.graph.recording import DRAWS, READS, WRITES, Recording, record
 from intriguing.graph.table import is_known, registered_functions
-from intriguing.models.asking import one_tensor
+from intriguing.models.answers import one_tensor
 from intriguing.models.interpreted import Interpreted
 
 _HOW = (

@@ -7,7 +7,7 @@ from torch import Tensor, fx, nn
 from intriguing.errors import InputError
 from intriguing.graph.tracing import symbolic_graph
 from intriguing.hardening.places import IMAGES, Range, range_of
-from intriguing.models.asking import Classifier
+from intriguing.models.classifier import Classifier
 from intriguing.models.interpreted import Interpreted
 from intriguing.units.activations import INPUT, activations
 

@@ -13,7 +13,7 @@ from intriguing.hardening.config import PoolConfig
 from intriguing.hardening.examples import new_examples, typical_distance
 from intriguing.hardening.places import IMAGES, Place, find_place
 from intriguing.measures import Box
-from intriguing.models.asking import Classifier, device_of
+from intriguing.models.classifier import Classifier, device_of
 from intriguing.units.activations import activations
 
 _BYTES = 1 << 26

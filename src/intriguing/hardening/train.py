@@ -14,8 +14,8 @@ from intriguing.hardening.extras import joined, penalty_extra, pools_extra
 from intriguing.hardening.places import IMAGES, Place
 from intriguing.hardening.pool import Pool, PoolSummary
 from intriguing.measures import UNIT_BOX, Box, ProgressCallback, as_box
-from intriguing.models.classifier import check_classifier
 from intriguing.models.initial import weight_layers
+from intriguing.models.requirements import check_classifier
 from intriguing.models.schedule import Schedule
 from intriguing.training.decay import Convention
 from intriguing.training.minibatch import Extra, train_minibatch

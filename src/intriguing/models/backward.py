@@ -8,7 +8,7 @@ from torch import Tensor
 
 from intriguing.errors import InputError
 from intriguing.memory import out_of_memory
-from intriguing.models.asking import own_words
+from intriguing.models.answers import own_words
 
 MODEL_FAILS = ("the model fails in training", "mend its forward or backward")
 """What `in_own_words` says of a training step."""

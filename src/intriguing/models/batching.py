@@ -11,8 +11,8 @@ from torch import Tensor
 
 from intriguing.errors import InputError
 from intriguing.memory import free_memory, out_of_memory, readable
-from intriguing.models.asking import Classifier, Model
 from intriguing.models.backward import gradient
+from intriguing.models.classifier import Classifier, Model
 from intriguing.models.observe import peak_bytes
 
 T = TypeVar("T")

@@ -1,246 +1,279 @@
-"""What this package asks of a classifier, checked before any work starts."""
+"""The one way to ask a network: pixels in, logits out, and nothing of the caller's is changed.
 
-from collections.abc import Sequence
-from dataclasses import replace
+Every analysis computes in float32, or in float64 where the network does. Pixels become what the
+network takes (its device, its 16 bits) right at the call, and its logits are brought back. A
+network that writes into its input is given a copy; one that fails, or that gives something else
+than logits, is refused in one line, with its own words.
+"""
+
+import gc
+from collections.abc import Iterator, Sequence
+from typing import TypeAlias, Union
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from torch import Tensor, nn
 
-from intriguing.data.checks import check_labels, check_pixels
-from intriguing.data.dataset import ImageSet
-from intriguing.data.preprocessing import Preprocessing, of_shape
 from intriguing.errors import InputError
-from intriguing.models.asking import (
-    Classifier,
-    Model,
-    device_of,
-    own_dtypes,
-    training_parts,
-)
-from intriguing.models.backward import gradient
+from intriguing.memory import out_of_memory
+from intriguing.models.answers import FLOATS, check_logits, one_tensor, own_words
+from intriguing.models.evaluation import check_evaluation, forbids_eval
+from intriguing.models.groups import group_size, in_groups
 
-_PROBES = 16
-"""Images that a network is tried on before work: kinds of wrong answers show on any."""
+Model: TypeAlias = Union[nn.Module, "Classifier"]
 
 
-class Normalized(nn.Module):
-    """A network that expects (x − mean) / std, given images in [0, 1] instead.
+class Classifier:
+    """A network as the analyses call it.
 
-    Distortions are measured on the images, so normalisation belongs to the network.
+    Attributes:
+        network: As it was given; it is never changed.
+        device: Where it is, and where its logits are.
 
-    Args:
-        model: The network.
-        mean: One value for each channel of the images, in their units.
-        std: One value for each channel of the images, in their units; 1/255 makes 0–255 of [0, 1].
-        bgr: Whether the network wants the channels the other way round, as Caffe's do.
-
-    >>> Normalized(nn.Flatten(), mean=[0.5], std=[0.25])(torch.ones(1, 1, 1, 2))
-    tensor([[2., 2.]])
+    >>> half = nn.Sequential(nn.Flatten(), nn.Linear(4, 2)).eval().half()
+    >>> Classifier.of(half)(torch.rand(3, 1, 2, 2)).dtype
+    torch.float32
     """
 
-    mean: Tensor
-    std: Tensor
+    def __init__(self, network: nn.Module) -> None:
+        if not isinstance(network, nn.Module):
+            given = f"the class {network.__name__}" if isinstance(network, type) else (
+                f"a {type(network).__name__}"
+            )  # fmt: skip
+            raise InputError(
+                f"the model is {given}; give a torch.nn.Module from images to logits (wrap a "
+                "function in one whose forward calls it)"
+            )
+        _check_weights(network)
+        self.network = network
+        self._own = own_dtypes(network)
+        self.device = device_of(network)
+        self._takes: torch.dtype | None = None
+        self._gives: torch.dtype | None = None
+        self._copies = False
+        self._rows = 0
+        self._most: int | None = None
 
-    def __init__(
-        self,
-        model: nn.Module,
-        mean: Sequence[float],
-        std: Sequence[float],
-        *,
-        bgr: bool = False,
-    ) -> None:
-        super().__init__()
-        if len(mean) != len(std) or not all(value > 0 for value in std):
-            raise InputError(f"mean {mean} and std {std} need one value a channel, std above 0")
-        self.model = model
-        self.bgr = bgr
-        self.preprocessing: Preprocessing | None = None
-        self.class_names: tuple[str, ...] | None = None
-        self.shape: tuple[int, ...] | None = getattr(model, "shape", None)
-        # Where the network is, and in its precision: wider numbers would widen what it is given.
-        like = torch.zeros((), device=device_of(model), dtype=next(iter(own_dtypes(model)), None))
-        self.register_buffer("mean", like.new_tensor(mean).view(-1, 1, 1), persistent=False)
-        self.register_buffer("std", like.new_tensor(std).view(-1, 1, 1), persistent=False)
-        self.training = bool(training_parts(model))
+    @classmethod
+    def of(cls, model: Model) -> "Classifier":
+        """A network in evaluation mode as a classifier; one that is none yet is looked at first.
 
-    def forward(self, images: Float[Tensor, "batch channel height width"]) -> Tensor:
-        """The network's logits of the normalised images."""
-        x = (images - self.mean) / self.std
-        logits: Tensor = self.model(x.flip(-3) if self.bgr else x)
-        return logits
+        Raises:
+            InputError: If a part of it is in training mode or has no weights yet, it is no module,
+                or autocast is on.
+        """
+        if isinstance(model, Classifier):
+            return model
+        made = cls(model)
+        check_evaluation(model)
+        if torch.is_autocast_enabled(made.device.type):
+            raise InputError(
+                "this is called inside torch.autocast, which would run the analysis itself in 16 "
+                "bits; leave it, or put autocast into the model's forward"
+            )
+        return made
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of pixels and logits outside the network: float64 where it takes that, else float32."""
+        takes = self._takes or next(iter(self._own), None)
+        return torch.float64 if takes == torch.float64 else torch.float32
 
-def normalized_for_caffe(model: nn.Module) -> Normalized:
-    """A network that wants pixels from 0 to 255, blue first, less ImageNet's mean colour."""
-    mean = (123 / 255, 117 / 255, 104 / 255)
-    return Normalized(model, mean, (1 / 255,) * 3, bgr=True)
+    @property
+    def takes(self) -> torch.dtype:
+        """What the network itself is given; known for certain after a call."""
+        return self._takes or next(iter(self._own), self.dtype)
 
+    @property
+    def eps(self) -> float:
+        """One unit in the last place of 1 in the network's own arithmetic, as far as it shows.
 
-def with_preprocessing(
-    model: nn.Module, preprocessing: Preprocessing, class_names: Sequence[str] | None = None
-) -> Normalized:
-    """A network of pixels in [0, 1], RGB, that normalises them as `preprocessing` says.
+        Of the coarsest among its floating-point weights and its logits; known after a call.
+        """
+        known = {*self._own, *({self._gives} if self._gives else ()), self.dtype}
+        return max(torch.finfo(kind).eps for kind in known)
 
-    How photographs become such pixels is kept with it (`preprocessing_of`).
+    @property
+    def coarse(self) -> bool:
+        """Whether the network computes in less than float32."""
+        return self.eps > torch.finfo(torch.float32).eps
 
-    >>> tensorflow = Preprocessing(scale=2, mean=(1, 1, 1))
-    >>> with_preprocessing(nn.Flatten(), tensorflow)(torch.zeros(1, 3, 1, 1))
-    tensor([[-1., -1., -1.]])
-    """
-    order = -1 if preprocessing.channels == "BGR" else 1
-    mean = (preprocessing.mean or (0.0,) * preprocessing.shape[0])[::order]
-    std = (preprocessing.std or (1.0,) * preprocessing.shape[0])[::order]
-    scaled = ([value / preprocessing.scale for value in values] for values in (mean, std))
-    network = Normalized(model, *scaled, bgr=preprocessing.channels == "BGR")
-    network.preprocessing = preprocessing
-    network.class_names = None if class_names is None else tuple(class_names)
-    network.shape = preprocessing.shape
-    return network
+    def fit(self, images: Tensor) -> Tensor:
+        """Images as the analyses take them: on the device, in float32 or float64, no graph."""
+        x = images.detach().to(self.device, self.dtype)
+        return x.clone() if x.is_inference() else x  # of which no gradient could be taken
 
+    def begin(self, shape: Sequence[int]) -> None:
+        """Find out what the network takes, by one gray image, if that is not known yet."""
+        if self._takes is None:
+            with torch.no_grad():
+                self.answer(torch.full((1, *shape), 0.5, dtype=self.dtype))
 
-def preprocessing_of(model: nn.Module) -> Preprocessing | None:
-    """How photographs become what this network takes, if it or its `shape` says."""
-    known = getattr(model, "preprocessing", None)
-    if isinstance(known, Preprocessing):
-        return known
-    shape = getattr(model, "shape", None)
-    return of_shape(shape) if shape is not None and len(shape) == 3 else None
+    def __call__(self, images: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch classes"]:
+        """Logits in `dtype` on `device`; differentiable where the network is.
 
+        Raises:
+            InputError: If the network fails, or gives something else than logits.
+        """
+        answer = self.answer(images)
+        check_logits(answer, tuple(images.shape))
+        return answer.to(self.dtype)
 
-def own_labels(model: nn.Module, images: ImageSet, batch_size: int = 64) -> ImageSet:
-    """The same images with the classes that the network gives them, where there are no true ones.
+    def each(self, images: Float[Tensor, "batch ..."]) -> Float[Tensor, "batch classes"]:
+        """The same for any number of images: no image's logits depend on the others (`groups`).
 
-    A distortion is then that at which the network changes its mind.
+        Where memory does not suffice for a group, it and all that come after are of fewer images,
+        for which a network may round otherwise in the last digit.
+        """
+        images = images.to(self.device)
+        while True:
+            size = group_size(self.network, images.shape[1:])
+            size = min(size, self._most or size)
+            try:
+                return in_groups(self, images, size)
+            except Exception as error:
+                if size == 1 or images.device.type != "cpu" or not out_of_memory(error):
+                    raise
+            # Outside of the handler, whose traceback holds the tensors that are to be freed.
+            gc.collect()
+            self.fewer(size // 2)
 
-    Raises InputError if there are no images.
-    """
-    if not len(images):
-        raise InputError("there are no images; give at least one")
-    asked = Classifier.of(model)
-    with torch.no_grad():
-        given = torch.cat([asked.each(x).cpu() for x in images.pixels(batch_size)])
-    known = getattr(model, "class_names", None)
-    names = known if known is not None and len(known) == given.shape[1] else None
-    names = names or tuple(map(str, range(given.shape[1])))
-    return replace(images, labels=given.argmax(1), class_names=tuple(names))
+    def fewer(self, most: int) -> None:
+        """From now on give the network groups of at most so many images: memory ran out."""
+        self._most = most
 
+    def answer(self, images: Float[Tensor, "batch ..."]) -> Tensor:
+        """The one tensor that the network gives, whatever its shape, as it is.
 
-def check_classifier(
-    model: Model,
-    images: Float[Tensor, "batch ..."],
-    labels: Int64[Tensor, " batch"] | None = None,
-    *,
-    finite: bool = True,
-) -> int:
-    """Number of classes of a usable classifier: evaluation mode, finite logits, one row an image.
+        Raises:
+            InputError: If the network fails, or gives something else than one tensor.
+        """
+        if self._takes is None:
+            return self._first(images)
+        x = images.to(self.device, self._takes)
+        x = x.clone() if self._copies else x
+        before = _version(x)
+        answer = self._run(x)
+        if _version(x) != before and not self._copies:
+            raise InputError(
+                "the model changes its input in place, but only for some images; give it a copy: "
+                "begin its forward with x = x.clone()"
+            )
+        return answer
 
-    Args:
-        model: Any module from images to logits.
-        images: What it is going to be asked about, in any floating-point type and on any device;
-            the first few are tried.
-        labels: Their classes, if the caller relies on any.
-        finite: Whether NaN or infinite logits are refused.
+    def _first(self, images: Tensor) -> Tensor:
+        """Ask for the first time: find out what it takes, and whether it writes into that."""
+        wide = torch.float64 if images.dtype == torch.float64 else torch.float32
+        failed: InputError | None = None
+        for dtype in dict.fromkeys((*(self._own or (wide,)), *FLOATS)):
+            given = images.to(self.device, dtype)
+            x = given.clone()
+            before = _version(x)
+            try:
+                answer = self._run(x)
+            except InputError as error:
+                failed = failed or error
+                continue
+            self._takes, self._rows = dtype, len(x)
+            same = torch.equal(x.detach().nan_to_num(), given.detach().nan_to_num())
+            self._copies = _version(x) != before or not same
+            return answer
+        assert failed is not None
+        raise failed
 
-    Raises:
-        InputError: If a part of the model is in training mode, it does not take these images, gives
-            something other than finite logits of shape (batch, classes), gives probabilities, or
-            has fewer classes than the labels.
-
-    >>> model = nn.Sequential(nn.Flatten(), nn.Linear(4, 3)).eval()
-    >>> check_classifier(model, torch.rand(2, 1, 2, 2))
-    3
-    """
-    asked = Classifier.of(model)
-    check_pixels(images)
-    if not len(images):
-        raise InputError("there are no images; give at least one")
-    logits = _logits_of(asked, images[:_PROBES])
-    if finite and not logits.isfinite().all():
-        raise InputError(
-            "the model gives NaN or infinite logits; check its weights and that the images are in "
-            "the range it was trained on"
-        )
-    if kind := probabilities_of(logits, asked.eps):
-        raise InputError(f"the model gives {PROBABILITIES[kind]}")
-    classes = logits.shape[1]
-    if labels is not None:
-        check_labels(labels, len(labels), classes)
-    return classes
-
-
-def check_gradients(model: Model, images: Float[Tensor, "batch ..."]) -> None:
-    """Refuse a model whose logits change with the images but have no gradient for them.
-
-    A model that gives the same logits whatever the image is not refused.
-
-    Raises:
-        InputError: As said, or if taking the gradient fails.
-    """
-    asked = Classifier.of(model)
-    if torch.is_inference_mode_enabled():
-        raise InputError(
-            "this is called inside torch.inference_mode, where no gradient can be taken; leave it, "
-            'or search without gradients: method="noise"'
-        )
-    with torch.enable_grad():
-        points = asked.fit(images[:_PROBES]).clone().requires_grad_()
-        logits = asked(points)
-        found = gradient(logits.sum(), points) if logits.requires_grad else None
-    if found is None and bool((logits != logits[:1]).any()):
-        raise InputError(
-            "the model's logits have no gradient for its images; remove torch.no_grad, detach, "
-            "numpy and int8 layers from its forward, or search without gradients: "
-            'method="noise"'
-        )
-
-
-PROBABILITIES = {
-    "softmax": "probabilities, not logits; remove its final softmax, or wrap it so that it "
-    "returns their logarithm",
-    "sigmoid": "a sigmoid's probabilities, not logits; remove its final sigmoid, or wrap it so "
-    "that it returns torch.logit of them",
-}
-"""What to do about a network whose last step is one of these."""
-
-_PASSED_THROUGH = (
-    "ToCopy", "Clone", "View", "UnsafeView", "Reshape", "ReshapeAlias", "Squeeze", "Unsqueeze",
-    "Transpose", "T", "Slice", "Alias", "Permute", "Select",
-)  # fmt: skip
-_LAST = {"Softmax": "softmax", "SafeSoftmax": "softmax", "Sigmoid": "sigmoid"}
-
-
-def probabilities_of(logits: Float[Tensor, "b k"], eps: float = 1e-7) -> str:
-    """ "softmax" or "sigmoid" where that is what made these outputs, else "".
-
-    Told by the operation that made them, where autograd kept it; and by rows that are
-    distributions, of which too few could be so by chance and do not count.
-    """
-    node = logits.grad_fn
-    while node is not None:
-        name = node.name().rstrip("0123456789").removesuffix("Backward")
-        if name in _LAST:
-            return _LAST[name]
-        if name not in _PASSED_THROUGH:
-            break
-        node = next((before for before, _ in node.next_functions if before is not None), None)
-    if len(logits) < 2 or logits.shape[1] < 2 or not _between(logits):
-        return ""
-    # Wider than the rounding of a softmax over thousands of classes.
-    near = (logits.sum(1) - 1).abs().max() < max(1e-4, 4 * eps)
-    return "softmax" if near else ""
-
-
-def _between(logits: Tensor) -> bool:
-    return bool(logits.min() >= 0 and logits.max() <= 1)
-
-
-def _logits_of(asked: Classifier, images: Tensor) -> Tensor:
-    """Logits that know what made them, as far as the network can be differentiated."""
-    with torch.enable_grad():
+    def _run(self, x: Tensor) -> Tensor:
         try:
-            return asked(asked.fit(images).requires_grad_())
+            answer = self.network(x)
         except InputError:
-            pass  # a network may fail with gradients alone, which `check_gradients` says
-    with torch.no_grad():
-        return asked(images)
+            raise
+        except Exception as error:
+            if out_of_memory(error):
+                raise
+            raise InputError(self._failure(x, error)) from error
+        given = one_tensor(answer, tuple(x.shape))
+        if given.dtype in FLOATS:
+            self._gives = given.dtype
+        return given
+
+    def _failure(self, x: Tensor, error: Exception) -> str:
+        shape, said = tuple(x.shape), own_words(error)
+        exported = any(forbids_eval(module) for module in self.network.modules())
+        batch = (
+            "export it for any number of images, dynamic_shapes=({0: torch.export.Dim('n')},)"
+            if exported
+            else "mend its forward, so that it takes any number of images and any pixels in the box"
+        )
+        if self._takes is not None:
+            return (
+                f"the model fails on a batch of shape {shape}, though it took one of {self._rows} "
+                f"image(s) before: {said}; {batch}"
+            )
+        weight = next((tuple(p.shape) for p in self.network.parameters() if p.ndim > 1), None)
+        first = "" if weight is None else f" (its first weight has shape {weight})"
+        how = "give it images of the size it was made for"
+        if exported:
+            how = f"{how}, or {batch}"
+        elif isinstance(error, TypeError):
+            how = "it must take one batch of images: wrap it in a module whose forward does"
+        elif len(shape) == 4 and shape[-1] in (1, 3, 4) and shape[1] not in (1, 3, 4):
+            how = "channels come before rows and columns: images.permute(0, 3, 1, 2)"
+        return f"the model does not take images of shape {shape}{first}: {said}; {how}"
+
+
+def device_of(model: Model) -> torch.device:
+    """Where a network is: where its first weight is, or the CPU without any."""
+    if isinstance(model, Classifier):
+        return model.device
+    first = next(_tensors(model), None)
+    return torch.device("cpu") if first is None else first.device
+
+
+def own_dtypes(network: nn.Module) -> tuple[torch.dtype, ...]:
+    """The floating-point types of a network's weights in their order; integers do not count.
+
+    >>> own_dtypes(nn.Sequential(nn.Linear(1, 1).half(), nn.Linear(1, 1)))
+    (torch.float16, torch.float32)
+    """
+    weights = dict.fromkeys(w.dtype for w in network.parameters() if w.dtype in FLOATS)
+    buffers = (b.dtype for b in network.buffers() if b.dtype in FLOATS)
+    return tuple(weights or dict.fromkeys(buffers))
+
+
+def unwrapped(network: nn.Module) -> nn.Module:
+    """The network in what only says how it runs: `torch.compile`, `DataParallel`.
+
+    >>> unwrapped(nn.DataParallel(nn.Flatten()))
+    Flatten(start_dim=1, end_dim=-1)
+    """
+    while True:
+        inside = network._modules
+        compiled = inside.get("_orig_mod") if len(inside) == 1 else None
+        inner = network.module if isinstance(network, _PARALLEL) else compiled
+        if not isinstance(inner, nn.Module):
+            return network
+        network = inner
+
+
+_PARALLEL = (nn.DataParallel, nn.parallel.DistributedDataParallel)
+
+
+def _check_weights(network: nn.Module) -> None:
+    for name, tensor in (*network.named_parameters(), *network.named_buffers()):
+        if nn.parameter.is_lazy(tensor):
+            raise InputError(
+                f"the model has weights without a shape yet ({name}); show it images once: "
+                "model(images[:2])"
+            )
+        if tensor.is_meta:
+            raise InputError(
+                f"the model's weights are on the meta device ({name}) and have no values; load them"
+            )
+
+
+def _tensors(network: nn.Module) -> Iterator[Tensor]:
+    yield from network.parameters()
+    yield from network.buffers()
+
+
+def _version(x: Tensor) -> int:
+    return 0 if x.is_inference() else x._version

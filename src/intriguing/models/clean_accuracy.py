@@ -11,9 +11,9 @@ from intriguing.data.dataset import ImageSet
 from intriguing.data.preprocessing import Preprocessing
 from intriguing.errors import InputError
 from intriguing.measures import Progress, ProgressCallback, wilson_interval
-from intriguing.models.asking import Classifier
-from intriguing.models.classifier import Normalized, with_preprocessing
+from intriguing.models.classifier import Classifier
 from intriguing.models.label_order import another_order
+from intriguing.models.normalized import Normalized, with_preprocessing
 from intriguing.models.warning import ModelWarning
 
 USUAL: dict[str, dict[str, object]] = {

@@ -9,8 +9,9 @@ from torch.nn import functional
 
 from intriguing.errors import InputError
 from intriguing.measures import Box
-from intriguing.models.asking import Classifier, own_words
+from intriguing.models.answers import own_words
 from intriguing.models.backward import full_gradient, gradient
+from intriguing.models.classifier import Classifier
 from intriguing.models.warning import ModelWarning
 
 _STEPS = (1e-4, 1e-3, 1e-2)

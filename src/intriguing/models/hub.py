@@ -16,7 +16,7 @@ from intriguing.data.preprocessing import Preprocessing
 from intriguing.errors import InputError
 from intriguing.files import check_regular
 from intriguing.models.bounded import Bounded
-from intriguing.models.classifier import with_preprocessing
+from intriguing.models.normalized import with_preprocessing
 from intriguing.models.onnx_file import first_line, read_onnx
 from intriguing.models.processor import of_processor
 

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from intriguing.data.preprocessing import Preprocessing
 from intriguing.errors import InputError
 from intriguing.files import check_regular
-from intriguing.models.asking import evaluated
-from intriguing.models.classifier import with_preprocessing
+from intriguing.models.evaluation import evaluated
 from intriguing.models.family import called, find_family, named_family
 from intriguing.models.hub import HUBS, load_hub
+from intriguing.models.normalized import with_preprocessing
 from intriguing.models.weights import fit_names, read_foreign, read_model
 
 _ELSEWHERE = (

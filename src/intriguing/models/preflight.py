@@ -15,11 +15,12 @@ from torch import Tensor, nn
 from intriguing.data.checks import check_images
 from intriguing.errors import InputError
 from intriguing.measures import UNIT_BOX, Box, as_box
-from intriguing.models.asking import Classifier, training_parts
-from intriguing.models.classifier import PROBABILITIES, probabilities_of
+from intriguing.models.classifier import Classifier
+from intriguing.models.evaluation import training_parts
 from intriguing.models.gradients import gradient_findings
 from intriguing.models.logit_scale import logit_scale
 from intriguing.models.observe import operations
+from intriguing.models.requirements import PROBABILITIES, probabilities_of
 from intriguing.models.warning import ModelWarning
 
 __all__ = ["ModelWarning", "preflight"]

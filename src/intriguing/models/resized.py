@@ -6,7 +6,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from intriguing.errors import InputError
-from intriguing.models.asking import training_parts
+from intriguing.models.evaluation import training_parts
 
 
 class Resized(nn.Module):

@@ -20,7 +20,7 @@ from intriguing.names import file_name
 from intriguing.results.rows import Condition, Measurement, Metric
 from intriguing.results.store import write_tensors
 from intriguing.runs.run import Run
-from intriguing.runs.stage import Made, Network, Stage, called
+from intriguing.runs.stage import Made, Network, Stage, Trained
 from intriguing.scale.attack import Attacked, attack_in_shards
 from intriguing.training.quocnet import Plan, features_of, fit_linear, prepared
 
@@ -47,7 +47,7 @@ class KnownCars(Stage):
 
     name: ClassVar[str] = "figure6"
     question: ClassVar[str] = "How often does what was learned without labels know a car?"
-    networks: tuple[Network | Stage, ...]
+    networks: tuple[Network | Trained, ...]
     size: QuocNetConfig
     plan: Plan
     half: ImageSet
@@ -57,7 +57,7 @@ class KnownCars(Stage):
 
     def compute(self, run: Run) -> Made:
         """A row a network and a baseline."""
-        models = {called(one): run.model(one) for one in self.networks}
+        models = {one.called: run.model(one) for one in self.networks}
         patches = of_images(self.half.name, self.half.images)
         # Another seed than a network's: its untrained beginning would know what it has seen.
         untrained = prepared(self.size, patches, self.plan, 100).eval()
@@ -92,7 +92,7 @@ class Lost(Stage):
 
     name: ClassVar[str] = "lost"
     question: ClassVar[str] = "How little hides a car?"
-    network: Network | Stage
+    network: Network | Trained
     test: ImageSet
     budget: int | None
     seed: int
@@ -103,9 +103,8 @@ class Lost(Stage):
         model = run.model(self.network)
         assert isinstance(model, QuocNetClassifier)
         write_pictures(run.folder, self.about, model, found, self.seed)
-        passes = int(found.forward_passes.sum()), int(found.backward_passes.sum())
         rows = distortions({self.about: found}, self.seed)
-        return Made(tuple(rows), passes=passes, seconds=found.shards.wall_seconds)
+        return Made(tuple(rows), passes=found.passes, seconds=found.wall_seconds)
 
     def load(self, run: Run) -> Attacked:
         """The examples, searched as far as they are not on disk."""

@@ -68,7 +68,7 @@ class ReproduceConfig:
             weights of AlexNet take the place of random ones, others get a table of their own.
         input: The shape of one of its images, where it does not say that itself.
         images: A folder or zip of pictures, for Figures 3 to 5.
-        passes: Of the search for each of Figure 5's images.
+        budget: Passes of the search for each of Figure 5's images.
     """
 
     items: tuple[str, ...] = DEFAULT
@@ -81,7 +81,7 @@ class ReproduceConfig:
     network: str | None = None
     input: tuple[int, ...] | None = None
     images: str | None = None
-    passes: int = 200
+    budget: int = 200
 
     def __post_init__(self) -> None:
         unknown = [item for item in self.items if item not in (*ITEMS, *ALONE)]
@@ -120,8 +120,8 @@ class ReproduceConfig:
             )
         if self.input is not None and self.network is None:
             raise InputError("an input shape is of a network; give the network, too")
-        if self.passes < 1:
-            raise InputError(f"{self.passes} passes allow no search; give 1 or more")
+        if self.budget < 1:
+            raise InputError(f"{self.budget} passes allow no search; give 1 or more")
 
     @property
     def tables(self) -> tuple[str, ...]:

@@ -7,12 +7,12 @@ from intriguing.data.dataset import ImageSet
 from intriguing.distortion.closest import ClosestConfig
 from intriguing.distortion.search import Search
 from intriguing.errors import InputError
-from intriguing.models.classifier import check_classifier
+from intriguing.models.requirements import check_classifier
 from intriguing.names import file_name
 from intriguing.runs.predicting import first_correct
 from intriguing.runs.run import Run
 from intriguing.runs.stage import Made, Network, Stage
-from intriguing.runs.targeted import COUNT, TARGET, ostriches, target_rows, write_figure
+from intriguing.runs.targeted import COUNT, TARGET, make_target, target_rows, write_figure
 
 if TYPE_CHECKING:
     from intriguing.paper.materials import Materials
@@ -25,23 +25,23 @@ class Figure5(Stage):
     Attributes:
         network: For photographs.
         images: With their classes.
-        passes: Of each search.
+        budget: Passes of each search.
     """
 
     name: ClassVar[str] = "figure5"
     question: ClassVar[str] = "Can every photograph become an ostrich?"
     network: Network
     images: ImageSet
-    passes: int
+    budget: int
 
     def compute(self, run: Run) -> Made:
         """The table's row, and the pictures."""
         name, model, images = self.network.name, self.network.model, self.images
         chosen = first_correct([model], images, COUNT, 0, without=TARGET)
         files = file_name(*self.identity)
-        made = ostriches(
+        made = make_target(
             model, images.subset(chosen), run.folder, name=files,
-            search=Search(budget=self.passes, config=ClosestConfig(budget=self.passes)),
+            search=Search(budget=self.budget, config=ClosestConfig(budget=self.budget)),
             engine=run.engine, progress=run.progress,
         )  # fmt: skip
         title = f"Figure 5. Made {images.called(TARGET)} for {name}"
@@ -54,8 +54,7 @@ class Figure5(Stage):
         )
         return Made(
             tuple(target_rows(name, made)), notes=(note,),
-            passes=(int(found.forward_passes.sum()), int(found.backward_passes.sum())),
-            seconds=found.shards.wall_seconds,
+            passes=found.passes, seconds=found.wall_seconds,
         )  # fmt: skip
 
 
@@ -77,4 +76,4 @@ def make(given: "Materials") -> list[Stage]:
             f"{given.config.network} has {classes} classes, so none is the ostrich, class {TARGET};"
             " give a network for ImageNet, or `intriguing audit --target CLASS`"
         )
-    return [Figure5(network, images, given.config.passes)]
+    return [Figure5(network, images, given.config.budget)]

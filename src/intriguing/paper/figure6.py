@@ -21,7 +21,7 @@ from intriguing.paper.blind_spots import KnownCars, Lost, Shared
 from intriguing.paper.config import ScaleName
 from intriguing.runs.quocnet import QuocNetTraining, load_classifier
 from intriguing.runs.run import Request, Work
-from intriguing.runs.stage import Network, Stage
+from intriguing.runs.stage import Network, Stage, Trained
 from intriguing.runs.study import Study, prepare
 from intriguing.runs.units import stages_of
 from intriguing.training.quocnet import PLANS, Plan, shortened
@@ -97,10 +97,10 @@ def make(config: Figure6Config, progress: ProgressCallback | None = None) -> Wor
 
 def _networks(
     config: Figure6Config, halved: tuple[ImageSet, ImageSet]
-) -> tuple[Network | Stage, ...]:
+) -> tuple[Network | Trained, ...]:
     """Both; the first one may be given."""
     size = CONFIGS[config.network]
-    networks: list[Network | Stage] = []
+    networks: list[Network | Trained] = []
     for number, (name, half) in enumerate(zip(NAMES, halved, strict=True)):
         if number == 0 and config.given is not None:
             model = load_classifier(Path(config.given), size, config.device)
@@ -123,7 +123,7 @@ def _cars(config: Figure6Config, half: ImageSet) -> ImageSet:
 
 
 def _units(
-    config: Figure6Config, networks: tuple[Network | Stage, ...], pair: DataPair
+    config: Figure6Config, networks: tuple[Network | Trained, ...], pair: DataPair
 ) -> list[Stage]:
     """§3 asked of the last layer: what excites its units, and what random directions of it."""
     smoke = config.scale == "smoke"

@@ -13,7 +13,7 @@ from intriguing.distortion.minimum import minimum_distortion
 from intriguing.distortion.noise import gaussian_noise
 from intriguing.distortion.penalty import PaperConfig
 from intriguing.measures import UNIT_BOX
-from intriguing.models.asking import Classifier
+from intriguing.models.classifier import Classifier
 from intriguing.paper.networks import MNIST_NETWORKS, draw
 from intriguing.results.published import PublishedPanel, published_figure7
 from intriguing.results.store import write_tensors

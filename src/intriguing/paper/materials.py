@@ -17,12 +17,14 @@ from intriguing.distortion.search import Search
 from intriguing.distortion.targets import choose_targets
 from intriguing.errors import InputError
 from intriguing.measures import ProgressCallback
-from intriguing.models.classifier import preprocessing_of
 from intriguing.models.load import load_model
+from intriguing.models.normalized import preprocessing_of
 from intriguing.paper.config import SCALES, ReproduceConfig, Scale
 from intriguing.paper.networks import MNIST_NETWORKS, SPLIT_NETWORKS, Part, draw, short_name
+from intriguing.runs.attacking import Plan
+from intriguing.runs.examples import Examples
 from intriguing.runs.stage import Network
-from intriguing.runs.training import TrainedAttack, Training
+from intriguing.runs.training import Training
 from intriguing.training.recipe import Recipe
 
 
@@ -128,24 +130,24 @@ class Materials:
             judged={"train_error": images, "test_error": sets.test},
         )  # fmt: skip
 
-    def attack(self, recipe: Recipe, seed: int, part: Part = "train") -> TrainedAttack:
+    def attack(self, recipe: Recipe, seed: int, part: Part = "train") -> Examples:
         """It attacked: on images that it learned from, of a half on test images."""
         images = self.sets[seed].attacked["train" if part == "train" else "test"]
-        return TrainedAttack(
-            self.training(recipe, seed, part), images, self.targets(recipe, seed, images),
-            Search("paper", config=self.config.attack), self.config.images_per_shard,
-        )  # fmt: skip
+        plan = Plan(images, self.targets(recipe, seed, images), images.classes)
+        search = Search("paper", config=self.config.attack)
+        network = self.training(recipe, seed, part)
+        return Examples(network, plan, search, self.config.images_per_shard)
 
     def targets(self, recipe: Recipe, seed: int, images: ImageSet) -> Int64[Tensor, " image"]:
         """A random wrong class for every image of a whole set, drawn for this network alone."""
         generator = torch.Generator().manual_seed(draw("targets", recipe.slug, seed))
         return choose_targets(images.labels, images.classes, generator)
 
-    def whole(self, seed: int) -> tuple[TrainedAttack, ...]:
+    def whole(self, seed: int) -> tuple[Examples, ...]:
         """The networks of Tables 1 and 2."""
         return tuple(self.attack(recipe, seed) for recipe in MNIST_NETWORKS)
 
-    def halves(self, seed: int) -> tuple[TrainedAttack, ...]:
+    def halves(self, seed: int) -> tuple[Examples, ...]:
         """The networks of Tables 3 and 4."""
         return tuple(self.attack(recipe, seed, part) for recipe, part in SPLIT_NETWORKS)
 

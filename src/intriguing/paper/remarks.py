@@ -8,9 +8,9 @@ from intriguing.measures import spearman
 from intriguing.paper.config import Scale
 from intriguing.results.published import paper_value
 from intriguing.results.rows import Measurement, where
+from intriguing.runs.examples import Examples
 from intriguing.runs.run import Run
 from intriguing.runs.stage import Made, Stage
-from intriguing.runs.training import TrainedAttack
 from intriguing.scale.attack import Attacked
 from intriguing.training.decay import Convention
 
@@ -40,12 +40,12 @@ class Remarks(Stage):
     scale: Scale
     penalty: str
     conventions: tuple[Convention, ...]
-    attacks: tuple[TrainedAttack, ...]
+    attacks: tuple[Examples, ...]
     tables: tuple[Stage, ...]
 
     def compute(self, run: Run) -> Made:
         """Sentences for the whole run."""
-        found = {one.network.about: run.loaded(one) for one in self.attacks}
+        found = {one.about: run.loaded(one) for one in self.attacks}
         rows = [row for table in self.tables for row in run.keep(table).made.measured]
         return Made(notes=tuple(self.notes(found, rows)))
 

@@ -21,12 +21,13 @@ from intriguing.paper.items import FIGURES, OF_PHOTOGRAPHS, TABLES
 from intriguing.paper.materials import Materials
 from intriguing.paper.remarks import COMPARED, Remarks
 from intriguing.results.schema import RunRecord
+from intriguing.runs.examples import Examples
 from intriguing.runs.run import Request, Work, run_all
-from intriguing.runs.stage import Stage, with_needs
-from intriguing.runs.training import TrainedAttack, Training
+from intriguing.runs.stage import Stage, Trained, with_needs
+from intriguing.runs.training import Training
 from intriguing.scale.engine import HERE, Engine
 
-MAY_DIFFER = ("items", "seeds", "data_root", "network", "input", "images", "passes")
+MAY_DIFFER = ("items", "seeds", "data_root", "network", "input", "images", "budget")
 """What may change between two runs in one folder: all that is computed stays of use."""
 
 
@@ -91,8 +92,8 @@ def stages_of(given: Materials) -> list[Stage]:
     tables = {item: TABLES[item](given) for item in config.tables}
     figures = [stage for item in config.figures for stage in FIGURES[item](given)]
     asked = [*chain.from_iterable(tables.values()), *figures]
-    needed = [one for one in with_needs(asked) if isinstance(one, Training | TrainedAttack)]
-    needed.sort(key=lambda one: (one if isinstance(one, Training) else one.network).number)
+    needed = [one for one in with_needs(asked) if isinstance(one, Training | Examples)]
+    needed.sort(key=_seed)
     remarks = []
     if set(config.items) - {"table5", *OF_PHOTOGRAPHS}:
         recipes = [one.recipe for one in needed if isinstance(one, Training)]
@@ -101,10 +102,16 @@ def stages_of(given: Materials) -> list[Stage]:
             Remarks(
                 config.items, given.scale, config.attack.penalty,
                 tuple(dict.fromkeys(recipe.convention for recipe in recipes)),
-                tuple(one for one in needed if isinstance(one, TrainedAttack)), tuple(beside),
+                tuple(one for one in needed if isinstance(one, Examples)), tuple(beside),
             )
         ]  # fmt: skip
     return with_needs([*needed, *chain.from_iterable(tables.values()), *remarks, *figures])
+
+
+def _seed(stage: Stage) -> int:
+    """Of the network that is trained or attacked."""
+    network = stage.network if isinstance(stage, Examples) else stage
+    return network.number if isinstance(network, Trained) else 0
 
 
 def required_bytes(stages: list[Stage]) -> int:
@@ -113,6 +120,7 @@ def required_bytes(stages: list[Stage]) -> int:
     for stage in stages:
         if isinstance(stage, Training):
             total += 4_000_000
-        elif isinstance(stage, TrainedAttack):
-            total += len(stage.images) * (4 * stage.images.images[0].numel() + 150)
+        elif isinstance(stage, Examples):
+            images = stage.plan.images
+            total += len(images) * (4 * images.images[0].numel() + 150)
     return total

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 
 from intriguing.estimates import Rows
-from intriguing.models.classifier import Normalized
 from intriguing.models.families.alexnet import AlexNet, initialise
 from intriguing.models.load import load_model
+from intriguing.models.normalized import Normalized
 from intriguing.paper.errata import errata, errata_of_any, mended, papers_name
 from intriguing.paper.layers import Layers, read_layers
 from intriguing.paper.networks import short_name

@@ -13,9 +13,10 @@ from intriguing.estimates import About, Rows
 from intriguing.measures import distortion
 from intriguing.paper.networks import draw
 from intriguing.results.rows import Condition, Measurement, Metric, where
+from intriguing.runs.examples import Examples
 from intriguing.runs.run import Run
 from intriguing.runs.stage import Made, Stage
-from intriguing.runs.training import TrainedAttack
+from intriguing.runs.training import Training
 from intriguing.scale.attack import Attacked
 from intriguing.transfer.amplify import amplify
 from intriguing.transfer.matrix import count_errors
@@ -53,7 +54,7 @@ class Summary(Stage):
     name: ClassVar[str] = "summary"
     question: ClassVar[str] = "How small a change fools a network that classifies well?"
     table: str
-    attacks: tuple[TrainedAttack, ...]
+    attacks: tuple[Examples, ...]
     sets: Mapping[str, ImageSet]
     attacked: str
     seed: int
@@ -85,7 +86,7 @@ class Across(Stage):
     name: ClassVar[str] = "across"
     question: ClassVar[str] = "Do examples made for one network fool others?"
     table: str
-    attacks: tuple[TrainedAttack, ...]
+    attacks: tuple[Examples, ...]
     images: ImageSet
     attacked: str
     changes: tuple[Change, ...]
@@ -138,10 +139,14 @@ def make_table4(given: "Materials") -> list[Stage]:
     ]
 
 
-def _done(run: Run, attacks: Sequence[TrainedAttack]) -> tuple[Networks, Attacks]:
+def _done(run: Run, attacks: Sequence[Examples]) -> tuple[Networks, Attacks]:
     """Networks and their examples by the paper's names."""
-    networks = {one.network.recipe.name: run.model(one.network) for one in attacks}
-    return networks, {one.network.recipe.name: run.loaded(one) for one in attacks}
+    networks, examples = {}, {}
+    for one in attacks:
+        assert isinstance(one.network, Training)
+        name = one.network.recipe.name
+        networks[name], examples[name] = run.model(one.network), run.loaded(one)
+    return networks, examples
 
 
 def _made(rows: Sequence[Measurement]) -> Made:

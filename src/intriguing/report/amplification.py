@@ -23,7 +23,11 @@ def amplification(contents: Contents) -> Findings:
     return Findings(
         tuple(_tiles(network, most)),
         (
-            *(_bounded(network) if math.isfinite(network.upper) else _unbounded(network, layers)),
+            *(
+                _bounded(network)
+                if math.isfinite(network.upper)
+                else _unbounded(network, layers, contents.run.config.get("domain", ""))
+            ),
             *_loose(network, "Near a real image" if contents.run.data else "Near a random image"),
             *_product(network, whole(layers, "product")),
             *_amplifying(most),
@@ -64,14 +68,15 @@ def _bounded(network: LayerRow) -> list[str]:
     ]
 
 
-def _unbounded(network: LayerRow, layers: Sequence[LayerRow]) -> list[str]:
+def _unbounded(network: LayerRow, layers: Sequence[LayerRow], domain: str | None) -> list[str]:
+    """Why; where a domain could have been given, how."""
     because: dict[str, list[str]] = {}
     for layer in single(layers):
         if math.isinf(layer.upper):
             reason = (layer.note or "no bound is known").removeprefix(f"{layer.name}: ")
             because.setdefault(reason, []).append(layer.name)
     named = "; ".join(f"{_some(names)}: {reason}" for reason, names in because.items())
-    hint = " On the command line, that is --domain 0,1." if "domain=" in named else ""
+    hint = " On the command line a domain is --domain 0,1." if domain is None else ""
     return [
         f"The bound of {network.network} is ∞, because of {named or network.note}.{hint}",
         "Nothing is said of how far a change can be carried until each of these has a bound; the "

@@ -7,7 +7,6 @@ from functools import partial
 import numpy as np
 
 from intriguing.report import curves, norms, sandwich, units
-from intriguing.report.audited import CORRECT, noise_curve
 from intriguing.report.contents import Contents
 from intriguing.report.csv_text import csv_text
 from intriguing.report.figure_style import Drawing
@@ -23,7 +22,7 @@ from intriguing.report.section import (
     Section,
 )
 from intriguing.report.viewer import Viewer, viewer
-from intriguing.results.rows import LayerRow, where
+from intriguing.results.rows import LayerRow, Metric, where
 
 STAGES = "stages/audit.json"
 
@@ -42,16 +41,15 @@ def _curve(contents: Contents) -> Sequence[Drawing]:
     distortions = contents.distortions()
     clean = {
         row.network: row for row in where(contents.measured, analysis="accuracy")
-        if row.metric in CORRECT
+        if row.metric in (Metric.ACCURACY, Metric.AGREEMENT)
     }  # fmt: skip
     lines = [
         curves.Line(
             name, np.nan_to_num(values, nan=np.inf), clean[name].count / clean[name].total,
             tuple(
-                (size, 1 - count / total)
-                for size, count, total in noise_curve(
-                    where(contents.measured, analysis="noise", network=name)
-                )
+                (row.size, 1 - row.count / row.total)
+                for row in where(contents.measured, analysis="noise", network=name)
+                if row.metric is Metric.FOOLED and row.size is not None
             ),
         )
         for name, values in distortions.items()

@@ -1,4 +1,4 @@
-"""How values and intervals are printed, by their unit."""
+"""How values, intervals and shares are printed."""
 
 import math
 
@@ -45,6 +45,45 @@ def interval(low: float | None, high: float | None, unit: Unit) -> str:
             f"{end:.0f}" if end in (0, 100) else f"{end:.{digits}f}" for end in (low, high)
         )
     return (" to " if "more" in unit else "–").join(_plain(end, unit) for end in (low, high))
+
+
+def percent(count: int, total: int) -> str:
+    """A share of counts; "none" of nothing."""
+    return number(100 * count / total, "%") if total else "none"
+
+
+def share(ratio: float) -> str:
+    """A share that may be tiny.
+
+    >>> share(0.31), share(0.0123), share(2e-5)
+    ('31 %', '1.23 %', '< 0.01 %')
+    """
+    percent = 100 * ratio
+    if 0 < percent < 0.01:
+        return "< 0.01 %"
+    return f"{percent:.0f} %" if percent >= 10 else f"{short(percent)} %"
+
+
+def short(value: float) -> str:
+    """Three digits, in powers of ten where it is very small or large.
+
+    >>> short(0.1234), short(3.1e-7)
+    ('0.123', '3.1e−7')
+    """
+    if value == 0 or 1e-3 <= value < 1e4:
+        return f"{value:.3g}"
+    mantissa, _, exponent = f"{value:.1e}".partition("e")
+    return f"{mantissa}e{int(exponent)}".replace("-", "−")
+
+
+def greys(distortion: float) -> str:
+    """A change of a pixel as people see it."""
+    return f"{255 * distortion:.2g} of 255 grey levels"
+
+
+def sentence(text: str) -> str:
+    """Words with a capital in front and a full stop behind."""
+    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
 
 
 def _plain(value: float, unit: Unit) -> str:

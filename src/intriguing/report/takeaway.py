@@ -3,14 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-
-@dataclass(frozen=True)
-class Tile:
-    """One number worth remembering, what it is, and what to compare it with."""
-
-    value: str
-    label: str
-    beside: str = ""
+from intriguing.results.audit import Tile as Tile
 
 
 @dataclass(frozen=True)

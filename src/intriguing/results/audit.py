@@ -35,6 +35,37 @@ class Warned:
 
 
 @dataclass(frozen=True)
+class Tile:
+    """One number worth remembering, what it is, and what to compare it with."""
+
+    value: str
+    label: str
+    beside: str = ""
+
+
+Knowledge: TypeAlias = Literal["measured", "found", "proved", "not proved", "bounds"]
+"""What kind of knowledge an answer is: what was found is an upper bound of a distance, and what is
+proved a lower one, or an upper one of a norm."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The answer to a stage's question, about one network or about all of them together.
+
+    Attributes:
+        words: A sentence without a full stop, that begins with the network's name.
+        kind: What kind of knowledge it is.
+        closing: A sentence that is said once for all networks.
+        tile: Its number; the page shows that of the first network.
+    """
+
+    words: str
+    kind: Knowledge = "measured"
+    closing: str = ""
+    tile: Tile | None = None
+
+
+@dataclass(frozen=True)
 class StageRecord:
     """One stage of an audit for one network, or for all of them together.
 
@@ -45,7 +76,8 @@ class StageRecord:
         words: Sentences in plain language.
         wall_seconds: Over all interruptions, as far as they are known.
         warnings: What looks wrong with the network.
-        question: That it answers, in the reader's words.
+        question: That it answers, in the reader's words; empty where it answers none.
+        finding: The answer; None where there is none.
     """
 
     stage: str
@@ -55,6 +87,7 @@ class StageRecord:
     wall_seconds: float = 0.0
     warnings: tuple[Warned, ...] = ()
     question: str = ""
+    finding: Finding | None = None
 
 
 def write_audit(folder: Path, records: Sequence[StageRecord]) -> None:

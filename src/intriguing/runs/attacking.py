@@ -1,21 +1,16 @@
-"""One network attacked on one set of images: what several verbs and the audit go on with."""
+"""What each image of an attack is to be taken for, as it is typed and as it is drawn."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from intriguing.data.dataset import ImageSet
-from intriguing.distortion.result import Status
 from intriguing.distortion.targets import choose_targets
 from intriguing.errors import InputError
-from intriguing.keys import APART
-from intriguing.models.asking import Classifier
-from intriguing.models.classifier import check_classifier
+from intriguing.models.classifier import Classifier
+from intriguing.models.requirements import check_classifier
 from intriguing.scale.attack import SHARD_SIZE, Goals
 
 Goal: TypeAlias = Literal["random", "runner-up", "untargeted", "all"] | int
@@ -34,67 +29,6 @@ class Plan:
     images: ImageSet
     targets: Goals
     classes: int
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """The attack on every image: the columns that were asked for, tensors as in `Distortions`."""
-
-    images: ImageSet
-    method: str
-    columns: dict[str, Tensor]
-    wall_seconds: float = field(metadata=APART)
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    @property
-    def passes(self) -> tuple[int, int]:
-        """Images forward and backward."""
-        forward, backward = (self.columns[f"{way}_passes"].sum() for way in ("forward", "backward"))
-        return int(forward), int(backward)
-
-    @property
-    def cost(self) -> Tensor:
-        """Passes of each image, a pass being half a forward and a backward one."""
-        both = self.columns["forward_passes"] + self.columns["backward_passes"]
-        return both.double() / 2
-
-    @cached_property
-    def found(self) -> Tensor:
-        """Distortions of the images for which an adversarial image was found."""
-        return self.columns["distortion"][self.columns["success"]]
-
-    def first(self, count: int) -> "Outcome":
-        """The same of the first so many images."""
-        if count >= len(self):
-            return self
-        columns = {name: column[:count] for name, column in self.columns.items()}
-        return replace(self, images=self.images.first(count), columns=columns)
-
-    def parts(self, size: int) -> Iterator["Outcome"]:
-        """Consecutive pieces of at most `size` images, without the examples that are on disk."""
-        if len(self) <= size:
-            yield self
-            return
-        kept = {name: one for name, one in self.columns.items() if isinstance(one, Tensor)}
-        for start in range(0, len(self), size):
-            rows = torch.arange(start, min(start + size, len(self)))
-            columns = {name: column[rows] for name, column in kept.items()}
-            yield replace(self, images=self.images.subset(rows), columns=columns)
-
-    def pairs(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Originals, adversarial images and labels, where found."""
-        kept = self.columns["success"]
-        yield self.images.images[kept], self.columns["adversarial"][kept], self.images.labels[kept]
-
-    def statuses(self) -> dict[str, int]:
-        """How many images ended how."""
-        codes, counts = np.unique(self.columns["status"].numpy(), return_counts=True)
-        return {
-            Status(code).name: count
-            for code, count in zip(codes.tolist(), counts.tolist(), strict=True)
-        }
 
 
 def parse_targets(text: str) -> Goal:

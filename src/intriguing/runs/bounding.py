@@ -16,7 +16,7 @@ from intriguing.data.dataset import ImageSet
 from intriguing.errors import InputError, UnsoundBound
 from intriguing.graph.precision import precise_graph
 from intriguing.measures import Box
-from intriguing.models.asking import device_of
+from intriguing.models.classifier import device_of
 from intriguing.names import file_name
 from intriguing.results.rows import LayerRow
 from intriguing.results.store import write_tensors

@@ -18,10 +18,10 @@ from intriguing.measures import median
 from intriguing.names import file_name
 from intriguing.results.rows import CertificateRow, Measurement, Metric, Row
 from intriguing.results.store import read_tensors, write_tensors
-from intriguing.runs.attacking import Outcome
 from intriguing.runs.examples import Examples
 from intriguing.runs.run import Run
 from intriguing.runs.stage import Made, Network, Stage
+from intriguing.scale.attack import Attacked
 from intriguing.spectral.certificates.certificate import ROUNDING, certify, check_examples
 
 SHARES = (0.01, 0.1, 0.5)
@@ -138,7 +138,7 @@ class Certify(Stage):
                 run.loaded(self.certificates).columns, outcome, self.seed,
             )  # fmt: skip
 
-    def _check(self, certified: Certified, outcome: Outcome) -> None:
+    def _check(self, certified: Certified, outcome: Attacked) -> None:
         images = self.certificates.images
         exact = None if certified.as_run else (self.network.model, images.labels)
         radius = torch.from_numpy(certified.columns["radius"])
@@ -182,7 +182,7 @@ def certified_columns(
     name: str,
     images: ImageSet,
     certified: Mapping[str, np.ndarray],
-    outcome: Outcome | None,
+    outcome: Attacked | None,
     seed: int,
 ) -> dict[str, Any]:
     """Columns of `CertificateRow`."""

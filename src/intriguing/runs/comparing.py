@@ -15,16 +15,13 @@ from intriguing.distortion.search import Search
 from intriguing.errors import InputError
 from intriguing.estimates import Rows, spread
 from intriguing.results.rows import LossRow, Measurement, Metric, Row
-from intriguing.runs.attacking import Goal, Outcome, Plan
+from intriguing.runs.attacking import Goal, Plan
 from intriguing.runs.examples import Examples, add_certainty
 from intriguing.runs.run import Run
 from intriguing.runs.stage import Made, Network, Stage
-from intriguing.scale.attack import COLUMNS as ALL_COLUMNS
+from intriguing.scale.attack import Attacked
 
-COLUMNS = tuple(name for name in ALL_COLUMNS if name != "adversarial")
-"""What a comparison reads of each method; the adversarial images stay on disk."""
-
-Outcomes = Mapping[str, Outcome]
+Outcomes = Mapping[str, Attacked]
 
 
 @dataclass(frozen=True)
@@ -40,10 +37,6 @@ class OneMethod(Examples):
     @property
     def title(self) -> str:
         return self.search.method
-
-    @property
-    def working(self) -> str:
-        return f"{self.search.method} on {self.network.name}"
 
 
 @dataclass(frozen=True)
@@ -147,7 +140,7 @@ def _methods(name: str, outcomes: Outcomes, lengths: Lengths, seed: int) -> list
         rows.share(Metric.SHORTEST, int(lengths.near(l2).sum()), total)
         rows.mean(Metric.MEAN_L2, "l2", found, total)
         rows.median(Metric.MEDIAN_L2, "l2", l2, total)
-        rows.mean(Metric.MEAN_DISTORTION, "distortion", outcome.found, total)
+        rows.mean(Metric.MEAN_DISTORTION, "distortion", outcome.sizes, total)
         rows.median(Metric.MEDIAN_DISTORTION, "distortion", size, total)
         rows.mean(Metric.PASSES, "passes", outcome.cost, total)
         rows.add(Metric.TIME, "ms", 1000 * outcome.wall_seconds / total, total, total)

@@ -13,7 +13,7 @@ from intriguing.measures import Progress, mean_interval
 from intriguing.results.rows import ClaimRow, Measurement, Metric, Unit
 from intriguing.runs.ranked import renamed, responds
 from intriguing.runs.run import Run
-from intriguing.runs.stage import Made, Network, Stage
+from intriguing.runs.stage import Made, Network, Stage, Trained
 from intriguing.runs.study import Asked
 from intriguing.units import directions
 from intriguing.units.activations import Layer
@@ -40,8 +40,8 @@ class Claim(Stage):
     """
 
     name: ClassVar[str] = "claim"
-    network: Network | Stage
-    networks: tuple[Network | Stage, ...]
+    network: Network | Trained
+    networks: tuple[Network | Trained, ...]
     images: ImageSet
     asked: Asked
     features: Tensor | None = None
@@ -103,8 +103,8 @@ class Path(Stage):
     """How coherence goes from the natural basis to rotated ones: of Q^α, for α from 0 to 1."""
 
     name: ClassVar[str] = "path"
-    network: Network | Stage
-    networks: tuple[Network | Stage, ...]
+    network: Network | Trained
+    networks: tuple[Network | Trained, ...]
     images: ImageSet
     asked: Asked
     features: Tensor | None = None

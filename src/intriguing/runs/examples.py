@@ -1,33 +1,31 @@
 """Stages that look for adversarial examples of one network, and what these come to."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from intriguing.data.dataset import ImageSet
 from intriguing.data.png import shown_as, write_png
 from intriguing.distortion.result import Status
 from intriguing.distortion.search import Search
 from intriguing.estimates import Rows
 from intriguing.keys import APART
-from intriguing.models.asking import Classifier
+from intriguing.models.classifier import Classifier
 from intriguing.names import file_name
 from intriguing.results.rows import Condition, ImageRow, Measurement, Metric, Row
 from intriguing.results.store import write_tensors
-from intriguing.runs.attacking import Outcome, Plan, shard_size
+from intriguing.runs.attacking import Plan, shard_size
 from intriguing.runs.run import Run
-from intriguing.runs.stage import Made, Network, Stage
-from intriguing.scale.attack import COLUMNS, attack_in_shards
-from intriguing.scale.shards import Column
+from intriguing.runs.stage import Made, Network, Stage, Trained
+from intriguing.scale.attack import Attacked, attack_in_shards
 from intriguing.transfer.matrix import count_errors
 
 GALLERY = 8
-LARGE = "adversarial"
-"""The column that takes as much as the images."""
 _ROWS = 50_000
 """Rows of images that are put together at a time."""
 
@@ -37,19 +35,17 @@ class Examples(Stage):
     """The nearest adversarial example of every image for one network, by one search.
 
     Attributes:
-        network: Whom the examples are to fool.
+        network: Whom the examples are to fool; given, or trained by a stage.
         plan: The images, and what each is to be taken for.
         search: How.
         shard_size: Images between two saves; apart, because no answer depends on it.
-        read: Columns that are read into memory, the others stay on disk; they decide nothing.
     """
 
     name: ClassVar[str] = "examples"
-    network: Network
+    network: Network | Trained
     plan: Plan
     search: Search
     shard_size: int | None = field(default=None, metadata=APART)
-    read: tuple[str, ...] = field(default=COLUMNS, metadata=APART)
 
     def __post_init__(self) -> None:
         # What the method takes where nothing is said is asked for, too.
@@ -57,38 +53,33 @@ class Examples(Stage):
 
     def compute(self, run: Run) -> Made:
         """What it cost; the examples are in shards."""
-        outcome: Outcome = run.loaded(self)
-        return Made(passes=outcome.passes, seconds=outcome.wall_seconds)
+        found: Attacked = run.loaded(self)
+        return Made(passes=found.passes, seconds=found.wall_seconds)
 
-    def load(self, run: Run) -> Outcome:
-        """The examples, searched in shards as far as they are not on disk."""
-        images, search = self.plan.images, self.search
-        attacked = attack_in_shards(
-            self.network.model, images, self.plan.targets, run.shards(self),
-            shard_size=self.shard_size or shard_size(self.plan), method=search,
-            engine=run.engine, stage=self.working, progress=run.progress,
+    def load(self, run: Run) -> Attacked:
+        """The examples, which stay on disk, searched in shards as far as they are not there."""
+        return attack_in_shards(
+            run.model(self.network), self.plan.images, self.plan.targets, run.shards(self),
+            shard_size=self.shard_size or shard_size(self.plan), method=self.search,
+            engine=run.engine, stage=self.title, progress=run.progress,
         )  # fmt: skip
-        read = {name: attacked.shards.column(name) for name in self.read if name != LARGE}
-        if LARGE in self.read:
-            on_disk = Column(attacked.shards, LARGE)
-            # Of a set that is in memory the examples are, too.
-            read[LARGE] = on_disk[:] if images.in_memory else cast(Tensor, on_disk)
-        return Outcome(images, search.method, read, attacked.shards.wall_seconds)
 
     def columns(self, run: Run, kind: type[Row]) -> Iterator[Mapping[str, Any]]:
         """A row an image."""
-        if kind is ImageRow:
-            for part in run.loaded(self).parts(_ROWS):
-                yield image_columns(self.network.name, part, self.search.seed)
+        if kind is not ImageRow:
+            return
+        network = self.network
+        seed = network.number if isinstance(network, Trained) else self.search.seed
+        for images, columns in run.loaded(self).rows(_ROWS):
+            yield image_columns(network.called, self.search.method, images, columns, seed)
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        return self.name, self.network.slug
 
     @property
     def title(self) -> str:
-        return f"attack {self.network.name}"
-
-    @property
-    def working(self) -> str:
-        """How progress calls it."""
-        return f"attacking {self.network.name}"
+        return f"attack {self.about}"
 
 
 @dataclass(frozen=True)
@@ -127,21 +118,21 @@ class Pictures(Stage):
         return Made()
 
 
-def summary(name: str, model: nn.Module, outcome: Outcome, seed: int) -> list[Measurement]:
+def summary(name: str, model: nn.Module, outcome: Attacked, seed: int) -> list[Measurement]:
     """Of one network: its error before, how many it fooled, how far away, how surely."""
     images, total = outcome.images, len(outcome)
     before = count_errors({name: model}, ((b.images, b.labels) for b in images.batches(1000)))[name]
     rows = Rows("attack", network=name, seed=seed)
     rows.share(Metric.ERROR, before.count, before.total, condition=Condition.CLEAN)
     rows.share(Metric.FOOLED, int(outcome.columns["success"].sum()), total)
-    rows.mean(Metric.MEAN_DISTORTION, "distortion", outcome.found, total)
-    rows.median(Metric.MEDIAN_DISTORTION, "distortion", outcome.found, total)
+    rows.mean(Metric.MEAN_DISTORTION, "distortion", outcome.sizes, total)
+    rows.median(Metric.MEDIAN_DISTORTION, "distortion", outcome.sizes, total)
     rows.mean(Metric.PASSES, "passes", outcome.cost, total)
     add_certainty(rows, outcome)
     return rows.made
 
 
-def add_certainty(rows: Rows, outcome: Outcome) -> None:
+def add_certainty(rows: Rows, outcome: Attacked) -> None:
     """How many answers are proved optimal, where a gap is known; else how far from stationary.
 
     An image that is adversarial as it is, at distance 0, needs no other proof.
@@ -155,18 +146,19 @@ def add_certainty(rows: Rows, outcome: Outcome) -> None:
     rows.median(Metric.LOCAL_GAP, "gap", local[~local.isnan()], len(outcome))
 
 
-def image_columns(name: str, outcome: Outcome, seed: int) -> dict[str, Any]:
+def image_columns(
+    name: str, method: str, images: ImageSet, columns: Mapping[str, Tensor], seed: int
+) -> dict[str, Any]:
     """Columns of `ImageRow`."""
-    columns = outcome.columns
     lost = ~columns["success"]
-    numbers: Sequence[str] = ("distortion", "l2", "c", "gap", "local_gap")
+    numbers = ("distortion", "l2", "c", "gap", "local_gap")
     whole = ("success", "forward_passes", "backward_passes")
     return {
         "network": name,
         "seed": seed,
-        "method": outcome.method,
-        "image_id": list(outcome.images.ids),
-        "label": outcome.images.labels.numpy(),
+        "method": method,
+        "image_id": list(images.ids),
+        "label": images.labels.numpy(),
         "target": columns["targets"].numpy(),
         "status": [Status(code).name for code in columns["status"].tolist()],
         **{key: columns[key].masked_fill(lost, torch.nan).numpy() for key in numbers},
@@ -175,7 +167,7 @@ def image_columns(name: str, outcome: Outcome, seed: int) -> dict[str, Any]:
 
 
 @torch.no_grad()
-def write_gallery(folder: Path, name: str, model: nn.Module, outcome: Outcome) -> None:
+def write_gallery(folder: Path, name: str, model: nn.Module, outcome: Attacked) -> None:
     """The first images for which one was found: original and adversarial, for the report."""
     rows = outcome.columns["success"].nonzero()[:GALLERY, 0]
     if not len(rows):
@@ -196,7 +188,7 @@ def write_gallery(folder: Path, name: str, model: nn.Module, outcome: Outcome) -
     write_tensors(folder, file_name("gallery", name), tensors, metadata)
 
 
-def write_pngs(folder: Path, outcome: Outcome) -> None:
+def write_pngs(folder: Path, outcome: Attacked) -> None:
     """Every adversarial image as an 8-bit PNG under its id, to be read back without any change."""
     for row in outcome.columns["success"].nonzero()[:, 0].tolist():
         target = int(outcome.columns["targets"][row])

@@ -7,7 +7,7 @@ from jaxtyping import Int64
 from torch import Tensor, nn
 
 from intriguing.data.dataset import ImageSet
-from intriguing.models.asking import Classifier
+from intriguing.models.classifier import Classifier
 
 
 @torch.no_grad()

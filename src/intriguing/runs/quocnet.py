@@ -2,7 +2,6 @@
 
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import ClassVar
 
 import torch.distributed as dist
 
@@ -15,7 +14,7 @@ from intriguing.models.families.quocnet import QuocNetClassifier, QuocNetConfig
 from intriguing.models.weights import read_model, save_model
 from intriguing.runs.provenance import record_model
 from intriguing.runs.run import Run
-from intriguing.runs.stage import Made, Stage
+from intriguing.runs.stage import Made, Trained
 from intriguing.training.engines import Engine
 from intriguing.training.quocnet import Plan, train_unsupervised, with_classifier
 from intriguing.training.report import TrainingReport
@@ -26,14 +25,14 @@ POINTS = 50
 
 
 @dataclass(frozen=True)
-class QuocNetTraining(Stage):
+class QuocNetTraining(Trained):
     """A QuocNet from nothing to a classifier; a training that was interrupted goes on.
 
     With torchrun every process computes it, inside `engines.processes`; the first one writes.
 
     Attributes:
         called: What tables call it.
-        slug: Of the names of its files.
+        file_name: What its files are called.
         config: The size.
         plan: Steps, λ, classifier.
         patches: What it learns from without labels; apart, as a file of them may be huge:
@@ -41,12 +40,12 @@ class QuocNetTraining(Stage):
         classified: What the classifier learns from.
         seed: Of the weights and all draws.
         device: Where.
+        number: Always 0: there is no other of its name.
         engine: How processes share the work; apart, because all train alike.
     """
 
-    name: ClassVar[str] = "train"
     called: str
-    slug: str
+    file_name: str
     config: QuocNetConfig
     plan: Plan
     patches: Patches = field(metadata=APART)
@@ -55,6 +54,7 @@ class QuocNetTraining(Stage):
     seed: int
     device: str = "cpu"
     engine: Engine = field(default="alone", metadata=APART)
+    number: int = 0
 
     def compute(self, run: Run) -> Made:
         """Its record; the weights are in a file."""
@@ -86,21 +86,9 @@ class QuocNetTraining(Stage):
         """The network in evaluation mode."""
         return load_classifier(self.file(run), self.config, self.device)
 
-    def file(self, run: Run) -> Path:
-        """Where its weights are."""
-        return run.folder / "models" / f"{self.slug}.safetensors"
-
     @property
-    def about(self) -> str:
-        return self.called
-
-    @property
-    def identity(self) -> tuple[str, ...]:
-        return self.name, self.slug
-
-    @property
-    def title(self) -> str:
-        return f"{self.name} {self.called}"
+    def slug(self) -> str:
+        return self.file_name
 
 
 def load_classifier(path: Path, config: QuocNetConfig, device: str) -> QuocNetClassifier:

@@ -41,7 +41,7 @@ from intriguing.results.rows import (
 from intriguing.results.schema import Kind, ModelRecord, RunRecord
 from intriguing.results.typed import of_json
 from intriguing.runs import provenance
-from intriguing.runs.stage import Made, Network, Stage, with_needs
+from intriguing.runs.stage import Made, Network, Stage, Trained, with_needs
 from intriguing.scale.engine import HERE, Engine
 from intriguing.scale.jobs import Told, ended_jobs, one_thread
 
@@ -176,9 +176,10 @@ class Run:
             )  # fmt: skip
             return Done(stage, record, Made())
 
-    def leave_out(self, kind: type[Stage], about: str, why: str) -> Done:
-        """Note that a stage of some kind is not run."""
-        record = StageRecord(kind.name, about, "not run", (why,), question=kind.question)
+    def leave_out(self, kind: type[Stage], about: str, why: str, *, asked: bool = True) -> Done:
+        """Note that a stage of some kind is not run; its question only where somebody asked it."""
+        question = kind.question if asked else ""
+        record = StageRecord(kind.name, about, "not run", (why,), question=question)
         return self._note(Done(None, record, Made()))
 
     def was_done(self, name: str, about: str) -> bool:
@@ -202,7 +203,7 @@ class Run:
             kept = self._kept[stage.key] = self._recall(stage) or self._compute(stage)
         record = StageRecord(
             stage.name, stage.about, "done", kept.made.words, warnings=kept.made.warnings,
-            question=stage.question, wall_seconds=kept.seconds,
+            question=stage.question, wall_seconds=kept.seconds, finding=kept.made.finding,
         )  # fmt: skip
         return Done(stage, record, kept.made)
 
@@ -216,7 +217,7 @@ class Run:
             self._loaded[stage.key] = stage.load(self)
         return self._loaded[stage.key]
 
-    def model(self, network: Network | Stage) -> nn.Module:
+    def model(self, network: Network | Trained) -> nn.Module:
         """A network that was given, or that a stage trains."""
         if isinstance(network, Network):
             return network.model

@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -16,8 +17,8 @@ from torch import nn
 
 from intriguing import __version__
 from intriguing.keys import counted, derive_key
-from intriguing.models.asking import device_of
-from intriguing.results.audit import Warned
+from intriguing.models.classifier import device_of
+from intriguing.results.audit import Finding, Warned
 from intriguing.results.rows import Measurement, Row
 from intriguing.results.schema import ModelRecord
 
@@ -37,6 +38,16 @@ class Network:
         """Digest of all it computes with, and of the kind of device that does."""
         return derive_key(self.model, device_of(self.model).type)
 
+    @property
+    def called(self) -> str:
+        """As tables call it."""
+        return self.name
+
+    @property
+    def slug(self) -> str:
+        """Of the names of its files."""
+        return self.name
+
 
 @dataclass(frozen=True)
 class Made:
@@ -46,6 +57,7 @@ class Made:
         rows: Of any dataclass of `results.rows`; their order is that of the report.
         warnings: What looks wrong with a network, each with its consequence.
         words: Sentences for people about this stage; nothing reads them back.
+        finding: The answer to its question, where an audit asks it.
         notes: Sentences for people about the whole run.
         remarks: Sentences for people about one analysis, by its key.
         models: Records of networks that were trained.
@@ -56,6 +68,7 @@ class Made:
     rows: tuple[Row, ...] = ()
     warnings: tuple[Warned, ...] = ()
     words: tuple[str, ...] = ()
+    finding: Finding | None = None
     notes: tuple[str, ...] = ()
     remarks: dict[str, tuple[str, ...]] = field(default_factory=dict)
     models: tuple[ModelRecord, ...] = ()
@@ -107,7 +120,9 @@ class Stage(ABC):
     def about(self) -> str:
         """The name of the network it is about, given or trained; empty for several."""
         network = getattr(self, "network", None)
-        return called(network) if isinstance(network, Network | Stage) else ""
+        if isinstance(network, Network | Trained):
+            return network.name if isinstance(network, Network) else network.about
+        return ""
 
     @property
     def identity(self) -> tuple[str, ...]:
@@ -148,9 +163,38 @@ class Stage(ABC):
         )
 
 
-def called(network: Network | Stage) -> str:
-    """What tables call a network that was given, or that a stage trains."""
-    return network.name if isinstance(network, Network) else network.about
+class Trained(Stage):
+    """A stage that trains a network, which its `load` gives.
+
+    Attributes:
+        called: What tables call it; trainings with other seeds are called the same.
+        number: Which of these it is.
+    """
+
+    name: ClassVar[str] = "train"
+    called: str
+    number: int
+
+    @property
+    @abstractmethod
+    def slug(self) -> str:
+        """Of the names of its files."""
+
+    def file(self, run: "Run") -> Path:
+        """Where its weights are."""
+        return run.folder / "models" / f"{self.slug}.safetensors"
+
+    @property
+    def about(self) -> str:
+        return self.called + (f", seed {self.number}" if self.number else "")
+
+    @property
+    def identity(self) -> tuple[str, ...]:
+        return self.name, self.slug
+
+    @property
+    def title(self) -> str:
+        return f"{self.name} {self.about}"
 
 
 def with_needs(stages: Iterable[Stage]) -> list[Stage]:

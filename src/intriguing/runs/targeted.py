@@ -29,14 +29,14 @@ from intriguing.scale.engine import HERE, Engine
 TARGET = 9
 """Of ImageNet's classes: "ostrich, Struthio camelus"."""
 LEVELS = 256
-COUNT, PAPER = published_figure5()
-"""The paper's images, and their average distortion (§4.1, caption of Figure 5)."""
+COUNT, _ = published_figure5()
+"""Images that the paper shows (§4.1, caption of Figure 5)."""
 SHARD = 8
 SEARCH = Search()
 
 
 @dataclass(frozen=True)
-class Ostriches:
+class Targeted:
     """Images with the answers of the search, and what became of the files.
 
     Attributes:
@@ -51,7 +51,7 @@ class Ostriches:
     says: Int64[Tensor, " image"]
 
 
-def ostriches(
+def make_target(
     model: nn.Module,
     chosen: ImageSet,
     folder: Path,
@@ -62,7 +62,7 @@ def ostriches(
     shard_size: int = SHARD,
     engine: Engine = HERE,
     progress: ProgressCallback | None = None,
-) -> Ostriches:
+) -> Targeted:
     """Turn every image into `target`, save the answers, and classify the files.
 
     The same call again continues; files are in folder/pictures/NAME/.
@@ -82,7 +82,7 @@ def ostriches(
         engine=engine, progress=progress,
     )  # fmt: skip
     says = _classify_files(model, attacked, folder / "pictures" / name, target)
-    return Ostriches(attacked, target, says == target, says)
+    return Targeted(attacked, target, says == target, says)
 
 
 def _classify_files(model: nn.Module, attacked: Attacked, folder: Path, target: int) -> Tensor:
@@ -110,7 +110,7 @@ def _classify_files(model: nn.Module, attacked: Attacked, folder: Path, target: 
 def write_figure(
     folder: Path,
     title: str,
-    made: Ostriches,
+    made: Targeted,
     *,
     name: str = "figure5",
     network: str = "",
@@ -139,7 +139,7 @@ def write_figure(
     )  # fmt: skip
 
 
-def target_rows(name: str, made: Ostriches) -> list[Measurement]:
+def target_rows(name: str, made: Targeted) -> list[Measurement]:
     """What became of one network's images; where it is Figure 5, the rows say so."""
     images, total = made.attacked.images, len(made.attacked)
     sizes = made.attacked.distortion[made.attacked.success].double()

@@ -1,36 +1,30 @@
-"""Stages that train a network by a recipe, and that attack it; whoever names them needs them."""
+"""Stages that train a network by a recipe, and that say how it errs and what it looks for."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from torch import nn
 
 from intriguing.data.dataset import ImageSet
-from intriguing.distortion.search import Search
 from intriguing.estimates import Rows
 from intriguing.hardening.hardened import Hardened
-from intriguing.keys import APART
 from intriguing.measures import Progress, ProgressCallback
 from intriguing.models.initial import weight_layers
 from intriguing.models.load import load_model
 from intriguing.models.weights import save_model
-from intriguing.results.rows import Condition, ImageRow, Metric, Row
+from intriguing.results.rows import Condition, Metric
 from intriguing.results.store import write_tensors
-from intriguing.runs.attacking import Outcome
-from intriguing.runs.examples import image_columns
 from intriguing.runs.provenance import record_model
 from intriguing.runs.run import Run
-from intriguing.runs.stage import Made, Stage
-from intriguing.scale.attack import Attacked, Goals, attack_in_shards
+from intriguing.runs.stage import Made, Stage, Trained
 from intriguing.training.recipe import Recipe, train_network
 from intriguing.training.report import TrainingReport
 from intriguing.transfer.matrix import count_errors
 
 
 @dataclass(frozen=True)
-class Training(Stage):
+class Training(Trained):
     """A network from its recipe to its file; a training that was interrupted goes on.
 
     Attributes:
@@ -44,7 +38,6 @@ class Training(Stage):
         judged: Sets by which its errors are measured; the record's `train_error` and `test_error`.
     """
 
-    name: ClassVar[str] = "train"
     apart: ClassVar[bool] = True
     called: str
     number: int
@@ -80,26 +73,9 @@ class Training(Stage):
         """The network in evaluation mode."""
         return load_model(self.file(run)).to(self.device)
 
-    def file(self, run: Run) -> Path:
-        """Where its weights are."""
-        return run.folder / "models" / f"{self.slug}.safetensors"
-
     @property
     def slug(self) -> str:
-        """Of the names of its files."""
         return self.recipe.slug + (f"-seed{self.number}" if self.number else "")
-
-    @property
-    def about(self) -> str:
-        return self.called + (f", seed {self.number}" if self.number else "")
-
-    @property
-    def identity(self) -> tuple[str, ...]:
-        return self.name, self.slug
-
-    @property
-    def title(self) -> str:
-        return f"{self.name} {self.about}"
 
     def _spent(self, report: TrainingReport) -> tuple[int, float]:
         """Passes and seconds, interruptions and what was learned without labels added up."""
@@ -108,55 +84,6 @@ class Training(Stage):
             passes += before.evaluations * min(len(self.images), self.recipe.sparsity.images)
             seconds += before.wall_seconds
         return passes, seconds
-
-
-@dataclass(frozen=True)
-class TrainedAttack(Stage):
-    """The nearest adversarial example of every image for a network that was trained here.
-
-    Attributes:
-        network: Its training.
-        images: What is attacked.
-        targets: As `attack_in_shards` takes them.
-        search: How.
-        shard_size: Images between two saves; apart, because no answer depends on it.
-    """
-
-    name: ClassVar[str] = "attack"
-    network: Training
-    images: ImageSet
-    targets: Goals
-    search: Search
-    shard_size: int = field(default=2000, metadata=APART)
-
-    def compute(self, run: Run) -> Made:
-        """What it cost; the examples are in shards."""
-        found: Attacked = run.loaded(self)
-        passes = int(found.forward_passes.sum()), int(found.backward_passes.sum())
-        return Made(passes=passes, seconds=found.shards.wall_seconds)
-
-    def load(self, run: Run) -> Attacked:
-        """The examples, which stay on disk, searched as far as they are not there."""
-        return attack_in_shards(
-            run.model(self.network), self.images, self.targets, run.shards(self),
-            shard_size=self.shard_size, method=self.search, engine=run.engine,
-            stage=self.title, progress=run.progress,
-        )  # fmt: skip
-
-    def columns(self, run: Run, kind: type[Row]) -> Iterator[Mapping[str, Any]]:
-        """A row an image, a shard in memory at a time."""
-        if kind is ImageRow:
-            for images, columns in run.loaded(self).parts():
-                part = Outcome(images, self.search.method, columns, 0.0)
-                yield image_columns(self.network.called, part, self.network.number)
-
-    @property
-    def identity(self) -> tuple[str, ...]:
-        return self.name, self.network.slug
-
-    @property
-    def title(self) -> str:
-        return f"{self.name} {self.network.about}"
 
 
 @dataclass(frozen=True)
@@ -171,7 +98,7 @@ class Errors(Stage):
 
     name: ClassVar[str] = "errors"
     question: ClassVar[str] = "How often does it err?"
-    network: Stage
+    network: Trained
     sets: Mapping[str, ImageSet]
     seed: int
 
@@ -196,7 +123,7 @@ class Filters(Stage):
 
     name: ClassVar[str] = "filters"
     question: ClassVar[str] = "What do the units of the first layer look for?"
-    network: Stage
+    network: Trained
     words: str
 
     def compute(self, run: Run) -> Made:

@@ -11,10 +11,10 @@ from intriguing.data.dataset import ImageSet
 from intriguing.distortion.noise import gaussian_noise
 from intriguing.estimates import Rows
 from intriguing.results.rows import Condition, Measurement, Metric
-from intriguing.runs.attacking import Outcome
 from intriguing.runs.examples import Examples
 from intriguing.runs.run import Run
 from intriguing.runs.stage import Made, Network, Stage
+from intriguing.scale.attack import Attacked
 from intriguing.transfer import amplify, error_matrix
 from intriguing.transfer.matrix import Batches
 
@@ -49,7 +49,7 @@ class Transfer(Stage):
     def compute(self, run: Run) -> Made:
         """The table."""
         networks = {one.name: one.model for one in self.networks}
-        outcomes: dict[str, Outcome] = {one.network.name: run.loaded(one) for one in self.attacks}
+        outcomes: dict[str, Attacked] = {one.network.name: run.loaded(one) for one in self.attacks}
         if self.most is not None:
             outcomes = {name: one.first(self.most) for name, one in outcomes.items()}
         rows = transfer_rows(networks, outcomes, self.images, self.sizes, self.seed)
@@ -68,7 +68,7 @@ class Shown:
 
 def transfer_rows(
     networks: Mapping[str, nn.Module],
-    outcomes: Mapping[str, Outcome],
+    outcomes: Mapping[str, Attacked],
     images: ImageSet,
     stddevs: Sequence[float],
     seed: int,
@@ -81,7 +81,7 @@ def transfer_rows(
     sets: dict[Shown, Batches] = {}
     for name, outcome in outcomes.items():
         rows.mean(
-            Metric.MEAN_DISTORTION, "distortion", outcome.found, len(outcome), made_for=name,
+            Metric.MEAN_DISTORTION, "distortion", outcome.sizes, len(outcome), made_for=name,
             condition=Condition.ADVERSARIAL,
         )  # fmt: skip
         sets[Shown(Condition.ADVERSARIAL, name)] = _changed(outcome, None)
@@ -102,8 +102,8 @@ def transfer_rows(
     return rows.made
 
 
-def _changed(outcome: Outcome, stddev: float | None) -> Iterator[tuple[Tensor, Tensor]]:
-    for original, adversarial, labels in outcome.pairs():
+def _changed(outcome: Attacked, stddev: float | None) -> Iterator[tuple[Tensor, Tensor]]:
+    for original, adversarial, labels in outcome.found():
         changed = adversarial.to(original.dtype)
         yield (changed if stddev is None else amplify(original, changed, stddev)), labels
 

@@ -18,7 +18,7 @@ from intriguing.results.rows import CoherenceRow, TopRow
 from intriguing.runs import ranked
 from intriguing.runs.distinction import Claim, Path, followed
 from intriguing.runs.run import Run
-from intriguing.runs.stage import Made, Network, Stage
+from intriguing.runs.stage import Made, Network, Stage, Trained
 from intriguing.runs.study import Asked, choose_bases
 from intriguing.units.activations import activations
 from intriguing.units.coherence import coherence
@@ -26,7 +26,7 @@ from intriguing.units.topk import top_images
 
 
 def stages_of(
-    networks: Sequence[Network | Stage],
+    networks: Sequence[Network | Trained],
     images: ImageSet,
     asked: Asked,
     other: Mapping[str, Tensor] | None = None,
@@ -62,7 +62,7 @@ class Ranking(Stage):
     """
 
     name: ClassVar[str] = "units"
-    network: Network | Stage
+    network: Network | Trained
     images: ImageSet
     asked: Asked
     other: Mapping[str, Tensor] | None = None

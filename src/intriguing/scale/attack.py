@@ -1,10 +1,11 @@
 """Minimum distortions of a whole image set, in shards: any size, any number of interruptions."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, cast
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -21,10 +22,10 @@ from intriguing.distortion.search import Search
 from intriguing.distortion.targets import check_targets
 from intriguing.keys import derive_key
 from intriguing.measures import UNIT_BOX, Box, ProgressCallback, as_box
-from intriguing.models.asking import Classifier, own_dtypes
-from intriguing.models.classifier import check_classifier
+from intriguing.models.classifier import Classifier, own_dtypes
+from intriguing.models.requirements import check_classifier
 from intriguing.scale.engine import HERE, Engine
-from intriguing.scale.shards import Shards, run_in_shards
+from intriguing.scale.shards import Column, Shards, run_in_shards
 
 SHARD_SIZE = 2000
 """Images in a shard on a CPU: what an interruption can cost is half a minute."""
@@ -37,6 +38,8 @@ COLUMNS = (
     "curve", "forward_passes", "backward_passes",
 )  # fmt: skip
 """Tensors of a shard, as in `Distortions`."""
+LARGE = "adversarial"
+"""That which takes as much as the images."""
 
 
 @dataclass(frozen=True)
@@ -44,56 +47,119 @@ class Attacked:
     """Minimum distortions of an image set that stay on disk; columns as in `Distortions`.
 
     Attributes:
-        images: The originals.
+        images: The originals; or the first of them.
         shards: Where the results are.
+        method: How they were searched.
     """
 
     images: ImageSet
     shards: Shards
+    method: str = "closest"
 
     def __len__(self) -> int:
         return len(self.images)
 
     @cached_property
+    def columns(self) -> Mapping[str, Tensor]:
+        """Every column by its name, read when it is first asked for."""
+        return _Columns(self.shards, self.images)
+
+    @property
     def distortion(self) -> Float[Tensor, " image"]:
         """sqrt(mean r²) of each image; infinite where nothing was found."""
-        return self.shards.column("distortion")
+        return self.columns["distortion"]
 
-    @cached_property
+    @property
     def success(self) -> Bool[Tensor, " image"]:
         """Whether an adversarial image was found."""
-        return self.shards.column("success")
+        return self.columns["success"]
 
-    @cached_property
+    @property
     def status(self) -> Int64[Tensor, " image"]:
         """Codes of `Status`."""
-        return self.shards.column("status")
+        return self.columns["status"]
 
-    @cached_property
+    @property
     def forward_passes(self) -> Int64[Tensor, " image"]:
         """What each image cost."""
-        return self.shards.column("forward_passes")
+        return self.columns["forward_passes"]
 
-    @cached_property
+    @property
     def backward_passes(self) -> Int64[Tensor, " image"]:
         """What each image cost."""
-        return self.shards.column("backward_passes")
+        return self.columns["backward_passes"]
+
+    @property
+    def sizes(self) -> Float[Tensor, " found"]:
+        """Distortions of the images for which an adversarial image was found."""
+        return self.distortion[self.success]
 
     @property
     def mean(self) -> float:
-        """Average distortion of the images for which an adversarial image was found."""
-        return float(self.distortion[self.success].double().mean())
+        """The average of these."""
+        return float(self.sizes.double().mean())
+
+    @property
+    def passes(self) -> tuple[int, int]:
+        """Images forward and backward."""
+        return int(self.forward_passes.sum()), int(self.backward_passes.sum())
+
+    @property
+    def cost(self) -> Float[Tensor, " image"]:
+        """Passes of each image, a pass being half a forward and a backward one."""
+        return (self.forward_passes + self.backward_passes).double() / 2
+
+    @property
+    def wall_seconds(self) -> float:
+        """What the search took, whichever process did it."""
+        return self.shards.wall_seconds
+
+    def statuses(self) -> dict[str, int]:
+        """How many images ended how."""
+        counts = Counter(self.status.tolist())
+        return {Status(code).name: counts[code] for code in sorted(counts)}
+
+    def first(self, count: int) -> "Attacked":
+        """The same of the first so many images."""
+        return self if count >= len(self) else replace(self, images=self.images.first(count))
+
+    def rows(self, size: int) -> Iterator[tuple[ImageSet, dict[str, Tensor]]]:
+        """Consecutive pieces of at most so many images, without the examples."""
+        small = [name for name in COLUMNS if name != LARGE]
+        for start in range(0, len(self), size):
+            items = slice(start, min(start + size, len(self)))
+            images = self.images.subset(torch.arange(items.start, items.stop))
+            yield images, {name: self.columns[name][items] for name in small}
 
     def parts(self) -> Iterator[tuple[ImageSet, dict[str, Tensor]]]:
         """The images and their results, one shard in memory at a time."""
         for items, columns in zip(self.shards.slices, self.shards, strict=True):
-            yield self.images.subset(torch.arange(items.start, items.stop)), columns
+            if items.start < len(self):
+                images = self.images.subset(torch.arange(len(self))[items])
+                yield images, {name: column[: len(images)] for name, column in columns.items()}
 
     def found(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Originals x, adversarial images x′ and true labels, where found, shard by shard."""
         for images, columns in self.parts():
             kept = columns["success"].nonzero()[:, 0]
             yield images.images[kept], columns["adversarial"][kept], images.labels[kept]
+
+
+class _Columns(dict[str, Tensor]):
+    """The columns of shards; the examples of images that are not in memory stay on disk, too."""
+
+    def __init__(self, shards: Shards, images: ImageSet) -> None:
+        super().__init__()
+        self._shards, self._images = shards, images
+
+    def __missing__(self, name: str) -> Tensor:
+        on_disk = name == LARGE and not self._images.in_memory
+        column = self[name] = (
+            cast(Tensor, Column(self._shards, name))
+            if on_disk
+            else self._shards.column(name)[: len(self._images)]
+        )
+        return column
 
 
 def attack_in_shards(
@@ -192,4 +258,4 @@ def attack_in_shards(
     shards = run_in_shards(        compute, len(images), shard_size, folder, given, engine=engine,
         gpu=asked.device.type == "cuda", given_up=without, stage=stage, progress=progress,
     )  # fmt: skip
-    return Attacked(images, shards)
+    return Attacked(images, shards, search.method)

@@ -26,7 +26,7 @@ from torch.nn.functional import cross_entropy
 from torch.nn.parallel import DistributedDataParallel
 
 from intriguing.errors import InputError
-from intriguing.models.asking import device_of
+from intriguing.models.classifier import device_of
 from intriguing.models.families.quocnet import QuocNet, Stage
 from intriguing.training.locations import LocatedQuocNet, LocatedStage, as_whole
 from intriguing.training.order import share

@@ -12,7 +12,7 @@ from intriguing.data.patches import Patches
 from intriguing.errors import InputError
 from intriguing.keys import derive_key
 from intriguing.measures import ProgressCallback
-from intriguing.models.asking import device_of, own_dtypes
+from intriguing.models.classifier import device_of, own_dtypes
 from intriguing.models.families.quocnet import QuocNet, QuocNetClassifier, QuocNetConfig, Stage
 from intriguing.models.initial import draw_glorot
 from intriguing.training.classifier import train_classifier

@@ -13,9 +13,9 @@ from intriguing.data.dataset import ImageSet
 from intriguing.errors import InputError
 from intriguing.keys import APART, derive_key
 from intriguing.measures import ProgressCallback
-from intriguing.models.classifier import check_classifier
 from intriguing.models.family import find_trainable
 from intriguing.models.pretraining import PEN_STROKES, Sparsity
+from intriguing.models.requirements import check_classifier
 from intriguing.models.schedule import Schedule
 from intriguing.training.classifier import train_classifier
 from intriguing.training.decay import Convention

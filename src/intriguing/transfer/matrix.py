@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from intriguing.data.checks import check_labels, check_pixels
 from intriguing.errors import InputError
 from intriguing.measures import wilson_interval
-from intriguing.models.asking import Classifier, Model
+from intriguing.models.classifier import Classifier, Model
 
 Batches: TypeAlias = Iterable[tuple[Tensor, Tensor]]
 """Images and their true labels, piece by piece, so that a set need not be in memory at once."""

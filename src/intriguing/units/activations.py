@@ -18,7 +18,7 @@ from intriguing.data.checks import check_pixels
 from intriguing.data.dataset import ImageSet
 from intriguing.errors import InputError
 from intriguing.measures import Progress, ProgressCallback
-from intriguing.models.asking import Classifier, unwrapped
+from intriguing.models.classifier import Classifier, unwrapped
 from intriguing.models.groups import group_size
 
 Images: TypeAlias = Tensor | ImageSet | Iterable[Any]

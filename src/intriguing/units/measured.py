@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from intriguing.data.dataset import ImageSet
 from intriguing.errors import InputError
-from intriguing.models.asking import device_of
+from intriguing.models.classifier import device_of
 from intriguing.training.draws import drawing_from
 from intriguing.units.activations import activations
 from intriguing.units.coherence import (

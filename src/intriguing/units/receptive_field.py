@@ -21,7 +21,8 @@ from intriguing.graph.execution import Executed, execute
 from intriguing.graph.operations.windows import window_of
 from intriguing.graph.precision import FORMATS
 from intriguing.graph.tracing import symbolic_graph
-from intriguing.models.asking import Classifier, check_evaluation, unwrapped
+from intriguing.models.classifier import Classifier, unwrapped
+from intriguing.models.evaluation import check_evaluation
 from intriguing.units.activations import INPUT
 
 _Seen: TypeAlias = tuple[Bool[Tensor, "rows height"], Bool[Tensor, "columns width"]]

@@ -21,8 +21,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from intriguing.models.classifier import Normalized, normalized_for_caffe
 from intriguing.models.family import FOR_PHOTOGRAPHS, Family, Shape, register_family
+from intriguing.models.normalized import Normalized, normalized_for_caffe
 
 WINDOW = 5
 """Channels of a local response normalisation (the paper [9], §3.3)."""

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from intriguing.errors import InputError
-from intriguing.models.classifier import Normalized
 from intriguing.models.family import FOR_PHOTOGRAPHS, Family, Shape, register_family
 from intriguing.models.initial import draw_he, weight_layers
+from intriguing.models.normalized import Normalized
 from intriguing.models.weights import without_common_prefix
 
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

@@ -6,9 +6,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from intriguing.models.classifier import Normalized, normalized_for_caffe
 from intriguing.models.family import FOR_PHOTOGRAPHS, Family, Shape, register_family
 from intriguing.models.initial import draw_he, weight_layers
+from intriguing.models.normalized import Normalized, normalized_for_caffe
 
 
 class Fire(nn.Module):

@@ -12,7 +12,7 @@ def differences(errors: Mapping[str, Sequence[float]]) -> list[Measurement]:
     """The difference of each claim, negative where the paper is right; pairs have a seed each.
 
     Args:
-        errors: Test errors in percent by family and seed.
+        errors: Test errors in percent by regime and seed.
     """
     rows = Rows("claims", images="test")
     for claim in published_claims():

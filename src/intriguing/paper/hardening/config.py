@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from intriguing.errors import InputError
 from intriguing.keys import derive_key
 from intriguing.paper.config import ScaleName
-from intriguing.paper.hardening.families import FAMILIES, Family, candidates, curve
+from intriguing.paper.hardening.regimes import REGIMES, Regime, candidates, curve
 from intriguing.paper.networks import draw
 
 BUDGET = 400
@@ -55,7 +55,7 @@ class HardeningConfig:
 
     Attributes:
         scale: "paper" is all of MNIST, "quick" 5,000 images of it, "smoke" a trial in seconds.
-        seeds: Seeds 0 … seeds − 1 for each family; points of the penalty's curve have seed 0 only.
+        seeds: Seeds 0 … seeds − 1 for each regime; points of the penalty's curve have seed 0 only.
         device: A torch device.
         search: Try settings on held-out training images, instead of judging the chosen ones by
             the test images.
@@ -80,17 +80,17 @@ class Trial:
     """One network to train.
 
     Attributes:
-        family: With the settings and epochs that it is trained with.
+        regime: With the settings and epochs that it is trained with.
         seed: Its number.
-        of: The slug of the family that it is, or that it is tried for.
+        of: The slug of the regime that it is, or that it is tried for.
     """
 
-    family: Family
+    regime: Regime
     seed: int
     of: str
 
     def draw(self, what: str) -> int:
-        """A seed of its own; weights are the same for all families, so that pairs differ less."""
+        """A seed of its own; weights are the same for all regimes, so that pairs differ less."""
         return draw("hardening", what, self.seed)
 
 
@@ -101,7 +101,7 @@ def trials(config: HardeningConfig) -> Iterator[Trial]:
         if config.search:
             pairs = list(candidates())
         else:
-            chosen = (*FAMILIES, *curve()) if seed == 0 else FAMILIES
+            chosen = (*REGIMES, *curve()) if seed == 0 else REGIMES
             pairs = [(one.slug, one) for one in chosen]
         for of, one in pairs:
             scaled = one.scaled(scale.epochs, scale.start)

@@ -14,12 +14,13 @@ from intriguing.distortion.noise import gaussian_noise
 from intriguing.estimates import Rows
 from intriguing.keys import derive_key
 from intriguing.measures import UNIT_BOX
-from intriguing.models.asking import Classifier
+from intriguing.models.classifier import Classifier
 from intriguing.models.preflight import preflight
 from intriguing.results.rows import Condition, Metric
+from intriguing.runs.examples import Examples
 from intriguing.runs.run import Run
 from intriguing.runs.stage import Made, Stage
-from intriguing.runs.training import TrainedAttack, Training
+from intriguing.runs.training import Training
 from intriguing.scale.attack import Attacked
 from intriguing.scale.shards import run_in_shards
 from intriguing.spectral.certificates.certificate import certify
@@ -81,7 +82,7 @@ class Judged(Stage):
     apart: ClassVar[bool] = True
     question: ClassVar[str] = "How far is the nearest example, and how far is surely none?"
     network: Training
-    attack: TrainedAttack
+    attack: Examples
     certified: Certified
 
     def compute(self, run: Run) -> Made:
@@ -107,14 +108,14 @@ class Masked(Stage):
     name: ClassVar[str] = "masking"
     question: ClassVar[str] = "Do its gradients lead to what is there?"
     network: Training
-    own: TrainedAttack
-    baseline: TrainedAttack
+    own: Examples
+    baseline: Examples
     seed: int
 
     def compute(self, run: Run) -> Made:
         """Shares in percent, and how many flaws `preflight` finds."""
         found = masking(
-            run.model(self.network), self.own.images, run.loaded(self.own),
+            run.model(self.network), self.own.plan.images, run.loaded(self.own),
             run.loaded(self.baseline), self.seed,
         )  # fmt: skip
         rows = Rows("masking", method=self.network.called, images="test", seed=self.network.number)

@@ -11,7 +11,7 @@ from torch import Tensor
 from intriguing.estimates import About, Interval, Rows
 from intriguing.measures import mean_interval, median, median_interval, wilson_interval
 from intriguing.paper.hardening.config import Trial
-from intriguing.paper.hardening.families import PLAIN, Family
+from intriguing.paper.hardening.regimes import PLAIN, Regime
 from intriguing.results.rows import Condition, Measurement, Metric, Unit, where
 
 
@@ -49,38 +49,38 @@ def measurements(judged: Sequence[Measured], times: Mapping[str, float]) -> list
 
     Args:
         judged: Every network.
-        times: By the slug of a family, its training's time over plain training's.
+        times: By the slug of a regime, its training's time over plain training's.
     """
-    of_family = _by_family(judged)
-    baseline = next((members for family, members in of_family.items() if family.slug == PLAIN), [])
-    compared = {f: m for f, m in of_family.items() if not f.curve}
+    of_regime = _by_regime(judged)
+    baseline = next((members for regime, members in of_regime.items() if regime.slug == PLAIN), [])
+    compared = {f: m for f, m in of_regime.items() if not f.curve}
     rows = []
-    for family, members in compared.items():
-        made = Rows("hardening", method=family.name, images="test")
-        _of_family(made, members, baseline)
-        if family.slug in times:
-            made.add(Metric.TIME_RATIO, "ratio", times[family.slug], 1, 1)
+    for regime, members in compared.items():
+        made = Rows("hardening", method=regime.name, images="test")
+        _of_regime(made, members, baseline)
+        if regime.slug in times:
+            made.add(Metric.TIME_RATIO, "ratio", times[regime.slug], 1, 1)
         rows += made.made
-    penalised = {f: m for f, m in of_family.items() if f.penalty and not f.places}
-    curve = {f: m for f, m in of_family.items() if f.slug == PLAIN} | dict(
+    penalised = {f: m for f, m in of_regime.items() if f.penalty and not f.places}
+    curve = {f: m for f, m in of_regime.items() if f.slug == PLAIN} | dict(
         sorted(penalised.items(), key=lambda pair: pair[0].penalty)
     )
-    for family, members in curve.items():
-        made = Rows("penalty", setting=f"{family.penalty:g}", images="test")
-        _of_family(made, members, baseline)
+    for regime, members in curve.items():
+        made = Rows("penalty", setting=f"{regime.penalty:g}", images="test")
+        _of_regime(made, members, baseline)
         rows += made.made
-    for family, members in compared.items():
-        rows += _masking(family, members)
+    for regime, members in compared.items():
+        rows += _masking(regime, members)
     return rows
 
 
 def searched(networks: Sequence[Erring]) -> list[Measurement]:
-    """Validation errors of all settings, each family's best first."""
-    families = list(dict.fromkeys(one.trial.of for one in networks))
-    ordered = sorted(networks, key=lambda one: (families.index(one.trial.of), one.error))
-    settings: dict[tuple[str, Family], list[Erring]] = {}
+    """Validation errors of all settings, each regime's best first."""
+    regimes = list(dict.fromkeys(one.trial.of for one in networks))
+    ordered = sorted(networks, key=lambda one: (regimes.index(one.trial.of), one.error))
+    settings: dict[tuple[str, Regime], list[Erring]] = {}
     for one in ordered:
-        settings.setdefault((one.trial.of, one.trial.family), []).append(one)
+        settings.setdefault((one.trial.of, one.trial.regime), []).append(one)
     rows = []
     for (_, tried), members in settings.items():
         made = Rows("settings", method=tried.name, setting=tried.in_words, images="validation")
@@ -89,14 +89,14 @@ def searched(networks: Sequence[Erring]) -> list[Measurement]:
     return rows
 
 
-def _by_family(judged: Sequence[Measured]) -> dict[Family, list[Measured]]:
-    found: dict[Family, list[Measured]] = {}
+def _by_regime(judged: Sequence[Measured]) -> dict[Regime, list[Measured]]:
+    found: dict[Regime, list[Measured]] = {}
     for one in judged:
-        found.setdefault(one.trial.family, []).append(one)
+        found.setdefault(one.trial.regime, []).append(one)
     return found
 
 
-def _of_family(rows: Rows, members: Sequence[Measured], baseline: Sequence[Measured]) -> None:
+def _of_regime(rows: Rows, members: Sequence[Measured], baseline: Sequence[Measured]) -> None:
     _errors(rows, members)
     for metric, ratio, unit, values in _MEDIANS:
         seeds = [one.trial.seed for one in members]
@@ -108,7 +108,7 @@ def _of_family(rows: Rows, members: Sequence[Measured], baseline: Sequence[Measu
             if median(values(plain)) > 0
         }
         if ratios and math.isfinite(sum(ratios.values())):
-            plain_name = baseline[0].trial.family.name
+            plain_name = baseline[0].trial.regime.name
             _mean(rows, ratio, "ratio", ratios, reference=plain_name)
 
 
@@ -160,10 +160,10 @@ def _interval(values: Sequence[float], most: float) -> Interval:
     return max(low, 0.0), min(high, most)
 
 
-def _masking(family: Family, members: Sequence[Measured]) -> list[Measurement]:
+def _masking(regime: Regime, members: Sequence[Measured]) -> list[Measurement]:
     """Shares in percent, as means over the seeds, and how many flaws `preflight` found."""
     tried = [row for one in members for row in one.masking]
-    rows = Rows("masking", method=family.name, images="test")
+    rows = Rows("masking", method=regime.name, images="test")
     for metric, condition in _MASKING if tried else ():
         some = where(tried, metric=metric, condition=condition)
         _mean(rows, metric, "%", {int(row.seed or 0): row.value for row in some},

@@ -1,4 +1,4 @@
-"""The study: every family trained for every seed, judged, and laid out; resumable at any moment."""
+"""The study: every regime trained for every seed, judged, and laid out; resumable at any moment."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -13,14 +13,16 @@ from intriguing.measures import ProgressCallback
 from intriguing.paper.hardening import timing
 from intriguing.paper.hardening.claims import differences
 from intriguing.paper.hardening.config import BUDGET, SCALES, HardeningConfig, Trial, trials
-from intriguing.paper.hardening.families import FAMILIES, PLAIN
 from intriguing.paper.hardening.judging import Certified, Judged, Masked
 from intriguing.paper.hardening.measured import Erring, Measured, measurements, searched
+from intriguing.paper.hardening.regimes import PLAIN, REGIMES
 from intriguing.paper.networks import draw
 from intriguing.results.rows import Measurement, Metric
+from intriguing.runs.attacking import Plan
+from intriguing.runs.examples import Examples
 from intriguing.runs.run import Request, Run, Work
 from intriguing.runs.stage import Made, Stage
-from intriguing.runs.training import TrainedAttack, Training
+from intriguing.runs.training import Training
 
 MAY_DIFFER = ("seeds", "data_root")
 """What may change between two runs in one folder."""
@@ -29,7 +31,7 @@ SHARD = 250
 
 
 def make(config: HardeningConfig, progress: ProgressCallback | None = None) -> Work:
-    """Train and judge every family, or with `config.search` try settings on held-out images.
+    """Train and judge every regime, or with `config.search` try settings on held-out images.
 
     Raises:
         InputError: If the data cannot be had.
@@ -62,7 +64,7 @@ class Settings(Stage):
     """
 
     name: ClassVar[str] = "settings"
-    question: ClassVar[str] = "Which settings does each family of trainings need?"
+    question: ClassVar[str] = "Which settings does each regime need?"
     trials: tuple[Trial, ...]
     networks: tuple[Training, ...]
 
@@ -74,10 +76,10 @@ class Settings(Stage):
 
 @dataclass(frozen=True)
 class Times(Stage):
-    """What each family's training takes beside plain training.
+    """What each regime's training takes beside plain training.
 
     Attributes:
-        trials: One a family.
+        trials: One a regime.
         images: What they learn from.
         device: Where.
         rounds: Of measuring; the least counts.
@@ -91,10 +93,10 @@ class Times(Stage):
     rounds: int
 
     def compute(self, run: Run) -> Made:
-        """A row a family, which is told by its slug."""
-        families = [trial.family for trial in self.trials]
+        """A row a regime, which is told by its slug."""
+        regimes = [trial.regime for trial in self.trials]
         seconds = timing.training_seconds(
-            families, self.images, self.device, rounds=self.rounds, progress=run.progress
+            regimes, self.images, self.device, rounds=self.rounds, progress=run.progress
         )
         return Made(
             tuple(
@@ -145,7 +147,7 @@ class Claims(Stage):
     """Each sentence of the paper on hardening as a difference of test errors.
 
     Attributes:
-        trials: Of the families that are compared.
+        trials: Of the regimes that are compared.
         networks: Their trainings, in the same order.
     """
 
@@ -159,7 +161,7 @@ class Claims(Stage):
         errors: dict[str, list[float]] = {}
         for trial, one in zip(self.trials, self.networks, strict=True):
             error = Erring(trial, *_wrong(run, one)).error
-            errors.setdefault(trial.family.name, []).append(error)
+            errors.setdefault(trial.regime.name, []).append(error)
         return Made(tuple(differences(errors)))
 
 
@@ -177,17 +179,17 @@ def _images(
 
 
 def _training(trial: Trial, train: ImageSet, test: ImageSet, config: HardeningConfig) -> Training:
-    family = trial.family
+    regime = trial.regime
     return Training(
-        family.name, trial.seed, family.recipe, train, trial.draw("training"), config.device,
-        family.hardened, {"test_error": test},
+        regime.name, trial.seed, regime.recipe, train, trial.draw("training"), config.device,
+        regime.hardened, {"test_error": test},
     )  # fmt: skip
 
 
 def _judged(network: Training, test: ImageSet, config: HardeningConfig) -> Judged:
     some = test.first(SCALES[config.scale].attacked)
     search = Search("closest", budget=BUDGET)
-    attack = TrainedAttack(network, some, "untargeted", search, SHARD)
+    attack = Examples(network, Plan(some, "untargeted", some.classes), search, SHARD)
     return Judged(network, attack, Certified(network, test))
 
 
@@ -195,8 +197,8 @@ def _tables(
     judged: Mapping[Trial, Judged], train: ImageSet, config: HardeningConfig
 ) -> list[Stage]:
     """Attacks, whose images have rows, and what all comes to."""
-    compared = {trial: one for trial, one in judged.items() if not trial.family.curve}
-    plain = {t.seed: one.attack for t, one in compared.items() if t.family.slug == PLAIN}
+    compared = {trial: one for trial, one in judged.items() if not trial.regime.curve}
+    plain = {t.seed: one.attack for t, one in compared.items() if t.regime.slug == PLAIN}
     masked = tuple(
         Masked(one.network, one.attack, plain[trial.seed], trial.draw("noise"))
         for trial, one in compared.items()
@@ -227,12 +229,11 @@ def _notes(config: HardeningConfig) -> tuple[str, ...]:
             "training; the test images have no part in it.",
         )
     said += [
-        f"{family.name}: {family.scaled(scale.epochs, scale.start).in_words}."
-        for family in FAMILIES
+        f"{regime.name}: {regime.scaled(scale.epochs, scale.start).in_words}." for regime in REGIMES
     ]
     return (
         *said,
-        "Weight decay is λ Σ w², undivided; biases do not decay. All families of a seed start from "
+        "Weight decay is λ Σ w², undivided; biases do not decay. All regimes of a seed start from "
         "the same weights and see the images in the same order.",
         "A distortion is that of the nearest adversarial example of any wrong class that `closest` "
         f"finds in {BUDGET} passes; a misclassified image has 0. No pool was made by it.",

@@ -17,8 +17,8 @@ from intriguing.errors import InputError, UnsoundBound
 from intriguing.graph.batch_independence import check_logits, exact_logits
 from intriguing.graph.precision import precise_graph
 from intriguing.measures import UNIT_BOX, Box, Progress, ProgressCallback, as_box
-from intriguing.models.asking import Classifier, device_of
-from intriguing.models.classifier import check_classifier
+from intriguing.models.classifier import Classifier, device_of
+from intriguing.models.requirements import check_classifier
 from intriguing.spectral.certificates.local_certificates import local_certificates
 from intriguing.spectral.certificates.pairwise import PairBounds, pair_bounds
 from intriguing.spectral.certificates.relaxation.radii import relaxed_certificates

@@ -12,7 +12,7 @@ from intriguing.graph.operation import Operation
 from intriguing.graph.operations.activations import slopes_of
 from intriguing.graph.operations.pools import pool_settings
 from intriguing.graph.table import rule_of
-from intriguing.models.asking import device_of
+from intriguing.models.classifier import device_of
 from intriguing.spectral.certificates.step import Step, Walk, linear_map, permutation
 from intriguing.spectral.norms.convolution_layer import Convolution
 from intriguing.spectral.norms.linear_map import Diagonal, LinearMap, Matrix, composed

@@ -14,7 +14,7 @@ from intriguing.graph.batch_independence import batch_mixing, check_own
 from intriguing.graph.execution import fills_constants
 from intriguing.graph.precision import answer, precise_graph
 from intriguing.measures import Box, Progress, ProgressCallback, as_box
-from intriguing.models.asking import Classifier, unwrapped
+from intriguing.models.classifier import Classifier, unwrapped
 from intriguing.spectral.certificates.feed_forward import chain_of
 from intriguing.spectral.certificates.jacobian import jacobian_norm
 from intriguing.spectral.certificates.layer_size import describe

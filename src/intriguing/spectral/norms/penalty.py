@@ -19,7 +19,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 from intriguing.errors import InputError
-from intriguing.models.asking import Classifier, device_of, own_dtypes
+from intriguing.models.classifier import Classifier, device_of, own_dtypes
 from intriguing.spectral.norms.bound import outward
 from intriguing.spectral.norms.convolution import norm_of_convolution
 from intriguing.spectral.norms.convolution_layer import Convolution, read_convolution

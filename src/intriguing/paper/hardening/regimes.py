@@ -13,11 +13,11 @@ from intriguing.training.recipe import Recipe
 
 ARCHITECTURE = "fc100-100-10"
 PLAIN = "weight-decay"
-"""The family that all others are held against."""
+"""The regime that all others are held against."""
 
 
 @dataclass(frozen=True)
-class Family:
+class Regime:
     """One way to train the 100-100-10 network.
 
     Attributes:
@@ -61,7 +61,7 @@ class Family:
         """What its loss has besides."""
         return Hardened(self.places, self.pools, self.penalty)
 
-    def scaled(self, epochs: int, start: int) -> "Family":
+    def scaled(self, epochs: int, start: int) -> "Regime":
         """The same with so many epochs, pools beginning after `start`."""
         schedule = replace(self.schedule, epochs=epochs, warmup=min(1.0, epochs))
         return replace(self, schedule=schedule, pools=replace(self.pools, start=start))
@@ -73,7 +73,7 @@ def decays(first: float) -> tuple[float, float, float]:
 
 
 # Best by validation on 10,000 held-out training images (`reproduce hardening --search`), like all
-# settings of the families.
+# settings of the regimes.
 _FAST, _SLOW = Schedule(30, rate=1.5), Schedule(30, rate=0.5)
 # Radii in L2, by the same search.
 _INPUT, _FIRST, _SECOND = Place("input", 1.0), Place("1", 0.2), Place("2", 0.2)
@@ -83,19 +83,19 @@ _JOINT = PoolConfig(scheme="joint")
 _PENALTY, _BOTH = 0.019, 0.03
 """Weights of the penalty, alone and beside a pool."""
 
-FAMILIES: tuple[Family, ...] = (
-    Family("Weight decay", PLAIN, _FAST, decays(5e-5)),
-    Family("Dropout", "dropout", replace(_FAST, rate=1.0, input_dropout=0.1), decays(3e-5)),
-    Family("Input pool", "pool-input", _SLOW, decays(3e-5), (_INPUT,)),
-    Family("All pools, joint", "pools-joint", _SLOW, decays(5e-5), _ALL, _JOINT),
-    Family("Spectral penalty", "penalty", _SLOW, decays(5e-5), penalty=_PENALTY),
-    Family("All pools, alternating", "pools-alternating", _SLOW, decays(3e-5),
+REGIMES: tuple[Regime, ...] = (
+    Regime("Weight decay", PLAIN, _FAST, decays(5e-5)),
+    Regime("Dropout", "dropout", replace(_FAST, rate=1.0, input_dropout=0.1), decays(3e-5)),
+    Regime("Input pool", "pool-input", _SLOW, decays(3e-5), (_INPUT,)),
+    Regime("All pools, joint", "pools-joint", _SLOW, decays(5e-5), _ALL, _JOINT),
+    Regime("Spectral penalty", "penalty", _SLOW, decays(5e-5), penalty=_PENALTY),
+    Regime("All pools, alternating", "pools-alternating", _SLOW, decays(3e-5),
            (_INPUT, _FIRST, _SECOND)),
-    Family("Gaussian noise", "noise", _SLOW, decays(3e-5), (_INPUT,),
+    Regime("Gaussian noise", "noise", _SLOW, decays(3e-5), (_INPUT,),
            PoolConfig(search="gaussian")),
-    Family("First layer's pool", "pool-1", _SLOW, decays(3e-5), (_FIRST,)),
-    Family("Second layer's pool", "pool-2", _SLOW, decays(3e-5), (_SECOND,)),
-    Family("Input pool + penalty", "pool-penalty", _SLOW, decays(3e-5), (_INPUT,),
+    Regime("First layer's pool", "pool-1", _SLOW, decays(3e-5), (_FIRST,)),
+    Regime("Second layer's pool", "pool-2", _SLOW, decays(3e-5), (_SECOND,)),
+    Regime("Input pool + penalty", "pool-penalty", _SLOW, decays(3e-5), (_INPUT,),
            penalty=_BOTH),
 )  # fmt: skip
 """In the order in which they are trained."""
@@ -104,30 +104,30 @@ CURVE = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1)
 """Further weights of the penalty, for its curve."""
 
 
-def curve() -> Iterator[Family]:
+def curve() -> Iterator[Regime]:
     """The spectral penalty at the weights of the curve."""
-    base = family("penalty")
+    base = regime("penalty")
     for weight in CURVE:
         yield replace(
             base, name=f"Penalty {weight:g}", slug=f"penalty-{weight:g}", penalty=weight, curve=True
         )
 
 
-def family(slug: str) -> Family:
-    """A family by its slug.
+def regime(slug: str) -> Regime:
+    """A regime by its slug.
 
     Raises:
         InputError: If there is none.
     """
-    for one in FAMILIES:
+    for one in REGIMES:
         if one.slug == slug:
             return one
-    raise InputError(f"no family {slug!r}; one of {', '.join(one.slug for one in FAMILIES)}")
+    raise InputError(f"no regime {slug!r}; one of {', '.join(one.slug for one in REGIMES)}")
 
 
-def candidates() -> Iterator[tuple[str, Family]]:
-    """What the search tries: the slug of a family, and it with other settings."""
-    for one in FAMILIES:
+def candidates() -> Iterator[tuple[str, Regime]]:
+    """What the search tries: the slug of a regime, and it with other settings."""
+    for one in REGIMES:
         tried = [one]
         tried += [replace(one, decay=decays(lam)) for lam in (1e-5, 3e-5, 5e-5)]
         if not one.places and not one.penalty:
