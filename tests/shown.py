@@ -5,8 +5,8 @@ from pathlib import Path
 
 from intriguing.report.layouts import gather
 from intriguing.report.views import Cell
+from intriguing.results.measured import Measurement
 from intriguing.results.parquet import read_rows
-from intriguing.results.rows import Measurement
 
 
 def shown(folder: Path) -> list[Cell]:

@@ -5,7 +5,7 @@ from typing import TypeAlias, TypedDict, Unpack
 from torch import Tensor
 
 from intriguing.measures import mean_interval, median, median_interval, wilson_interval
-from intriguing.results.rows import Condition, Measurement, Metric, Unit
+from intriguing.results.measured import Condition, Measurement, Metric, Unit
 
 Interval: TypeAlias = tuple[float | None, float | None]
 

@@ -14,8 +14,9 @@ from intriguing.data.named import load_data
 from intriguing.errors import InputError
 from intriguing.measures import Progress
 from intriguing.results.audit import read_audit
+from intriguing.results.measured import Measurement, Metric, where
 from intriguing.results.parquet import read_columns, read_rows
-from intriguing.results.rows import ClaimRow, ImageRow, LayerRow, Measurement, Metric, where
+from intriguing.results.rows import ClaimRow, ImageRow, LayerRow
 from intriguing.results.store import read_run
 from intriguing.runs.run import Run
 

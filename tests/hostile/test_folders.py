@@ -15,9 +15,9 @@ from intriguing.cli.main import main
 from intriguing.errors import InputError
 from intriguing.files import write_whole
 from intriguing.report.html import draw_report
+from intriguing.results.measured import Measurement
 from intriguing.results.opening import open_results
 from intriguing.results.parquet import write_rows
-from intriguing.results.rows import Measurement
 from intriguing.results.schema import RunRecord
 from intriguing.results.store import write_run, write_tensors
 from intriguing.training.sharded_checkpoint import save_sharded

@@ -15,8 +15,8 @@ from intriguing.audit.run import run_audit
 from intriguing.report.html import draw_report
 from intriguing.report.story import draw_story
 from intriguing.results.audit import read_audit
+from intriguing.results.measured import Condition, Measurement, Metric
 from intriguing.results.parquet import write_rows
-from intriguing.results.rows import Condition, Measurement, Metric
 from intriguing.results.schema import RunRecord
 from intriguing.results.store import list_tensors, read_tensors, write_run
 from tests.hostile.names import NAMES, SCRIPT, digits, network

@@ -11,8 +11,8 @@ from torch import nn
 import intriguing as it
 from intriguing.distortion.methods import METHODS
 from intriguing.models.schedule import Schedule
+from intriguing.results.measured import Measurement
 from intriguing.results.parquet import read_rows
-from intriguing.results.rows import Measurement
 from intriguing.training.lbfgs import LBFGSConfig
 from tests.machines.accelerator import DEVICE, accelerator
 

@@ -17,8 +17,9 @@ from intriguing.report.findings import findings
 from intriguing.report.hardening import verdict
 from intriguing.report.html import draw_report
 from intriguing.report.views import Cell
+from intriguing.results.measured import Metric
 from intriguing.results.parquet import read_columns
-from intriguing.results.rows import ImageRow, Metric
+from intriguing.results.rows import ImageRow
 from intriguing.results.store import read_run
 from intriguing.scale.engine import Engine
 from tests.shown import laid_out, shown

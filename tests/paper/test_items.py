@@ -15,8 +15,9 @@ from intriguing.paper.materials import Materials
 from intriguing.paper.networks import MNIST_NETWORKS
 from intriguing.paper.reproduce import reproduce
 from intriguing.report.html import draw_report
+from intriguing.results.measured import Measurement, Metric
 from intriguing.results.parquet import read_columns, read_rows
-from intriguing.results.rows import ImageRow, Measurement, Metric
+from intriguing.results.rows import ImageRow
 from intriguing.results.store import read_run
 from intriguing.runs.examples import Examples
 from intriguing.runs.run import Run

@@ -10,6 +10,7 @@ from intriguing.errors import InputError
 from intriguing.paper.hardening.regimes import REGIMES
 from intriguing.paper.networks import MNIST_NETWORKS, SPLIT_NETWORKS
 from intriguing.report.layouts import gather
+from intriguing.results.measured import Condition, Metric, where
 from intriguing.results.published import (
     paper_value,
     published,
@@ -17,7 +18,6 @@ from intriguing.results.published import (
     published_figure5,
     published_figure7,
 )
-from intriguing.results.rows import Condition, Metric, where
 from tests.oracles import published as published_anew
 from tests.shown import shown
 

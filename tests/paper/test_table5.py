@@ -20,7 +20,7 @@ from intriguing.paper.config import ReproduceConfig
 from intriguing.paper.materials import Materials
 from intriguing.paper.reproduce import reproduce
 from intriguing.report.views import Cell
-from intriguing.results.rows import Metric
+from intriguing.results.measured import Metric
 from intriguing.results.store import read_run
 from intriguing.runs.run import Run
 from intriguing.runs.stage import Network

@@ -18,8 +18,8 @@ from intriguing.paper.materials import Materials
 from intriguing.paper.networks import draw
 from intriguing.paper.remarks import Remarks, rank_agreement
 from intriguing.paper.reproduce import stages_of
+from intriguing.results.measured import Condition, Measurement, Metric, where
 from intriguing.results.published import published
-from intriguing.results.rows import Condition, Measurement, Metric, where
 from intriguing.runs.examples import Examples
 from intriguing.runs.training import Training
 from intriguing.scale.attack import Attacked

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from intriguing.results.measured import Measurement, Metric
 from intriguing.results.parquet import write_columns, write_rows
-from intriguing.results.rows import CertificateRow, LayerRow, Measurement, Metric
+from intriguing.results.rows import CertificateRow, LayerRow
 from intriguing.results.store import write_tensors
 
 NETWORK = "alexnet"

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
+from intriguing.results.measured import Measurement, Metric
 from intriguing.results.parquet import write_rows
-from intriguing.results.rows import CurvePoint, ImageRow, LossRow, Measurement, Metric
+from intriguing.results.rows import CurvePoint, ImageRow, LossRow
 
 METHODS = ("closest", "ddn", "noise")
 IMAGES = 40

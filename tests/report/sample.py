@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from intriguing.results.measured import Condition, Measurement, Metric
 from intriguing.results.parquet import write_rows
-from intriguing.results.rows import Condition, ImageRow, Measurement, Metric
+from intriguing.results.rows import ImageRow
 from intriguing.results.schema import DataRecord, ModelRecord, RunRecord, Stage
 from intriguing.results.store import write_run, write_tensors
 from tests.report import bounded, compared

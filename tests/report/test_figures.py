@@ -6,7 +6,7 @@ from intriguing.report.figures import Panel, as_pictures, figure7, filters, gall
 from intriguing.report.findings import correlation, findings
 from intriguing.report.layouts import gather
 from intriguing.report.views import Cell
-from intriguing.results.rows import Condition, Measurement, Metric
+from intriguing.results.measured import Condition, Measurement, Metric
 from tests.report.sample import NETWORKS, write_sample
 
 

@@ -8,8 +8,8 @@ from rich.console import Console
 from intriguing.report.layouts import gather
 from intriguing.report.numbers import interval, number, paper_number
 from intriguing.report.tables import latex_escape, to_csv, to_latex, to_terminal
+from intriguing.results.measured import Condition, Measurement, Metric
 from intriguing.results.parquet import read_rows
-from intriguing.results.rows import Condition, Measurement, Metric
 from tests.report.sample import NETWORKS, TABLE2, write_sample
 
 

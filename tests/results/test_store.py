@@ -12,18 +12,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from intriguing.errors import InputError
+from intriguing.results.measured import Condition, Measurement, Metric
 from intriguing.results.parquet import read_columns, read_rows, write_columns, write_rows
 from intriguing.results.rows import (
     CertificateRow,
-    Condition,
     CurvePoint,
     Float32,
     ImageRow,
     Int32,
     LayerRow,
     LossRow,
-    Measurement,
-    Metric,
     Word,
 )
 from intriguing.results.schema import DataRecord, ModelRecord, RunRecord, Stage

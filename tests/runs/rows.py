@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from intriguing.data.dataset import ImageSet
-from intriguing.results.rows import ImageRow, Measurement, Metric
+from intriguing.results.measured import Measurement, Metric
+from intriguing.results.rows import ImageRow
 
 
 def row(analysis: str, network: str, value: float) -> Measurement:

@@ -35,18 +35,10 @@ from intriguing.report.curves import Line, accuracy
 from intriguing.report.findings import findings
 from intriguing.report.layouts import gather
 from intriguing.report.tables import to_csv, to_latex, to_terminal
+from intriguing.results.measured import Condition, Measurement, Metric, where
 from intriguing.results.parquet import read_columns, read_rows
 from intriguing.results.published import published_claims
-from intriguing.results.rows import (
-    CertificateRow,
-    CoherenceRow,
-    Condition,
-    ImageRow,
-    Measurement,
-    Metric,
-    TopRow,
-    where,
-)
+from intriguing.results.rows import CertificateRow, CoherenceRow, ImageRow, TopRow
 from intriguing.runs import certifying, targeted
 from intriguing.runs.run import Run
 from intriguing.runs.stage import Network

@@ -16,7 +16,7 @@ from intriguing.paper.hardening.judging import Certified
 from intriguing.paper.materials import shortened
 from intriguing.paper.networks import MNIST_NETWORKS
 from intriguing.paper.table5 import Table5
-from intriguing.results.rows import Metric, where
+from intriguing.results.measured import Metric, where
 from intriguing.runs import distinction
 from intriguing.runs.run import Run
 from intriguing.runs.stage import Network

@@ -25,8 +25,9 @@ from intriguing.models.schedule import Schedule
 from intriguing.paper.hardening.regimes import REGIMES, Regime
 from intriguing.paper.networks import MNIST_NETWORKS
 from intriguing.results.audit import read_audit
+from intriguing.results.measured import Condition, Measurement, Metric, where
 from intriguing.results.parquet import read_rows
-from intriguing.results.rows import ClaimRow, Condition, LayerRow, Measurement, Metric, where
+from intriguing.results.rows import ClaimRow, LayerRow
 from intriguing.runs.stage import Stage
 from intriguing.scale.attack import attack_in_shards
 from intriguing.scale.shards import run_in_shards

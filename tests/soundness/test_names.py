@@ -24,8 +24,9 @@ from intriguing.report.html import draw_report
 from intriguing.report.story import draw_story
 from intriguing.report.tables import to_csv
 from intriguing.results.audit import read_audit
+from intriguing.results.measured import Condition, Measurement, Metric, where
 from intriguing.results.parquet import read_columns, read_rows
-from intriguing.results.rows import Condition, Measurement, Metric, TopRow, where
+from intriguing.results.rows import TopRow
 from intriguing.results.store import read_run, write_run
 from intriguing.runs.study import Study, prepare
 from intriguing.units.coherence import coherence

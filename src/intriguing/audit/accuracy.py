@@ -15,7 +15,7 @@ from intriguing.keys import APART
 from intriguing.models.clean_accuracy import clean_accuracy
 from intriguing.report.numbers import percent
 from intriguing.results.audit import Finding, Tile, Warned
-from intriguing.results.rows import Condition, Measurement, Metric
+from intriguing.results.measured import Condition, Measurement, Metric
 from intriguing.runs.predicting import predict
 from intriguing.runs.run import Run
 from intriguing.runs.stage import Made, Network

@@ -14,7 +14,8 @@ from intriguing.estimates import Rows
 from intriguing.names import file_name
 from intriguing.report.numbers import greys
 from intriguing.results.audit import Finding, Tile
-from intriguing.results.rows import Measurement, Metric, Row, first, where
+from intriguing.results.measured import Measurement, Metric, first, where
+from intriguing.results.rows import Row
 from intriguing.runs.examples import Examples, add_certainty
 from intriguing.runs.pairs import Words, write_pairs
 from intriguing.runs.predicting import predict

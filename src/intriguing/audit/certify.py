@@ -11,7 +11,8 @@ from intriguing.audit.stage import AuditStage
 from intriguing.audit.subject import Subject
 from intriguing.report.numbers import share, short
 from intriguing.results.audit import Finding, Knowledge, Tile
-from intriguing.results.rows import Measurement, Metric, Row, first, where
+from intriguing.results.measured import Measurement, Metric, first, where
+from intriguing.results.rows import Row
 from intriguing.runs.certifying import Certificates, Certified
 from intriguing.runs.certifying import Certify as Both
 from intriguing.runs.examples import Examples

@@ -16,7 +16,7 @@ from intriguing.keys import APART
 from intriguing.measures import Progress
 from intriguing.report.numbers import percent
 from intriguing.results.audit import Finding, Tile
-from intriguing.results.rows import Condition, Measurement, Metric, where
+from intriguing.results.measured import Condition, Measurement, Metric, where
 from intriguing.runs.examples import Examples
 from intriguing.runs.predicting import predict
 from intriguing.runs.run import Run

@@ -13,8 +13,8 @@ from intriguing.errors import InputError
 from intriguing.keys import APART
 from intriguing.names import file_name
 from intriguing.results.audit import Finding, Tile
+from intriguing.results.measured import Measurement, Metric, first, where
 from intriguing.results.published import paper_value
-from intriguing.results.rows import Measurement, Metric, first, where
 from intriguing.runs.run import Run
 from intriguing.runs.stage import Made, Network
 from intriguing.runs.targeted import SHARD, make_target, target_rows, write_figure

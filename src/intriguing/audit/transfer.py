@@ -9,7 +9,7 @@ from intriguing.audit.stage import AuditStage, LeftOut
 from intriguing.audit.subject import Subject
 from intriguing.report.numbers import percent
 from intriguing.results.audit import Finding, Tile
-from intriguing.results.rows import Condition, Measurement, Metric, where
+from intriguing.results.measured import Condition, Measurement, Metric, where
 from intriguing.runs.examples import Examples
 from intriguing.runs.run import Run
 from intriguing.runs.stage import Made, Network

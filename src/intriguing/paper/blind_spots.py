@@ -17,7 +17,7 @@ from intriguing.estimates import Rows
 from intriguing.measures import Progress, mean_interval
 from intriguing.models.families.quocnet import QuocNetClassifier, QuocNetConfig
 from intriguing.names import file_name
-from intriguing.results.rows import Condition, Measurement, Metric
+from intriguing.results.measured import Condition, Measurement, Metric
 from intriguing.results.store import write_tensors
 from intriguing.runs.run import Run
 from intriguing.runs.stage import Made, Network, Stage, Trained

@@ -6,8 +6,8 @@ from typing import ClassVar
 
 from intriguing.measures import spearman
 from intriguing.paper.config import Scale
+from intriguing.results.measured import Measurement, where
 from intriguing.results.published import paper_value
-from intriguing.results.rows import Measurement, where
 from intriguing.runs.examples import Examples
 from intriguing.runs.run import Run
 from intriguing.runs.stage import Made, Stage

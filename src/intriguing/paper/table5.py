@@ -17,8 +17,8 @@ from intriguing.models.normalized import Normalized
 from intriguing.paper.errata import errata, errata_of_any, mended, papers_name
 from intriguing.paper.layers import Layers, read_layers
 from intriguing.paper.networks import short_name
+from intriguing.results.measured import Metric
 from intriguing.results.published import published
-from intriguing.results.rows import Metric
 from intriguing.runs.bounding import shape_of
 from intriguing.runs.provenance import record_model
 from intriguing.runs.run import Run

@@ -12,7 +12,7 @@ from intriguing.distortion.noise import gaussian_noise
 from intriguing.estimates import About, Rows
 from intriguing.measures import distortion
 from intriguing.paper.networks import draw
-from intriguing.results.rows import Condition, Measurement, Metric, where
+from intriguing.results.measured import Condition, Measurement, Metric, where
 from intriguing.runs.examples import Examples
 from intriguing.runs.run import Run
 from intriguing.runs.stage import Made, Stage

@@ -8,7 +8,7 @@ from intriguing.report.contents import Contents
 from intriguing.report.numbers import number
 from intriguing.report.takeaway import NOTHING, Findings, Tile
 from intriguing.report.views import Cell, Table
-from intriguing.results.rows import Metric
+from intriguing.results.measured import Metric
 
 
 def violations(contents: Contents) -> np.ndarray:

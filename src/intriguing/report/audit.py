@@ -22,7 +22,8 @@ from intriguing.report.section import (
     Section,
 )
 from intriguing.report.viewer import Viewer, viewer
-from intriguing.results.rows import LayerRow, Metric, where
+from intriguing.results.measured import Metric, where
+from intriguing.results.rows import LayerRow
 
 STAGES = "stages/audit.json"
 

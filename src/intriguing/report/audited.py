@@ -10,7 +10,7 @@ from intriguing.report.contents import Contents
 from intriguing.report.numbers import sentence
 from intriguing.report.takeaway import Answer, Findings
 from intriguing.results.audit import Finding, StageRecord
-from intriguing.results.rows import Measurement, Metric, first, where
+from intriguing.results.measured import Measurement, Metric, first, where
 
 NEAR = 2 / 255
 """A distortion that is less than what the eye tells in 8-bit images: two grey levels."""

@@ -11,6 +11,7 @@ from intriguing.report.figures import Panel, as_pictures
 from intriguing.report.layouts import gather
 from intriguing.report.views import Table
 from intriguing.results.audit import StageRecord, read_audit
+from intriguing.results.measured import Measurement
 from intriguing.results.parquet import read_columns, read_rows
 from intriguing.results.rows import (
     CertificateRow,
@@ -20,7 +21,6 @@ from intriguing.results.rows import (
     ImageRow,
     LayerRow,
     LossRow,
-    Measurement,
     TopRow,
 )
 from intriguing.results.schema import RunRecord

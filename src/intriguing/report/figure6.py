@@ -9,7 +9,7 @@ from intriguing.report.figures import Panel, mosaic
 from intriguing.report.numbers import interval
 from intriguing.report.section import Section
 from intriguing.report.takeaway import NOTHING, Findings, Tile
-from intriguing.results.rows import Metric
+from intriguing.results.measured import Metric
 
 METRICS = (
     Metric.ACCURACY, Metric.ACCURACY_DIFFERENCE, Metric.FOOLED, Metric.MEAN_DISTORTION,

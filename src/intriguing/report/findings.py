@@ -17,7 +17,7 @@ from intriguing.report.units import distinction
 from intriguing.report.verdict import verdict
 from intriguing.report.views import Cell, Table
 from intriguing.results.damage import blame
-from intriguing.results.rows import Condition, Metric
+from intriguing.results.measured import Condition, Metric
 
 WHOLE: dict[str, Callable[[Contents], Findings]] = {
     "compare": verdict,

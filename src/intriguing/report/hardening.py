@@ -14,7 +14,7 @@ from intriguing.report.numbers import interval, number
 from intriguing.report.section import IMAGES, MEASURED, Listing, Part, Section
 from intriguing.report.takeaway import NOTHING, Findings, Tile
 from intriguing.report.views import Cell, Table
-from intriguing.results.rows import Metric
+from intriguing.results.measured import Metric
 
 
 def outcome(contents: Contents) -> Findings:
@@ -112,7 +112,7 @@ def _errors(contents: Contents) -> Section:
         "What each training buys",
         "To the left fewer errors, upward farther from the nearest adversarial example. Lines are "
         "95 % intervals.",
-        "Scatter of test error against median distortion, one point a family of trainings",
+        "Scatter of test error against median distortion, one point a training",
         (MEASURED,),
         lambda: trade_off(table),
     )
@@ -176,7 +176,7 @@ def _sentences(contents: Contents) -> Section:
     return Section(
         "claims",
         "The paper's sentences",
-        "Each is a difference of test errors in percentage points, its two families paired by "
+        "Each is a difference of test errors in percentage points, its two trainings paired by "
         "their seeds, with Student's 95 % interval; below 0 the paper is right. What an interval "
         "does not exclude is open.",
         (listing,),
@@ -192,7 +192,7 @@ def _distances(contents: Contents) -> Section:
         "How many images a distortion fools",
         "For each training, the share of test images whose nearest adversarial example lies "
         "within a distortion; first seed. The curves begin at the test error.",
-        "Cumulative share of images fooled against distortion, one curve a family",
+        "Cumulative share of images fooled against distortion, one curve a training",
         (IMAGES,),
         lambda: charts.distortion_curves(found),
     )
@@ -263,7 +263,7 @@ def _settings(contents: Contents) -> Section:
     return Section(
         "settings",
         "Settings tried on held-out training images",
-        "Each family's settings with the error on training images that it did not train on, the "
+        "Each training's settings with the error on training images that it did not train on, the "
         "best first.",
         tuple(contents.tables_of("settings")),
     )

@@ -5,8 +5,8 @@ from dataclasses import replace
 from typing import Any
 
 from intriguing.report.views import Labels, Table, View
+from intriguing.results.measured import Condition, Measurement, Metric, first
 from intriguing.results.published import published_claims
-from intriguing.results.rows import Condition, Measurement, Metric, first
 
 
 def gather(rows: Iterable[Measurement]) -> list[Table]:

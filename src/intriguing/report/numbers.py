@@ -2,7 +2,7 @@
 
 import math
 
-from intriguing.results.rows import Unit
+from intriguing.results.measured import Unit
 
 
 def number(value: float, unit: Unit) -> str:

@@ -5,7 +5,7 @@ from intriguing.report.numbers import number, paper_number
 from intriguing.report.section import Section
 from intriguing.report.takeaway import NOTHING, Findings, Tile
 from intriguing.report.views import Table
-from intriguing.results.rows import Metric
+from intriguing.results.measured import Metric
 
 
 def section(contents: Contents) -> Section:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from intriguing.report.contents import Contents
 from intriguing.report.numbers import interval, number
 from intriguing.report.takeaway import NOTHING, Findings, Tile
-from intriguing.results.rows import Measurement, Metric, first, where
+from intriguing.results.measured import Measurement, Metric, first, where
 
 
 def best_method(contents: Contents) -> str | None:

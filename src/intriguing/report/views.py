@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from intriguing.results.measured import Measurement, Metric, first, where
 from intriguing.results.published import paper_value
-from intriguing.results.rows import Measurement, Metric, first, where
 
 Key: TypeAlias = tuple[object, ...]
 """What a row, or a column, is about: values of fields of its measurements."""

@@ -8,7 +8,7 @@ from importlib.resources import files
 from typing import Any
 
 from intriguing.errors import InputError
-from intriguing.results.rows import Condition, Measurement, Metric
+from intriguing.results.measured import Condition, Measurement, Metric
 
 TABLES = ("table1", "table2", "table3", "table4", "table5", "hardening")
 

@@ -16,7 +16,8 @@ from intriguing.errors import InputError, UnsoundBound
 from intriguing.estimates import Rows
 from intriguing.measures import median
 from intriguing.names import file_name
-from intriguing.results.rows import CertificateRow, Measurement, Metric, Row
+from intriguing.results.measured import Measurement, Metric
+from intriguing.results.rows import CertificateRow, Row
 from intriguing.results.store import read_tensors, write_tensors
 from intriguing.runs.examples import Examples
 from intriguing.runs.run import Run

@@ -14,7 +14,8 @@ from intriguing.distortion.incumbent import BUDGETS
 from intriguing.distortion.search import Search
 from intriguing.errors import InputError
 from intriguing.estimates import Rows, spread
-from intriguing.results.rows import LossRow, Measurement, Metric, Row
+from intriguing.results.measured import Measurement, Metric
+from intriguing.results.rows import LossRow, Row
 from intriguing.runs.attacking import Goal, Plan
 from intriguing.runs.examples import Examples, add_certainty
 from intriguing.runs.run import Run

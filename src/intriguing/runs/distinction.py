@@ -10,7 +10,8 @@ from torch import Tensor
 from intriguing.data.dataset import ImageSet
 from intriguing.estimates import Rows
 from intriguing.measures import Progress, mean_interval
-from intriguing.results.rows import ClaimRow, Measurement, Metric, Unit
+from intriguing.results.measured import Measurement, Metric, Unit
+from intriguing.results.rows import ClaimRow
 from intriguing.runs.ranked import renamed, responds
 from intriguing.runs.run import Run
 from intriguing.runs.stage import Made, Network, Stage, Trained

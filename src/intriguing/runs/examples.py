@@ -17,7 +17,8 @@ from intriguing.estimates import Rows
 from intriguing.keys import APART
 from intriguing.models.classifier import Classifier
 from intriguing.names import file_name
-from intriguing.results.rows import Condition, ImageRow, Measurement, Metric, Row
+from intriguing.results.measured import Condition, Measurement, Metric
+from intriguing.results.rows import ImageRow, Row
 from intriguing.results.store import write_tensors
 from intriguing.runs.attacking import Plan, shard_size
 from intriguing.runs.run import Run

@@ -26,6 +26,7 @@ from intriguing.measures import Progress, ProgressCallback
 from intriguing.names import file_name
 from intriguing.results import schema, store
 from intriguing.results.audit import StageRecord, write_audit
+from intriguing.results.measured import Measurement
 from intriguing.results.opening import open_results
 from intriguing.results.parquet import rows_file, write_columns, write_rows
 from intriguing.results.rows import (
@@ -35,7 +36,6 @@ from intriguing.results.rows import (
     ImageRow,
     LayerRow,
     LossRow,
-    Measurement,
     Row,
 )
 from intriguing.results.schema import Kind, ModelRecord, RunRecord

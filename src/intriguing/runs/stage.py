@@ -19,7 +19,8 @@ from intriguing import __version__
 from intriguing.keys import counted, derive_key
 from intriguing.models.classifier import device_of
 from intriguing.results.audit import Finding, Warned
-from intriguing.results.rows import Measurement, Row
+from intriguing.results.measured import Measurement
+from intriguing.results.rows import Row
 from intriguing.results.schema import ModelRecord
 
 if TYPE_CHECKING:

@@ -19,8 +19,8 @@ from intriguing.errors import InputError
 from intriguing.estimates import Rows
 from intriguing.measures import ProgressCallback, median
 from intriguing.names import file_name
+from intriguing.results.measured import Measurement, Metric
 from intriguing.results.published import published_figure5
-from intriguing.results.rows import Measurement, Metric
 from intriguing.runs.pairs import Words, write_pairs
 from intriguing.runs.predicting import predict
 from intriguing.scale.attack import Attacked, attack_in_shards

@@ -13,7 +13,7 @@ from intriguing.measures import Progress, ProgressCallback
 from intriguing.models.initial import weight_layers
 from intriguing.models.load import load_model
 from intriguing.models.weights import save_model
-from intriguing.results.rows import Condition, Metric
+from intriguing.results.measured import Condition, Metric
 from intriguing.results.store import write_tensors
 from intriguing.runs.provenance import record_model
 from intriguing.runs.run import Run

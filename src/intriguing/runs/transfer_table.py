@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from intriguing.data.dataset import ImageSet
 from intriguing.distortion.noise import gaussian_noise
 from intriguing.estimates import Rows
-from intriguing.results.rows import Condition, Measurement, Metric
+from intriguing.results.measured import Condition, Measurement, Metric
 from intriguing.runs.examples import Examples
 from intriguing.runs.run import Run
 from intriguing.runs.stage import Made, Network, Stage

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from intriguing.estimates import Rows
 from intriguing.measures import mean_interval
+from intriguing.results.measured import Measurement, Metric
 from intriguing.results.published import published_claims
-from intriguing.results.rows import Measurement, Metric
 
 
 def differences(errors: Mapping[str, Sequence[float]]) -> list[Measurement]:

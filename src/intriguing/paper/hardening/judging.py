@@ -16,7 +16,7 @@ from intriguing.keys import derive_key
 from intriguing.measures import UNIT_BOX
 from intriguing.models.classifier import Classifier
 from intriguing.models.preflight import preflight
-from intriguing.results.rows import Condition, Metric
+from intriguing.results.measured import Condition, Metric
 from intriguing.runs.examples import Examples
 from intriguing.runs.run import Run
 from intriguing.runs.stage import Made, Stage

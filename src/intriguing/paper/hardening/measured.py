@@ -12,7 +12,7 @@ from intriguing.estimates import About, Interval, Rows
 from intriguing.measures import mean_interval, median, median_interval, wilson_interval
 from intriguing.paper.hardening.config import Trial
 from intriguing.paper.hardening.regimes import PLAIN, Regime
-from intriguing.results.rows import Condition, Measurement, Metric, Unit, where
+from intriguing.results.measured import Condition, Measurement, Metric, Unit, where
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from intriguing.paper.hardening.judging import Certified, Judged, Masked
 from intriguing.paper.hardening.measured import Erring, Measured, measurements, searched
 from intriguing.paper.hardening.regimes import PLAIN, REGIMES
 from intriguing.paper.networks import draw
-from intriguing.results.rows import Measurement, Metric
+from intriguing.results.measured import Measurement, Metric
 from intriguing.runs.attacking import Plan
 from intriguing.runs.examples import Examples
 from intriguing.runs.run import Request, Run, Work
