@@ -10,12 +10,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
 from intriguing.errors import InputError
 from intriguing.memory import free_memory, readable
 from intriguing.models.interpreted import Interpreted
+from intriguing.models.observe import Watching
 
 _GROWTH, _ANYHOW = 1024, 1 << 22
 """Numbers that an operation may make of every pixel value, and of every image whatever its size: a
@@ -48,22 +48,15 @@ class Bounded(Interpreted):
         return answer
 
 
-class _Bounds(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class _Bounds(Watching):  # type: ignore[no-untyped-call]
     """Refuses operations that make too much of a batch."""
 
     def __init__(self, images: Tensor) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.images = len(images) if images.ndim else 1
         self.allowed = max(_GROWTH * images.numel(), _ANYHOW * self.images)
 
-    def __torch_dispatch__(
-        self,
-        func: Any,
-        types: Any,
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        kwargs = kwargs or {}
+    def see(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         given = [leaf.numel() for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
         for made in _planned(func, args, kwargs):
             if made.numel() > max(given, default=0):  # nothing grows without a first step

@@ -10,8 +10,6 @@ import numpy as np
 from intriguing.report.contents import Contents, TensorFile
 from intriguing.report.figures import as_pictures
 
-MEASURES = ("purity", "entropy", "pixels", "own")
-
 
 @dataclass(frozen=True)
 class Pictures:

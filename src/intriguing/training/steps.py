@@ -18,7 +18,6 @@ from intriguing.training.order import Order
 from intriguing.training.report import TrainingReport
 from intriguing.training.sharded_checkpoint import load_notes, load_sharded, save_sharded
 
-Named = Mapping[str, Tensor]
 _LBFGS_INNER = 10
 """Iterations on one batch, and the pairs they keep: more fit the batch rather than the data."""
 

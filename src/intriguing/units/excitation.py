@@ -44,7 +44,6 @@ class LayerStream:
         self.grid = tuple(phi.shape[2:])
         self.invalid = 0
         self._sign = sign
-        self._sizes = [matrix.shape[1] for matrix in matrices]
         width = max(ROWS, _BLOCK // max(1, phi[:, :1].numel()) // ROWS * ROWS)
         self._blocks: list[list[_Block]] = []
         for matrix in matrices:
