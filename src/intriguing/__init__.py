@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from intriguing.models.pretraining import Pretraining, Sparsity
     from intriguing.models.schedule import Schedule
     from intriguing.models.warning import ModelWarning
-    from intriguing.results.audit import StageRecord, Warned
+    from intriguing.results.audit import Finding, StageRecord, Tile, Warned
     from intriguing.scale.attack import Attacked, attack_in_shards
     from intriguing.scale.engine import Engine
     from intriguing.scale.shards import Shards
@@ -94,6 +94,7 @@ _HOME = {
     "ErrorCount": "transfer.matrix",
     "Extra": "training.minibatch",
     "Family": "models.family",
+    "Finding": "results.audit",
     "HardenedTraining": "hardening.train",
     "Histogram": "units.histogram",
     "ImageSet": "data.dataset",
@@ -129,6 +130,7 @@ _HOME = {
     "StageRecord": "results.audit",
     "Warned": "results.audit",
     "Status": "distortion.result",
+    "Tile": "results.audit",
     "TopImages": "units.topk",
     "TrainingReport": "training.report",
     "UnsoundBound": "errors",
@@ -181,6 +183,7 @@ __all__ = [
     "ErrorCount",
     "Extra",
     "Family",
+    "Finding",
     "HardenedTraining",
     "Histogram",
     "ImageSet",
@@ -215,6 +218,7 @@ __all__ = [
     "SpectralPenalty",
     "StageRecord",
     "Status",
+    "Tile",
     "TopImages",
     "TrainingReport",
     "UnsoundBound",

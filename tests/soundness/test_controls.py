@@ -508,8 +508,8 @@ def test_the_check_for_masking_goes_all_the_way_and_beside_noise_of_that_length(
 
 def test_ratios_are_over_the_plain_network(trial):
     def judged(slug: str, far: float, safe: float) -> study_rows.Measured:
-        (family,) = [one for one in REGIMES if one.slug == slug]
-        told = replace(trial, family=family, of=slug)
+        (regime,) = [one for one in REGIMES if one.slug == slug]
+        told = replace(trial, regime=regime, of=slug)
         return study_rows.Measured(told, 2, 100, torch.full((5,), far), torch.full((5,), safe))
 
     both = [judged("weight-decay", 0.1, 0.2), judged("pool-input", 0.3, 0.5)]

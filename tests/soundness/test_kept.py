@@ -56,7 +56,7 @@ def test_a_network_is_trained_again_where_anything_about_it_changed(digits, tmp_
 
 def test_a_network_of_the_study_is_certified_again_with_other_settings(digits, tmp_path):
     trial = next(iter(trials(HardeningConfig("smoke"))))
-    family = trial.family.scaled(2, 1)
+    family = trial.regime.scaled(2, 1)
     asked = [family, replace(family, decay=(1e-2,) * 3), family.scaled(3, 1)]
     asked.append(replace(family, schedule=replace(family.schedule, rate=0.5)))
     weights = []

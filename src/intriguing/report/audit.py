@@ -2,20 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 
-from intriguing.report import curves, norms, sandwich, units
+from intriguing.report import curves, spectrum, units
+from intriguing.report.certificates import accuracies
 from intriguing.report.contents import Contents
 from intriguing.report.csv_text import csv_text
 from intriguing.report.figure_style import Drawing
-from intriguing.report.layers import HEAD, single, telling, to_csv, to_latex, words
 from intriguing.report.layouts import VIEWS, plain
 from intriguing.report.section import (
-    CERTIFICATES,
     IMAGES,
-    LAYERS,
     Block,
     Listing,
     Part,
@@ -23,7 +20,6 @@ from intriguing.report.section import (
 )
 from intriguing.report.viewer import Viewer, viewer
 from intriguing.results.measured import Metric, where
-from intriguing.results.rows import LayerRow
 
 STAGES = "stages/audit.json"
 
@@ -117,10 +113,9 @@ def _transfer(contents: Contents) -> Section:
 
 def _bounds(contents: Contents) -> Section:
     blocks: list[Block] = []
-    for place, name in enumerate(dict.fromkeys(row.network for row in contents.layers)):
-        rows = [row for row in contents.layers if row.network == name]
-        blocks.append(_listing(rows, name, place))
-        blocks += _bars(rows, name, place)
+    for place, name in enumerate(dict.fromkeys(row.network for row in contents.layers), 1):
+        rows = where(contents.layers, network=name)
+        blocks += spectrum.layer_blocks(rows, f"-{place}", name)
     return Section(
         "layers",
         "How far each layer can carry a change",
@@ -130,52 +125,14 @@ def _bounds(contents: Contents) -> Section:
     )
 
 
-def _listing(rows: Sequence[LayerRow], name: str, place: int) -> Listing:
-    noted = any(row.note for row in rows)
-    return Listing(
-        f"layers-{place + 1}", f"All {len(single(rows))} layers of {name}",
-        (*HEAD, "Note") if noted else HEAD,
-        tuple((*words(row), *((row.note,) if noted else ())) for row in rows),
-        to_csv(rows), (LAYERS,), latex=to_latex(rows), prose=("Formula", "Note"),
-    )  # fmt: skip
-
-
-def _bars(rows: Sequence[LayerRow], name: str, place: int) -> Sequence[Drawing]:
-    shown = telling(rows)[:60]
-    if not shown:
-        return ()
-    drawing = Drawing(
-        f"bounds-{place + 1}",
-        f"Upper and lower bounds of {name}",
-        "A bar to the right of 1 says that the layer can make a change longer; layers that only "
-        "pass changes on are left out.",
-        f"Bars of every layer's upper bound, lower bounds as marks: {name}",
-        (LAYERS,),
-        lambda: norms.bounds(shown),
-    )
-    return (drawing,)
-
-
 def _certificates(contents: Contents) -> Section:
     blocks: list[Block] = list(contents.tables_of("certify"))
     columns = contents.certificates
-    for place, name in enumerate(dict.fromkeys(columns["network"].tolist())):
+    for place, name in enumerate(dict.fromkeys(columns["network"].tolist()), 1):
         rows = columns["network"] == name
-        certified, found = columns["certified"][rows], columns["found"][rows]
-        pixels = int(columns["pixels"][0])
-        if not (certified > 0).any():
-            continue
-        blocks.append(
-            Drawing(
-                f"accuracies-{place + 1}",
-                f"Of the attacked images of {name}, how many withstand how much",
-                "Below: certified, whoever looks. Above: what this attack left. The truth lies "
-                "in the grey between.",
-                f"Two falling curves over ε for {name}",
-                (CERTIFICATES,),
-                partial(sandwich.accuracies, certified, found, pixels),
-            )
-        )
+        if (columns["certified"][rows] > 0).any():
+            some = {key: column[rows] for key, column in columns.items()}
+            blocks.append(accuracies(some, f"-{place}", name))
     return Section(
         "certified",
         "How far images are safe, proved",

@@ -1,6 +1,6 @@
 """The sections of a certification: the sandwich, accuracies over ε, and every image."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -34,21 +34,26 @@ def _accuracies(contents: Contents) -> Section:
     columns = contents.certificates
     if not len(columns["label"]):
         return Section("accuracy", "", "", ())
-    drawing = Drawing(
-        "accuracies",
-        "Accuracy over ε",
+    return Section(
+        "accuracy",
+        "How many images withstand how much",
+        "A share is of all images, misclassified ones included.",
+        (accuracies(columns), *contents.tables_of("robust")),
+    )
+
+
+def accuracies(columns: Mapping[str, np.ndarray], part: str = "", network: str = "") -> Drawing:
+    """Accuracies over ε of the images of one network; arguments as in `layer_blocks`."""
+    certified, found, pixels = columns["certified"], columns["found"], int(columns["pixels"][0])
+    return Drawing(
+        f"accuracies{part}",
+        f"Accuracy over ε, {network}" if network else "Accuracy over ε",
         "Certified: no change of at most ε, whoever looks for it, makes the network misclassify "
         "the image. Withstands the attack: none was found. The accuracy against the best possible "
         "attack lies in the grey between; both begin at the accuracy on the images as they are.",
         "Two falling curves over ε: certified accuracy, and above it the accuracy under the attack",
         (CERTIFICATES,),
-        lambda: sandwich.accuracies(columns["certified"], columns["found"], _pixels(contents)),
-    )
-    return Section(
-        "accuracy",
-        "How many images withstand how much",
-        "A share is of all images, misclassified ones included.",
-        (drawing, *contents.tables_of("robust")),
+        lambda: sandwich.accuracies(certified, found, pixels),
     )
 
 
@@ -60,10 +65,6 @@ def _images(contents: Contents) -> Section:
 
 
 PARTS: tuple[Part, ...] = (_sandwich, _accuracies, _images)
-
-
-def _pixels(contents: Contents) -> int:
-    return int(contents.certificates["pixels"][0])
 
 
 def _drawing(contents: Contents) -> Sequence[Drawing]:
@@ -82,7 +83,7 @@ def _drawing(contents: Contents) -> Sequence[Drawing]:
         "in the green would refute the certificate.",
         "A rising curve of certified radii, above it a dot for the distance found of each image",
         (CERTIFICATES,),
-        lambda: sandwich.sandwich(certified, found, _pixels(contents)),
+        lambda: sandwich.sandwich(certified, found, int(columns["pixels"][0])),
     )
     return (drawing,)
 

@@ -13,11 +13,13 @@ from intriguing.report.figure_style import (
     MARKERS,
     MUTED,
     SERIES,
+    Drawing,
     axes,
     label,
     logarithmic,
     style,
 )
+from intriguing.report.section import IMAGES
 from intriguing.report.views import Cell, Table
 
 HEAT = LinearSegmentedColormap.from_list(
@@ -95,6 +97,24 @@ def distortion_curves(distortions: Mapping[str, np.ndarray]) -> Figure:
         axis.set_ylabel("images fooled, %")
         axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), handlelength=1.4)
     return figure
+
+
+def fooled_within(
+    distortions: Mapping[str, np.ndarray], one: str, remark: str = ""
+) -> Sequence[Drawing]:
+    """That figure for every `one`; none where nothing was found."""
+    if not any(np.isfinite(values).any() for values in distortions.values()):
+        return ()
+    drawing = Drawing(
+        "distortion-curves",
+        "How many images a distortion fools",
+        f"For each {one}, the share of images whose adversarial example lies within a distortion."
+        + remark,
+        f"Cumulative share of images fooled against distortion, one curve a {one}",
+        (IMAGES,),
+        lambda: distortion_curves(distortions),
+    )
+    return (drawing,)
 
 
 def distortion_bars(rows: Sequence[Cell]) -> Figure:

@@ -11,7 +11,7 @@ from intriguing.report.contents import Contents
 from intriguing.report.csv_text import csv_text
 from intriguing.report.figure_style import INK, MARKERS, MUTED, SERIES, Drawing, axes, label, style
 from intriguing.report.numbers import interval, number
-from intriguing.report.section import IMAGES, MEASURED, Listing, Part, Section
+from intriguing.report.section import MEASURED, Listing, Part, Section
 from intriguing.report.takeaway import NOTHING, Findings, Tile
 from intriguing.report.views import Cell, Table
 from intriguing.results.measured import Metric
@@ -184,19 +184,9 @@ def _sentences(contents: Contents) -> Section:
 
 
 def _distances(contents: Contents) -> Section:
-    found = contents.distortions()
-    if not any(np.isfinite(values).any() for values in found.values()):
-        return Section("distances", "", "", ())
-    drawing = Drawing(
-        "distortion-curves",
-        "How many images a distortion fools",
-        "For each training, the share of test images whose nearest adversarial example lies "
-        "within a distortion; first seed. The curves begin at the test error.",
-        "Cumulative share of images fooled against distortion, one curve a training",
-        (IMAGES,),
-        lambda: charts.distortion_curves(found),
-    )
-    return Section("distances", "How far the nearest example is", "", (drawing,))
+    remark = " Of the first seed; the curves begin at the test error."
+    drawings = charts.fooled_within(contents.distortions(), "training", remark)
+    return Section("distances", "How far the nearest example is", "", tuple(drawings))
 
 
 def _penalty(contents: Contents) -> Section:

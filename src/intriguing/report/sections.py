@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from intriguing.report import (
     audit,
     certificates,
@@ -15,11 +13,12 @@ from intriguing.report import (
     table5,
     units,
 )
+from intriguing.report.charts import fooled_within
 from intriguing.report.contents import Contents, TensorFile, panel
 from intriguing.report.figure_style import Drawing
 from intriguing.report.figures import as_pictures, figure7, filters, gallery
 from intriguing.report.findings import correlation
-from intriguing.report.section import IMAGES, MEASURED, Part, Section
+from intriguing.report.section import MEASURED, Part, Section
 from intriguing.report.views import Table
 
 
@@ -223,15 +222,4 @@ def _bars(table: Table | None) -> Sequence[Drawing]:
 
 
 def _curves(contents: Contents) -> Sequence[Drawing]:
-    distortions = contents.distortions()
-    if not any(np.isfinite(values).any() for values in distortions.values()):
-        return ()
-    drawing = Drawing(
-        "distortion-curves",
-        "How many images a distortion fools",
-        "For each network, the share of images whose adversarial example lies within a distortion.",
-        "Cumulative share of images fooled against distortion, one curve a network",
-        (IMAGES,),
-        lambda: charts.distortion_curves(distortions),
-    )
-    return (drawing,)
+    return fooled_within(contents.distortions(), "network")

@@ -9,6 +9,7 @@ from intriguing.report.contents import Contents, TensorFile
 from intriguing.report.figure_style import Drawing
 from intriguing.report.layers import HEAD, single, telling, to_csv, to_latex, words
 from intriguing.report.section import LAYERS, Listing, Part, Section
+from intriguing.results.rows import LayerRow
 
 DRAWN = 60
 """Layers that a chart has room for."""
@@ -24,7 +25,7 @@ def _layers(contents: Contents) -> Section:
         "it was before; a lower bound says how much longer some change does become, by the "
         "gradient at an image. The truth lies between. The whole network's bound is often less "
         "than the product, because no change can be the worst for every layer.",
-        (_table(contents), *_bars(contents)),
+        layer_blocks(contents.layers),
     )
 
 
@@ -41,39 +42,40 @@ def _spectra(contents: Contents) -> Section:
 PARTS: tuple[Part, ...] = (_layers, _spectra)
 
 
-def _table(contents: Contents) -> Listing:
-    layers = contents.layers
-    count = len(single(layers))
+def layer_blocks(
+    layers: Sequence[LayerRow], part: str = "", network: str = ""
+) -> tuple[Listing | Drawing, ...]:
+    """The layers of one network as a listing, and their bounds as bars.
+
+    Args:
+        layers: Its rows.
+        part: Of the files' names, where there are several networks.
+        network: Its name, likewise.
+    """
+    of, count = f" of {network}" if network else "", len(single(layers))
     noted = any(layer.note for layer in layers)
-    return Listing(
-        "layers",
-        f"All {count} layers" if count > 1 else "The layer",
+    listing = Listing(
+        f"layers{part}", f"All {count} layers{of}" if count > 1 else f"The layer{of}",
         (*HEAD, "Note") if noted else HEAD,
         tuple((*words(layer), *((layer.note,) if noted else ())) for layer in layers),
-        to_csv(layers),
-        (LAYERS,),
-        opened=True,
-        latex=to_latex(layers),
+        to_csv(layers), (LAYERS,), opened=not network, latex=to_latex(layers),
         prose=("Formula", "Note"),
-    )
-
-
-def _bars(contents: Contents) -> Sequence[Drawing]:
-    layers = telling(contents.layers)[:DRAWN]
-    if not layers:
-        return ()
-    unknown = any(math.isinf(layer.upper) for layer in layers)
+    )  # fmt: skip
+    shown = telling(layers)[:DRAWN]
+    if not shown:
+        return (listing,)
+    unknown = any(math.isinf(layer.upper) for layer in shown)
     drawing = Drawing(
-        "bounds",
-        "Upper and lower bounds",
+        f"bounds{part}",
+        f"Upper and lower bounds{of}",
         "A bar to the right of 1 says that the layer can make a change longer, to the left that it "
         "always makes it shorter; layers that only pass changes on are left out."
         + (" Hatched: no bound is known." if unknown else ""),
-        "Bars of every layer's upper bound on a logarithmic scale, lower bounds as marks",
+        f"Bars of every layer's upper bound{of} on a logarithmic scale, lower bounds as marks",
         (LAYERS,),
-        lambda: norms.bounds(layers),
+        lambda: norms.bounds(shown),
     )
-    return (drawing,)
+    return listing, drawing
 
 
 def _drawing(contents: Contents, file: TensorFile) -> Drawing:

@@ -151,7 +151,7 @@ class Measurement:
         return self.metric is Metric.ERROR and changed and not self.own
 
 
-M = TypeVar("M", bound=Measurement)
+M = TypeVar("M")
 
 
 def where(rows: Iterable[M], **about: object) -> list[M]:
