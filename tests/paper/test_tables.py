@@ -74,8 +74,8 @@ def test_stages_are_of_the_sets_and_networks_that_they_name() -> None:
     assert (three.sets["P1"], three.sets["P2"], three.sets["test"]) == (sets.p1, sets.p2, sets.test)
     assert {attack.network.images.name for attack in one.attacks} == {sets.train.name}
     assert [attack.network.images for attack in three.attacks] == [sets.p1, sets.p1, sets.p2]
-    assert one.attacks[0].images.ids == sets.train.ids[:60]
-    assert three.attacks[0].images.ids == sets.test.ids[:60]
+    assert one.attacks[0].plan.images.ids == sets.train.ids[:60]
+    assert three.attacks[0].plan.images.ids == sets.test.ids[:60]
 
 
 def test_what_was_not_found_is_said(partly: Attacked) -> None:
