@@ -5,7 +5,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from intriguing.measures import Box, Progress, ProgressCallback
-from intriguing.models.asking import device_of
+from intriguing.models.classifier import device_of
 from intriguing.spectral.certificates.feed_forward import chain_of
 from intriguing.spectral.certificates.pairwise import PairBounds
 from intriguing.spectral.certificates.relaxation.backward import Choice
