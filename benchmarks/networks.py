@@ -26,8 +26,8 @@ from intriguing.data.named import DataPair, load_data
 from intriguing.data.sources import load_images
 from intriguing.distortion.targets import choose_targets
 from intriguing.errors import InputError
-from intriguing.models.classifier import preprocessing_of
 from intriguing.models.load import load_model
+from intriguing.models.normalized import preprocessing_of
 from intriguing.models.weights import model_sha256, read_tensors, save_model
 from intriguing.paper.networks import MNIST_NETWORKS
 from intriguing.training.recipe import train_network
