@@ -14,8 +14,8 @@ import intriguing as it
     ("method", "targeted", "budget", "kernels", "waits"),
     [
         ("paper", True, None, 275, 1.0),
-        ("closest", True, 60, 150, 0.5),
-        ("closest", False, 60, 230, 0.85),
+        ("closest", True, 60, 140, 0.7),
+        ("closest", False, 60, 140, 0.75),
         ("ddn", True, 20, 80, 0.9),
         ("pdgd", True, 20, 120, 0.9),
         ("fmn", False, 20, 115, 0.9),

@@ -1,18 +1,22 @@
 """The closest adversarial image that is known how to find, and how good it is.
 
 1. On an affine network the problem is a quadratic program: solved exactly, with proof (`affine`).
-2. From the image itself, sequential quadratic steps (`sequential`): on smooth networks a few dozen
-   passes end at a local optimum that other methods rarely undercut. Untargeted, toward each of the
-   classes that the linearised network puts nearest.
-3. Then rounds, each a coarse path that may end in another basin (`lagrangian`), followed by a
-   polish: sequential steps again where they settled, else a bundle of tangents (`bundle`).
-4. Untargeted, before an image is finished or after four rounds: steps and a path toward each of the
+2. A first adversarial point in a few passes, by linearised steps (`approach`), from x or where the
+   gradients there lead nowhere from between x and noise; then two paths that close in on x
+   (`closing`). All lengths from here on are in units of the shortest r so far.
+3. A few sequential quadratic steps from there (`sequential`): where they settle, the network is
+   smooth, and such steps from x itself follow; elsewhere a bundle of tangents polishes (`bundle`).
+   Untargeted, steps from x lead toward each of the classes that look nearest there.
+4. Then rounds, each a coarse path that may end in another basin (`lagrangian`), followed by a
+   polish of its end in the same two ways.
+5. Untargeted, before an image is finished or after four rounds: steps and a path toward each of the
    likeliest classes, so that an answer is no longer than that of a class asked for by name.
 
 The rounds follow one schedule whatever the budget, so more passes never give a longer r; and an
 image whose shortest r several rounds have found again is finished early.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
@@ -21,15 +25,17 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from intriguing.distortion.affine import affine_optimum, jacobian
+from intriguing.distortion.approach import approach
 from intriguing.distortion.attacks.noise import noise
 from intriguing.distortion.bundle import polish
+from intriguing.distortion.closing import FIRST, SECOND, Closing, close_in
 from intriguing.distortion.incumbent import Incumbent
 from intriguing.distortion.lagrangian import lagrangian_path
 from intriguing.distortion.margins import Margins
 from intriguing.distortion.problem import Goal, Network, passes_to_measure
 from intriguing.distortion.result import Found
 from intriguing.distortion.rows import filled, places, width_of
-from intriguing.distortion.schedule import SCHEDULE, directions
+from intriguing.distortion.schedule import SCHEDULE, anywhere, directions
 from intriguing.distortion.sequential import Walk, sequential
 from intriguing.errors import InputError
 from intriguing.graph.affine import is_affine
@@ -47,8 +53,18 @@ _GROPE = 60
 """Passes of random directions where gradients led nowhere: 10 draws of the method noise."""
 _FRESH = 3
 """Gradients that a step of a walk takes anew: a pass and a half; others keep their last ones."""
-_GRAIN = 4
+_GRAIN = 6
 """Steps are cut short by multiples of this, so that few groups of rows go different ways."""
+_ATTEMPT = 8
+"""Steps of an approach, after which another start is taken."""
+_BLOCK = 4
+"""Of these, after so many the rows that have arrived leave."""
+_AWAY = (0.25, 0.5)
+"""Shares of the way from x to noise at which it then starts."""
+_WIDE = 2.5
+"""Times the shortest r: as if D were so long, the first path comes in from farther out."""
+_TRIED = 4
+"""Sequential steps that tell whether a network is smooth: from near an optimum they settle."""
 # Passes kept back for verifying, and for a step that takes more than one.
 _KEPT = 1.5
 # Rounds before untargeted images turn to their classes one by one.
@@ -148,11 +164,17 @@ class _Search:
         rows = places(finite & ~already, self.width)
         if len(rows) and matrix is not None:
             rows = self._prove(rows, matrix)
-        if len(rows):
-            self._step(rows, logits)
-            self.stepwise = self.best.l2.isfinite()  # else their steps lead nowhere
+        self._start(rows)
+        at_x = self.goal.secure_margin(logits)
+        self._close(rows, at_x, FIRST)
+        self._close(rows, at_x, SECOND)
+        self._try_steps(rows)
+        self._refine(rows)
+        self._step(rows, logits)
         for number in range(self.config.budget):
-            rows = rows[self.best.within_budget[rows] & ~self.spent[rows]]
+            rows = self._unfinished(rows, ~self.optimal)
+            if not len(rows):
+                break
             going = self._open(rows, number)
             touring = self._tour(self._each(rows[~going]))
             rows = self._each(torch.cat((rows[going], touring)))
@@ -196,21 +218,87 @@ class _Search:
         self.best.put(rows, best)
         return self._each(rows[~(proof.optimal | proof.unreachable)])
 
+    def _unfinished(self, rows: Tensor, chosen: Tensor) -> Int64[Tensor, " rows"]:
+        """Those of the rows that are chosen, of all images, and have a pass left."""
+        chosen = chosen & self.best.within_budget & ~self.spent
+        return rows[places(chosen[rows], self.width)]
+
+    def _start(self, rows: Tensor) -> None:
+        """A first adversarial point: from x, or where that leads nowhere from between x and noise.
+
+        The rows that have arrived leave every few steps.
+        """
+        points = self.x.clone()
+        for attempt, share in enumerate((0.0, *_AWAY)):
+            for first in range(0, _ATTEMPT, _BLOCK):
+                rows = self._unfinished(rows, self.best.l2.isinf())
+                if not len(rows):
+                    return
+                if attempt and not first:
+                    other = anywhere(self.x[rows], self.box, self.seed, attempt)
+                    points[rows] = self.box.clamp(torch.lerp(self.x[rows], other, share))
+                best = self.best.take(rows)
+                points[rows] = approach(
+                    self.network, self.goal[rows], best, points[rows], self.box,
+                    first=first, steps=_BLOCK,
+                )  # fmt: skip
+                self.best.put(rows, best)
+
+    def _close(self, rows: Tensor, at_x: Tensor, closing: Closing) -> None:
+        """Close in on x from the shortest r."""
+        rows = self._unfinished(rows, self.best.l2.isfinite())
+        if not len(rows):
+            return
+        best = self.best.take(rows)
+        # What a row does beyond its own budget is not taken.
+        stop = math.ceil(best.budget - float(best.spent.amin()) / 2)
+        close_in(self.network, self.goal[rows], best, at_x[rows], self.box, closing, stop)
+        self.best.put(rows, best)
+
+    def _try_steps(self, rows: Tensor) -> None:
+        """A few sequential steps from the shortest r: where they settle, the network is smooth."""
+        rows = self._unfinished(rows, self.best.l2.isfinite())
+        if len(rows):
+            walk = self._walk(rows, self._aim(rows), self.best.points[rows], _TRIED)
+            self.smooth[rows] = walk.length.isfinite() & (walk.gap < _SMOOTH)
+            self.stepwise[rows] = self.smooth[rows]
+
+    def _refine(self, rows: Tensor) -> None:
+        """Polish the shortest r where steps did not settle."""
+        rows = self._unfinished(rows, self.best.l2.isfinite() & ~self.smooth)
+        if len(rows):
+            self._polish(rows, self._aim(rows), self.best.points[rows])
+
+    def _aim(self, rows: Tensor) -> Margins:
+        """What must be beaten to keep the class of the shortest r: all others, or the label."""
+        goal, best = self.goal[rows], self.best.take(rows)
+        if goal.targeted:
+            return Margins.against_all(goal.classes, goal, self.per_class.shape[1])
+        with torch.no_grad():
+            logits = self.network.logits(best.points)
+        best.offer(best.points, goal.secure_margin(logits))
+        self.best.put(rows, best)
+        wanted = logits.scatter(1, goal.classes[:, None], -torch.inf).argmax(1)
+        return self._against_label(rows, wanted)
+
     def _step(self, rows: Tensor, logits: Tensor) -> None:
         """Sequential quadratic steps from the images themselves."""
         config, classes = self.config, logits.shape[1]
         rivals = min(config.rivals, classes - 1)
         if self.goal.targeted:
-            goal = self.goal[rows]
-            aim = Margins.against_all(goal.classes, goal, classes)
-            walks = self._walk(rows, aim, self.x[rows])
-            self.smooth[rows] = walks.length.isfinite() & (walks.gap < _SMOOTH)
+            rows = self._unfinished(rows, self.smooth)
+            if len(rows):
+                goal = self.goal[rows]
+                aim = Margins.against_all(goal.classes, goal, classes)
+                self._walk(rows, aim, self.x[rows])
             return
+        rows = self._unfinished(rows, ~self.optimal)
         self.nearest = self._nearest_classes(rows, logits[rows], rivals)
         for rank in range(min(config.classes, rivals)):
-            aim = self._against_label(rows, self.nearest[rows, rank])
-            walks = self._walk(rows, aim, self.x[rows])
-            self.smooth[rows] |= walks.length.isfinite() & (walks.gap < _SMOOTH)
+            rows = self._unfinished(rows, ~self.optimal)
+            if len(rows):
+                aim = self._against_label(rows, self.nearest[rows, rank])
+                self._walk(rows, aim, self.x[rows])
 
     def _against_label(self, rows: Tensor, wanted: Tensor) -> Margins:
         """A class against the label alone, as asked for in an untargeted search."""
@@ -248,6 +336,8 @@ class _Search:
         """The classes whose linearised distance is least, among the `count` largest logits."""
         labels = self.goal.classes[rows]
         best = self.best.take(rows)
+        if not len(rows):
+            return labels.new_zeros(len(self.x), count)
         likely = logits.scatter(1, labels[:, None], -torch.inf).topk(count, 1).indices
         aim = Margins.against_all(labels, self.goal[rows], logits.shape[1])
         tangent = aim.linearise(self.network, best.images, likely)
@@ -275,6 +365,8 @@ class _Search:
         usual = 0.05 * self.box.width * self.x.shape[1] ** 0.5
         expected = torch.minimum(best.l2, self.expected[rows])
         expected = torch.where(expected.isfinite() & (expected > 0), expected, usual)
+        if number == 0 and not touring:
+            expected = _WIDE * expected
         start = best.images
         if plan.noise:
             push = directions(self.x[rows], self.seed, number)
@@ -327,7 +419,7 @@ class _Search:
         room = ((best.budget - before) / cost).floor().clamp(0, steps).long()
         room = torch.where(room < steps, room // _GRAIN * _GRAIN, room)
         room = torch.where(self.spent[rows], 0, room)
-        self.spent[rows[room == 0]] = True
+        self.spent[rows] |= room == 0
         for number in sorted(set(room.tolist())):
             if number:
                 part = places(room == number, self.width)
@@ -351,13 +443,13 @@ class _Search:
         best.offer(met.points, margin, forward=met.forward)
         self.best.put(rows, best)
 
-    def _walk(self, rows: Tensor, aim: Margins, start: Tensor) -> Walk:
+    def _walk(self, rows: Tensor, aim: Margins, start: Tensor, most: int | None = None) -> Walk:
         """Sequential steps from `start`."""
         config, classes = self.config, self.per_class.shape[1]
         rivals = min(config.rivals, classes - 1) if self.goal.targeted else 1
         fresh = min(_FRESH, rivals)
         whole = Walk.nowhere(start)
-        for part, steps in self._with_room(rows, config.steps, (1 + fresh) / 2):
+        for part, steps in self._with_room(rows, most or config.steps, (1 + fresh) / 2):
             best = self.best.take(rows[part])
             walk = sequential(
                 self.network, aim[part], best, start[part], self.box,

@@ -6,6 +6,7 @@ not. The order is the same whatever the budget.
 """
 
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from intriguing.distortion.lagrangian import Kind
+from intriguing.measures import Box
 
 
 @dataclass(frozen=True)
@@ -43,11 +45,23 @@ SCHEDULE = (
 
 def directions(images: Float[Tensor, "b n"], seed: int, number: int) -> Float[Tensor, "b n"]:
     """Gaussian directions of length about 1, drawn from the seed, a number and each image alone."""
+    drawn: Tensor = _drawn(torch.randn, images, seed, number) / images.shape[1] ** 0.5
+    return drawn
+
+
+def anywhere(
+    images: Float[Tensor, "b n"], box: Box, seed: int, number: int
+) -> Float[Tensor, "b n"]:
+    """Points of the box, drawn likewise."""
+    return box.clamp(box.lower + box.width * _drawn(torch.rand, images, seed, number))
+
+
+def _drawn(draw: Callable[..., Tensor], images: Tensor, seed: int, number: int) -> Tensor:
     generator = torch.Generator()
     draws = []
     for image in images.cpu():
         key = zlib.crc32(image.numpy().tobytes())
         generator.manual_seed((seed * 1_000_003 + number) % 2**31 * 2**32 + key)
-        draws.append(torch.randn(len(image), generator=generator, dtype=image.dtype))
-    drawn: Tensor = torch.stack(draws).to(images.device) / images.shape[1] ** 0.5
+        draws.append(draw(len(image), generator=generator, dtype=image.dtype))
+    drawn: Tensor = torch.stack(draws).to(images.device)
     return drawn

@@ -1,0 +1,86 @@
+"""Closing in: steps on spheres around x that shrink after a success and grow after a failure.
+
+    r ← r + α‖r*‖·d,    then ‖r‖ ← ε,    clamped to the box
+
+in the manner of FMN and DDN (Pintor et al. 2021, arXiv 2102.12827; Rony et al. 2019, arXiv
+1811.09600). What differs:
+
+* Every length is in units of the shortest r* so far, from which it starts.
+* d follows the gradient along the sphere only, since ε alone decides how far out z is; half of it
+  is the last one's, which damps the swing between two rivals.
+* α and the change of ε fall by the same factor in every step: most is gained at the beginning.
+* Where the margin, linear between x and z, says that the boundary is nearer, ε goes there at once.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from intriguing.distortion.attacks.steps import unit
+from intriguing.distortion.incumbent import Incumbent
+from intriguing.distortion.problem import Goal, Network
+from intriguing.distortion.uphill import uphill
+from intriguing.measures import Box
+
+
+@dataclass(frozen=True)
+class Closing:
+    """How a path goes: by the soft margin or the margin itself, its first α, and its passes."""
+
+    soft: bool
+    swing: float
+    steps: int
+
+
+FIRST = Closing(soft=True, swing=0.5, steps=20)
+SECOND = Closing(soft=False, swing=1.0, steps=16)
+
+_LAST_SWING = 0.05
+"""The last α."""
+_CHANGE = (0.1, 0.005)
+"""First and last share by which ε changes."""
+_FAR = 1.2
+"""Times ε below ‖r*‖, after a failure, that it takes up half of the way at once."""
+_MOMENTUM = 0.5
+"""Of d that is the last one's."""
+
+
+def close_in(
+    network: Network,
+    goal: Goal,
+    best: Incumbent,
+    at_x: Float[Tensor, " b"],
+    box: Box,
+    closing: Closing,
+    stop: int,
+) -> None:
+    """Improve `best` by the first `stop` passes of a path; `at_x` is the margin at x.
+
+    Every row has an adversarial point already.
+    """
+    x, z = best.images, best.points
+    radius, tiny = best.l2, torch.finfo(x.dtype).tiny
+    direction = torch.zeros_like(x)
+    ends = (closing.swing, _LAST_SWING), _CHANGE
+    for step in range(min(stop, closing.steps)):
+        alpha, change = (a * (b / a) ** (step / closing.steps) for a, b in ends)
+        margin, gradient = uphill(network, goal, z, soft=closing.soft)
+        r = z - x
+        length = r.norm(dim=1)
+        best.offer(z, margin, backward=1, length=length)
+        shortest = best.l2
+        on_line = (length * at_x / (at_x - margin)).nan_to_num(torch.inf, torch.inf, torch.inf)
+        inside = torch.minimum(radius * (1 - change), shortest * (1 - change / 5))
+        inside = torch.minimum(inside, on_line * (1 + change))
+        outside = torch.minimum(radius * (1 + change), shortest * (1 - 1e-4))
+        half_way = torch.minimum((length * shortest).sqrt(), shortest / _FAR)
+        radius = torch.where(margin > 0, inside, torch.maximum(outside, half_way))
+        outward = r / length.clamp_min(tiny)[:, None]
+        along = torch.linalg.vecdot(gradient, outward)[:, None]
+        sideways = unit(torch.addcmul(gradient, along, outward, value=-1))
+        direction = _MOMENTUM * direction + (1 - _MOMENTUM) * sideways
+        r = torch.addcmul(r, (alpha * shortest)[:, None], unit(direction))
+        scale = radius / r.norm(dim=1).clamp_min(tiny)
+        z = box.clamp(torch.addcmul(x, scale[:, None], r))

@@ -1,0 +1,48 @@
+"""The margin of a point and the way up it: what every search along gradients asks the network.
+
+The margin itself, f_l − max f_j, has the gradient of one rival only. The soft margin looks at all:
+
+    f_l − log Σ_{j≠l} exp f_j   (targeted),    log Σ_{j≠l} exp f_j − f_l   (untargeted)
+
+Its gradient is that of the cross-entropy divided by how sure the network is to be wrong or right,
+so it points the same way and vanishes with no softmax.
+"""
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from intriguing.distortion.logit_unit import USUAL_UNIT
+from intriguing.distortion.margins import one_of
+from intriguing.distortion.problem import Goal, Network
+from intriguing.models.backward import full_gradient
+
+
+def uphill(
+    network: Network, goal: Goal, z: Float[Tensor, "b n"], soft: bool
+) -> tuple[Float[Tensor, " b"], Float[Tensor, "b n"]]:
+    """The goal's secure margin at z, and the gradient of the margin or of the soft one: a pass.
+
+    The margin is −∞ for NaN logits, the gradient 0 where it is not finite.
+    """
+    with torch.enable_grad():
+        z = z.detach().requires_grad_()
+        logits = network.logits(z)
+    scaled = goal.scaled(logits.detach())
+    margin, rival = goal.aim(scaled)
+    wanted = one_of(goal.classes, scaled.shape[1])
+    others = soft_share(scaled, wanted) if soft else torch.zeros_like(scaled)
+    others = others if soft else others.scatter(1, rival, 1.0)
+    slope = wanted.to(scaled.dtype) - others
+    slope = slope if goal.targeted else -slope
+    slope = slope if goal.unit is None else slope / goal.unit[:, None]
+    gradient = full_gradient(logits, z, slope=slope).nan_to_num(0.0, 0.0, 0.0)
+    return (margin - goal.rounding_of(scaled)).nan_to_num(nan=-torch.inf), gradient
+
+
+def soft_share(scaled: Float[Tensor, "b k"], left_out: Bool[Tensor, "b k"]) -> Float[Tensor, "b k"]:
+    """The softmax of logits in units, as sharp as trained networks have it, over all but some."""
+    # In float64, since exp of the last few of many float32 values rounds otherwise.
+    others = (USUAL_UNIT * scaled.double()).masked_fill(left_out, -torch.inf)
+    share: Tensor = others.softmax(1).to(scaled.dtype)
+    return share
