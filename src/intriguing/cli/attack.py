@@ -39,6 +39,7 @@ def attack(
     budget: int | None = None,
     levels: int | None = None,
     save_images: bool = False,
+    stream: bool = False,
     reading: Read = READING,
     running: Run = RUNNING,
 ) -> None:
@@ -49,6 +50,8 @@ def attack(
             method's own when not given.
         levels: 256 makes every answer an 8-bit image, which survives being saved as a PNG.
         save_images: Save every adversarial image as a PNG in pictures/ (needs --levels 256).
+        stream: Read pictures when they are attacked, and keep none in memory; done without asking
+            where they would take more than a GiB.
     """
     from intriguing.cli.console import Console
     from intriguing.cli.opening import open_all
@@ -65,7 +68,7 @@ def attack(
     search = Search(method, budget, levels, running.seed)
     search.check_goal(untargeted=goal == "untargeted")
     place = running.chosen
-    opened = open_all([model], data, place, reading)
+    opened = open_all([model], data, place, reading, stream=stream or None)
     network = opened.only
     if save_images and opened.images.images.ndim != 4:
         raise InputError(f"--save-images needs pictures; {data} has none, leave it out")
@@ -79,7 +82,7 @@ def attack(
         device=place, required_bytes=attacking.disk_bytes(plan.images),
     )  # fmt: skip
     folder = running.folder("attack", network.name, Path(data).stem)
-    run, _ = run_verb(Work(asked, stages), folder, fresh=running.fresh)
+    run, _ = run_verb(Work(asked, stages), folder, engine=running.engine, fresh=running.fresh)
     console = Console()
     for status, count in run.loaded(found).statuses().items():
         console.print(f"{status:<16}{count:>8,} images", highlight=False)

@@ -124,7 +124,7 @@ def audit(
                     "limit": reading.limit}  # fmt: skip
         done = run_audit(
             networks, found, folder, config, labelled=labelled, words=words, settings=settings,
-            command=command(), fresh=running.fresh, progress=progress,
+            command=command(), engine=running.engine, fresh=running.fresh, progress=progress,
         )  # fmt: skip
     _say(done.folder)
 

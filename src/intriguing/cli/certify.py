@@ -79,6 +79,6 @@ def certify(
     both = Certify(network, proved, found if attack else None, epsilon, running.seed)
     stages: list[Stage] = [both, found, Pictures(network, found)] if attack else [both]
     folder = running.folder("certify", network.name, Path(data).stem)
-    _, said = run_verb(Work(asked, stages), folder, fresh=running.fresh)
+    _, said = run_verb(Work(asked, stages), folder, engine=running.engine, fresh=running.fresh)
     if said.alarms:
         raise SystemExit(1)

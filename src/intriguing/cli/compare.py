@@ -74,4 +74,9 @@ def compare(
         for search in searches
     )  # fmt: skip
     folder = running.folder("compare", network.name, Path(data).stem)
-    run_verb(Work(asked, [*found, Compare(network, found)]), folder, fresh=running.fresh)
+    run_verb(
+        Work(asked, [*found, Compare(network, found)]),
+        folder,
+        engine=running.engine,
+        fresh=running.fresh,
+    )

@@ -59,12 +59,24 @@ class Opened:
 
 
 def open_all(
-    specs: Sequence[str], data: str, place: torch.device, reading: Reading = READING
+    specs: Sequence[str],
+    data: str,
+    place: torch.device,
+    reading: Reading = READING,
+    *,
+    stream: bool | None = False,
 ) -> Opened:
     """Load networks and images, refuse what does not fit, and warn of what looks wrong.
 
     Pictures are cut as the first network expects; the others resize them where they want another
     size.
+
+    Args:
+        specs: Of the networks.
+        data: Of the images.
+        place: Of the networks.
+        reading: Which of the images.
+        stream: As in `load_images`, for verbs that read images part by part.
 
     Raises:
         InputError: If a network or the data cannot be had, or do not fit.
@@ -76,7 +88,7 @@ def open_all(
         name: load_network(spec, place) for name, spec in zip(names_of(specs), specs, strict=True)
     }
     first = next(iter(loaded.values()))
-    found = choose_images(specs[0], first, data, reading)
+    found = choose_images(specs[0], first, data, reading, stream)
     images, remarks = found.images, found.remarks
     networks = []
     for spec, (name, network) in zip(specs, loaded.items(), strict=True):

@@ -8,6 +8,7 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from intriguing.data.limits import LIMITS, Limits
 from intriguing.distortion.method_names import Method as Method
+from intriguing.scale.engine import HERE, Engine
 
 if TYPE_CHECKING:
     import torch
@@ -59,11 +60,13 @@ class Place:
         device: auto takes a GPU where there is one.
         out: The results folder; results/VERB and what it is about when not given.
         fresh: Delete the results that are in the folder and start again.
+        engine: Who computes.
     """
 
     device: Device = "auto"
     out: Path | None = None
     fresh: bool = False
+    engine: Annotated[Engine, OmitArgPrefixes, arg(name="")] = HERE
 
     @property
     def chosen(self) -> "torch.device":

@@ -85,7 +85,6 @@ def reproduce(
     from intriguing.paper.hardening.config import HardeningConfig
     from intriguing.paper.items import DEFAULT
     from intriguing.paper.reproduce import Config, work_of
-    from intriguing.scale.engine import HERE
 
     device = str(place.chosen)
     config: Config
@@ -120,7 +119,9 @@ def reproduce(
         return
     with shown() as progress:
         work = work_of(config, progress, limits)
-    engine = hardening.engine(device) if isinstance(config, HardeningConfig) else HERE
+    engine = place.engine
+    if isinstance(config, HardeningConfig) and engine.here:
+        engine = hardening.engine(device)
     run_verb(work, folder, engine=engine, fresh=place.fresh)
 
 

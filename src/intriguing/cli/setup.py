@@ -58,7 +58,9 @@ def check_output_file(path: Path, ending: str) -> None:
             ) from error
 
 
-def choose_images(spec: str, network: nn.Module, data: str, reading: Reading) -> "LoadedImages":
+def choose_images(
+    spec: str, network: nn.Module, data: str, reading: Reading, stream: bool | None = False
+) -> "LoadedImages":
     """Images of a name, a folder, a zip or the hub, as the network takes them."""
     from intriguing.cli import bounding
     from intriguing.cli.progress import shown
@@ -71,7 +73,7 @@ def choose_images(spec: str, network: nn.Module, data: str, reading: Reading) ->
         with shown() as progress:
             return load_images(
                 data, like, part=reading.part, limit=reading.limit, progress=progress,
-                limits=reading.limits,
+                limits=reading.limits, stream=stream,
             )  # fmt: skip
     except InputError as error:
         raise InputError(f"{spec}: {error}" if "--input" in str(error) else str(error)) from error

@@ -76,4 +76,10 @@ def spectrum(
     )  # fmt: skip
     stage = Spectrum(network, shape, images, box, semidefinite, running.seed)
     folder = running.folder("spectrum", name)
-    run_verb(Work(asked, [stage]), folder, fresh=running.fresh, all_layers=all_layers)
+    run_verb(
+        Work(asked, [stage]),
+        folder,
+        engine=running.engine,
+        fresh=running.fresh,
+        all_layers=all_layers,
+    )

@@ -70,4 +70,4 @@ def transfer(
     for network, found in zip(opened.networks, attacks, strict=True):
         stages += [Summary(network, found), Pictures(network, found)]
     folder = running.folder("transfer", Path(data).stem)
-    run_verb(Work(asked, stages), folder, fresh=running.fresh)
+    run_verb(Work(asked, stages), folder, engine=running.engine, fresh=running.fresh)

@@ -112,7 +112,7 @@ def units(
     )  # fmt: skip
     stages = stages_of((Network(name, network), *networks[1:]), images, wanted, features)
     folder = running.folder("units", name, Path(data).stem)
-    run_verb(Work(asked, stages), folder, fresh=running.fresh)
+    run_verb(Work(asked, stages), folder, engine=running.engine, fresh=running.fresh)
 
 
 def features_of(spec: str, images: "ImageSet", place: "torch.device") -> "dict[str, Tensor]":

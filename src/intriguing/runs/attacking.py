@@ -90,12 +90,16 @@ def _runner_up(model: nn.Module, images: ImageSet) -> Tensor:
 
 
 def shard_size(plan: Plan, images: int | None = None) -> int:
-    """As many images as are as much work as 2,000 of MNIST, and enough for a batch.
+    """As many images as are as much work as 2,000 of MNIST, and enough for a batch; not too many.
 
     Args:
         plan: Where every class is tried by itself, an image is so many searches.
         images: For one search an image, in place of that number.
     """
     searches = plan.classes - 1 if isinstance(plan.targets, str) else 1
-    usual = min(SHARD_SIZE, max(64, SHARD_SIZE * 28**2 // plan.images.images[0].numel()))
-    return max((images or usual) // searches, 1)
+    usual = min(_WORK, max(64, _WORK * 28**2 // plan.images.images[0].numel()))
+    return max(min((images or usual) // searches, SHARD_SIZE), 1)
+
+
+_WORK = 2000
+"""Images of MNIST that take a core half a minute."""

@@ -27,8 +27,9 @@ from intriguing.models.requirements import check_classifier
 from intriguing.scale.engine import HERE, Engine
 from intriguing.scale.shards import Column, Shards, run_in_shards
 
-SHARD_SIZE = 2000
-"""Images in a shard on a CPU: what an interruption can cost is half a minute."""
+SHARD_SIZE = 500
+"""Images in a shard at most: ten thousand are as many for each of several workers, an interruption
+costs seconds, and larger batches gain a CPU nothing."""
 
 Goals: TypeAlias = Int64[Tensor, " image"] | Literal["untargeted", "all"]
 """What the images are to be taken for: a class each, any wrong class, or every one by itself."""
