@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from intriguing.errors import InputError
 from intriguing.files import explained
 from intriguing.names import storable
@@ -112,18 +114,14 @@ def _check_writable(folder: Path) -> None:
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     """Hold the folder's lock; the system frees it when the process ends, however it ends."""
+    os.close(open_plain(folder / ".lock"))  # not through a link
     try:
-        import fcntl
-    except ImportError:  # Windows has no flock; there two runs in one folder are the user's care
-        yield
-        return
-    with open(open_plain(folder / ".lock"), "r+b") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise InputError(
-                f"another process is writing to {folder}; wait for it or choose another --out"
-            ) from error
+        held = FileLock(folder / ".lock").acquire(timeout=0)
+    except Timeout as error:
+        raise InputError(
+            f"another process is writing to {folder}; wait for it or choose another --out"
+        ) from error
+    with held:
         yield
 
 

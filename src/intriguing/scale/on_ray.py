@@ -77,7 +77,9 @@ def _join(engine: Engine) -> None:
     """Be in the cluster that was asked for; a session of the caller's own is used as it is."""
     if ray.is_initialized():
         return
-    given = {"num_cpus": engine.workers or cores()} if engine.ray_address is None else {}
+    given: dict[str, Any] = {}
+    if engine.ray_address is None:
+        given["num_cpus"] = engine.workers or cores()
     try:
         ray.init(
             address=engine.ray_address or "local", include_dashboard=False, log_to_driver=False,

@@ -1,0 +1,257 @@
+"""The same attack here, by processes and by Ray: the same bytes, at what overhead, whatever dies.
+
+    python benchmarks/engines.py same [--images 10000] [--workers 2] [--budget 200]
+    python benchmarks/engines.py deaths [--images 4000] [--deaths 20]
+    python benchmarks/engines.py stream [--images 1000000]
+
+`same`: wall time of each engine, starts included, and whether all tensors are equal to the byte.
+`deaths`: on a Ray cluster of a head and two more nodes on this machine, workers are killed by
+SIGKILL, nodes lost and added, and the driver is killed and started again, at random moments; then
+the shards are compared with an undisturbed run's. `stream`: time, and the peak of memory of the
+driver above its imports and of a worker, for synthetic pictures that stay in their Parquet file.
+"""
+
+import argparse
+import hashlib
+import os
+import random
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from torch import nn
+
+import intriguing as it
+from intriguing.data.sources import load_images
+from intriguing.report.html import draw_report
+from intriguing.runs import attacking
+from intriguing.runs.examples import Examples, Pictures, Summary
+from intriguing.runs.run import Request, Work, run_all
+from intriguing.runs.stage import Network
+
+SHARD = 100
+"""Images: what a death costs."""
+
+
+def digits(count: int) -> it.ImageSet:
+    """MNIST's digits that packages carry, then the same a pixel farther right, and so on."""
+    pair = it.load_data("mnist-5k")
+    images = torch.cat([pair.train.images, pair.test.images])
+    labels = torch.cat([pair.train.labels, pair.test.labels])
+    times = -(-count // len(images))
+    moved = torch.cat([images.roll(step, -1) for step in range(times)])[:count]
+    ids = tuple(f"digit/{place:06}" for place in range(count))
+    return it.ImageSet("digits", moved, labels.repeat(times)[:count], ids, pair.test.class_names)
+
+
+def network() -> nn.Module:
+    """FC100-100-10 after an epoch or so; its weights are those of its seed."""
+    images = digits(5000)
+    torch.manual_seed(0)
+    model = it.build_network("fc100-100-10")
+    optimiser = torch.optim.Adam(model.parameters(), 1e-3)
+    for _ in range(10):
+        for batch in torch.randperm(len(images)).split(100):
+            loss = nn.functional.cross_entropy(model(images.images[batch]), images.labels[batch])
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+    return model.eval()
+
+
+def attack(
+    folder: Path, engine: it.Engine, count: int, budget: int, shard_size: int = 500
+) -> float:
+    """Wall seconds of the attack of so many digits, to any wrong class."""
+    model, images = network(), digits(count)
+    start = time.perf_counter()
+    it.attack_in_shards(
+        model, images, "untargeted", folder, shard_size=shard_size, budget=budget, engine=engine
+    )
+    return time.perf_counter() - start
+
+
+def digest(folder: Path) -> str:
+    """Of all tensors of the shards, without the times that stand beside them."""
+    found = hashlib.sha256()
+    for path in sorted(folder.glob("*.safetensors")):
+        content = path.read_bytes()
+        found.update(path.name.encode() + content[8 + int.from_bytes(content[:8], "little") :])
+    return f"{found.hexdigest()[:16]} of {len(list(folder.glob('*.safetensors')))} shards"
+
+
+def same(arguments: argparse.Namespace) -> None:
+    """Times and digests of all engines."""
+    seconds = {}
+    for name in ("here", "processes", "ray"):
+        workers = None if name == "here" else arguments.workers
+        with tempfile.TemporaryDirectory() as folder:
+            engine = it.Engine(name, workers=workers)
+            seconds[name] = attack(Path(folder), engine, arguments.images, arguments.budget)
+            print(f"{name:<10}{seconds[name]:8.1f} s   {digest(Path(folder))}", flush=True)
+    print(f"here / processes   {seconds['here'] / seconds['processes']:.2f}")
+    print(f"ray / processes    {seconds['ray'] / seconds['processes']:.2f}")
+
+
+def deaths(arguments: argparse.Namespace) -> None:
+    """Kill at random until the attack is done, and compare."""
+    from ray.cluster_utils import Cluster
+
+    draw = random.Random(arguments.seed)
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+    nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
+    root = Path(tempfile.mkdtemp())
+    driver = _driver(root / "disturbed", cluster.address, arguments)
+    done: dict[str, int] = {}
+    while driver.poll() is None:
+        time.sleep(draw.uniform(2.0, 6.0))
+        shards = len(list((root / "disturbed").glob("*.safetensors")))
+        if sum(done.values()) == arguments.deaths or not shards:
+            continue
+        what = draw.choices(("worker", "node", "driver"), (16, 2, 2))[0]
+        if what == "worker":
+            if not (victims := _actors()):
+                continue
+            os.kill(draw.choice(victims), 9)
+        elif what == "node":
+            cluster.remove_node(nodes.pop(draw.randrange(2)), allow_graceful=False)
+            nodes.append(cluster.add_node(num_cpus=1))
+        else:
+            driver.kill()
+            driver.wait()
+            driver = _driver(root / "disturbed", cluster.address, arguments)
+        done[what] = done.get(what, 0) + 1
+        print(f"{time.strftime('%X')}  {what} killed, {shards} shards there", flush=True)
+    attack(root / "here", it.Engine(), arguments.images, arguments.budget, SHARD)
+    for name in ("disturbed", "here"):
+        print(f"{name:<10}{digest(root / name)}")
+    print(f"ended with {driver.returncode} after {done}")
+    cluster.shutdown()
+    shutil.rmtree(root)
+
+
+def _driver(folder: Path, address: str, arguments: argparse.Namespace) -> "subprocess.Popen[bytes]":
+    words = [folder, address, arguments.images, arguments.budget]
+    return subprocess.Popen([sys.executable, __file__, "drive", *map(str, words)])
+
+
+def _actors() -> list[int]:
+    """The processes of workers."""
+    return [one for one, words in _processes() if words.startswith("ray::_Actor")]
+
+
+def _processes() -> Iterator[tuple[int, str]]:
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            yield int(path.name), (path / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+        except OSError:  # it has ended
+            continue
+
+
+def stream(arguments: argparse.Namespace) -> None:
+    """A run of the attack verb's stages over pictures that stay in their file."""
+    with tempfile.TemporaryDirectory() as place:
+        path, folder = Path(place) / "pictures.parquet", Path(place) / "out"
+        _write_pictures(path, arguments.images)
+        before = _peak()
+        images = load_images(str(path), (1, 8, 8), stream=True).images
+        torch.manual_seed(0)
+        given = Network("linear", nn.Sequential(nn.Flatten(), nn.Linear(64, 10)).eval())
+        plan = attacking.plan(given.model, images, "random", 0)
+        found = Examples(given, plan, it.Search("ddn", 3), shard_size=5000)
+        asked = Request("attack", {}, networks=(given,), images=(images,), tables=("attack",))
+        work = Work(asked, [found, Summary(given, found), Pictures(given, found)])
+        engine = it.Engine("processes", workers=arguments.workers)
+        with _largest_child() as largest:
+            attacked = _timed(lambda: run_all(work, folder, engine=engine))
+        drawn, again = _timed(lambda: draw_report(folder)), 0.0
+        again = _timed(lambda: run_all(work, folder, engine=engine))
+        print(
+            f"{arguments.images:,} images: {attacked:.0f} s, report {drawn:.1f} s, the same command"
+            f" again {again:.1f} s; memory of the driver {before:.2f} GB after imports, at most "
+            f"{_peak() - before:.2f} GB more; of a worker at most {largest[0]:.2f} GB"
+        )
+
+
+def _write_pictures(path: Path, count: int) -> None:
+    draw = np.random.default_rng(0)
+    image = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    with pq.ParquetWriter(path, pa.schema([("image", image), ("label", pa.int64())])) as writer:
+        for start in range(0, count, 10_000):
+            pixels = draw.integers(0, 256, (min(10_000, count - start), 64), dtype=np.uint8)
+            rows = [{"bytes": b"P5 8 8 255\n" + one.tobytes(), "path": None} for one in pixels]
+            labels = draw.integers(0, 10, len(rows))
+            table = pa.table({"image": rows, "label": labels}, schema=writer.schema)
+            writer.write_table(table, row_group_size=5000)
+
+
+def _timed(what: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    what()
+    return time.perf_counter() - start
+
+
+def _peak() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+
+
+@contextmanager
+def _largest_child() -> Iterator[list[float]]:
+    """The peak of memory of the largest child so far, in GB."""
+    largest, ended = [0.0], threading.Event()
+
+    def watch() -> None:
+        while not ended.wait(0.5):
+            for path in Path("/proc").glob("[0-9]*"):
+                try:
+                    said = (path / "status").read_text()
+                except OSError:
+                    continue
+                if f"PPid:\t{os.getpid()}\n" in said and "VmHWM:" in said:
+                    peak = int(said.split("VmHWM:")[1].split()[0]) / 1e6
+                    largest[0] = max(largest[0], peak)
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield largest
+    finally:
+        ended.set()
+        thread.join()
+
+
+def main() -> None:
+    """Measure what was asked for."""
+    if sys.argv[1:2] == ["drive"]:
+        folder, address, count, budget = sys.argv[2:]
+        engine = it.Engine("ray", ray_address=address)
+        attack(Path(folder), engine, int(count), int(budget), SHARD)
+        return
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("what", choices=("same", "deaths", "stream"))
+    parser.add_argument("--images", type=int)
+    parser.add_argument("--budget", type=int, default=200)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--deaths", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    usual = {"same": (same, 10_000), "deaths": (deaths, 4000), "stream": (stream, 1_000_000)}
+    measure, count = usual[arguments.what]
+    arguments.images = arguments.images or count
+    torch.set_num_threads(1)
+    measure(arguments)
+
+
+if __name__ == "__main__":
+    main()
