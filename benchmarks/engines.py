@@ -17,6 +17,7 @@ import os
 import random
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -114,16 +115,18 @@ def deaths(arguments: argparse.Namespace) -> None:
     root = Path(tempfile.mkdtemp())
     driver = _driver(root / "disturbed", cluster.address, arguments)
     done: dict[str, int] = {}
+    before = 0
     while driver.poll() is None:
-        time.sleep(draw.uniform(2.0, 6.0))
+        time.sleep(draw.uniform(0.0, 4.0))
         shards = len(list((root / "disturbed").glob("*.safetensors")))
-        if sum(done.values()) == arguments.deaths or not shards:
+        if sum(done.values()) == arguments.deaths or shards == before:
             continue
+        before = shards
         what = draw.choices(("worker", "node", "driver"), (16, 2, 2))[0]
         if what == "worker":
             if not (victims := _actors()):
                 continue
-            os.kill(draw.choice(victims), 9)
+            os.kill(draw.choice(victims), signal.SIGKILL)
         elif what == "node":
             cluster.remove_node(nodes.pop(draw.randrange(2)), allow_graceful=False)
             nodes.append(cluster.add_node(num_cpus=1))
@@ -147,16 +150,17 @@ def _driver(folder: Path, address: str, arguments: argparse.Namespace) -> "subpr
 
 
 def _actors() -> list[int]:
-    """The processes of workers."""
-    return [one for one, words in _processes() if words.startswith("ray::_Actor")]
-
-
-def _processes() -> Iterator[tuple[int, str]]:
+    """The processes of workers, on nodes that this process started."""
+    found, parents = [], {}
     for path in Path("/proc").glob("[0-9]*"):
         try:
-            yield int(path.name), (path / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            said = (path / "status").read_text()
+            parents[int(path.name)] = int(said.split("PPid:")[1].split()[0])
+            if (path / "cmdline").read_bytes().startswith(b"ray::_Actor"):
+                found.append(int(path.name))
         except OSError:  # it has ended
             continue
+    return [one for one in found if parents.get(parents.get(one, 0)) == os.getpid()]
 
 
 def stream(arguments: argparse.Namespace) -> None:

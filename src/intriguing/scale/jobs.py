@@ -30,6 +30,8 @@ Work: TypeAlias = Callable[[Any, Told], None]
 
 DEATHS = 3
 """A job that outlived so many workers is to blame for it; that many by accident are rare."""
+_STILLBORN = 10
+"""So many workers that die one after the other before any is ready are no accident."""
 _PAUSE = 0.02
 """Seconds between two looks at the workers: nothing, beside a job."""
 
@@ -273,7 +275,7 @@ class _Shift:
     def _died(self, index: int | None, how: str) -> Ended | None:
         if index is None:  # it was never ready: another one may fare better, but not for ever
             self.stillborn += 1
-            if self.stillborn < DEATHS:
+            if self.stillborn < _STILLBORN:
                 return None
             raise InputError(f"no worker could be started ({how}); try --engine here")
         self.deaths[index] += 1
