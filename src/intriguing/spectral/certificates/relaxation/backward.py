@@ -15,7 +15,8 @@ and the rest is carried on to the input.
 Adjoints round. As q̂ = Wᵀq + δ, |δ| ≤ γ|W|ᵀ|q|, the bound loses at most γ·|q|·(|W|·sup|y| + |b|).
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -24,9 +25,17 @@ from torch import Tensor
 
 from intriguing.spectral.certificates.relaxation.affine import AffineMap
 from intriguing.spectral.certificates.relaxation.cells import least
-from intriguing.spectral.certificates.relaxation.domain import least_inside
+from intriguing.spectral.certificates.relaxation.domain import (
+    Nearest,
+    least_beyond,
+    least_inside,
+    nearest,
+)
 from intriguing.spectral.certificates.relaxation.program import Curve
 from intriguing.spectral.certificates.relaxation.surroundings import UNIT, Surroundings, rounding
+
+_ROUNDS = (4, 40)
+"""Of the search at the input, which goes on where it was: while choices are made, and at last."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +52,63 @@ class Choice:
     strength: Float[Tensor, "rows 1"]
     paid: Float[Tensor, "rows 1"]
 
+    @property
+    def parts(self) -> tuple[Tensor, Tensor, Tensor]:
+        """All of it."""
+        return self.slopes, self.strength, self.paid
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What a pass chooses.
+
+    Attributes:
+        curves: By place.
+        nearest: Where the search at the input begins.
+    """
+
+    curves: Mapping[int, Choice]
+    nearest: Nearest | None = None
+
+    def row(self, index: int) -> "Choices":
+        """Of one row alone."""
+        return self._each(lambda t: t[index : index + 1])
+
+    @staticmethod
+    def stacked(rows: Sequence["Choices"]) -> "Choices":
+        """Of rows that were chosen for one by one."""
+        curves = {
+            at: Choice(
+                *(
+                    torch.cat(parts)
+                    for parts in zip(*(r.curves[at].parts for r in rows), strict=True)
+                )
+            )
+            for at in rows[0].curves
+        }
+        ends = [row.nearest for row in rows if row.nearest is not None]
+        nearest = (
+            Nearest(torch.cat([e.point for e in ends]), torch.cat([e.log_delta for e in ends]))
+            if len(ends) == len(rows)
+            else None
+        )
+        return Choices(curves, nearest)
+
+    def scaled(self, factor: float) -> "Choices":
+        """With strengths times a factor."""
+        more = math.log(factor)
+        curves = {
+            at: Choice(choice.slopes, choice.strength + more, choice.paid)
+            for at, choice in self.curves.items()
+        }
+        end = self.nearest
+        return Choices(curves, end and Nearest(end.point / factor, end.log_delta + more))
+
+    def _each(self, of: Callable[[Tensor], Tensor]) -> "Choices":
+        curves = {at: Choice(*map(of, choice.parts)) for at, choice in self.curves.items()}
+        end = self.nearest
+        return Choices(curves, end and Nearest(of(end.point), of(end.log_delta)))
+
 
 @dataclass
 class _Pending:
@@ -52,6 +118,7 @@ class _Pending:
     tails: dict[int, Tensor]
     constant: Tensor
     doubt: Tensor
+    last: Tensor | None = None
 
     def add(self, place: int, q: Tensor) -> None:
         self.linear[place] = self.linear[place] + q if place in self.linear else q
@@ -64,18 +131,20 @@ def lower_bound(
     around: Surroundings,
     place: int,
     rows: Float[Tensor, "rows ..."],
-    choices: Mapping[int, Choice],
+    choices: Choices,
     proved: bool,
-) -> Float[Tensor, " rows"]:
+) -> tuple[Float[Tensor, " rows"], Nearest | None]:
     """Lower bounds of rows·(value of the node), less what rounding can have done if `proved`.
 
     Args:
         place: Whose value.
-        choices: By curve.
+
+    Returns:
+        With them, where the search at the input ended.
     """
-    nodes, values = around.image.program.nodes, around.image.values
+    nodes = around.image.program.nodes
     none = rows.new_zeros(len(rows))
-    state = _Pending({place: rows}, {}, none, none)
+    state, end = _Pending({place: rows}, {}, none, none), choices.nearest
     for at in range(place, -1, -1):
         if at not in state.linear and at not in state.tails:
             continue
@@ -87,20 +156,33 @@ def lower_bound(
         if isinstance(node.rule, AffineMap):
             _affine(around, at, q, mu, state, proved)
         elif isinstance(node.rule, Curve):
-            _by_choice(around, at, q, mu, choices[at], state, proved)
+            _by_choice(around, at, q, mu, choices.curves[at], state, proved)
         else:
-            radius = around.radius
-            flat, centre = q.flatten(1), values[at].flatten().to(q)
-            inside, rounded = least_inside(
-                flat, around.image.down.to(q), around.image.up.to(q), radius
-            )
-            state.constant = state.constant + flat @ centre + inside
-            if mu is not None:
-                state.constant = state.constant - 0.5 * mu[:, 0] * radius**2
-            size = flat.abs() @ centre.abs()
-            state.doubt = state.doubt + rounded + rounding(flat.shape[1]) * size
+            end = _ended(around, q.flatten(1), mu, state, end, proved)
     doubt = state.doubt * 2 + 64 * UNIT * state.constant.abs() if proved else 0.0
-    return (state.constant - doubt).nan_to_num(nan=-torch.inf, posinf=-torch.inf)
+    return (state.constant - doubt).nan_to_num(nan=-torch.inf, posinf=-torch.inf), end
+
+
+def _ended(
+    around: Surroundings, q: Tensor, mu: Tensor | None, state: _Pending, start: Nearest | None,
+    proved: bool,
+) -> Nearest | None:  # fmt: skip
+    """At the input: the ball and the box."""
+    image, radius = around.image, around.radius
+    centre, down, up = (t.to(q) for t in (image.values[0].flatten(), image.down, image.up))
+    end = None
+    if state.last is None or image.first is None:
+        inside, rounded = least_inside(q, down, up, radius)
+    else:
+        end = nearest(q, state.last, image.first, down, up, radius, start, _ROUNDS[proved])
+        inside, rounded = least_beyond(q, state.last, image.first, down, up, radius, end, proved)
+    state.constant = state.constant + q @ centre + inside
+    if mu is not None:
+        state.constant = state.constant - 0.5 * mu[:, 0] * radius**2
+    if proved:
+        size = q.abs() @ centre.abs()
+        state.doubt = state.doubt + rounded + rounding(q.shape[1]) * size
+    return end
 
 
 def _affine(
@@ -116,8 +198,14 @@ def _affine(
     if proved:
         size = flat.detach().abs() @ around.magnitude[at].flatten()
         state.doubt = state.doubt + rounding(rule.terms) * size
-    if mu is not None:
+    if mu is None:
+        return
+    first = around.image.first
+    if first is None or first.place != at:
         _hand_on(around, at, mu, state)
+        return
+    state.last = mu * (1 + 1e-8)
+    state.constant = state.constant - 0.5 * mu[:, 0] * (1.01e8 * around.image.doubt[at] ** 2)
 
 
 def _hand_on(around: Surroundings, at: int, mu: Tensor, state: _Pending) -> None:

@@ -1,5 +1,7 @@
 """Certified radii made larger by a linear relaxation of the network around each image."""
 
+import math
+
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
@@ -8,20 +10,22 @@ from intriguing.measures import Box, Progress, ProgressCallback
 from intriguing.models.classifier import device_of
 from intriguing.spectral.certificates.feed_forward import chain_of
 from intriguing.spectral.certificates.pairwise import PairBounds
-from intriguing.spectral.certificates.relaxation.backward import Choice
+from intriguing.spectral.certificates.relaxation.backward import Choices
 from intriguing.spectral.certificates.relaxation.program import Program, program_of
 from intriguing.spectral.certificates.relaxation.ranges import surroundings
-from intriguing.spectral.certificates.relaxation.search import Choices, improved, proved, started
-from intriguing.spectral.certificates.relaxation.segments import Segment, segments_of
+from intriguing.spectral.certificates.relaxation.search import improved, proved, started
+from intriguing.spectral.certificates.relaxation.segments import Segment, first_map, segments_of
 from intriguing.spectral.certificates.relaxation.surroundings import Image, Surroundings, image_of
 from intriguing.spectral.certificates.step import Walk
 from intriguing.spectral.semidefinite.layers import Dense, Flatten, Slope
 
-_TRIALS = 6
-"""Radii for which ranges are computed anew."""
-_STEPS = (60, 40)
-"""Of the search for multipliers: at the first radius, and at others, which go on from there."""
-_CLOSE = 1.02
+_TRIALS = 8
+"""Radii that are tried."""
+_NEAR = 0.95
+"""From so much of a radius on, its ranges serve for a smaller one, too."""
+_HOPELESS = 6.0
+"""Where CROWN's lines lose more than so many leads, multipliers are not searched."""
+_CLOSE = 1.015
 """Where what is proved and what is not are so close, nothing is gained between them."""
 _HALVINGS = 4
 """Smaller radii that are tried with the multipliers of one that could not be proved."""
@@ -55,6 +59,7 @@ def relaxed_certificates(
     segments = segments_of(program)
     if segments is None:
         return None
+    first = first_map(program, segments)
     radii, device = radii.clone(), device_of(bounds.analysed.graph)
     low, high = (
         torch.as_tensor(b, dtype=torch.float64).to(device).expand(images.shape[1:])
@@ -62,7 +67,7 @@ def relaxed_certificates(
     )
     for row, image in enumerate(images):
         if bool((ahead[row] > 0).all()):
-            around = image_of(program, image[None].to(device).double(), low, high)
+            around = image_of(program, image[None].to(device).double(), low, high, first)
             radii[row] = _Search(program, segments, around, int(labels[row]), ahead[row]).longer(
                 radii[row]
             )
@@ -89,28 +94,33 @@ class _Search:
         self.lead = logits[label] - logits
         # What rounding takes off the lead, here and where it is least.
         self.slack = (self.lead - ahead).nan_to_num(0.0, 0.0, 0.0).clamp_min(0.0)
-        self.kept: dict[int, dict[int, Choice]] = {}
+        self.kept: dict[int, tuple[float, Choices]] = {}
 
     def longer(self, radii: Float[Tensor, " k"]) -> Float[Tensor, " k"]:
         """Try radii: longer as long as all classes are proved to stay behind, then between."""
-        radii, known = radii.clone(), None
-        beyond = torch.inf
-        reach = max(1.25 * float(radii.min()), _FIRST * self._linear())
-        for trial in range(_TRIALS):
-            around = surroundings(self.image, self.segments, reach, known)
-            least, lead = self._tried(around, radii, _STEPS[min(trial, 1)])
-            inside = float(radii.min())
-            if inside >= reach:
-                longer = reach * (1 + 0.8 * min(1.0, max(0.05, least / max(lead - least, 1e-9))))
-                reach = min(longer, (inside * beyond) ** 0.5 if beyond < torch.inf else longer)
+        radii, known, beyond = radii.clone(), None, math.inf
+        reach = max(1.2 * float(radii.min()), _FIRST * self._linear())
+        for _ in range(_TRIALS):
+            if known is None or reach < _NEAR * known.radius:
+                around = surroundings(self.image, self.segments, reach, known)
             else:
-                known, beyond = around, reach
-                self._halved(around, radii, inside)
-                inside = float(radii.min())
-                straight = reach * max(0.4, 0.98 * lead / (lead - least)) if least < 0 else reach
-                reach = max(straight, (inside * beyond) ** 0.5)
-            if beyond / max(float(radii.min()), 1e-300) < _CLOSE:
+                around = known.within(reach)
+            least, lead = self._tried(around, radii)
+            if float(radii.min()) >= reach:
+                # Straight on from the lead at the image, the end would come too late.
+                longer = reach * (1 + 0.6 * min(1.5, max(0.05, least / max(lead - least, 1e-12))))
+                reach = longer if beyond == math.inf else min(longer, 0.5 * (reach + beyond))
+                continue
+            known, beyond = around, reach
+            if least > -_HOPELESS * lead:
+                self._halved(around, radii)
+            inside = float(radii.min())
+            if beyond < _CLOSE * inside:
                 break
+            straight = max(0.4, 0.95 * lead / (lead - least))
+            reach = max(
+                straight * beyond, 0.5 * (inside + beyond) if inside > 0.5 * beyond else inside
+            )
         return radii
 
     def _linear(self) -> float:
@@ -135,7 +145,7 @@ class _Search:
                 tangents.append(float(self.lead[j]) / max(float(slope.norm()), 1e-12))
         return min(tangents)
 
-    def _tried(self, around: Surroundings, radii: Tensor, steps: int) -> tuple[float, float]:
+    def _tried(self, around: Surroundings, radii: Tensor) -> tuple[float, float]:
         """Prove what can be proved at a radius; the least value of a class, and its lead."""
         classes = [j for j in range(len(radii)) if j != self.label and radii[j] < around.radius]
         rows = self._rows(classes)
@@ -143,28 +153,25 @@ class _Search:
         value = self._settle(around, radii, classes, rows, fresh)
         left = [i for i in range(len(classes)) if radii[classes[i]] < around.radius]
         worst = int(value.argmin())
-        if not left:  # as it is, without a search
-            return float(value[worst]), float(self.lead[classes[worst]])
-        rows, classes = rows[left], [classes[i] for i in left]
-        choices = self._warm(fresh, left, classes)
-        better, _ = improved(around, rows, choices, steps)
-        for i, j in enumerate(classes):
-            self.kept[j] = {
-                at: Choice(*(t[i] for t in (c.slopes, c.strength, c.paid)))
-                for at, c in better.items()
-            }
-        value = self._settle(around, radii, classes, rows, better)
-        worst = int(value.argmin())
+        if left and float(value[worst]) > -_HOPELESS * float(self.lead[classes[worst]]):
+            rows, classes = rows[left], [classes[i] for i in left]
+            warm = all(j in self.kept for j in classes)
+            choices = self._known(classes, around.radius) if warm else self._new(fresh, left)
+            better = improved(around, rows, choices, warm)
+            for i, j in enumerate(classes):
+                self.kept[j] = around.radius, better.row(i)
+            value = self._settle(around, radii, classes, rows, better)
+            worst = int(value.argmin())
         return float(value[worst]), float(self.lead[classes[worst]])
 
-    def _halved(self, around: Surroundings, radii: Tensor, inside: float) -> None:
+    def _halved(self, around: Surroundings, radii: Tensor) -> None:
         """Smaller radii with what was found at this one."""
-        low, high = inside, around.radius
+        low, high = float(radii.min()), around.radius
         for _ in range(_HALVINGS):
             middle = 0.5 * (low + high)
             classes = [j for j in range(len(radii)) if j != self.label and radii[j] < middle]
             if all(j in self.kept for j in classes):
-                choices = self._stacked(classes)
+                choices = self._known(classes, middle)
                 self._settle(around.within(middle), radii, classes, self._rows(classes), choices)
             if float(radii.min()) >= middle:
                 low = middle
@@ -187,25 +194,10 @@ class _Search:
         rows[torch.arange(len(classes)), classes] = -1.0
         return rows
 
-    def _warm(self, fresh: Choices, left: list[int], classes: list[int]) -> Choices:
-        rows = []
-        for i, j in zip(left, classes, strict=True):
-            rows.append(
-                self.kept.get(j)
-                or {at: Choice(c.slopes[i], c.strength[i], c.paid[i]) for at, c in fresh.items()}
-            )
-        return _together(rows)
+    def _known(self, classes: list[int], radius: float) -> Choices:
+        """What was found for these classes, with strengths as at another radius."""
+        kept = [self.kept[j] for j in classes]
+        return Choices.stacked([choices.scaled(before / radius) for before, choices in kept])
 
-    def _stacked(self, classes: list[int]) -> Choices:
-        return _together([self.kept[j] for j in classes])
-
-
-def _together(rows: list[dict[int, Choice]]) -> Choices:
-    return {
-        at: Choice(
-            torch.stack([row[at].slopes for row in rows]),
-            torch.stack([row[at].strength for row in rows]),
-            torch.stack([row[at].paid for row in rows]),
-        )
-        for at in rows[0]
-    }
+    def _new(self, fresh: Choices, left: list[int]) -> Choices:
+        return Choices.stacked([fresh.row(i) for i in left])

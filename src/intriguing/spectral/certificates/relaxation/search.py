@@ -8,23 +8,26 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from intriguing.spectral.certificates.relaxation.backward import Choice, lower_bound
+from intriguing.spectral.certificates.relaxation.backward import Choice, Choices, lower_bound
+from intriguing.spectral.certificates.relaxation.domain import Nearest
 from intriguing.spectral.certificates.relaxation.ranges import slope_range
 from intriguing.spectral.certificates.relaxation.surroundings import Surroundings
 
-_RATES = (0.05, 0.1)
+_STEPS = (60, 30)
+"""Of the search: from the start, and from what was found at another radius."""
+_WARM = 0.4
+"""How much of the rates is right there."""
+_RATES = (0.15, 0.3)
 """Of slopes, and of logarithms."""
-_DECAY = 0.985
-_PATIENCE, _GAIN = 8, 2e-3
+_DECAY = 0.95
+_PATIENCE, _GAIN = 10, 1e-3
 """Steps in which a bound must gain so much of what it is away from its start."""
-
-Choices = dict[int, Choice]
 
 
 def started(around: Surroundings, rows: Float[Tensor, "rows classes"]) -> Choices:
     """CROWN's slopes, and strengths for which the tails cost about what the slopes do."""
     program = around.image.program
-    choices: Choices = {}
+    choices: dict[int, Choice] = {}
     linear: dict[int, Tensor] = {len(program.nodes) - 1: rows}
     with torch.no_grad():
         for at in range(len(program.nodes) - 1, -1, -1):
@@ -45,32 +48,38 @@ def started(around: Surroundings, rows: Float[Tensor, "rows classes"]) -> Choice
                 parts = list(node.rule.adjoint(q))  # type: ignore[union-attr]
             for parent, part in zip(node.parents, parts, strict=True):
                 linear[parent] = linear[parent] + part if parent in linear else part
-    return choices
+    return Choices(choices)
 
 
 def improved(
-    around: Surroundings, rows: Float[Tensor, "rows classes"], choices: Choices, steps: int,
+    around: Surroundings, rows: Float[Tensor, "rows classes"], choices: Choices, warm: bool = False,
     dtype: torch.dtype = torch.float32,
-) -> tuple[Choices, Float[Tensor, " rows"]]:  # fmt: skip
-    """Better choices for these rows, and what they give (not proved)."""
+) -> Choices:  # fmt: skip
+    """Better choices for these rows.
+
+    Args:
+        warm: Whether the choices come from another radius, and need less of a search.
+    """
+    steps, pace = (_STEPS[1], _WARM) if warm else (_STEPS[0], 1.0)
     last = len(around.image.program.nodes) - 1
-    ends = {at: tuple(e.to(dtype) for e in slope_range(around.cells[at])) for at in choices}
+    kept, end = dict(choices.curves), choices.nearest
+    ends = {at: tuple(e.to(dtype) for e in slope_range(around.cells[at])) for at in kept}
     free = {
-        at: Choice(*(t.detach().to(dtype).clone().requires_grad_() for t in _parts(choice)))
-        for at, choice in choices.items()
+        at: Choice(*(t.detach().to(dtype).clone().requires_grad_() for t in choice.parts))
+        for at, choice in kept.items()
     }
     slopes = [choice.slopes for choice in free.values()]
     logs = [t for choice in free.values() for t in (choice.strength, choice.paid)]
     adam = torch.optim.Adam(
-        [{"params": slopes, "lr": _RATES[0]}, {"params": logs, "lr": _RATES[1]}]
+        [{"params": slopes, "lr": pace * _RATES[0]}, {"params": logs, "lr": pace * _RATES[1]}]
     )
     best = torch.full((len(rows),), -torch.inf, dtype=dtype, device=rows.device)
-    kept, before, first = dict(choices), best, best
+    before, first = best, best
     for step in range(steps + 1):
         with torch.no_grad():
             for at, choice in free.items():
                 choice.slopes.copy_(choice.slopes.clamp(*ends[at]))
-        value = lower_bound(around, last, rows.to(dtype), free, False)
+        value, end = lower_bound(around, last, rows.to(dtype), Choices(free, end), False)
         better = value.detach() > best
         best = torch.where(better, value.detach(), best)
         kept = {at: _better(better, free[at], kept[at]) for at in free}
@@ -85,13 +94,15 @@ def improved(
         # Operations that are transposed by differentiation share a graph, which is kept.
         torch.autograd.backward(-value.sum(), inputs=slopes + logs, retain_graph=True)
         for choice in free.values():
-            for part in _parts(choice):
+            for part in choice.parts:
                 if part.grad is not None:
                     part.grad.nan_to_num_(0.0, 0.0, 0.0)
         adam.step()
         for group in adam.param_groups:
             group["lr"] *= _DECAY
-    return kept, best
+    if end is not None:
+        end = Nearest(end.point.double(), end.log_delta.double())
+    return Choices(kept, end)
 
 
 def proved(
@@ -100,12 +111,12 @@ def proved(
     """What the choices prove, in float64 with outward rounding."""
     last = len(around.image.program.nodes) - 1
     fitting = {}
-    for at, choice in choices.items():
+    for at, choice in choices.curves.items():
         low, high = slope_range(around.cells[at])
         slopes = choice.slopes.clamp(low, high)
         fitting[at] = Choice(slopes, choice.strength, choice.paid)
     with torch.no_grad():
-        return lower_bound(around, last, rows, fitting, True)
+        return lower_bound(around, last, rows, Choices(fitting, choices.nearest), True)[0]
 
 
 def _better(better: Tensor, new: Choice, old: Choice) -> Choice:
@@ -113,10 +124,6 @@ def _better(better: Tensor, new: Choice, old: Choice) -> Choice:
     return Choice(
         *(
             torch.where(better[:, None], first.detach().double(), second)
-            for first, second in zip(_parts(new), _parts(old), strict=True)
+            for first, second in zip(new.parts, old.parts, strict=True)
         )
     )
-
-
-def _parts(choice: Choice) -> tuple[Tensor, Tensor, Tensor]:
-    return choice.slopes, choice.strength, choice.paid

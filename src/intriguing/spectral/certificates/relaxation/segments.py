@@ -5,6 +5,7 @@ The Cₚ of convolutions are sparse, and so are their products: bounds of every 
 those, hundreds of times cheaper than through images of zeros.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, eye, vstack
 
 from intriguing.spectral.certificates.relaxation.affine import AffineMap
+from intriguing.spectral.certificates.relaxation.domain import FirstMap
 from intriguing.spectral.certificates.relaxation.program import Node, Program
 
 ENTRIES = 20_000_000
@@ -52,6 +54,17 @@ def segments_of(program: Program) -> dict[int, Segment] | None:
             return None
         found[before] = segment
     return found
+
+
+def first_map(program: Program, segments: dict[int, Segment]) -> FirstMap | None:
+    """From the input to the first curve that is reached by affine maps alone."""
+    for at in program.curves:
+        (before,) = program.nodes[at].parents
+        segment, norm = segments[before], program.nodes[before].lipschitz
+        affine = isinstance(program.nodes[before].rule, AffineMap)
+        if affine and list(segment.parts) == [0] and math.isfinite(norm):
+            return FirstMap(before, *segment.parts[0], norm, segment.terms)
+    return None
 
 
 def _segment(

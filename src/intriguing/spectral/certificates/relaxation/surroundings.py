@@ -13,6 +13,7 @@ from torch import Tensor
 
 from intriguing.spectral.certificates.relaxation.affine import AffineMap
 from intriguing.spectral.certificates.relaxation.cells import Cells
+from intriguing.spectral.certificates.relaxation.domain import FirstMap
 from intriguing.spectral.certificates.relaxation.program import Curve, Program
 
 UNIT = 2.0**-53
@@ -36,6 +37,7 @@ class Image:
         values: Of every node, (1, …).
         doubt, apart: As above, L2.
         down, up: How far each pixel can go.
+        first: The affine map from the input to the first curve, if only that is in between.
     """
 
     program: Program
@@ -44,6 +46,7 @@ class Image:
     apart: tuple[float, ...]
     down: Float[Tensor, " pixels"]
     up: Float[Tensor, " pixels"]
+    first: FirstMap | None = None
 
 
 @dataclass
@@ -76,7 +79,9 @@ class Surroundings:
         return replace(self, radius=radius)
 
 
-def image_of(program: Program, image: Tensor, low: Tensor, high: Tensor) -> Image:
+def image_of(
+    program: Program, image: Tensor, low: Tensor, high: Tensor, first: FirstMap | None
+) -> Image:
     """Run a program on a batch of one in float64.
 
     Args:
@@ -107,7 +112,8 @@ def image_of(program: Program, image: Tensor, low: Tensor, high: Tensor) -> Imag
     down, up = (low.flatten() - flat).clamp_max(0.0), (high.flatten() - flat).clamp_min(0.0)
     # x₀ + d is rounded once; the box is as much wider.
     wider = 4 * UNIT * (flat.abs() + 1e-300)
-    return Image(program, tuple(values), tuple(doubt), tuple(apart), down - wider, up + wider)
+    ends = down - wider, up + wider
+    return Image(program, tuple(values), tuple(doubt), tuple(apart), *ends, first)
 
 
 def rounding(terms: int) -> float:
