@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 from intriguing.paper.layers import Layer, Layers
+from intriguing.report.amplification import ALIKE
 from intriguing.report.numbers import number
 from intriguing.results.published import published
 
@@ -112,7 +113,7 @@ def _sampling(layers: Sequence[Layer]) -> list[str]:
         f"corrected over the {len(shares)} convolutions larger than 1×1"
         + (
             " (above 100 where the image is so small that its border matters)."
-            if max(shares) > 1.005
+            if max(shares) > ALIKE
             else "."
         )
     ]

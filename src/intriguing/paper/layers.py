@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from intriguing.measures import ProgressCallback
+from intriguing.report.layers import ROUNDING
 from intriguing.spectral.certificates.lipschitz import LayerBound, lipschitz_report
 from intriguing.spectral.norms.equation import paper_norm
 
@@ -42,7 +43,8 @@ class Layer:
     @property
     def matters(self) -> bool:
         """Whether a table needs a row for it: what changes no length by any formula does not."""
-        return self.bound.kind in ("convolution", "linear") or abs(self.bound.upper - 1.0) > 1e-6
+        weighted = self.bound.kind in ("convolution", "linear")
+        return weighted or abs(self.bound.upper - 1.0) > ROUNDING
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,15 @@ import math
 from collections.abc import Sequence
 
 from intriguing.report.contents import Contents
-from intriguing.report.layers import single, telling, whole
+from intriguing.report.layers import ROUNDING, single, telling, whole
 from intriguing.report.numbers import number
 from intriguing.report.takeaway import NOTHING, Findings, Tile
 from intriguing.results.rows import LayerRow
 
 MOST = 3
 """Layers that are named."""
+ALIKE = 1.005
+"""Ratio of two bounds that print alike."""
 
 
 def amplification(contents: Contents) -> Findings:
@@ -107,7 +109,7 @@ def _product(network: LayerRow, product: LayerRow | None) -> list[str]:
     if product is None or not math.isfinite(product.upper) or not network.upper > 0:
         return []
     ratio = product.upper / network.upper
-    if ratio < 1.005:
+    if ratio < ALIKE:
         return []
     return [
         "Multiplying the layers' bounds, as §4.3 does, would give "
@@ -125,7 +127,7 @@ def strongest(layers: Sequence[LayerRow]) -> list[LayerRow]:
         for number, layer in enumerate(telling(layers))
         if layer.kind != "join" and (number > 0 or layer.kind != "scale")
     ]
-    known = [layer for layer in apart if 1.0 + 1e-6 < layer.upper < math.inf]
+    known = [layer for layer in apart if 1.0 + ROUNDING < layer.upper < math.inf]
     return sorted(known, key=lambda layer: -layer.upper)[:MOST]
 
 

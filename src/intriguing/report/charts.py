@@ -27,6 +27,10 @@ HEAT = LinearSegmentedColormap.from_list(
 )
 
 
+DARK = 45
+"""Percent from which the map is so dark that numbers on it are white."""
+
+
 def heatmaps(table: Table) -> Figure:
     """The error cells of a table as colour, the paper's beside ours when it has any."""
     columns = [c for c in table.columns if any(_is_error(table.at(r, c)) for r in table.rows)]
@@ -61,7 +65,7 @@ def _heatmap(axis: Axes, values: np.ndarray, columns: Sequence[str], rows: Seque
         spine.set_visible(False)
     for (row, column), value in np.ndenumerate(values):
         if np.isfinite(value):
-            light = value > 45
+            light = value > DARK
             shown = f"{value:.0f}" if value >= 99.95 or value == 0 else f"{value:.1f}"
             axis.text(
                 column, row, shown, ha="center", va="center", fontsize=8,

@@ -30,6 +30,10 @@ WHOLE: dict[str, Callable[[Contents], Findings]] = {
 """Kinds of runs whose findings are made in one place."""
 
 
+RANKED = 3
+"""Cells from which a rank correlation says anything."""
+
+
 def findings(contents: Contents) -> Findings:
     """The headline findings of a run of any kind; empty where nothing was measured.
 
@@ -148,7 +152,7 @@ def _transfer(table: Table) -> Findings:
         first = [c.value for c in noise if c.size == noise[0].size]
         words += f", and {np.mean(first):.1f} % under {noise[0].row}"
     compared = [c for c in cells if c.paper is not None]
-    if len(compared) < 3:
+    if len(compared) < RANKED:
         return Findings((), (f"{words}.",))
     tile = Tile(
         f"ρ = {correlation(compared):.2f}",

@@ -16,6 +16,9 @@ from intriguing.report.takeaway import NOTHING, Findings, Tile
 from intriguing.report.views import Cell, Table
 from intriguing.results.measured import Metric
 
+HIDING = 1.0
+"""Percent of the images by which an attack without gradients must do better to be told of."""
+
 
 def outcome(contents: Contents) -> Findings:
     """The headline of the study."""
@@ -31,7 +34,7 @@ def outcome(contents: Contents) -> Findings:
         f"{cell.method}: an example on the way to another network's was shorter than the attack's "
         f"own for {number(cell.value, '%')} of the images; its distortions are too long."
         for cell in (masking.where(metric=Metric.SHORTER) if masking else [])
-        if cell.value > 1
+        if cell.value > HIDING
     ]
     return Findings(tiles, (*_ahead(table), *_judged(contents)), tuple(alarms))
 

@@ -20,6 +20,10 @@ WHOLE = {"network": "the whole network", "product": "product of the layers"}
 """Rows about the network rather than a layer, and how they are called."""
 
 
+ROUNDING = 1e-6
+"""Of a bound that is 1 but for the last digits of a float32."""
+
+
 def single(layers: Sequence[LayerRow]) -> list[LayerRow]:
     """The rows that are about one layer."""
     return [layer for layer in layers if layer.kind not in WHOLE]
@@ -33,7 +37,7 @@ def whole(layers: Sequence[LayerRow], kind: str = "network") -> LayerRow | None:
 def passes_on(layer: LayerRow) -> bool:
     """Whether a change leaves the layer no longer than it came, by its nature: ReLU, reshapes."""
     plain = layer.kind in ("activation", "scale", "shape", "other")
-    return plain and layer.guaranteed and abs(layer.upper - 1.0) < 1e-6 and not layer.note
+    return plain and layer.guaranteed and abs(layer.upper - 1.0) < ROUNDING and not layer.note
 
 
 def telling(layers: Sequence[LayerRow]) -> list[LayerRow]:

@@ -17,6 +17,8 @@ ACROSS = 4
 """Panels side by side, as a page is wide."""
 SPAN = 1e4
 """Singular values smaller than the greatest by more than this are cut off."""
+CROWDED = 1e4
+"""Ratio of the ends of an axis from which it has no room for ticks between powers of ten."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ def bounds(layers: Sequence[LayerRow]) -> Figure:
         axis.set_xlabel("how many times longer a change can leave the layer than it came")
         axis.xaxis.set_major_formatter(FuncFormatter(_plain))
         axis.xaxis.set_minor_locator(LogLocator(subs=(2.0, 5.0)))
-        crowded = high / low > 1e4
+        crowded = high / low > CROWDED
         axis.xaxis.set_minor_formatter(NullFormatter() if crowded else FuncFormatter(_plain))
         axis.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2, numpoints=1)
     return figure

@@ -17,7 +17,7 @@ from intriguing.report.charts import fooled_within
 from intriguing.report.contents import Contents, TensorFile, panel
 from intriguing.report.figure_style import Drawing
 from intriguing.report.figures import as_pictures, figure7, filters, gallery
-from intriguing.report.findings import correlation
+from intriguing.report.findings import RANKED, correlation
 from intriguing.report.section import MEASURED, Part, Section
 from intriguing.report.views import Table
 
@@ -84,7 +84,7 @@ def _agreement(contents: Contents) -> Section:
     ranks = [
         f"{correlation(cells):.2f} for {table.heading} ({len(cells)} cells)"
         for table in contents.tables_of("table2", "table4")
-        if len(cells := [c for c in table.where(transferred=True) if c.paper is not None]) > 2
+        if len(cells := [c for c in table.where(transferred=True) if c.paper is not None]) >= RANKED
     ]
     drawing = Drawing(
         "agreement",

@@ -18,7 +18,7 @@ from intriguing.runs.stage import Made, Network, Stage, Trained
 from intriguing.runs.study import Asked
 from intriguing.units import directions
 from intriguing.units.activations import Layer
-from intriguing.units.claim import UNITS, compare_bases
+from intriguing.units.claim import LEVEL, UNITS, compare_bases
 from intriguing.units.directions import Basis
 from intriguing.units.measured import scorer
 from intriguing.units.topk import top_images
@@ -85,13 +85,14 @@ class Claim(Stage):
                 "tested by the mean cosine of pairs of images in pixels, which sees colour and "
                 "layout and no meaning."
             )
-        drawn = (study.rotations or 1_000_000) + 1
-        least = 2 * len(self.asked.layers) / drawn ** len(self.networks)
-        if least > 0.05:
-            said.append(
-                f"{study.rotations} rotations are too few to find any difference: the smallest "
-                f"p-value that they allow is {min(least, 1):.2g}. Leave --rotations out for enough."
-            )
+        if study.rotations is not None:
+            least = 2 * len(self.asked.layers) / (study.rotations + 1) ** len(self.networks)
+            if least > LEVEL:
+                said.append(
+                    f"{study.rotations} rotations are too few to find any difference: the smallest "
+                    f"p-value that they allow is {min(least, 1):.2g}. Leave --rotations out for "
+                    "enough."
+                )
         if len(self.networks) == 1:
             said.append(
                 "The test knows one trained network: its interval says nothing of other seeds."

@@ -31,6 +31,8 @@ Verdict: TypeAlias = Literal[
     "no distinction", "natural more coherent", "random more coherent", "not decided"
 ]
 UNITS = {"purity": "share", "entropy": "bits", "pixels": "cosine", "features": "cosine"}
+LEVEL = 0.05
+"""The probability of a false verdict where nothing else is said, as tests commonly have it."""
 DELTAS = {"purity": 0.05, "entropy": 0.15, "pixels": 0.01, "features": 0.02}
 """The largest difference of means that counts as none: about a quarter of the standard deviation
 over directions of one basis, which is smaller on photographs than on digits for cosines."""
@@ -116,7 +118,7 @@ def compare_bases(
     features: Float[Tensor, "image feature"] | None = None,
     k: int = 9,
     delta: float | None = None,
-    level: float = 0.05,
+    level: float = LEVEL,
     rotations: int | None = None,
     untrained: int | Sequence[nn.Module] = 8,
     batch_size: int | None = None,
