@@ -20,7 +20,9 @@ from tests.oracles.networks import digit_network, hyperplane_distance, linear
 
 DOUBLE = torch.float64
 BUDGETS = {"ddn": 300, "pdgd": 500, "fmn": 300, "cw": 900, "deepfool": 250, "noise": 50}
-GRADIENT = [name for name in BUDGETS if name != "noise"]
+BUDGETS |= {"alma": 300, "apgd": 300, "superdeepfool": 100, "square": 1000}
+DRAWN = ("noise", "square")
+GRADIENT = [name for name in BUDGETS if name not in DRAWN]
 
 every = pytest.mark.parametrize("name", BUDGETS)
 every_gradient = pytest.mark.parametrize("name", GRADIENT)
@@ -71,6 +73,10 @@ def test_every_method_is_registered_and_tested():
         ("fmn", 300, 1.001),
         ("cw", 2700, 1.03),
         ("deepfool", 2, 1.021),
+        ("alma", 300, 1.01),
+        ("apgd", 300, 1.01),
+        ("superdeepfool", 20, 1.002),
+        ("square", 1000, 6),
     ],
 )
 def test_two_classes_give_the_distance_to_the_hyperplane(name, budget, most, targeted):
@@ -98,6 +104,10 @@ def test_two_classes_give_the_distance_to_the_hyperplane(name, budget, most, tar
         ("fmn", 1, 1.01),
         ("cw", 1, 1.4),
         ("deepfool", 1, 1.1),
+        ("alma", 1, 1.1),
+        ("apgd", 1, 1.1),
+        ("superdeepfool", 1, 1.1),
+        ("square", 1, 6),
         ("noise", 0.8, 5),
     ],
 )
@@ -160,9 +170,12 @@ def test_gradients_find_what_noise_of_the_same_size_does_not(targeted):
     """On a smooth network the iterative methods agree, and DeepFool comes near."""
     mean = {name: answer(name, targeted).l2.mean() for name in BUDGETS}
     best = min(mean.values())
-    assert max(mean["ddn"], mean["pdgd"], mean["cw"], mean["fmn"]) < 1.1 * best
+    near = ("ddn", "pdgd", "cw", "fmn", "alma", "apgd")
+    assert max(mean[name] for name in near) < 1.1 * best
+    assert mean["superdeepfool"] < min(1.2 * best, mean["deepfool"])
     assert mean["deepfool"] < 1.4 * best
     assert mean["noise"] > 4 * best
+    assert mean["square"] < mean["noise"]
 
 
 @either_goal
@@ -190,7 +203,7 @@ def test_the_same_call_gives_the_same_answer(name, digits):
     assert torch.equal(first.points, second.points)
     assert torch.equal(first.curve, second.curve)
     other = search(name, digit_network(), images, goal, budget=40, seed=1)
-    assert torch.equal(first.points, other.points) == (name != "noise")
+    assert torch.equal(first.points, other.points) == (name not in DRAWN)
 
 
 class Counting(nn.Module):
@@ -286,7 +299,7 @@ def test_nan_beyond_a_border_does_not_stop_a_search():
     x = torch.rand(9, 14, generator=torch.Generator().manual_seed(1)) * 0.5
     model = Hostile("nan beyond")
     labels = model(x).argmax(1)
-    for name in ("ddn", "pdgd", "fmn", "cw", "deepfool"):
+    for name in GRADIENT:
         best = search(name, model, x, Goal(labels, targeted=False), budget=300)
         assert best.l2.isfinite().all(), name
 

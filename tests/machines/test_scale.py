@@ -14,9 +14,9 @@ from tests.oracles.networks import digit_network
 
 COUNT = 5
 # What each does is defined by margins alone; the others' softmax, or constants, know a size.
-FREE_OF_SCALE = ("closest", "fmn", "deepfool", "noise")
+FREE_OF_SCALE = ("closest", "fmn", "deepfool", "noise", "apgd", "superdeepfool", "square")
 BUDGETS = {"closest": 100, "fmn": 40, "deepfool": 60, "noise": 24, "ddn": 60, "pdgd": 300}
-BUDGETS |= {"cw": 270, "paper": None}
+BUDGETS |= {"cw": 270, "paper": None, "alma": 100, "apgd": 100, "superdeepfool": 40, "square": 60}
 
 
 class Times(nn.Module):

@@ -26,15 +26,22 @@ REGISTERED: dict[str, tuple[Attack, int]] = {}
 """By the name of the function; `methods` has them in order."""
 
 
-def attack(*, budget: int) -> Callable[[AnyAttack], AnyAttack]:
+WITHOUT_GRADIENTS: set[str] = set()
+"""Those that only ask for logits."""
+
+
+def attack(*, budget: int, gradients: bool = True) -> Callable[[AnyAttack], AnyAttack]:
     """Make a function known as the method of its name.
 
     Args:
         budget: Passes an image that its source or its usual implementation takes.
+        gradients: Whether it needs them; without, networks that have none are searched as well.
     """
 
     def register(function: AnyAttack) -> AnyAttack:
         REGISTERED[function.__name__] = function, budget
+        if not gradients:
+            WITHOUT_GRADIENTS.add(function.__name__)
         return function
 
     return register

@@ -12,6 +12,10 @@ Method: TypeAlias = Literal[
     "pdgd",
     "fmn",
     "cw",
+    "alma",
+    "apgd",
+    "superdeepfool",
+    "square",
     "deepfool",
     "noise",
 ]

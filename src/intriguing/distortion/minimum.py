@@ -9,6 +9,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from intriguing.data.checks import check_images, check_labels
+from intriguing.distortion.attack import WITHOUT_GRADIENTS
 from intriguing.distortion.incumbent import BUDGETS
 from intriguing.distortion.inputs import check_numbers
 from intriguing.distortion.methods import METHODS, Config
@@ -48,8 +49,8 @@ def minimum_distortion(
 
     * "closest": the shortest r that is known how to find, and a statement of how good it is;
     * "paper": box-constrained L-BFGS on c·‖r‖² + loss_f(x + r, l), searching the largest c (§4.1);
-    * "ddn", "pdgd", "fmn", "cw", "deepfool", "noise": others to compare with, each described in
-      the file of its name in `distortion/attacks`.
+    * "ddn", "pdgd", "fmn", "cw", "alma", "apgd", "superdeepfool", "square", "deepfool", "noise":
+      others to compare with, each described in the file of its name in `distortion/attacks`.
 
     Args:
         model: any module from images to logits, in eval mode, on any device. Its search is in
@@ -68,7 +69,7 @@ def minimum_distortion(
         budget: passes an image allowed, a pass being half a forward and a backward one; None takes
             the method's own. With "closest" a larger budget never gives a larger distortion.
         config: more settings of the method: `PaperConfig` or `ClosestConfig`.
-        seed: draws the random targets, and the noise of "noise".
+        seed: draws the random targets, and what "square" and "noise" draw.
         batch_size: images under way at once; the result does not depend on it. None takes as many
             as a probe of the model says will fit. Where memory runs out all the same, half as many
             are tried, and so on.
@@ -94,7 +95,7 @@ def minimum_distortion(
         raise InputError("there are no images; give at least one")
     asked = Classifier.of(model)
     classes = check_classifier(asked, images[:8], finite=False)
-    if search.method != "noise":
+    if search.method not in WITHOUT_GRADIENTS:
         check_gradients(asked, images[:8])
     labels = check_labels(labels, len(images), classes).cpu()
     if isinstance(targets, str) and targets not in get_args(Targets):

@@ -14,7 +14,7 @@ _PROBES = 12
 """Forward passes a draw: doubling from 1/16 covers the box in 5, 7 halvings leave 1 % of σ."""
 
 
-@attack(budget=50)
+@attack(budget=50, gradients=False)
 def noise(
     logits: Logits, goal: Goal, images: Tensor, box: Box, budget: int, seed: int
 ) -> Incumbent:
