@@ -118,7 +118,7 @@ def run_audit(
     asked = Request(
         "audit", kept, tuple(key for key in kept if key not in KEPT), subject.networks,
         images=(subject.images,), seeds=(config.seed,), command=command, goes_on=True,
-        tables=("accuracy", "attack", "target", "noise", "transfer", "certify"),
+        tables=("accuracy", "attack", "target", "noise", "transfer", "transfer-net", "certify"),
         notes=(*_notes(subject), *NOTES), device=device_of(subject.networks[0].model),
         required_bytes=len(given) * disk_bytes(images.first(config.images or len(images))),
     )  # fmt: skip

@@ -7,9 +7,9 @@ from typing import ClassVar
 from intriguing.audit.probe import Cost, Probe
 from intriguing.audit.stage import AuditStage, LeftOut
 from intriguing.audit.subject import Subject
-from intriguing.report.numbers import percent
+from intriguing.report.numbers import percent, points_more
 from intriguing.results.audit import Finding, Tile
-from intriguing.results.measured import Condition, Measurement, Metric, where
+from intriguing.results.measured import Condition, Measurement, Metric, first, where
 from intriguing.runs.examples import Examples
 from intriguing.runs.run import Run
 from intriguing.runs.stage import Made, Network
@@ -57,7 +57,7 @@ class Transfer(AuditStage):
         networks, sizes = probe.subject.networks, 1 + len(probe.subject.config.amplified)
         if len(networks) > 1:
             every = sum(map(probe.forward, networks))
-            sets = len(networks) * sizes + sizes
+            sets = len(networks) * sizes + sizes + 1  # and the images themselves
             yield Cost(cls.name, "", 0.0, sets * every, min(probe.attacked, CROSSED))
 
     def compute(self, run: Run) -> Made:
@@ -76,28 +76,49 @@ class Transfer(AuditStage):
         made = Crossed(
             self.networks, self.attacks, images, sizes, self.seed, CROSSED
         ).compute(run)  # fmt: skip
-        return replace(made, finding=_finding(where(made.measured, metric=Metric.ERROR)))
+        return replace(made, finding=_finding(made.measured))
 
 
-def _finding(errors: Sequence[Measurement]) -> Finding:
-    """What networks make of examples that are not for them, beside noise as long as these."""
+def _finding(measured: Sequence[Measurement]) -> Finding:
+    """What networks make of examples that are not for them, beside noise as long as these.
+
+    Each share stands beside that of the same images unchanged, which is no transfer.
+    """
+    errors = where(measured, analysis="transfer", metric=Metric.ERROR)
+    net = where(measured, analysis="transfer-net", made_for="", network="")
     others = where(errors, condition=Condition.ADVERSARIAL, own=False)
-    noise = _rate(where(errors, condition=Condition.NOISE, reference=Condition.ADVERSARIAL))
+    as_long = where(errors, condition=Condition.NOISE, reference=Condition.ADVERSARIAL)
+    noise = _rate(as_long)
     shared = percent(sum(row.count for row in others), sum(row.total for row in others))
+    beyond = _beyond(net, Condition.ADVERSARIAL)
     said = (
         f"As they are, {shared} of the examples are misclassified by a network they were not made "
-        f"for (over {len(others)} pairs), and {noise} of images with noise of the same size"
+        f"for (over {len(others)} pairs; {beyond}), and {noise} of images "
+        f"with noise of the same size ({_beyond(net, Condition.NOISE, as_long[0].size)})"
     )
     for size in dict.fromkeys(row.size for row in where(errors, condition=Condition.AMPLIFIED)):
         longer = where(errors, condition=Condition.AMPLIFIED, size=size, own=False)
         equal = where(errors, condition=Condition.NOISE, size=size)
         if longer and equal:
             said += (
-                f"; amplified to distortion {size:g}, {_rate(longer)} against {_rate(equal)} under "
-                "noise of that size"
+                f"; amplified to distortion {size:g}, {_rate(longer)} "
+                f"({_beyond(net, Condition.AMPLIFIED, size)}) against {_rate(equal)} under noise "
+                f"of that size ({_beyond(net, Condition.NOISE, size)})"
             )
     tile = Tile(shared, "of examples fool another network", f"noise: {noise}")
     return Finding(said, tile=tile)
+
+
+def _beyond(
+    net: Sequence[Measurement], condition: Condition, size: float | None = None
+) -> str:  # fmt: skip
+    """How many of the same images are misread without any change, and the difference."""
+    rows = where(net, condition=condition, size=size)
+    clean = first(rows, metric=Metric.ERROR, images="clean")
+    more = first(rows, metric=Metric.ERROR_DIFFERENCE)
+    if clean is None or more is None:
+        return "shown to no other network"
+    return f"unchanged {clean.value:.1f} %, so {points_more(more)}"
 
 
 def _rate(rows: Sequence[Measurement]) -> str:

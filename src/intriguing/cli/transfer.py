@@ -61,7 +61,7 @@ def transfer(
     asked = opened.request(
         "transfer", {"targets": targets, "method": method, "amplify": list(amplify)}, running.seed,
         (*attacking.notes(goal, None), *NOTES), may_differ=("amplify",), images=(images,),
-        tables=("attack", "transfer"), device=place,
+        tables=("attack", "transfer", "transfer-net"), device=place,
         required_bytes=sum(attacking.disk_bytes(one.plan.images) for one in attacks),
     )  # fmt: skip
     stages: list[Stage] = [

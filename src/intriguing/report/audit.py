@@ -106,8 +106,9 @@ def _transfer(contents: Contents) -> Section:
         "transfer",
         "Do other networks fall for it?",
         "Examples made for the network of the row are shown to the network of the column. A cell "
-        "is the share it misclassifies. Amplified examples, and noise, are all of one size.",
-        tuple(contents.tables_of("transfer")),
+        "is the share it misclassifies. Amplified examples, and noise, are all of one size. What a "
+        "network misreads anyway is no transfer: the second table subtracts it, image by image.",
+        tuple(contents.tables_of("transfer", "transfer-net")),
     )
 
 

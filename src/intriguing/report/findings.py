@@ -11,7 +11,7 @@ from intriguing.report.assurance import assurance
 from intriguing.report.audited import audited
 from intriguing.report.contents import Contents
 from intriguing.report.figure6 import blind_spots
-from intriguing.report.numbers import interval, number, paper_number
+from intriguing.report.numbers import interval, number, paper_number, points_more
 from intriguing.report.takeaway import NOTHING, Findings, Tile, joined
 from intriguing.report.units import distinction
 from intriguing.report.verdict import verdict
@@ -49,6 +49,7 @@ def _findings(contents: Contents) -> Findings:
         return WHOLE[contents.run.kind](contents)
     parts = [_fooled(contents), _distortions(contents), _certainty(contents)]
     parts += map(_transfer, contents.tables_of("table2", "table4", "transfer"))
+    parts += map(_net, contents.tables_of("transfer-net"))
     parts += [blind_spots(contents), table5.errata(contents), distinction(contents)]
     return joined(parts)
 
@@ -160,6 +161,20 @@ def _transfer(table: Table) -> Findings:
         f"Spearman, {len(compared)} cells off the diagonal",
     )
     return Findings((tile,), (f"{words}.",))
+
+
+def _net(table: Table) -> Findings:
+    """What examples do beyond what a network misreads anyway, over all pairs."""
+    about = {"made_for": "", "network": "", "condition": Condition.ADVERSARIAL}
+    clean = table.first(metric=Metric.ERROR, images="clean", **about)
+    net = table.first(metric=Metric.ERROR_DIFFERENCE, **about)
+    if clean is None or net is None:
+        return NOTHING
+    said = (
+        f"Of the same images {clean.value:.1f} % are misclassified without any change, so that "
+        f"{points_more(net)} is what the examples do"
+    )
+    return Findings((), (f"{said}.",))
 
 
 def correlation(cells: list[Cell]) -> float:

@@ -40,6 +40,11 @@ def _length(row: Measurement, rows: Sequence[Measurement]) -> dict[str, Any]:
     return {"length": 0.0 if mean is None else mean.value}
 
 
+def _whom(row: Measurement, rows: Sequence[Measurement]) -> dict[str, Any]:
+    """For which network, and to which it is shown; or over all pairs."""
+    return {"maker": row.made_for or "each", "whom": row.network or "all others"}
+
+
 def _as_distortion(row: Measurement, rows: Sequence[Measurement]) -> dict[str, Any]:
     """A size in L2 as the paper's distortion."""
     pixels = first(rows, metric=Metric.PIXELS)
@@ -199,6 +204,21 @@ VIEWS: dict[str, View] = {
             _NOISE: "Gaussian noise with stddev={size:.3g}",
         },
         more=_length,
+    ),
+    "transfer-net": View(
+        "What of it is there without any change", "",
+        {
+            (M.ERROR, ""): "Misclassified",
+            (M.ERROR, "clean"): "The same images, unchanged",
+            (M.ERROR_DIFFERENCE,): "Difference",
+        },
+        row=("condition", "made_for", "size", "network"), column=("metric", "images"),
+        labels={
+            _EXAMPLES: "For {maker}, shown to {whom}",
+            _LONGER: "For {maker}, amplified to {size:g}, shown to {whom}",
+            _NOISE: "Noise of {size:.3g}, shown to {whom}",
+        },
+        more=_whom,
     ),
     "train": View(
         "Error of the trained network", "Network", _BY_SET, column=("metric", "images")

@@ -2,7 +2,7 @@
 
 import math
 
-from intriguing.results.measured import Unit
+from intriguing.results.measured import Measurement, Unit
 
 
 def number(value: float, unit: Unit) -> str:
@@ -120,3 +120,14 @@ def _digits(percent: float) -> int:
     if percent in (0.0, 100.0):
         return 0
     return 2 if percent < 2 or percent > 99 else 1
+
+
+def points_more(row: Measurement) -> str:
+    """A difference in percentage points, with its interval.
+
+    >>> from intriguing.results.measured import Metric
+    >>> points_more(Measurement("transfer-net", Metric.ERROR_DIFFERENCE, "% more", 2.0, 1.0, 3.0))
+    '+2.0 [+1.0, +3.0] percentage points'
+    """
+    span = "" if row.low is None else f" [{row.low:+.1f}, {row.high:+.1f}]"
+    return f"{row.value:+.1f}{span} percentage points".replace("-", "−")

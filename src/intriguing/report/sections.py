@@ -150,8 +150,9 @@ def _transfer(contents: Contents) -> Section:
         "transfer",
         "Do other networks fall for it?",
         "Examples made for the network of the row are shown to the network of the column. A cell "
-        "is the share it misclassifies.",
-        _with_heatmap(contents, "transfer"),
+        "is the share it misclassifies. What a network misreads anyway is no transfer: the second "
+        "table subtracts it, image by image.",
+        (*_with_heatmap(contents, "transfer"), *contents.tables_of("transfer-net")),
     )
 
 

@@ -10,12 +10,12 @@ from torch import Tensor, nn
 from intriguing.data.dataset import ImageSet
 from intriguing.distortion.noise import gaussian_noise
 from intriguing.estimates import Rows
-from intriguing.results.measured import Condition, Measurement, Metric
+from intriguing.results.measured import Condition, Measurement, Metric, where
 from intriguing.runs.examples import Examples
 from intriguing.runs.run import Run
 from intriguing.runs.stage import Made, Network, Stage
 from intriguing.scale.attack import Attacked
-from intriguing.transfer import amplify, error_matrix
+from intriguing.transfer import amplify, misread
 from intriguing.transfer.matrix import Batches
 
 NOTES = (
@@ -53,8 +53,8 @@ class Transfer(Stage):
         if self.most is not None:
             outcomes = {name: one.first(self.most) for name, one in outcomes.items()}
         rows = transfer_rows(networks, outcomes, self.images, self.sizes, self.seed)
-        shown = sum(row.total for row in rows if row.metric is Metric.ERROR)
-        return Made(tuple(rows), passes=(shown, 0))
+        shown = sum(row.total for row in where(rows, analysis=self.name, metric=Metric.ERROR))
+        return Made(tuple(rows), passes=(shown + len(networks) * len(self.images), 0))
 
 
 @dataclass(frozen=True)
@@ -75,15 +75,18 @@ def transfer_rows(
 ) -> list[Measurement]:
     """Errors of every network on every set of distorted images, and how far the nearest ones are.
 
-    The first noise is as large as the examples are on average, which its `reference` says.
+    The first noise is as large as the examples are on average, which its `reference` says. The rows
+    of "transfer-net" say how much of an error is there without any change (`net_rows`).
     """
     rows = Rows("transfer", seed=seed)
     sets: dict[Shown, Batches] = {}
+    kept: dict[str, Tensor] = {"": torch.ones(len(images), dtype=torch.bool)}
     for name, outcome in outcomes.items():
         rows.mean(
             Metric.MEAN_DISTORTION, "distortion", outcome.sizes, len(outcome), made_for=name,
             condition=Condition.ADVERSARIAL,
         )  # fmt: skip
+        kept[name] = outcome.columns["success"]
         sets[Shown(Condition.ADVERSARIAL, name)] = _changed(outcome, None)
     mean = sum(row.value for row in rows.made) / len(rows.made) if rows.made else None
     if mean is not None:
@@ -92,14 +95,72 @@ def transfer_rows(
         for name, outcome in outcomes.items():
             sets[Shown(Condition.AMPLIFIED, name, stddev)] = _changed(outcome, stddev)
         _add_noise(sets, images, stddev, seed)
-    for (shown, network), error in error_matrix(networks, sets).items():
+    clean = misread(networks, [(images.images, images.labels)])
+    pairs: dict[Shown, list[Beside]] = {}
+    for shown, batches in sets.items():
+        places = kept[shown.made_for].nonzero()[:, 0]
         as_long = shown.condition is Condition.NOISE and shown.size == mean
-        if error.total:
-            rows.share(
-                Metric.ERROR, error.count, error.total, network=network,
-                reference=Condition.ADVERSARIAL if as_long else "", **vars(shown),
-            )  # fmt: skip
+        for network, wrong in misread(networks, batches).items():
+            if len(wrong):
+                rows.share(
+                    Metric.ERROR, int(wrong.sum()), len(wrong), network=network,
+                    reference=Condition.ADVERSARIAL if as_long else "", **vars(shown),
+                )  # fmt: skip
+                pair = Beside(network, places, wrong, clean[network][places])
+                pairs.setdefault(shown, []).append(pair)
+    return [*rows.made, *net_rows(pairs, len(images), seed)]
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What a network misreads of some images, and of the same ones unchanged.
+
+    Attributes:
+        network: Its name.
+        places: Of the images among all.
+        wrong, clean: Whether each is misread, changed and unchanged.
+    """
+
+    network: str
+    places: Tensor
+    wrong: Tensor
+    clean: Tensor
+
+
+def net_rows(pairs: Mapping[Shown, Sequence[Beside]], images: int, seed: int) -> list[Measurement]:
+    """Errors on what was not made for a network, those on the same images unchanged, and between.
+
+    The difference is paired: of every image, then Student's interval of the mean. A row without
+    names is over all pairs, of which an image counts once, with the mean of its pairs.
+    """
+    rows = Rows("transfer-net", seed=seed)
+    whole: dict[Shown, list[Beside]] = {}
+    for shown, some in pairs.items():
+        others = [pair for pair in some if pair.network != shown.made_for]
+        whole.setdefault(Shown(shown.condition, size=shown.size), []).extend(others)
+        for pair in others:
+            about = {"network": pair.network, **vars(shown)}
+            for which, wrong in (("", pair.wrong), ("clean", pair.clean)):
+                rows.share(Metric.ERROR, int(wrong.sum()), len(wrong), images=which, **about)
+            net = pair.wrong.double() - pair.clean.double()
+            rows.mean(Metric.ERROR_DIFFERENCE, "% more", 100 * net, len(net), **about)
+    for shown, some in whole.items():
+        means = [_by_image([(p.places, w) for p, w in zip(some, column, strict=True)], images)
+                 for column in ([p.wrong for p in some], [p.clean for p in some])]  # fmt: skip
+        for which, mean in zip(("", "clean"), means, strict=True):
+            rows.mean(Metric.ERROR, "%", 100 * mean, len(mean), images=which, **vars(shown))
+        net = 100 * (means[0] - means[1])
+        rows.mean(Metric.ERROR_DIFFERENCE, "% more", net, len(net), **vars(shown))
     return rows.made
+
+
+def _by_image(parts: Sequence[tuple[Tensor, Tensor]], images: int) -> Tensor:
+    """The mean of each image over the parts that have it; without those that none has."""
+    total, count = torch.zeros(images).double(), torch.zeros(images).double()
+    for places, wrong in parts:
+        total[places] += wrong.double()
+        count[places] += 1
+    return (total / count)[count > 0]
 
 
 def _changed(outcome: Attacked, stddev: float | None) -> Iterator[tuple[Tensor, Tensor]]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
 
 import torch
+from jaxtyping import Bool
 from torch import Tensor, nn
 
 from intriguing.data.checks import check_labels, check_pixels
@@ -71,7 +72,18 @@ def count_errors(
     models: Mapping[str, Model], batches: Batches, batch_size: int = 1000
 ) -> dict[str, ErrorCount]:
     """Error of each model on one set of images; see `error_matrix`."""
-    counts = dict.fromkeys(models, ErrorCount(0, 0))
+    return {
+        name: ErrorCount(int(wrong.sum()), len(wrong))
+        for name, wrong in misread(models, batches, batch_size).items()
+    }
+
+
+@torch.no_grad()
+def misread(
+    models: Mapping[str, Model], batches: Batches, batch_size: int = 1000
+) -> dict[str, Bool[Tensor, " image"]]:
+    """Which images each model misclassifies, in the order of the set; see `error_matrix`."""
+    wrong: dict[str, list[Tensor]] = {name: [] for name in models}
     asked = {name: _named(name, model) for name, model in models.items()}
     for images, labels in batches:
         check_pixels(images)
@@ -79,9 +91,9 @@ def count_errors(
         for start in range(0, len(images), batch_size):
             x, truth = images[start : start + batch_size], labels[start : start + batch_size]
             for name, network in asked.items():
-                wrong = int((network.each(x).argmax(1) != truth.to(network.device)).sum())
-                counts[name] += ErrorCount(wrong, len(x))
-    return counts
+                wrong[name].append((network.each(x).argmax(1) != truth.to(network.device)).cpu())
+    none = torch.zeros(0, dtype=torch.bool)
+    return {name: torch.cat([none, *parts]) for name, parts in wrong.items()}
 
 
 def _named(name: str, model: Model) -> Classifier:

@@ -1,0 +1,112 @@
+"""What examples do beyond what a network misreads anyway: both numbers, and a paired interval."""
+
+import math
+
+import pytest
+import torch
+from scipy import stats
+from torch import nn
+
+import intriguing as it
+from intriguing.cli.main import main
+from intriguing.models.weights import save_model
+from intriguing.results.measured import Condition, Measurement, Metric, where
+from intriguing.results.parquet import read_rows
+
+
+def trained(tmp_path, name, seed):
+    data = it.load_data("digits").train
+    path = tmp_path / f"{name}.safetensors"
+    stop = it.LBFGSConfig(max_iterations=25)
+    recipe = it.Recipe(name, name, "fc10", (1e-3,), stop=stop)
+    model, _ = it.train_network(recipe, data.first(200 if seed else 60), seed)
+    save_model(path, model, "fc10")
+    return model
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("net")
+    models = {name: trained(path, name, seed) for seed, name in enumerate("ab")}
+    before = torch.get_default_dtype()
+    words = ["--data", "digits", "--limit", "60", "--method", "fmn", "--amplify", "0.2"]
+    nets = [str(path / f"{name}.safetensors") for name in models]
+    assert main(["transfer", *nets, *words, "--out", str(path / "r")]) == 0
+    assert torch.get_default_dtype() == before
+    return path, models
+
+
+def test_clean_error_is_that_of_the_same_images(folder):
+    path, models = folder
+    rows = where(read_rows(path / "r", Measurement), analysis="transfer-net")
+    images = it.load_data("digits").test.first(60)
+    for name, model in models.items():
+        wrong = (model(images.images).argmax(1) != images.labels).double()
+        assert wrong.mean() > 0
+        noise = where(rows, network=name, condition=Condition.NOISE, metric=Metric.ERROR)
+        for row in where(noise, images="clean"):
+            assert row.value == pytest.approx(100 * float(wrong.mean()))
+
+
+def test_the_difference_is_of_the_two_and_its_interval_is_paired(folder):
+    path, _ = folder
+    rows = where(read_rows(path / "r", Measurement), analysis="transfer-net")
+    pairs = [row for row in where(rows, metric=Metric.ERROR_DIFFERENCE) if row.network]
+    assert {row.condition for row in pairs} == {
+        Condition.ADVERSARIAL, Condition.AMPLIFIED, Condition.NOISE,
+    }  # fmt: skip
+    for net in pairs:
+        assert net.network != net.made_for
+        about = {
+            "network": net.network, "made_for": net.made_for, "condition": net.condition,
+            "size": net.size, "metric": Metric.ERROR,
+        }  # fmt: skip
+        (raw,), (clean,) = (where(rows, images=which, **about) for which in ("", "clean"))
+        shown = where(read_rows(path / "r", Measurement), analysis="transfer", **about)
+        assert [row.value for row in shown] == [raw.value]
+        assert net.value == pytest.approx(raw.value - clean.value)
+        assert raw.total == clean.total == net.total
+        if net.low is not None:
+            # The variance of a difference of two shares that are paired: at least what the net
+            # change needs, at most what both changes in their own images would make.
+            half = (net.high - net.low) / 2 / stats.t.ppf(0.975, net.total - 1)
+            variance = (half / 100) ** 2 * (net.total - 1)
+            d = net.value / 100
+            assert abs(d) - d**2 <= variance + 1e-9
+            assert variance <= (raw.count + clean.count) / net.total - d**2 + 1e-9
+
+
+def test_over_all_pairs_an_image_counts_once(folder):
+    path, _ = folder
+    rows = where(read_rows(path / "r", Measurement), analysis="transfer-net", network="")
+    sizes = {(row.condition, row.size) for row in rows}
+    for condition, size in sizes:
+        some = where(rows, condition=condition, size=size)
+        raw, clean, net = (row.value for row in some)
+        assert net == pytest.approx(raw - clean)
+        assert all(row.total <= 60 for row in some)
+        assert not math.isnan(net)
+
+
+def test_page_and_words_say_both(folder, capsys):
+    path, _ = folder
+    assert main(["report", str(path / "r")]) == 0
+    page = (path / "r" / "report" / "index.html").read_text(encoding="utf-8")
+    assert "without any change" in page
+    assert "percentage points" in page
+    assert "The same images, unchanged" in page
+
+
+class Right(nn.Module):
+    """The sum of the pixels, rounded, is the class: which noise moves and a cast does not."""
+
+    def forward(self, x):
+        near = -(x.flatten(1).sum(1, keepdim=True) - torch.arange(3.0)).abs()
+        return 10 * near
+
+
+def test_misread_says_which():
+    x = torch.tensor([[0.0], [1.0], [2.0], [1.0]])
+    labels = torch.tensor([0, 2, 2, 1])
+    found = it.transfer.misread({"n": Right().eval()}, [(x[:2], labels[:2]), (x[2:], labels[2:])])
+    assert found["n"].tolist() == [False, True, False, False]
