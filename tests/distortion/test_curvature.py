@@ -35,31 +35,54 @@ def test_step_is_the_dense_newton_step(memory, updates, seed, free_share):
     hessian = root @ root.transpose(1, 2) + torch.eye(n, dtype=torch.float64)
     curvature = Curvature(problems, memory, draw(problems, n))
     kept = [[] for _ in range(problems)]
+    beta = torch.rand(problems, generator=generator, dtype=torch.float64)
+    theta = 0.5 + torch.rand(problems, generator=generator, dtype=torch.float64)
+    free = (torch.rand(problems, n, generator=generator) < free_share).double()
+    gradient = draw(problems, n)
+    nothing = torch.zeros(problems, 2, n, dtype=torch.float64)
+
+    def step(pair, curved):
+        new = torch.cat((pair, (gradient * free)[:, None]), 1)
+        return curvature.step(new, gradient, curved, free, beta, theta)
+
+    found = step(nothing, torch.zeros(problems) > 0)
     for _ in range(updates):
         s = draw(problems, n)
         y = torch.einsum("pij,pj->pi", hessian, s)
         curved = torch.rand(problems, generator=generator) < 0.7
-        curvature.add(torch.stack((s, y), 1), curved)
+        found = step(torch.stack((y, s), 1), curved)
         for i in range(problems):
-            kept[i] += [(s[i], y[i])] if curved[i] else []
-    theta = 0.5 + torch.rand(problems, generator=generator, dtype=torch.float64)
-    gradient = draw(problems, n)
-    free = torch.rand(problems, n, generator=generator) < free_share
-    step = curvature.step(gradient, free, theta)
+            kept[i] += [(s[i], y[i] + beta[i] * s[i])] if curved[i] else []
     for i in range(problems):
-        b = dense_bfgs(kept[i][-memory:], theta[i], n)
-        f = free[i]
-        expected = -gradient[i] / theta[i]
-        expected[f] = -torch.linalg.solve(b[f][:, f], gradient[i][f])
-        torch.testing.assert_close(step[i], expected, rtol=1e-6, atol=1e-8)
+        known = kept[i][-memory:]
+        gamma = 1 / (theta[i] + beta[i])
+        if known:
+            s, y = known[-1]
+            gamma = (s @ y) / (y @ y)
+        inverse = torch.linalg.inv(dense_bfgs(known, 1 / gamma, n))
+        f = free[i] > 0
+        expected = -gamma * gradient[i]
+        expected[f] = -inverse[f][:, f] @ gradient[i][f]
+        torch.testing.assert_close(found[i], expected, rtol=1e-6, atol=1e-8)
 
 
-def test_forgotten_pairs_leave_a_gradient_step():
-    curvature = Curvature(2, 3, torch.zeros(2, 4))
-    s = torch.eye(4)[:2]
-    curvature.add(torch.stack((s, 5 * s), 1), torch.tensor([True, True]))
-    curvature.forget(torch.tensor([1]))
-    gradient = torch.ones(2, 4)
-    step = curvature.step(gradient, torch.ones(2, 4, dtype=torch.bool), torch.full((2,), 2.0))
-    assert step[0].tolist() == pytest.approx([-0.2, -0.5, -0.5, -0.5])
-    assert step[1].tolist() == pytest.approx([-0.5] * 4)
+def test_a_pair_that_bends_down_or_is_forgotten_takes_no_part():
+    """A pair with sᵀ(y + βs) ≤ 0 would make the step one uphill; under a larger β it serves."""
+    s = torch.eye(4, dtype=torch.float64)[:3]
+    gradient, free = torch.ones_like(s), torch.ones_like(s)
+    theta = torch.full((3,), 2.0, dtype=torch.float64)
+    kept = torch.ones(3, dtype=torch.bool)
+    curvature = Curvature(3, 3, s)
+    y = s * torch.tensor([5.0, -1.0, 5.0], dtype=torch.float64)[:, None]
+    curvature.step(torch.stack((y, s, gradient), 1), gradient, kept, free, 0 * theta, theta)
+    curvature.forget(torch.tensor([2]))
+
+    def step(beta):
+        new = torch.stack((y, s, gradient), 1)
+        return curvature.step(new, gradient, ~kept, free, torch.full_like(theta, beta), theta)
+
+    assert step(0.0)[0].tolist() == pytest.approx([-0.2] * 4)
+    assert step(0.0)[1].tolist() == pytest.approx([-0.5] * 4)
+    assert step(0.0)[2].tolist() == pytest.approx([-0.5] * 4)
+    assert step(3.0)[1].tolist() == pytest.approx([-0.5] * 4)
+    assert step(3.0)[2].tolist() == pytest.approx([-0.2] * 4)

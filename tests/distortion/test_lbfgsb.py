@@ -101,28 +101,36 @@ def test_the_printed_penalty_shrinks_to_the_image_when_c_is_large():
     torch.testing.assert_close(found.points[1], torch.zeros(9, dtype=torch.float64))
 
 
-def test_changing_c_keeps_values_gradients_and_curvature_exact():
-    """After change_c the state is that of a run which had the new c all along."""
-    qp = box_qps(4, 25, 0.3, 30.0, 5)
+def test_changing_c_in_the_middle_ends_where_that_c_does_and_wastes_nothing():
+    """Values, gradients and pairs are the loss's own: what was learnt under one c serves another.
+
+    From the minimiser at one c the next is nearer than from the anchor, where pairs are unknown.
+    """
+    qp = box_qps(16, 60, 0.5, 50.0, 5)
     anchor = torch.full_like(qp.b, 0.4)
-    c = torch.full((4,), 2.0, dtype=torch.float64)
+    c, new_c = (torch.full((16,), value, dtype=torch.float64) for value in (2.0, 1.7))
+
+    def descend(state: BoxDescent) -> int:
+        for count in range(1, 500):
+            state.consume(*qp.value_and_gradient(state.trial))
+            if bool(state.finished().all()):
+                return count
+            state.aim()
+        raise AssertionError("no end")
+
     state = BoxDescent(anchor, anchor, c, UNIT_BOX, TIGHT)
-    for _ in range(6):
-        state.consume(*qp.value_and_gradient(state.trial))
-        state.aim()
-    rows = torch.arange(4)
-    new_c = torch.tensor([0.5, 2.5, 8.0, 3.0], dtype=torch.float64)
-    s = state.curvature.pairs[:, 10:20].clone()
-    state.change_c(rows, new_c)
+    descend(state)
+    state.change_c(new_c, torch.ones(16, dtype=torch.bool))
     loss, gradient = qp.value_and_gradient(state.z)
-    away = state.z - anchor
-    torch.testing.assert_close(state.value, loss + new_c * away.square().sum(1))
-    torch.testing.assert_close(state.gradient, gradient + 2 * new_c[:, None] * away)
-    hessian = qp.a + 2 * new_c[:, None, None] * torch.eye(25, dtype=torch.float64)
-    y = torch.einsum("pij,pmj->pmi", hessian, s)
-    known = state.curvature.age > 0
-    assert known.sum() >= 12
-    torch.testing.assert_close(state.curvature.pairs[:, :10][known], y[known])
+    torch.testing.assert_close(state.gradient, gradient)
+    expected = loss + new_c * (state.z - anchor).square().sum(1)
+    torch.testing.assert_close(state.value, expected)
+    state.measure()
+    state.aim()
+    again = descend(state)
+    afresh = BoxDescent(anchor, anchor, new_c, UNIT_BOX, TIGHT)
+    assert again < 0.8 * descend(afresh)
+    torch.testing.assert_close(state.z, afresh.z, rtol=0, atol=1e-6)
 
 
 def test_infinite_and_nan_values_are_stepped_back_from():

@@ -13,7 +13,7 @@ import intriguing as it
 @pytest.mark.parametrize(
     ("method", "targeted", "budget", "kernels", "waits"),
     [
-        ("paper", True, None, 275, 1.0),
+        ("paper", True, None, 230, 1.0),
         ("closest", True, 60, 140, 0.7),
         ("closest", False, 60, 140, 0.75),
         ("ddn", True, 20, 80, 0.9),

@@ -6,20 +6,17 @@ Every problem i minimises, over its own box-constrained image z,
 
 by two-metric projection (Bertsekas 1982): pixels held at a bound by the gradient are set apart, the
 others take the quasi-Newton step of `curvature.py`, and the step is projected and shortened until F
-decreases enough. The penalty is kept out of ℓ so that c can change in the middle of a run without a
-pass through the network (the paper's search over c, §4.1): values, gradients and curvature follow
-exactly.
+decreases enough. What is kept is of ℓ alone, so that c can change between any two evaluations (the
+paper's search over c, §4.1) at no cost: values, gradients and, of c‖r‖², curvature follow exactly.
 
 One round of `consume` and `aim` uses one value and gradient of every problem, and no problem waits
-for another: each has its own step, pairs, active pixels and state of convergence.
+for another: each has its own step, pairs, active pixels and state of convergence. Vectors are
+summed, multiplied and clamped, which processors do many pixels at a time, and compared or selected
+by pixel nowhere, which they do one by one.
 
-Descent: the pairs satisfy sᵀy > 10⁻¹⁰·yᵀy, hence B is positive definite, and on the free pixels the
-step is a descent direction; a step is accepted when
-
-    F(z′) ≤ F(z) − σ·max(∇F(z)ᵀ(z − z′), δ·θ‖z′ − z‖²/t),      σ = 10⁻⁴, δ = 10⁻³
-
-which holds for all small enough t, so F never rises (beyond rounding) and steps cannot stall short
-of a stationary point.
+Descent: pairs take part where sᵀy > 10⁻¹⁰·yᵀy, hence H is positive definite, and on the free pixels
+the step is a descent direction; a step is accepted when F(z′) ≤ F(z) − σ·max(0, ∇F(z)ᵀ(z − z′)),
+σ = 10⁻⁴, which holds for all small enough t: F never rises (beyond rounding).
 """
 
 from collections.abc import Callable
@@ -31,7 +28,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from intriguing.distortion.curvature import Curvature
-from intriguing.distortion.rows import Rows, filled, places, put, width_of
+from intriguing.distortion.rows import chosen, filled, places, width_of
 from intriguing.measures import Box
 
 Penalty: TypeAlias = Literal["squared", "norm"]
@@ -42,18 +39,14 @@ Evaluate: TypeAlias = Callable[
 
 _SUFFICIENT = 1e-4
 """σ of the descent above: the usual constant of Armijo's rule (Nocedal & Wright, §3.1)."""
-_STEP_GUARD = 1e-3
-"""δ of the descent above: a small one refuses few steps."""
-_CURVED = 1e-10
-"""sᵀy / yᵀy above which a pair is kept, so that B stays positive definite in float32."""
 _NORM_SMOOTHING = 1e-6
 """‖r‖ is √(‖r‖² + 10⁻¹²), which has a slope at 0 and is the same to float32 above 10⁻²."""
-_PATIENCE = 6
+_PATIENCE, _UTMOST = 6, 25
 """Evaluations in turn that may lower F by next to nothing; see `DescentConfig.tolerance`."""
-
-# Columns of the counts of a problem: evaluations in turn that changed nothing, that gained too
-# little, that were refused, and all since the last full step.
-_REJECTIONS, _ITERATIONS = 2, 3
+_NOISE = 4
+"""Rounding of F, in units in its last place, of which a descent may still rise."""
+_STEEP = 1e30
+"""Makes any room in front of a pixel 1 and none 0, once clamped to between them."""
 
 
 @dataclass(frozen=True)
@@ -63,19 +56,21 @@ class DescentConfig:
     memory: pairs (s, y) a problem keeps. tolerance: a problem has converged when the step of
     gradient projection at the scale of the penalty is at most tolerance·‖z − a‖ (an estimate of the
     relative error in r) or, in pixels, `pixel_tolerance`; or, on networks with kinks, where that
-    step never vanishes, when six evaluations in turn each lowered F by less than tolerance²·|F|.
-    max_iterations: evaluations allowed.
+    step never vanishes, when six evaluations in turn each lowered F by less than tolerance²·|F|,
+    or than rounding could (25 where the tolerance is 0). max_iterations: evaluations allowed.
     """
 
     memory: int = 4
     tolerance: float = 1e-3
     pixel_tolerance: float = 0.0
     max_iterations: int = 200
-    max_rejections: int = 25
 
 
 class BoxDescent:
-    """A batch of problems between two evaluations; every tensor has one row a problem."""
+    """A batch of problems between two evaluations; every tensor has one row a problem.
+
+    `told` has, of the accepted points: ℓ, ‖z − a‖², and the margin that came with them.
+    """
 
     def __init__(
         self,
@@ -91,28 +86,59 @@ class BoxDescent:
         self.anchor = anchor.clone()
         self.z = start.clone()
         self.trial = start.clone()
+        self.away = start - anchor
         self.gradient = torch.zeros_like(start)
+        self.slope = torch.zeros_like(start)
         self.direction = torch.zeros_like(start)
+        # y, s and the free part of ∇F, side by side for the products that they share.
+        self.new = start.new_zeros(len(start), 3, start.shape[1])
         self.c = c.clone()
-        self.value = c.new_full((len(c),), torch.inf)
-        self.squared_length = torch.zeros_like(c)
+        self.told = c.new_tensor((torch.inf, 0.0, -torch.inf)).repeat(len(c), 1)
+        self.pull = self._pull()
+        self._alone = (c == 0).to(c)
         self.theta = torch.ones_like(c)
         self.t = torch.ones_like(c)
-        self.counts = c.new_zeros(len(c), 4, dtype=torch.long)
+        self.counts = c.new_zeros(len(c), 2, dtype=torch.long)
         self.residual = torch.full_like(c, torch.inf)
         self.tolerance = torch.full_like(c, config.tolerance)
-        most = (3, _PATIENCE, config.max_rejections, config.max_iterations)
-        self._most = torch.tensor(most, device=c.device)
+        self.accepted = torch.zeros_like(c, dtype=torch.bool)
+        self.fresh = self.accepted
+        patience = _PATIENCE if config.tolerance else _UTMOST
+        self._most = torch.tensor((patience, config.max_iterations), device=c.device)
+        self._noise = _NOISE * torch.finfo(c.dtype).eps
+        self._middle = (box.lower + box.upper) / 2
+        self._half = self._middle - box.lower
+        self._near = (2 * self._noise * box.width, 1e-3 * box.width)
 
     _ROWS = (
-        "anchor", "z", "trial", "gradient", "direction", "c", "value", "squared_length", "theta",
-        "t", "counts", "residual", "tolerance",
+        "anchor", "z", "trial", "away", "gradient", "slope", "direction", "new", "c", "told",
+        "pull", "_alone", "theta", "t", "counts", "residual", "tolerance", "accepted", "fresh",
     )  # fmt: skip
+
+    @property
+    def loss(self) -> Float[Tensor, " b"]:
+        """ℓ at the accepted points."""
+        return self.told[:, 0]
+
+    @property
+    def squared_length(self) -> Float[Tensor, " b"]:
+        """‖z − a‖² of the accepted points."""
+        return self.told[:, 1]
+
+    @property
+    def margin(self) -> Float[Tensor, " b"]:
+        """The margin at the accepted points."""
+        return self.told[:, 2]
+
+    @property
+    def value(self) -> Float[Tensor, " b"]:
+        """F at the accepted points."""
+        return torch.addcmul(self.loss, self.c, self._phi(self.squared_length))
 
     @property
     def iterations(self) -> Int64[Tensor, " b"]:
         """Evaluations of each problem since it was last given a full step."""
-        return self.counts[:, _ITERATIONS]
+        return self.counts[:, 1]
 
     def keep(self, rows: Tensor) -> None:
         """Keep only the problems `rows`, in that order: finished ones leave the batch."""
@@ -120,170 +146,129 @@ class BoxDescent:
             setattr(self, name, getattr(self, name)[rows])
         self.curvature.keep(rows)
 
-    def load(self, rows: Tensor, anchor: Tensor, c: Tensor) -> None:
+    def load(self, rows: Tensor, anchor: Tensor) -> None:
         """Put new problems, starting at their anchors, in the place of `rows`."""
-        self.anchor[rows] = anchor
-        self.z[rows] = anchor
-        self.trial[rows] = anchor
-        self.gradient[rows] = 0
-        self.c[rows] = c
-        self.value[rows] = torch.inf
-        self.renew(rows)
+        for name, value in (
+            ("anchor", anchor), ("z", anchor), ("trial", anchor), ("away", 0.0), ("gradient", 0.0),
+            ("slope", 0.0), ("t", 1.0), ("counts", 0),
+        ):  # fmt: skip
+            getattr(self, name)[rows] = value
+        self.told[rows, 0] = torch.inf
+        self.told[rows, 1] = 0
         self.curvature.forget(rows)
-
-    def renew(self, rows: Rows, on: Bool[Tensor, " rows"] | None = None) -> None:
-        """Give `rows`, or those of them that are `on`, a full step and a fresh count."""
-        if on is None:
-            self.t[rows], self.counts[rows], self.residual[rows] = 1, 0, torch.inf
-            return
-        put(self, "t", rows, torch.where(on, 1, self.t[rows]))
-        put(self, "counts", rows, torch.where(on[:, None], 0, self.counts[rows]))
-        put(self, "residual", rows, torch.where(on, torch.inf, self.residual[rows]))
+        # The last step was another problem's: it is no pair here, nor is its direction.
+        self.accepted, self.fresh = self.accepted.clone(), self.fresh.clone()
+        self.accepted[rows], self.fresh[rows] = False, True
 
     def consume(
-        self, loss: Float[Tensor, " b"], gradient: Float[Tensor, "b n"]
-    ) -> Bool[Tensor, " b"]:
-        """Take in ℓ and ∇ℓ at `trial`; says which problems moved there. `aim` comes next."""
+        self,
+        loss: Float[Tensor, " b"],
+        gradient: Float[Tensor, "b n"],
+        margin: Float[Tensor, " b"] | None = None,
+    ) -> None:
+        """Take in ℓ and ∇ℓ at `trial`, and a margin that is kept beside them. `aim` comes next."""
+        y, s, _ = self.new.unbind(1)
         away = self.trial - self.anchor
-        s = self.trial - self.z
         squared_length = _dot(away, away)
-        phi, pull = self._phi(squared_length, self.c)
-        value = loss + self.c * phi
-        gradient = torch.addcmul(gradient, pull[:, None], away)
-        # One product gives every inner product of the step, the change and the old gradient.
-        both = torch.stack((s, gradient - self.gradient, self.gradient), 1)
-        inner = torch.bmm(both, both[:, :2].transpose(1, 2))
-        ss, sy, yy, promised = (
-            inner[:, 0, 0],
-            inner[:, 0, 1],
-            inner[:, 1, 1],
-            -inner[:, 2, 0],
-        )
-        guard = _STEP_GUARD * self.theta * ss / self.t
-        size = value.abs()
-        noise = 4 * torch.finfo(value.dtype).eps * size
-        gain = self.value - value
-        accepted = gain >= _SUFFICIENT * torch.maximum(promised, guard) - noise
-        accepted &= (size < torch.inf) & (yy < torch.inf)  # as NaN is not
-        # Before the first value s is 0, and so no pair is curved.
-        curved = accepted & (sy > _CURVED * yy)
-        self.curvature.add(both[:, :2], curved)
-        self.theta = torch.where(curved, yy / sy.clamp_min(1e-38), self.theta)
-
-        futile = gain.abs() <= 4 * noise
-        idle = ~(torch.where(accepted, gain, 0) >= self.tolerance.square() * size)
-        refused = ~accepted
-        more = torch.stack((futile, idle, refused, torch.ones_like(futile)), 1)
-        kept = torch.stack((futile | refused, idle, refused, more[:, _ITERATIONS]), 1)
-        self.counts = (self.counts + more) * kept
+        if self.penalty == "squared":
+            torch.sub(gradient, self.gradient, out=y)
+        else:
+            pull = self.c / self._phi(squared_length)
+            torch.addcmul(gradient, pull[:, None], away, out=y).sub_(self.slope)
+        torch.sub(self.trial, self.z, out=s)
+        # A pixel that stayed where it was, at a bound, is left out of the pair, so that the inverse
+        # of the whole curvature has, on the free pixels, the inverse of theirs.
+        y.mul_(s.sign().square_())
+        promised = -_dot(self.slope, s)
+        value = torch.addcmul(loss, self.c, self._phi(squared_length))
+        gain, size = self.value - value, value.abs()
+        rounding = size * self._noise
+        enough = torch.sub(promised.clamp_min(0) * _SUFFICIENT, rounding)
+        accepted = gain >= enough  # as NaN is not
+        accepted &= torch.linalg.vector_norm(y, dim=1) + size < torch.inf
+        busy = accepted & (gain >= torch.maximum(self.tolerance.square() * size, rounding))
+        self.counts += 1
+        self.counts[:, 0] *= ~busy
         # By the parabola through what is known, kept within a tenth and a half of the step before.
         shorter = 0.5 * promised / (promised - gain).clamp_min(1e-38)
         self.t = torch.where(accepted, 1.0, self.t * shorter.nan_to_num(0.1).clamp(0.1, 0.5))
-        moved = accepted[:, None]
-        self.z = torch.where(moved, self.trial, self.z)
-        self.gradient = torch.where(moved, gradient, self.gradient)
-        self.value = torch.where(accepted, value, self.value)
-        self.squared_length = torch.where(accepted, squared_length, self.squared_length)
-        self._measure()
-        return accepted
+        self.z, self.gradient, self.away = chosen(
+            accepted, (self.trial, gradient, away), (self.z, self.gradient, self.away)
+        )
+        told = torch.stack((loss, squared_length, loss if margin is None else margin), 1)
+        self.told = torch.where(accepted[:, None], told, self.told)
+        self.accepted = self.fresh = accepted
+        if self.penalty == "norm":
+            self.pull = self._pull()
+        self.measure()
 
-    def _measure(self) -> None:
+    def measure(self) -> None:
         """How far a step of gradient projection, at the scale of the penalty, would still go."""
-        _, scale = self._phi(self.squared_length, self.c)
-        scale = torch.where(scale > 0, scale, 1.0)
-        projected = torch.addcdiv(self.z, self.gradient, scale[:, None], value=-1)
-        self.residual = self.box.clamp(projected).sub_(self.z).norm(dim=1)
+        slope = torch.addcmul(self.gradient, self.pull[:, None], self.away)
+        scale = (self.pull + self._alone)[:, None]
+        step = self.box.clamp(torch.addcdiv(self.z, slope, scale, value=-1)).sub_(self.z)
+        self.residual = torch.linalg.vector_norm(step, dim=1)
 
     def aim(self) -> None:
         """Choose the next `trial` of every problem from its point, gradient and pairs."""
-        near = torch.clamp(0.5 * self.residual, max=1e-3 * self.box.width)[:, None]
-        downhill = self.gradient > 0
-        room = torch.where(downhill, self.z - self.box.lower, self.box.upper - self.z)
-        held = (room <= near) & (self.gradient != 0)
-        rejections = self.counts[:, _REJECTIONS]
-        lost = rejections == self.config.max_rejections // 2
-        self.curvature.forget(slice(None), lost)
-        self.t = torch.where(lost, 1.0, self.t)
-        direction = self.curvature.step(self.gradient, ~held, self.theta)
-        again = (rejections > 0) > lost
-        if self.z.device.type != "cpu" or again.any():
-            direction = torch.where(again[:, None], self.direction, direction)
-        self.direction = direction
-        aimed = torch.addcmul(self.z, self.t[:, None], self.direction)
-        self.trial = self.box.clamp(aimed)
+        self.slope = torch.addcmul(self.gradient, self.pull[:, None], self.away)
+        # The room that a pixel has ahead of it, less what counts as none.
+        near = self.residual[:, None].clamp(*self._near)
+        room = torch.addcmul(self._half - near, self.slope.sign(), self.z - self._middle)
+        free = room.mul_(_STEEP).clamp_(0, 1)
+        torch.mul(self.slope, free, out=self.new[:, 2])
+        bend = self.pull if self.penalty == "squared" else torch.zeros_like(self.pull)
+        step = self.curvature.step(self.new, self.slope, self.accepted, free, bend, self.theta)
+        (self.direction,) = chosen(self.fresh, (step,), (self.direction,))
+        self.trial = self.box.clamp(torch.addcmul(self.z, self.t[:, None], self.direction))
 
     def finished(self) -> Bool[Tensor, " b"]:
         """Which problems have converged, can no longer move, or have used up their evaluations."""
-        length = self.squared_length.sqrt()
-        near = (self.tolerance * length).clamp_min(self.config.pixel_tolerance)
+        near = self.tolerance * self.squared_length.sqrt()
+        if self.config.pixel_tolerance:
+            near = near.clamp_min(self.config.pixel_tolerance)
         return (self.residual <= near) | (self.counts >= self._most).any(1)
 
-    def change_c(
-        self,
-        rows: Rows,
-        c: Float[Tensor, " rows"],
-        on: Bool[Tensor, " rows"] | None = None,
-    ) -> None:
-        """Give `rows`, or those of them that are `on`, a new c without a pass through the network.
+    def change_c(self, c: Float[Tensor, " b"], on: Bool[Tensor, " b"]) -> None:
+        """Give the problems that are `on` a new c, a full step and a fresh count.
 
-        They go on from where they are.
+        They go on from where they are, without a pass through the network.
         """
-        on = torch.ones_like(c, dtype=torch.bool) if on is None else on
-        before = self.c[rows]
-        c = torch.where(on, c, before)
-        squared_length = self.squared_length[rows]
-        (phi, old), (_, new) = (self._phi(squared_length, weight) for weight in (before, c))
-        change = new - old
-        put(self, "value", rows, self.value[rows] + (c - before) * phi)
-        away = self.z[rows] - self.anchor[rows]
-        gradient = torch.addcmul(self.gradient[rows], change[:, None], away)
-        put(self, "gradient", rows, gradient)
-        if self.penalty == "squared":
-            self.curvature.shift(rows, change)
-            theta = self.theta[rows]
-            self.theta[rows] = torch.where(on, torch.maximum(theta + change, new), theta)
-        else:
-            self.curvature.forget(rows, on)
-        put(self, "c", rows, c)
-        self.renew(rows, on)
-
-    def loss_and_gradient(self, rows: Rows) -> tuple[Tensor, Tensor]:
-        """ℓ and ∇ℓ, free of the penalty, at the accepted points of `rows`."""
-        c = self.c[rows]
-        phi, pull = self._phi(self.squared_length[rows], c)
-        away = self.z[rows] - self.anchor[rows]
-        gradient = torch.addcmul(self.gradient[rows], pull[:, None], away, value=-1)
-        return self.value[rows] - c * phi, gradient
+        self.c = torch.where(on, c, self.c)
+        self.pull = self._pull()
+        self.t = torch.where(on, 1.0, self.t)
+        self.counts *= ~on[:, None]
+        self.fresh = self.fresh | on
+        if self.penalty == "norm":
+            # Whose pairs are those of the whole objective: r bends it less than across r.
+            self.curvature.forget(on.nonzero()[:, 0])
 
     def restore(
         self,
-        rows: Rows,
-        on: Bool[Tensor, " rows"],
-        z: Tensor,
-        squared_length: Tensor,
-        loss: Tensor,
-        gradient: Tensor,
+        on: Bool[Tensor, " b"],
+        z: Float[Tensor, "b n"],
+        gradient: Float[Tensor, "b n"],
+        told: Float[Tensor, "b 3"],
     ) -> None:
-        """Put those of `rows` that are `on` at points whose ‖z − a‖², ℓ and ∇ℓ are known.
+        """Put the problems that are `on` at points of which ∇ℓ and `told` are known.
 
         They keep c and the pairs.
         """
-        c = self.c[rows]
-        phi, pull = self._phi(squared_length, c)
-        gradient = torch.addcmul(gradient, pull[:, None], z - self.anchor[rows])
-        for name, new in (
-            ("z", z), ("gradient", gradient), ("value", loss + c * phi),
-            ("squared_length", squared_length),
-        ):  # fmt: skip
-            here = on[:, None] if new.ndim > 1 else on
-            put(self, name, rows, torch.where(here, new, getattr(self, name)[rows]))
+        self.z, self.gradient = chosen(~on, (self.z, self.gradient), (z, gradient))
+        self.away = self.z - self.anchor
+        self.told = torch.where(on[:, None], told, self.told)
 
-    def _phi(self, squared_length: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-        """The penalty φ(ρ²) = ρ² or ρ (smoothed at 0), and what c·φ pulls with, 2c·φ′(ρ²)."""
+    def _phi(self, squared_length: Tensor) -> Tensor:
+        """The penalty φ(ρ²) = ρ² or ρ (smoothed at 0)."""
         if self.penalty == "squared":
-            return squared_length, 2 * c
-        length = (squared_length + _NORM_SMOOTHING**2).sqrt()
-        return length, c / length
+            return squared_length
+        return (squared_length + _NORM_SMOOTHING**2).sqrt()
+
+    def _pull(self) -> Float[Tensor, " b"]:
+        """What c·φ pulls with, 2c·φ′(ρ²): of c‖r‖² the curvature, of c‖r‖ at least that."""
+        if self.penalty == "squared":
+            return 2 * self.c
+        return self.c / self._phi(self.squared_length)
 
 
 @dataclass(frozen=True)

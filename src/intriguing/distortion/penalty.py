@@ -5,11 +5,13 @@
 c weighs the size of r, so a larger c gives a smaller r, and the wanted c is the *largest* one whose
 minimiser is still classified l. (The paper says the minimum c: as if c weighed the loss.)
 
-The search starts from the c that a linear network with the gradient seen at x would want, walks c
-by a fixed factor until it has one success and one failure, and bisects log c. Every minimisation
-starts from the best adversarial minimiser so far and keeps its pairs, whose curvature follows a
-change of c exactly. Images ride a conveyor of fixed width: one that is finished leaves its place to
-the next, and no image waits for another.
+The search starts from half of the c that a linear network with the gradient seen at x would want.
+Every minimiser tells what c would end where the margin is 0, if the margin grew evenly along r; the
+next c is that, or where the secant of what two of them tell is 0, a little to the side of which
+less is known: usually five minimisations have one success and one failure within the precision.
+Each starts from the best adversarial minimiser so far and keeps its pairs, whose curvature follows
+a change of c exactly. Images ride a conveyor of fixed width: one that is finished leaves its place
+to the next, and no image waits for another.
 """
 
 import math
@@ -23,7 +25,7 @@ from torch import Tensor
 from intriguing.distortion.incumbent import BUDGETS
 from intriguing.distortion.lbfgsb import BoxDescent, DescentConfig, Penalty
 from intriguing.distortion.problem import Goal, TargetedLoss
-from intriguing.distortion.rows import Rows, filled, put, width_of
+from intriguing.distortion.rows import chosen, filled, width_of
 from intriguing.errors import InputError
 from intriguing.measures import Box
 
@@ -37,8 +39,8 @@ class PaperConfig:
 
     penalty: "squared" minimises c‖r‖² + loss (smooth; what the known implementations do and what
     our tables use), "norm" c‖r‖ + loss as the paper prints. factor: by how much c grows or shrinks
-    until the answer is bracketed. precision: the search ends when the largest successful c and the
-    smallest failing one differ by less than this share. max_solves: minimisations an image may
+    at most between two minimisations. precision: the search ends when the largest successful c and
+    the smallest failing one differ by less than this share. max_solves: minimisations an image may
     have. start: the first c, as a share of the one that a linear network would want. loose: the
     tolerance of minimisations far from the answer. descent: the inner solver's limits, its
     tolerance the one near the answer.
@@ -48,7 +50,7 @@ class PaperConfig:
     factor: float = 4.0
     precision: float = 0.02
     max_solves: int = 30
-    start: float = 0.25
+    start: float = 0.5
     loose: float = 0.03
     descent: DescentConfig = field(default_factory=DescentConfig)
 
@@ -103,72 +105,70 @@ def search_c(
 
 
 class _Conveyor:
-    """The images under way, their descents and their brackets of c."""
+    """The images under way, their descents and their brackets of c.
+
+    Of a minimiser we keep ℓ, ‖r‖², its margin, c, ‖r‖, the passes so far, x = ln c, and how far
+    ahead of x the margin seems to be 0: a row of 8. `low` is that of the largest c which has
+    succeeded, `high` that of the smallest which has not.
+    """
 
     def __init__(
         self, images: Tensor, goals: Goal, box: Box, config: PaperConfig, width: int
     ) -> None:
-        count = len(images)
+        count, device = len(images), images.device
         self.images, self.goals, self.config = images, goals, config
         self.next = min(width, count)
         self.finished_images = 0
         self.width = width_of(images)
         # What is finished leaves at once, or after a few rounds where knowing it means to wait.
-        self.every = 1 if images.device.type == "cpu" else _ROUNDS
+        self.every = 1 if device.type == "cpu" else _ROUNDS
         self.rounds = 0
-        self.image = filled(torch.arange(self.next, device=images.device), self.width)
+        self.image = filled(torch.arange(self.next, device=device), self.width)
         self.goal = goals[self.image]
         first = images[self.image]
-        blank = first.new_zeros(len(first))
-        self.descent = BoxDescent(first, first, blank, box, config.descent, config.penalty)
-        self.alive = torch.arange(len(first), device=images.device) < self.next
+        self.descent = BoxDescent(
+            first, first, torch.ones_like(first[:, 0]), box, config.descent, config.penalty
+        )
+        self.alive = torch.arange(len(first), device=device) < self.next
         self.going = self.alive.clone()
         self.passes = torch.zeros_like(self.image)
         self.solves = torch.zeros_like(self.image)
-        self.new: Tensor | None = torch.arange(len(first), device=images.device)
-        self.margin = blank.clone()
-        self.low = blank.clone()
-        self.high = blank + torch.inf
+        self.new: Tensor | None = torch.arange(len(first), device=device)
+        self.x = torch.zeros_like(first[:, 0])
+        self.low = first.new_tensor(_UNKNOWN).repeat(len(first), 1)
+        self.high = -self.low
         self.best = torch.zeros_like(first)
         self.best_gradient = torch.zeros_like(first)
-        self.best_loss = blank.clone()
-        self.best_length = blank.clone()
-        self.best_margin = blank.clone()
         # One place more than there are minimisations takes what is not to be kept.
-        self.trace = first.new_full((len(first), config.max_solves + 1, 4), torch.nan)
-        self._budgets = torch.tensor(BUDGETS, device=images.device)
+        self.trace = first.new_full((len(first), config.max_solves + 1, 8), torch.nan)
+        self._plan = first.new_tensor([_plan(k, config) for k in range(config.max_solves + 1)])
+        self._budgets = torch.tensor(BUDGETS, device=device)
         undefined = images.new_full((count,), torch.nan)
         self.answer = PenaltySearch(
             points=images.clone(),
             margin=undefined.clone(),
             c=undefined.clone(),
-            passes=torch.zeros(count, dtype=torch.long, device=images.device),
-            solves=torch.zeros(count, dtype=torch.long, device=images.device),
+            passes=torch.zeros(count, dtype=torch.long, device=device),
+            solves=torch.zeros(count, dtype=torch.long, device=device),
             trace=images.new_full((count, config.max_solves, 3), torch.nan),
             curve=images.new_full((count, len(BUDGETS)), torch.inf),
         )
 
     _ROWS = (
-        "image", "alive", "going", "passes", "solves", "margin", "low", "high", "best",
-        "best_gradient", "best_loss", "best_length", "best_margin", "trace",
+        "image", "alive", "going", "passes", "solves", "x", "high", "low", "best", "best_gradient",
+        "trace",
     )  # fmt: skip
 
     def consume(self, loss: Tensor, gradient: Tensor, margin: Tensor) -> None:
         """Advance every descent by one evaluation, and the search of those that have converged."""
         self.passes += self.going
-        moved = self.descent.consume(loss, gradient)
-        self.margin = torch.where(moved, margin, self.margin)
+        self.descent.consume(loss, gradient, margin)
         if self.new is not None:
-            steep = gradient.square().sum(1)
-            self._begin(self.new, loss[self.new], steep[self.new])
+            self._begin(self.new, loss, gradient)
             self.new = None
         ended = self.descent.finished() & self.going
-        if self.every > 1:
-            self._decide(slice(None), ended)
-        else:
-            rows = ended.nonzero()[:, 0]
-            if len(rows):
-                self._decide(rows, ended[rows])
+        if self.every > 1 or ended.any():
+            self._decide(ended)
         self.rounds += 1
         if self.rounds % self.every == 0:
             done = (self.alive > self.going).nonzero()[:, 0]
@@ -176,100 +176,102 @@ class _Conveyor:
                 self._finish(done)
         self.descent.aim()
 
-    def _begin(self, rows: Tensor, loss: Tensor, steep: Tensor) -> None:
+    def _begin(self, rows: Tensor, loss: Tensor, gradient: Tensor) -> None:
         """Choose the first c from the gradient at x; images that are l already are finished."""
+        descent = self.descent
+        steep = gradient.square().sum(1)[rows]
+        loss, margin = loss[rows], descent.margin[rows]
         linear = steep / loss
         c = linear / 4 * self.config.start
         if self.config.penalty == "norm":
             c = c * 2 * loss / steep.sqrt()
-        margin = self.margin[rows]
         fooled = margin > 0
         ok = ~fooled & c.isfinite() & (c > 0)
-        self.descent.change_c(rows, c, ok)
-        self.descent.theta[rows] = torch.where(ok, linear, self.descent.theta[rows])
-        self.descent.tolerance[rows] = self.config.loose
         self.going[rows] = self.going[rows] & ok
-        ends = torch.where(fooled, torch.inf, 0 * c)
-        self.low[rows] = torch.where(ok, self.low[rows], ends)
-        self.best[rows] = self.descent.z[rows]
-        self.best_margin[rows] = margin
+        c = torch.where(ok, c, 1)
+        self.x[rows] = c.log()
+        everyone = torch.zeros_like(descent.c)
+        everyone[rows] = c
+        descent.change_c(everyone, everyone > 0)
+        descent.theta[rows] = torch.where(ok, linear, 1)
+        descent.tolerance[rows] = self.config.loose
+        descent.measure()
+        nothing = torch.where(fooled, torch.inf, 0 * linear)
+        self.low[rows, _C] = torch.where(ok, 0, nothing)
+        self.low[rows, _X] = torch.where(fooled, torch.inf, -_NOWHERE)
+        self.low[rows, :3] = descent.told[rows]
+        self.best[rows], self.best_gradient[rows] = descent.z[rows], descent.gradient[rows]
 
-    def _decide(self, rows: Rows, ended: Tensor) -> None:
-        """Judge the minimisers of the `rows` that have `ended`, and choose their next c."""
-        descent, c, margin, solves = (
-            self.descent,
-            self.descent.c[rows],
-            self.margin[rows],
-            self.solves[rows],
+    def _decide(self, ended: Tensor) -> None:
+        """Judge the minimisers of the images that have `ended`, and choose their next c."""
+        descent, config = self.descent, self.config
+        good = ended & (descent.margin > 0)
+        bad = ended > good
+        x, ahead = self.x, self._ahead()
+        more = (descent.c, descent.squared_length.sqrt(), self.passes.to(x), x, ahead)
+        now = torch.cat((descent.told, torch.stack(more, 1)), 1)
+        place = torch.where(ended, self.solves, config.max_solves)
+        self.trace.scatter_(1, place[:, None, None].expand(-1, 1, 8), now[:, None])
+        self.solves += ended
+        self.low = torch.where(good[:, None], now, self.low)
+        self.high = torch.where(bad[:, None], now, self.high)
+        self.best, self.best_gradient = chosen(
+            good, (descent.z, descent.gradient), (self.best, self.best_gradient)
         )
-        good, bad = ended & (margin > 0), ended & (margin <= 0)
-        squared_length = descent.squared_length[rows]
-        length = squared_length.sqrt()
-        place = torch.where(ended, solves, self.config.max_solves)
-        entry = torch.stack((c, length, margin, self.passes[rows].to(c)), 1)[:, None]
-        place = place[:, None, None].expand(-1, 1, 4)
-        put(self, "trace", rows, self.trace[rows].scatter(1, place, entry))
-        solves = solves + ended
-        put(self, "solves", rows, solves)
-        low = torch.where(good, c, self.low[rows])
-        high = torch.where(bad, c, self.high[rows])
-        put(self, "low", rows, low)
-        put(self, "high", rows, high)
-        self._keep(rows, good, squared_length, margin)
-        ratio = self.high / self.low
-        over = (ratio[rows] <= 1 + self.config.precision) | (solves >= self.config.max_solves)
+        low, high = self.low[:, _X], self.high[:, _X]
+        between = high - low
+        over = (between <= math.log1p(config.precision)) | (self.solves >= config.max_solves)
         on = ended > over
-        descent.restore(
-            rows, on & bad & (low > 0), self.best[rows], self.best_length[rows],
-            self.best_loss[rows], self.best_gradient[rows],
-        )  # fmt: skip
-        descent.change_c(rows, self._next_c(low, high), on)
-        loose, tight = self.config.loose, self.config.descent.tolerance
-        tolerance = (loose * ratio.log()[rows]).clamp(tight, loose)
-        put(
-            descent,
-            "tolerance",
-            rows,
-            torch.where(on, tolerance, descent.tolerance[rows]),
+        back = (low > -_NOWHERE) | (self.solves >= _AFRESH)
+        descent.restore(on & bad & back, self.best, self.best_gradient, self.low[:, :3])
+        # Where the secant is 0, and then to that side of it of which less is known.
+        share = self.low[:, _AHEAD] / (self.low[:, _AHEAD] - self.high[:, _AHEAD])
+        reach, inside = self._plan[self.solves].unbind(1)
+        aim = torch.addcmul(low, between, share) - torch.copysign(reach, share - 0.5)
+        inside = inside * between * (between < _NOWHERE / 2)
+        aim = torch.clamp(aim, low + inside, high - inside)
+        tolerance = (2 * config.loose * (aim - x).abs()).clamp(
+            config.descent.tolerance, config.loose
         )
-        put(self, "going", rows, self.going[rows] & (on | ~ended))
+        descent.tolerance = torch.where(on, tolerance, descent.tolerance)
+        self.x = torch.where(on, aim, x)
+        descent.change_c(self.x.exp(), on)
+        self.going &= on | ~ended
 
-    def _keep(self, rows: Rows, good: Tensor, squared_length: Tensor, margin: Tensor) -> None:
-        """Keep the minimisers of `rows` that are `good` as the best so far."""
-        loss, gradient = self.descent.loss_and_gradient(rows)
-        for name, new in (
-            ("best", self.descent.z[rows]), ("best_gradient", gradient), ("best_loss", loss),
-            ("best_length", squared_length), ("best_margin", margin),
-        ):  # fmt: skip
-            here = good[:, None] if new.ndim > 1 else good
-            put(self, name, rows, torch.where(here, new, getattr(self, name)[rows]))
+    def _ahead(self) -> Float[Tensor, " b"]:
+        """How far, in ln c, the margin would be 0 if it grew evenly along r: above 0 after success.
 
-    def _next_c(self, low: Tensor, high: Tensor) -> Tensor:
-        factor = self.config.factor
-        inside = low.sqrt() * high.sqrt()
-        return torch.where(
-            low == 0,
-            high / factor,
-            torch.where(high == torch.inf, low * factor, inside),
-        )
+        With ℓ = ln(1 + e^−m) a minimiser has 2c‖r‖ = σ(−m)·‖∇m‖. So it tells ‖∇m‖, hence where m
+        is 0, and what c would end there.
+        """
+        margin = self.descent.margin
+        odds = 1 + margin.exp()
+        if self.config.penalty == "squared":
+            pulled = self.descent.pull * self.descent.squared_length
+            odds *= pulled / torch.addcdiv(pulled, margin, odds, value=-1).clamp_min(1e-30)
+        most = math.log(self.config.factor)
+        return (odds.log() - math.log(2)).clamp(-most, most)
 
     def _curve(self, rows: Tensor) -> Float[Tensor, "rows budget"]:
         """The shortest adversarial minimisers of `rows` within each budget of passes."""
-        _, length, margin, passes = self.trace[rows, :-1, :, None].unbind(2)
+        trace = self.trace[rows, :-1, :, None]
+        length, margin, passes = (trace[:, :, k] for k in (_LENGTH, _MARGIN, _PASSES))
         reached = (margin > 0) & (passes <= self._budgets)
         shortest = torch.where(reached, length, torch.inf).amin(1)
         # Those that are l already are so from their first pass on.
-        return torch.where(self.low[rows, None].isinf(), 0, shortest)
+        return torch.where(self.low[rows, _X, None].isposinf(), 0, shortest)
 
     def _finish(self, rows: Tensor) -> None:
         """Write the answers of `rows` down and give their places to the next images."""
-        image, answer = self.image[rows], self.answer
+        image, answer, low = self.image[rows], self.answer, self.low[rows]
         answer.points[image] = self.best[rows]
-        answer.margin[image] = torch.where(self.low[rows] > 0, self.best_margin[rows], -torch.inf)
-        answer.c[image] = self.low[rows]
+        found = low[:, _X] > -_NOWHERE
+        answer.margin[image] = torch.where(found, low[:, _MARGIN], -torch.inf)
+        answer.c[image] = low[:, _C]
         answer.passes[image] = self.passes[rows]
         answer.solves[image] = self.solves[rows]
-        answer.trace[image] = self.trace[rows, :-1, :3]
+        trace = self.trace[rows, :-1]
+        answer.trace[image] = torch.stack([trace[:, :, k] for k in (_C, _LENGTH, _MARGIN)], 2)
         answer.curve[image] = self._curve(rows)
         self.finished_images += len(rows)
         waiting = min(len(rows), len(self.images) - self.next)
@@ -286,12 +288,13 @@ class _Conveyor:
     def _refill(self, rows: Tensor) -> None:
         coming = torch.arange(self.next, self.next + len(rows), device=rows.device)
         self.next += len(rows)
-        self.descent.load(rows, self.images[coming], self.images.new_zeros(len(rows)))
+        self.descent.load(rows, self.images[coming])
         self.image[rows] = coming
         self.goal, self.new = self.goals[self.image], rows
         self.going[rows] = True
         for name, value in (
-            ("passes", 0), ("solves", 0), ("low", 0.0), ("high", math.inf), ("trace", math.nan),
+            ("passes", 0), ("solves", 0), ("trace", math.nan),
+            ("low", self.low.new_tensor(_UNKNOWN)), ("high", -self.low.new_tensor(_UNKNOWN)),
         ):  # fmt: skip
             getattr(self, name)[rows] = value
 
@@ -303,3 +306,25 @@ class _Conveyor:
         self.goal = self.goals[self.image]
         self.alive[alive:] = False
         self.going[alive:] = False
+
+
+_MARGIN, _C, _LENGTH, _PASSES, _X, _AHEAD = range(2, 8)
+"""Columns of what is kept of a minimiser."""
+_NOWHERE = 1e3
+"""|x| where an end of the bracket is not known: beyond every ln c, and finite."""
+_UNKNOWN = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, -_NOWHERE, _NOWHERE)
+"""The lower end before any success: the secant from there has the slope −1 that is expected."""
+_AFRESH = 5
+"""Minimisations in vain after which the next starts at the image again: a smaller c is no help."""
+
+
+def _plan(solves: int, config: PaperConfig) -> tuple[float, float]:
+    """After so many minimisations: how far beyond the expected c to go, and how deep inside.
+
+    The first goes by nearly half of the precision to the other side of where the margin is expected
+    to be 0, so that two that are well expected end the search; it doubles where they were not, for
+    a margin that jumps. The second is the least share of the bracket to leave on either side.
+    """
+    reach = 0.45 * math.log1p(config.precision) * 2.0 ** max(0, solves - 4)
+    inside = (0.1, 0.1, 0.1, 0.1, 0.1, 0.2, 0.35)
+    return min(reach, math.log(config.factor)), inside[solves] if solves < len(inside) else 0.5

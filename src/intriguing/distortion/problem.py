@@ -143,11 +143,15 @@ class TargetedLoss(Network):
         with torch.enable_grad():
             z = z.detach().requires_grad_()
             logits = self.logits(z)
-            natural = goal.natural(logits)
-            loss = functional.cross_entropy(natural, goal.classes, reduction="none")
-            slope = full_gradient(loss.sum(), z)
-        margin = goal.secure_margin(logits.detach()) * goal.sharpness
-        return Evaluation(loss.detach(), slope, margin)
+        natural = goal.natural(logits.detach())
+        surprise = -functional.log_softmax(natural, 1)
+        target = goal.classes[:, None]
+        # ∂ℓ/∂logits, the softmax less 1 at the target: one way back, through the network alone.
+        slope = torch.exp(-surprise).scatter_add_(1, target, -torch.ones_like(surprise[:, :1]))
+        gradient = full_gradient(logits, z, slope=goal.natural(slope))
+        margin = goal.aim(natural)[0] - rounding(natural, at_least=_LEAST * goal.sharpness)
+        loss = surprise.gather(1, target)[:, 0]
+        return Evaluation(loss, gradient, margin.nan_to_num(nan=-torch.inf))
 
 
 def margin(logits: Float[Tensor, "b k"], targets: Int64[Tensor, " b"]) -> Float[Tensor, " b"]:
@@ -166,7 +170,9 @@ def passes_to_measure(logits: Float[Tensor, "b k"]) -> int:
     return 2 if logits.shape[1] == 2 else 0
 
 
-def rounding(logits: Float[Tensor, "b k"], at_least: float = 0.0) -> Float[Tensor, " b"]:
+def rounding(
+    logits: Float[Tensor, "b k"], at_least: float | Float[Tensor, " b"] = 0.0
+) -> Float[Tensor, " b"]:
     """How much of a margin another batch size or run could take by rounding.
 
     `at_least` is the size of what was added up to give the logits, where that is known.

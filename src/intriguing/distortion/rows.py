@@ -9,7 +9,7 @@ filled up again. A copy is searched like its original and ends where that does. 
 and `atanh` round the last values of a tensor otherwise than the rest, and are not used.)
 """
 
-from typing import TypeAlias
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -19,9 +19,6 @@ from intriguing.models.groups import LARGE
 
 WIDTH = 16
 """Rows from which kernels round a row alike, seen with MKL on AVX-512 (`models.groups`)."""
-
-Rows: TypeAlias = Tensor | slice
-"""Places in a batch by number, or all of them, for which a device need not be waited for."""
 
 
 def width_of(images: Float[Tensor, "b n"]) -> int:
@@ -59,9 +56,20 @@ def rows_at_once(images: Tensor, vectors: int) -> int:
     return int(min(len(images), max(16, min(affordable, usual))))
 
 
-def put(state: object, name: str, rows: Rows, value: Tensor) -> None:
-    """Give the `rows` of a tensor that `state` holds new values; all of them without a copy."""
-    if isinstance(rows, slice):
-        setattr(state, name, value)
-    else:
-        getattr(state, name)[rows] = value
+def chosen(
+    taken: Bool[Tensor, " r"], new: Sequence[Tensor], old: Sequence[Tensor]
+) -> tuple[Tensor, ...]:
+    """The new rows where they are `taken`, else the old ones, of one tensor or several.
+
+    On a CPU the few that are not taken are copied: selecting goes by single pixels there.
+    """
+    if taken.device.type != "cpu":
+        return tuple(
+            torch.where(taken[:, None], one, other) for one, other in zip(new, old, strict=True)
+        )
+    few, most, other = (~taken).nonzero()[:, 0], new, old
+    if 2 * len(few) > len(taken):
+        few, most, other = taken.nonzero()[:, 0], old, new
+    if not len(few):
+        return tuple(most)
+    return tuple(one.index_copy(0, few, donor[few]) for one, donor in zip(most, other, strict=True))
