@@ -198,7 +198,7 @@ class _Conveyor:
         descent.measure()
         nothing = torch.where(fooled, torch.inf, 0 * linear)
         self.low[rows, _C] = torch.where(ok, 0, nothing)
-        self.low[rows, _X] = torch.where(fooled, torch.inf, -_NOWHERE)
+        self.low[rows, _X] = torch.where(fooled, torch.inf, torch.full_like(c, -_NOWHERE))
         self.low[rows, :3] = descent.told[rows]
         self.best[rows], self.best_gradient[rows] = descent.z[rows], descent.gradient[rows]
 
