@@ -10,7 +10,7 @@ every step, since who has not arrived after a few has been stopped short by curv
 """
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from intriguing.distortion.attacks.steps import unit, within_box
@@ -21,6 +21,8 @@ from intriguing.measures import Box
 
 _OVERSHOOT = 0.02
 """Beyond the linearised boundary, as DeepFool goes."""
+_DOUBLED = 6
+"""Doublings after which a step would go twice as far as the boundary, which is as far as it may."""
 
 
 def approach(
@@ -28,25 +30,25 @@ def approach(
     goal: Goal,
     best: Incumbent,
     start: Float[Tensor, "b n"],
+    taken: Int64[Tensor, " b"],
     box: Box,
-    *,
-    first: int,
     steps: int,
-) -> Float[Tensor, "b n"]:
-    """Walk `steps` steps of one pass each, of which the first is number `first`; where they end.
+) -> tuple[Float[Tensor, "b n"], Float[Tensor, " b"]]:
+    """Walk `steps` steps of one pass each after those `taken`: where they end, and the last margin.
 
     A row that has an adversarial point stays where it is and counts no more passes.
     """
     tiny, z = torch.finfo(start.dtype).tiny, start
-    for step in range(first, first + steps):
+    margin = torch.full_like(best.l2, -torch.inf)
+    for step in range(steps):
         going = best.l2.isinf().long()
         margin, gradient = uphill(network, goal, z, soft=True)
         best.offer(z, margin, forward=going, backward=going)
         gradient = within_box(gradient, z, box)
         missing = (-margin).clamp_min(0) / gradient.norm(dim=1).clamp_min(tiny)
-        beyond = 0.5 if step == 0 else 1 + min(_OVERSHOOT * 2**step, 1.0)
-        # A ten-thousandth of the way more, so that rounding does not hold it up.
-        ahead = (beyond + 1e-4) * missing.nan_to_num(0.0, 0.0, 0.0)
+        overshoot = (_OVERSHOOT * 2 ** (taken + step).clamp_max(_DOUBLED)).clamp_max(1)
+        beyond = torch.where(taken + step == 0, 0.5, 1 + overshoot)
+        ahead = (beyond * missing).nan_to_num(0.0, 0.0, 0.0)
         trial = box.clamp(torch.addcmul(z, ahead[:, None], unit(gradient)))
         z = torch.where(best.l2.isinf()[:, None], trial, z)
-    return z
+    return z, margin

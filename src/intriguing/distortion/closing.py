@@ -34,8 +34,8 @@ class Closing:
     steps: int
 
 
-FIRST = Closing(soft=True, swing=0.5, steps=20)
-SECOND = Closing(soft=False, swing=1.0, steps=16)
+FIRST = Closing(soft=True, swing=0.5, steps=16)
+SECOND = Closing(soft=False, swing=0.5, steps=20)
 
 _LAST_SWING = 0.05
 """The last α."""

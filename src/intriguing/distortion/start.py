@@ -1,0 +1,112 @@
+"""The start of a search: a first answer in a few passes, and what can be made of it nearby."""
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from intriguing.distortion.approach import approach
+from intriguing.distortion.batch import SMOOTH, Batch
+from intriguing.distortion.closing import Closing, close_in
+from intriguing.distortion.margins import Margins
+from intriguing.distortion.rows import places
+from intriguing.distortion.schedule import anywhere
+
+_BLOCK = 4
+"""Steps of an approach, after which it is seen whether they climb."""
+_BLOCKS = 8
+"""So many of them at most."""
+_CLIMBED = 0.1
+"""Share of the margin at x that they must have gained, or another start is taken."""
+_ATTEMPTS = 4
+"""Each further start lies one part of so many nearer to noise than to x."""
+_TRIED = 4
+"""Sequential steps that tell whether a network is smooth: from near an optimum they settle."""
+
+
+def first_answers(batch: Batch, rows: Tensor, at_x: Tensor) -> None:
+    """A first adversarial point: steps from x, and where they do not climb, from nearer to noise.
+
+    After every few steps the rows that have arrived leave.
+    """
+    points, before = batch.x.clone(), at_x.clone()
+    taken, attempt = torch.zeros_like(batch.again), torch.zeros_like(batch.again)
+    for number in range(_BLOCKS):
+        rows = batch.unfinished(rows, batch.best.l2.isinf())
+        if not len(rows):
+            return
+        best = batch.best.take(rows)
+        there, margin = approach(
+            batch.network, batch.goal[rows], best, points[rows], taken[rows], batch.box, _BLOCK
+        )
+        batch.best.put(rows, best)
+        climbing = margin - before[rows] > _CLIMBED * -at_x[rows]
+        points[rows], before[rows] = there, margin
+        taken[rows] += _BLOCK
+        stuck = rows[places(~climbing, batch.width)]
+        if len(stuck):
+            attempt[stuck] = attempt[stuck] + 1
+            away = (attempt[stuck] / _ATTEMPTS).clamp_max(1)[:, None].to(there)
+            x, noise = batch.x[stuck], anywhere(batch.x[stuck], batch.box, batch.seed, number)
+            points[stuck] = batch.box.clamp(torch.lerp(x, noise, away))
+            before[stuck], taken[stuck] = at_x[stuck], 0
+
+
+def close(batch: Batch, rows: Tensor, at_x: Tensor, closing: Closing) -> None:
+    """Close in on x from the shortest r."""
+    rows = batch.unfinished(rows, batch.best.l2.isfinite())
+    if not len(rows):
+        return
+    best = batch.best.take(rows)
+    # What a row does beyond its own budget is not taken.
+    stop = math.ceil(best.budget - float(best.spent.amin()) / 2)
+    close_in(batch.network, batch.goal[rows], best, at_x[rows], batch.box, closing, stop)
+    batch.best.put(rows, best)
+
+
+def try_steps(batch: Batch, rows: Tensor) -> None:
+    """A few sequential steps from the shortest r: where they settle, the network is smooth."""
+    rows = batch.unfinished(rows, batch.best.l2.isfinite())
+    if len(rows):
+        walk = batch.walk(rows, batch.aim(rows), batch.best.points[rows], _TRIED)
+        batch.smooth[rows] = walk.length.isfinite() & (walk.gap < SMOOTH)
+        batch.stepwise[rows] = batch.smooth[rows]
+
+
+def refine(batch: Batch, rows: Tensor) -> None:
+    """Polish the shortest r where steps did not settle."""
+    rows = batch.unfinished(rows, batch.best.l2.isfinite() & ~batch.smooth)
+    if len(rows):
+        batch.polish(rows, batch.aim(rows), batch.best.points[rows])
+
+
+def step_from_images(batch: Batch, rows: Tensor, logits: Tensor) -> None:
+    """Sequential steps from the images: where the network is smooth, or toward several classes."""
+    if batch.goal.targeted:
+        rows = batch.unfinished(rows, batch.smooth)
+        if len(rows):
+            batch.walk(rows, batch.aim(rows), batch.x[rows])
+        return
+    rows = batch.unfinished(rows, ~batch.optimal)
+    if len(rows):
+        _rank_classes(batch, rows, logits[rows])
+    for rank in range(min(batch.config.classes, batch.nearest.shape[1])):
+        rows = batch.unfinished(rows, ~batch.optimal)
+        if len(rows):
+            aim = batch.against_label(rows, batch.nearest[rows, rank])
+            batch.walk(rows, aim, batch.x[rows])
+
+
+def _rank_classes(batch: Batch, rows: Tensor, logits: Float[Tensor, "rows k"]) -> None:
+    """Of the classes with the largest logits, those first whose linearised distance is least."""
+    labels, best = batch.goal.classes[rows], batch.best.take(rows)
+    count = batch.nearest.shape[1]
+    likely = logits.scatter(1, labels[:, None], -torch.inf).topk(count, 1).indices
+    aim = Margins.against_all(labels, batch.goal[rows], logits.shape[1])
+    tangent = aim.linearise(batch.network, best.images, likely)
+    best.offer(best.images, torch.full_like(best.l2, -torch.inf), backward=count)
+    batch.best.put(rows, best)
+    slopes = tangent.gradients.norm(dim=2)
+    distance = (tangent.values / slopes).nan_to_num(nan=torch.inf, posinf=torch.inf)
+    batch.nearest[rows] = likely.gather(1, distance.argsort(dim=1, stable=True))

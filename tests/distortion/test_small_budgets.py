@@ -1,0 +1,99 @@
+"""method="closest" where few passes are allowed: answers at once, no longer than a peer's."""
+
+import functools
+
+import pytest
+import torch
+from torch import nn
+
+import intriguing as it
+from intriguing.distortion.incumbent import BUDGETS
+from tests.distortion.test_closest import kinked_network
+from tests.oracles.networks import digit_network
+
+NETWORKS = {"smooth": digit_network, "kinked": kinked_network}
+COUNT = 24
+
+
+@functools.cache
+def asked(name):
+    """A network, images, and the labels that it gives them."""
+    images = it.load_data("mnist-5k").test.images[:COUNT]
+    model = NETWORKS[name]()
+    return model, images, model(images).argmax(1)
+
+
+@functools.cache
+def lengths(name, targets, method, budget):
+    model, images, labels = asked(name)
+    goal = (labels + 1) % 10 if targets == "targeted" else targets
+    found = it.minimum_distortion(model, images, labels, goal, method, budget=budget)
+    return found.l2
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_answers_from_six_passes_on(name):
+    assert lengths(name, "untargeted", "closest", 6).isfinite().float().mean() > 0.9
+    assert lengths(name, "untargeted", "closest", 16).isfinite().all()
+    assert lengths(name, "targeted", "closest", 6).isfinite().float().mean() > 0.5
+    assert lengths(name, "targeted", "closest", 40).isfinite().all()
+
+
+@pytest.mark.parametrize("method", ["fmn", "ddn"])
+@pytest.mark.parametrize("targets", ["untargeted", "targeted"])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_no_longer_than_a_peer_at_equal_passes(name, targets, method):
+    for budget in (20, 40, 100):
+        ours = lengths(name, targets, "closest", budget)
+        peer = lengths(name, targets, method, budget)
+        both = ours.isfinite() & peer.isfinite()
+        assert ours.isfinite().sum() >= peer.isfinite().sum()
+        assert ours[both].mean() <= 1.01 * peer[both].mean()
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_first_hundred_passes_bring_nearly_everything(name):
+    model, images, labels = asked(name)
+    found = it.minimum_distortion(model, images, labels, "untargeted", budget=1000)
+    at = found.curve[:, [BUDGETS.index(budget) for budget in (23, 91)]].mean(0)
+    assert at[0] <= 1.05 * found.l2.mean()
+    assert at[1] <= 1.03 * found.l2.mean()
+
+
+class Thresholded(nn.Module):
+    """Pixels below .3 count as black and above .7 as white: digits are flat nearly everywhere."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+
+    def forward(self, x):
+        return self.network(((x - 0.3) / 0.4).clamp(0, 1))
+
+
+def test_a_network_whose_gradients_vanish_is_fooled_in_sixty_passes():
+    network, images, _ = asked("kinked")
+    model = Thresholded(network).eval()
+    images = (images > 0.5).float()  # no pixel has a gradient
+    labels = model(images).argmax(1)
+    ours = it.minimum_distortion(model, images, labels, "untargeted", budget=60)
+    ddn = it.minimum_distortion(model, images, labels, "untargeted", "ddn", budget=200)
+    assert ours.success.all()
+    assert (ours.l2 / ddn.l2).mean() < 1
+
+
+@pytest.mark.parametrize("budget", [12, 40, 200])
+def test_lengths_follow_the_size_of_the_pixels(budget):
+    class Divided(nn.Module):
+        def forward(self, x):
+            return network(x / 256)
+
+    network, images, labels = asked("kinked")
+    one = it.minimum_distortion(network, images, labels, "untargeted", budget=budget)
+    other = it.minimum_distortion(
+        Divided().eval(), 256 * images, labels, "untargeted", box=(0, 256), budget=budget
+    )
+    assert torch.equal(one.success, other.success)
+    ratio = other.l2 / one.l2 / 256
+    assert ratio.median() == pytest.approx(1, abs=1e-5)
+    assert ratio.mean() == pytest.approx(1, abs=2e-3)
