@@ -1,5 +1,6 @@
 """Radii of linear relaxations against exact distances, strong searches and samples."""
 
+import math
 from collections.abc import Callable
 
 import pytest
@@ -9,6 +10,13 @@ from torch.nn import functional
 
 from intriguing import certify, minimum_distortion, register_bound
 from intriguing.distortion.result import Status
+from intriguing.spectral.certificates.lipschitz import analyse
+from intriguing.spectral.certificates.relaxation.backward import Choice, Choices
+from intriguing.spectral.certificates.relaxation.program import program_of
+from intriguing.spectral.certificates.relaxation.ranges import slope_range, surroundings
+from intriguing.spectral.certificates.relaxation.search import proved, started
+from intriguing.spectral.certificates.relaxation.segments import first_map, segments_of
+from intriguing.spectral.certificates.relaxation.surroundings import image_of
 
 WORDS = "linear relaxation"
 
@@ -119,6 +127,38 @@ def descended(net: nn.Module, image: Tensor, radius: float) -> Tensor:
     return inside
 
 
+@pytest.mark.parametrize("name", list(NETWORKS))
+def test_whatever_is_chosen_is_a_bound(name: str) -> None:
+    """Slopes at random, tails of any strength, paid or carried on, against points of the ball."""
+    net = network(name).double()
+    image = torch.rand(1, 2, 6, 6, generator=torch.Generator().manual_seed(5)).double()
+    program = program_of(analyse(net, (2, 6, 6), (0.0, 1.0)).walk)
+    assert program is not None
+    segments = segments_of(program)
+    assert segments is not None
+    first = first_map(program, segments)
+    here = image_of(program, image, torch.zeros_like(image[0]), torch.ones_like(image[0]), first)
+    label = int(net(image).argmax(1))
+    row = torch.zeros(1, 3, dtype=torch.float64)
+    row[0, label], row[0, (label + 1) % 3] = 1.0, -1.0
+    generator = torch.Generator().manual_seed(6)
+    for radius in (0.05, 0.4):
+        around = surroundings(here, segments, radius)
+        least = float((net(descended(net, image, radius)) @ row[0]).min())
+        for strength, paid in ((-9.0, 0.0), (0.0, -20.0), (0.0, 20.0), (2.0, -20.0), (2.0, 0.0)):
+            curves = {}
+            for at, cells in around.cells.items():
+                low, high = slope_range(cells)
+                slopes = low + (high - low) * torch.rand(1, len(low), generator=generator).double()
+                start = started(around, row).curves[at].slopes
+                one = torch.ones(1, 1, dtype=torch.float64)
+                slopes = torch.where(
+                    torch.rand(slopes.shape, generator=generator) < 0.5, start, slopes
+                )
+                curves[at] = Choice(slopes, strength * one, paid * one)
+            assert float(proved(around, row, Choices(curves))) <= least
+
+
 def length(change: Tensor) -> Tensor:
     """Of each row, shaped to divide it."""
     return change.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
@@ -141,6 +181,25 @@ def test_where_the_ball_is_affine_the_radius_is_the_distance_in_the_box() -> Non
     assert bool((radius <= exact.l2 * (1 + 1e-6)).all())
     assert bool((radius >= 0.995 * exact.l2).all())
     assert bool((radius > 1.01 * boundless).any())
+
+
+@pytest.mark.parametrize("pool", [nn.Identity(), nn.AvgPool2d(1), nn.MaxPool2d(1)], ids=repr)
+def test_what_is_flat_at_the_image_and_steep_beyond_has_a_known_distance(pool: nn.Module) -> None:
+    """Σ relu(relu(d) − .1) reaches .5 first with five pixels of .2; at d = 0 nothing shows."""
+    same = torch.eye(2)[:, :, None, None]
+    net = nn.Sequential(
+        nn.Conv2d(2, 2, 1), nn.ReLU(), pool, nn.Conv2d(2, 2, 1), nn.ReLU(), nn.Flatten(),
+        nn.Linear(72, 2),
+    ).eval().requires_grad_(False)  # fmt: skip
+    for layer, bias in ((net[0], 0.0), (net[3], -0.1)):
+        layer.weight.copy_(same)
+        layer.bias.fill_(bias)
+    net[-1].weight.zero_()
+    net[-1].weight[1] = 1.0
+    net[-1].bias.copy_(torch.tensor([0.5, 0.0]))
+    image, label = torch.zeros(1, 2, 6, 6), torch.tensor([0])
+    radius = float(certify(net, image, label).radius)
+    assert 0.6 * math.sqrt(0.2) < radius < math.sqrt(0.2)
 
 
 def test_an_image_alone_has_the_radius_that_it_has_in_a_batch() -> None:

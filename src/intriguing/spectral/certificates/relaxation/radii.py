@@ -99,7 +99,8 @@ class _Search:
     def longer(self, radii: Float[Tensor, " k"]) -> Float[Tensor, " k"]:
         """Try radii: longer as long as all classes are proved to stay behind, then between."""
         radii, known, beyond = radii.clone(), None, math.inf
-        reach = max(1.2 * float(radii.min()), _FIRST * self._linear())
+        widest = float(torch.maximum(-self.image.down, self.image.up).norm())
+        reach = max(1.2 * float(radii.min()), min(_FIRST * self._linear(), 0.5 * widest))
         for _ in range(_TRIALS):
             if known is None or reach < _NEAR * known.radius:
                 around = surroundings(self.image, self.segments, reach, known)
@@ -117,10 +118,10 @@ class _Search:
             inside = float(radii.min())
             if beyond < _CLOSE * inside:
                 break
-            straight = max(0.4, 0.95 * lead / (lead - least))
-            reach = max(
-                straight * beyond, 0.5 * (inside + beyond) if inside > 0.5 * beyond else inside
-            )
+            # Where a bound is far below 0, it says little of where it would not be.
+            straight = max(0.25, 0.95 * lead / (lead - least)) * beyond
+            between = 0.5 * (inside + beyond) if inside > 0.5 * beyond else inside
+            reach = max(straight, between)
         return radii
 
     def _linear(self) -> float:
