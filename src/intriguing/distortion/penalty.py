@@ -321,10 +321,11 @@ _AFRESH = 5
 def _plan(solves: int, config: PaperConfig) -> tuple[float, float]:
     """After so many minimisations: how far beyond the expected c to go, and how deep inside.
 
-    The first goes by nearly half of the precision to the other side of where the margin is expected
-    to be 0, so that two that are well expected end the search; it doubles where they were not, for
+    The first goes by about a quarter of the precision to the other side of where the margin is
+    expected to be 0, so that two that are well expected end the search, as near to it on average as
+    bisection does; it doubles where they were not, for
     a margin that jumps. The second is the least share of the bracket to leave on either side.
     """
-    reach = 0.45 * math.log1p(config.precision) * 2.0 ** max(0, solves - 4)
+    reach = 0.27 * math.log1p(config.precision) * 2.0 ** max(0, solves - 4)
     inside = (0.1, 0.1, 0.1, 0.1, 0.1, 0.2, 0.35)
     return min(reach, math.log(config.factor)), inside[solves] if solves < len(inside) else 0.5
