@@ -31,26 +31,25 @@ def first_answers(batch: Batch, rows: Tensor, at_x: Tensor) -> None:
     After every few steps the rows that have arrived leave.
     """
     points, before = batch.x.clone(), at_x.clone()
-    taken, attempt = torch.zeros_like(batch.again), torch.zeros_like(batch.again)
+    overshoot, attempt = torch.zeros_like(at_x), torch.zeros_like(batch.again)
     for number in range(_BLOCKS):
         rows = batch.unfinished(rows, batch.best.l2.isinf())
         if not len(rows):
             return
         best = batch.best.take(rows)
-        there, margin = approach(
-            batch.network, batch.goal[rows], best, points[rows], taken[rows], batch.box, _BLOCK
+        points[rows], margin, overshoot[rows] = approach(
+            batch.network, batch.goal[rows], best, points[rows], overshoot[rows], batch.box, _BLOCK
         )
         batch.best.put(rows, best)
         climbing = margin - before[rows] > _CLIMBED * -at_x[rows]
-        points[rows], before[rows] = there, margin
-        taken[rows] += _BLOCK
+        before[rows] = margin
         stuck = rows[places(~climbing, batch.width)]
         if len(stuck):
             attempt[stuck] = attempt[stuck] + 1
-            away = (attempt[stuck] / _ATTEMPTS).clamp_max(1)[:, None].to(there)
+            away = (attempt[stuck] / _ATTEMPTS).clamp_max(1)[:, None].to(points)
             x, noise = batch.x[stuck], anywhere(batch.x[stuck], batch.box, batch.seed, number)
             points[stuck] = batch.box.clamp(torch.lerp(x, noise, away))
-            before[stuck], taken[stuck] = at_x[stuck], 0
+            before[stuck], overshoot[stuck] = at_x[stuck], 0
 
 
 def close(batch: Batch, rows: Tensor, at_x: Tensor, closing: Closing) -> None:
