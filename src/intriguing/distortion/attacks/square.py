@@ -42,7 +42,7 @@ def square(
     channels, height, width = _shape(images.shape[1])
     probes = min(_PROBES, queries)
     r = _tiles(channels, height, width, generator).to(images).expand_as(images)
-    radius = torch.full_like(best.l2, r[:1].norm() * box.width / 16)
+    radius = torch.full_like(best.l2, math.sqrt(images.shape[1]) * box.width / 16)
     low, high = torch.zeros_like(radius), torch.full_like(radius, torch.inf)
 
     def ask(r: Float[Tensor, "b n"]) -> Float[Tensor, " b"]:
