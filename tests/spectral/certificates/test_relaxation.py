@@ -228,6 +228,23 @@ def test_weights_of_any_size_and_close_logits_leave_no_hole(scale: float) -> Non
     assert bool((radius <= found.l2 * (1 + 1e-6)).all())
 
 
+@pytest.mark.parametrize("scale", [1.0, 30.0])
+def test_a_search_that_begins_hopelessly_far_ends_in_no_less_than_was_known(scale: float) -> None:
+    """Six layers, whose lines lose many leads at the first radii that are tried."""
+    torch.manual_seed(1)
+    layers = [layer for _ in range(6) for layer in (nn.Conv2d(2, 2, 3, padding=1), nn.ReLU())]
+    deep = head(*layers).requires_grad_(False)
+    for layer in deep[:-1:2]:
+        if isinstance(layer, nn.Conv2d):
+            layer.weight.mul_(3.0)
+    deep[-1].weight.mul_(scale)
+    images = torch.rand(1, 2, 6, 6, generator=torch.Generator().manual_seed(7))
+    labels = deep(images).argmax(1)
+    with_, without = (certify(deep, images, labels, local=local) for local in (True, False))
+    assert WORDS in with_.formula
+    assert bool((with_.radius >= without.radius).all())
+
+
 def test_what_has_no_relaxation_keeps_the_bound_that_it_had() -> None:
     torch.manual_seed(0)
     net = head(conv(), nn.LocalResponseNorm(2), nn.ReLU())

@@ -102,6 +102,8 @@ class _Search:
         widest = float(torch.maximum(-self.image.down, self.image.up).norm())
         reach = max(1.2 * float(radii.min()), min(_FIRST * self._linear(), 0.5 * widest))
         for _ in range(_TRIALS):
+            if reach <= float(radii.min()):
+                break  # nothing longer is left to try, or rounding leaves none
             if known is None or reach < _NEAR * known.radius:
                 around = surroundings(self.image, self.segments, reach, known)
             else:
@@ -120,7 +122,7 @@ class _Search:
                 break
             # Where a bound is far below 0, it says little of where it would not be.
             straight = max(0.25, 0.95 * lead / (lead - least)) * beyond
-            between = 0.5 * (inside + beyond) if inside > 0.5 * beyond else inside
+            between = 0.5 * (inside + beyond) if inside > 0.5 * beyond else 1.2 * inside
             reach = max(straight, between)
         return radii
 
