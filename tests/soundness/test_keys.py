@@ -48,12 +48,16 @@ LEFT_OUT = {
 """Names, times, and what is at once in memory or between two saves; whoever adds to these says
 here that it decides nothing."""
 
+EXTRAS = {"intriguing.scale.on_ray": "ray"}
+"""What is read only where an extra is installed."""
+
 
 def configurations() -> list[type]:
     """Every stage, and every dataclass whose name says that it is asked for something."""
     found = set()
     for module in pkgutil.walk_packages(intriguing.__path__, "intriguing."):
-        if module.name.endswith("__main__"):
+        extra = EXTRAS.get(module.name)
+        if module.name.endswith("__main__") or (extra and importlib.util.find_spec(extra) is None):
             continue
         for one in vars(importlib.import_module(module.name)).values():
             if isinstance(one, type) and is_dataclass(one) and one.__module__ == module.name:

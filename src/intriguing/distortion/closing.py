@@ -35,7 +35,9 @@ class Closing:
 
 
 FIRST = Closing(soft=True, swing=0.5, steps=16)
+"""By the soft margin, which leads to the nearest of several rivals; more passes gain little."""
 SECOND = Closing(soft=False, swing=0.5, steps=20)
+"""By the margin itself, which ends on the boundary; it finds other basins than the first."""
 
 _LAST_SWING = 0.05
 """The last α."""

@@ -245,9 +245,9 @@ def _masking(contents: Contents) -> Section:
         "Do the gradients hide anything?",
         "A network can look robust because gradients mislead the attack. Then attacks without "
         "them would do better: examples on the way to those made for weight decay alone, as short "
-        "or shorter than the network's own (Transfer shorter, of all attacked images), or Gaussian "
-        "noise as long as the median example (Fooled by noise, of the correctly classified). Flaws "
-        "are those that the checks before an audit find.",
+        "or shorter than the network's own (Transfer shorter, of all attacked images; not asked of "
+        "weight decay itself), or Gaussian noise as long as the median example (Fooled by noise, "
+        "of the correctly classified). Flaws are those that the checks before an audit find.",
         tuple(contents.tables_of("masking")),
     )
 

@@ -119,12 +119,11 @@ class Masked(Stage):
             run.loaded(self.baseline), self.seed,
         )  # fmt: skip
         rows = Rows("masking", method=self.network.called, images="test", seed=self.network.number)
-        for metric, condition, share in (
-            (Metric.FOOLED, Condition.ADVERSARIAL, found.found),
-            (Metric.SHORTER, Condition.ADVERSARIAL, found.transferred),
-            (Metric.FOOLED, Condition.NOISE, found.noise),
-        ):
-            rows.add(metric, "%", 100 * share, condition=condition)
+        rows.add(Metric.FOOLED, "%", 100 * found.found, condition=Condition.ADVERSARIAL)
+        if self.baseline != self.own:  # its own examples say nothing of what its gradients hide
+            share = 100 * found.transferred
+            rows.add(Metric.SHORTER, "%", share, condition=Condition.ADVERSARIAL)
+        rows.add(Metric.FOOLED, "%", 100 * found.noise, condition=Condition.NOISE)
         rows.add(Metric.FLAWS, "images", len(found.findings), len(found.findings), 1)
         return Made(tuple(rows.made))
 

@@ -166,8 +166,9 @@ def _masking(regime: Regime, members: Sequence[Measured]) -> list[Measurement]:
     rows = Rows("masking", method=regime.name, images="test")
     for metric, condition in _MASKING if tried else ():
         some = where(tried, metric=metric, condition=condition)
-        _mean(rows, metric, "%", {int(row.seed or 0): row.value for row in some},
-              condition=condition)  # fmt: skip
+        if some:
+            _mean(rows, metric, "%", {int(row.seed or 0): row.value for row in some},
+                  condition=condition)  # fmt: skip
     flaws = where(tried, metric=Metric.FLAWS)
     count = sum(row.count for row in flaws)
     rows.add(Metric.FLAWS, "images", count, count, len(flaws))
