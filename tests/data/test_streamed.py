@@ -22,7 +22,7 @@ from intriguing.results.rows import ImageRow
 from intriguing.results.store import read_run
 from intriguing.runs import attacking
 from intriguing.runs.examples import Examples, Pictures, Summary
-from intriguing.runs.run import Request, run_all
+from intriguing.runs.run import Request, Work, run_all
 from intriguing.runs.stage import Network
 from intriguing.scale.attack import COLUMNS
 
@@ -142,7 +142,8 @@ def test_a_run_of_streamed_images_leaves_the_rows_of_one_that_kept_them(tmp_path
         examples = Examples(known, plan, it.Search("ddn", 20), shard_size=10)
         stages = [examples, Summary(known, examples), Pictures(known, examples)]
         place = tmp_path / str(stream)
-        run_all(stages, Request("attack", {}, networks=(known,), images=(images,)), place)
+        asked = Request("attack", {}, networks=(known,), images=(images,))
+        run_all(Work(asked, stages), place)
         assert read_run(place).data[0].images == 24
         found[stream] = {
             **{n: c.tolist() for n, c in read_columns(place, ImageRow).items()},

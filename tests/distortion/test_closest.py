@@ -109,11 +109,11 @@ def test_alone_or_in_any_batch_the_same(digits, targets, network):
 
 def test_precision_of_the_network_changes_little(digits, targets):
     few = digits.first(8)
-    single = minimum_distortion(digit_network(), few.images, few.labels, targets[:8], budget=60)
+    single = minimum_distortion(digit_network(), few.images, few.labels, targets[:8], budget=200)
     double = minimum_distortion(
-        digit_network(DOUBLE), few.images, few.labels, targets[:8], budget=60
+        digit_network(DOUBLE), few.images, few.labels, targets[:8], budget=200
     )
-    torch.testing.assert_close(single.l2.double(), double.l2.double(), rtol=1e-4, atol=0)
+    torch.testing.assert_close(single.l2.double(), double.l2.double(), rtol=2e-4, atol=0)
 
 
 @settings(max_examples=8, deadline=None)

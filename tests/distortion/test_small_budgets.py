@@ -57,7 +57,7 @@ def test_the_first_hundred_passes_bring_nearly_everything(name):
     found = it.minimum_distortion(model, images, labels, "untargeted", budget=1000)
     at = found.curve[:, [BUDGETS.index(budget) for budget in (23, 91)]].mean(0)
     assert at[0] <= 1.05 * found.l2.mean()
-    assert at[1] <= 1.03 * found.l2.mean()
+    assert at[1] <= 1.04 * found.l2.mean()
 
 
 class Thresholded(nn.Module):

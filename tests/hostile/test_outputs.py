@@ -15,6 +15,7 @@ import intriguing as it
 from intriguing import InputError
 from intriguing.adapter import MinimumDistortion
 from intriguing.data.dataset import ImageSet
+from intriguing.distortion.attack import WITHOUT_GRADIENTS
 from intriguing.distortion.methods import METHODS
 from intriguing.models.schedule import Schedule
 from intriguing.scale.attack import attack_in_shards
@@ -243,7 +244,7 @@ def test_a_network_that_fails_in_backward_is_reported_in_its_own_words(
             model, IMAGES, LABELS, "all" if m == "paper" else "untargeted", method=m
         )
         for method in METHODS
-        if method != "noise"
+        if method not in WITHOUT_GRADIENTS
     }
     pools = lambda model: it.train_with_pools(  # noqa: E731
         model, IMAGES, LABELS, ["input", "base.1"], schedule=Schedule(4, 0.1)
@@ -292,7 +293,7 @@ def test_what_is_no_failure_of_the_network_passes_through(error: type[BaseExcept
         it.preflight(Ends().eval(), IMAGES)
 
 
-def test_a_network_that_fails_in_the_middle_keeps_the_shards_before(tmp_path: Path) -> None:
+def test_a_network_that_fails_on_one_image_has_answers_for_all_others(tmp_path: Path) -> None:
     class Fragile(nn.Module):
         """Fails on pixels that only the last image has."""
 
@@ -316,12 +317,12 @@ def test_a_network_that_fails_in_the_middle_keeps_the_shards_before(tmp_path: Pa
     ask = lambda: attack_in_shards(  # noqa: E731
         model, four, "untargeted", shards, shard_size=6, budget=20
     )
-    with pytest.raises(InputError, match="AssertionError: a pixel of 1/8"):
-        ask()
+    found = ask()
+    assert found.success[:-1].all()
+    assert found.status[-1] == it.Status.GIVEN_UP
     kept = {path: path.stat().st_mtime_ns for path in shards.iterdir()}
-    assert len(kept) == 3
-    (tmp_path / "strict").unlink()
-    assert ask().success.all()
+    assert len(kept) >= 4
+    assert ask().status[-1] == it.Status.GIVEN_UP
     assert all(path.stat().st_mtime_ns == before for path, before in kept.items())
 
 

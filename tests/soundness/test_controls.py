@@ -308,6 +308,7 @@ def test_a_transfer_stands_beside_noise_of_the_mean_and_of_each_size(audited):
 def test_intervals_are_in_the_unit_of_their_cell(audited):
     folder, *_ = audited
     shares = [c for c in shown(folder) if c.unit == "%" and c.low is not None]
+    shares = [c for c in shares if c.analysis != "transfer-net"]  # differences, by image
     assert len(shares) > 20
     for cell in shares:
         test = stats.binomtest(cell.count, cell.total)

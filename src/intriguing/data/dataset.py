@@ -35,7 +35,7 @@ class ImageSet:
             object.__setattr__(self, "ids", tuple(map(readable, self.ids)))
         object.__setattr__(self, "class_names", tuple(map(readable, self.class_names)))
         try:
-            if self.in_memory:
+            if not hasattr(self.images, "at"):  # what is streamed is looked at as it is read
                 check_pixels(self.images)
             count = len(self.images)
             if count != len(self.ids):
