@@ -31,6 +31,7 @@ def certify(
     budget: int | None = None,
     semidefinite: bool = True,
     local: bool = True,
+    multipliers: bool = False,
     epsilon: tuple[float, ...] = (),
     reading: Read = READING,
     running: Run = RUNNING,
@@ -45,6 +46,8 @@ def certify(
             networks.
         local: Then bound anew around each image: radii half as large again, for a second an image
             of a network with some hundreds of units.
+        multipliers: Then search for larger radii still around images of dense networks, by all that
+            holds in the box: some seconds an image.
         epsilon: L2 distances at which accuracies are printed; round ones when not given.
     """
     from intriguing.cli.opening import open_all
@@ -66,7 +69,7 @@ def certify(
     asked = opened.request(
         "certify",
         {"attack": attack, "budget": budget, "semidefinite": semidefinite, "local": local,
-         "epsilon": list(epsilon)},
+         "multipliers": multipliers, "epsilon": list(epsilon)},
         running.seed, certifying.notes(attack, budget), images=(images,),
         may_differ=("attack", "epsilon") if attack else ("epsilon",),
         tables=("certify", "robust"), device=place,
@@ -75,7 +78,7 @@ def certify(
     found = Examples(
         network, plan, search, shard_size=attacking.shard_size(plan, certifying.shard_size(place))
     )
-    proved = Certificates(network, images, semidefinite, local)
+    proved = Certificates(network, images, semidefinite, local, multipliers)
     both = Certify(network, proved, found if attack else None, epsilon, running.seed)
     stages: list[Stage] = [both, found, Pictures(network, found)] if attack else [both]
     folder = running.folder("certify", network.name, Path(data).stem)

@@ -54,6 +54,7 @@ class Certificates(Stage):
         network, images: Of which.
         semidefinite: Whether bounds better than products are searched.
         local: Whether the network is then bounded anew around each image.
+        multipliers: Whether dense networks are then searched for more, in the box.
     """
 
     name: ClassVar[str] = "certificates"
@@ -62,6 +63,7 @@ class Certificates(Stage):
     images: ImageSet
     semidefinite: bool
     local: bool = True
+    multipliers: bool = False
 
     def compute(self, run: Run) -> Made:
         """A file of tensors."""
@@ -69,7 +71,8 @@ class Certificates(Stage):
         try:
             made = certify(
                 self.network.model, self.images.images, self.images.labels,
-                semidefinite=self.semidefinite, local=self.local, progress=run.progress,
+                semidefinite=self.semidefinite, local=self.local, multipliers=self.multipliers,
+                progress=run.progress,
             )  # fmt: skip
         except InputError as error:
             raise InputError(f"{name}: {error}") from error
@@ -166,9 +169,9 @@ def notes(attack: bool, budget: int | None) -> tuple[str, ...]:
     said = [
         "Distances are L2 in pixel units; the paper's distortion is L2 divided by the square root "
         "of the number of pixels.",
-        "Certificates hold for every change of the image, also one that leaves [0, 1] (except of "
-        "networks with gates or attention); examples were looked for inside it only, so a part of "
-        "what lies between the two may be the box.",
+        "Certificates of chains of dense layers hold for every change of the image, also one "
+        "that leaves [0, 1], unless multipliers were searched; all others may hold inside it, "
+        "where examples were looked for.",
     ]
     if attack:
         within = "" if budget is None else f" within {budget:,} passes an image"

@@ -1,7 +1,7 @@
 """A radius around every image that no adversarial example can undercut."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,6 +19,7 @@ from intriguing.graph.precision import precise_graph
 from intriguing.measures import UNIT_BOX, Box, Progress, ProgressCallback, as_box
 from intriguing.models.classifier import Classifier, device_of
 from intriguing.models.requirements import check_classifier
+from intriguing.spectral.certificates.dual_certificates import dual_certificates
 from intriguing.spectral.certificates.local_certificates import local_certificates
 from intriguing.spectral.certificates.pairwise import PairBounds, pair_bounds
 from intriguing.spectral.certificates.relaxation.radii import relaxed_certificates
@@ -36,11 +37,13 @@ allowance for that, and these few units in the last place are for what it does n
 """
 
 
-_AROUND = (
+_Around = Callable[..., Tensor | None]
+_AROUND: tuple[tuple[_Around, str], ...] = (
     (local_certificates, "of the ball around each image"),
     (relaxed_certificates, "of a linear relaxation in that ball"),
 )
 """What bounds a network anew around each image, each only where the ones before leave room."""
+_MULTIPLIERS = (dual_certificates, "of multipliers in that ball and the box")
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,7 @@ def certify(
     box: Box | Sequence[float | Tensor] = UNIT_BOX,
     semidefinite: bool = True,
     local: bool = True,
+    multipliers: bool = False,
     batch_size: int | None = None,
     progress: ProgressCallback | None = None,
 ) -> Certificates:
@@ -87,8 +91,9 @@ def certify(
 
     L_cj bounds how fast f_c − f_j can change; it is the tightest of the bound layer by layer and,
     for feed-forward networks, the semidefinite-quality one, of the whole space and of the ball
-    around the image. Where the network has convolutions or branches, a linear relaxation of it in
-    that ball, and in the box, is searched for a longer radius (docs/spectral.md).
+    around the image. In that ball, and in the box, a longer radius is searched for: by a linear
+    relaxation of networks with convolutions or branches, and, if asked, of chains of matrices by
+    multipliers of all that holds of their activations (docs/spectral.md).
 
     Args:
         model: In evaluation mode, from images to logits.
@@ -96,12 +101,15 @@ def certify(
             an allowance for its rounding; those of its weights in float64, if it computes in 16
             bits (see `Certificates.as_run`).
         box: Where images lie. Networks with gates or attention are bounded in it only, and so are
-            radii of a linear relaxation: an image outside of it is no example.
+            radii of a relaxation or of multipliers: an image outside of it is no example.
         semidefinite: Whether to spend time on the tighter bound: seconds to minutes a network.
         local: Whether to bound anew around each image, which no bound of the whole space can match:
             some tenths of a second an image for hundreds of hidden units, and seconds for
             thousands. It is left out where it would cost more than `local_chain.OPERATIONS` or
             `segments.ENTRIES`.
+        multipliers: Whether to search for more still around images of dense networks, if `local`:
+            seconds an image for hundreds of hidden units; left out where it would cost more than
+            `dual_certificates.OPERATIONS`.
         batch_size: Images a forward pass.
         progress: Called as the work goes on.
 
@@ -139,8 +147,9 @@ def certify(
         rounded = 4 * (whole.double() - exact).abs().amax(1, keepdim=True)
         ahead = _lead(exact, labels) - rounded
     made = _certificates(
-        whole, ahead, images, labels, bounds, box if local and semidefinite else None, progress
-    )
+        whole, ahead, images, labels, bounds, box if local and semidefinite else None,
+        (*_AROUND, _MULTIPLIERS) if multipliers else _AROUND, progress,
+    )  # fmt: skip
     if not asked.coarse:
         return made
     words = "of its weights in exact arithmetic, which its own 16 bits only approximate"
@@ -154,7 +163,7 @@ def _lead(logits: Float[Tensor, "n k"], labels: Int64[Tensor, " n"]) -> Float[Te
 
 def _certificates(
     logits: Tensor, ahead: Tensor, images: Tensor, labels: Tensor, bounds: PairBounds,
-    box: Box | None, progress: ProgressCallback | None,
+    box: Box | None, around: tuple[tuple[_Around, str], ...], progress: ProgressCallback | None,
 ) -> Certificates:  # fmt: skip
     """What follows from the bounds, and, where images have a box, from bounds around each."""
     # The lead at both ends of the way is computed with rounding: here, and at the image that would
@@ -166,7 +175,7 @@ def _certificates(
     radii = radii.nan_to_num(nan=torch.inf, posinf=torch.inf).scatter(1, labels[:, None], torch.inf)
     formula = bounds.formula
     if box is not None:
-        for method, words in _AROUND:
+        for method, words in around:
             larger = method(radii, ahead, images, labels, bounds, box, progress)
             if larger is not None:
                 radii, formula = larger, f"{formula}, and {words}"

@@ -148,7 +148,7 @@ def _relaxed(step: Relax, state: Enclosure, logs: Tensor) -> Enclosure:
     inner = before * both
     size = 2.0 * identity.real + large * both
     below = _grown(2.0 * identity - 0.5 * (inner + inner.mH), size, 16, -1.0)
-    half, error = _inverse_factor(below, size)
+    half, error = inverse_factor(below, size)
     proved = state.proved & (error < 0.5).all(1)
     half = half / (1.0 - error).clamp_min(0.5).sqrt()[..., None, None]
     if not isinstance(step.low, Tensor) and step.low == 0.0:
@@ -173,7 +173,7 @@ def _bent(step: Relax, state: Enclosure, logs: Tensor) -> Enclosure:
     n = inner.shape[-1]
     identity = torch.eye(n, dtype=inner.dtype, device=inner.device)
     bend = -2.0 * step.low * step.high
-    half, error = _inverse_factor(identity - bend * inner, identity.real + bend * size)
+    half, error = inverse_factor(identity - bend * inner, identity.real + bend * size)
     proved = state.proved & (error < 0.5).all(1)
     side = (1.0 - error)[:, :, None, None]
     inverse, absolute = half.mH @ half / side, half.abs().mT @ half.abs() / side
@@ -182,7 +182,7 @@ def _bent(step: Relax, state: Enclosure, logs: Tensor) -> Enclosure:
     inner = _grown(0.5 * (inner + inner.mH), size, 6 * n)
     square = (step.low + step.high) ** 2
     size = 2.0 * identity.real + square * size
-    half, error = _inverse_factor(_grown(2.0 * identity - square * inner, size, 16, -1.0), size)
+    half, error = inverse_factor(_grown(2.0 * identity - square * inner, size, 16, -1.0), size)
     half = half / scale[:, None, None, :] / (1.0 - error).clamp_min(0.5).sqrt()[..., None, None]
     size = half.abs().mT @ half.abs()
     proved = proved & (error < 0.5).all(1)
@@ -196,7 +196,7 @@ def _windowed(step: Windows, state: Enclosure, logs: Tensor) -> Enclosure:
     identity = torch.eye(inner.shape[-1], dtype=inner.dtype, device=inner.device)
     largest = torch.linalg.eigvalsh(inner)[..., -1].amax(1) * (1.0 + CLEARANCE)
     level = largest[:, None, None, None]
-    _, error = _inverse_factor(level * identity - inner, level * identity.real + size)
+    _, error = inverse_factor(level * identity - inner, level * identity.real + size)
     squares = step.factor**2 * largest[:, None] / scale.square() * EXCESS
     return Enclosure(Axes(squares), Axes(squares), state.proved & (error < 0.5).all(1))
 
@@ -210,7 +210,7 @@ def _scaled(state: Enclosure, scale: Tensor) -> tuple[Tensor, Tensor]:
     return _grown(0.5 * (inner + inner.mH), size, 16), size
 
 
-def _inverse_factor(
+def inverse_factor(
     matrix: Shaped[Tensor, "rows frequencies n n"], size: Float[Tensor, "rows frequencies n n"]
 ) -> tuple[Tensor, Float[Tensor, "rows frequencies"]]:
     """Y with X⁻¹ ⪯ YᴴY/(1 − ε), and ε; infinite where X is not positive definite."""

@@ -1,0 +1,1 @@
+"""Bounds around one image that know where it lies: Lagrange multipliers of all that holds there."""

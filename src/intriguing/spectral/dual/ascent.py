@@ -1,0 +1,49 @@
+"""Good multipliers: Adam on the soft bound, which never leaves where the bound is defined."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from intriguing.spectral.dual.lagrangian import Lead, derivatives
+
+HOT, COLD = 0.1, 0.01
+"""Temperature at first and at last, relative to the lead at the image, for each unit."""
+RATE, SLOWEST = 0.05, 0.05
+"""Adam's step, for parameters of sizes near 1, and what is left of it at the end."""
+PIXELS = 0.1
+"""Steps of the pixels' multipliers relative to the others': they are many, and each does little."""
+MEAN, SQUARE = 0.9, 0.98
+"""Adam's decays; of squares a shorter memory than usual, as there are some 100 steps."""
+BACK = 30
+"""Halvings of a step that left: to 1e-9 of it."""
+
+
+def climb(
+    lead: Lead, point: Float[Tensor, "rows parameters"], steps: int, *, hot: float = HOT
+) -> Float[Tensor, "rows parameters"]:
+    """So many steps from a point at which the bound is defined."""
+    pixels = len(lead.net.region.low)
+    rate = torch.ones_like(point[0])
+    rate[-pixels:] = PIXELS
+    units = sum(len(own.low) for own in lead.net.curves)
+    unit = float(lead.margins.clamp_min(0.0).amin()) / units
+    unit = max(unit, 1e-12 * float(lead.margins.abs().amax()) + 1e-300)
+    mean, square, before = torch.zeros_like(point), torch.zeros_like(point), point
+    for step in range(1, steps + 1):
+        done = step / steps
+        temperature = unit * hot * (COLD / hot) ** done
+        for _ in range(BACK):
+            inside, uphill = derivatives(lead, point, temperature)
+            if bool(inside.all()):
+                break
+            point = torch.where(inside[:, None], point, (point + before) / 2)
+            mean = torch.where(inside[:, None], mean, 0.0)
+        uphill = torch.where(inside[:, None], uphill, 0.0)
+        before = torch.where(inside[:, None], point, before)
+        mean = MEAN * mean + (1 - MEAN) * uphill
+        square = SQUARE * square + (1 - SQUARE) * uphill.square()
+        length = RATE * (1 - (1 - SLOWEST) * done) * rate
+        size = (square / (1 - SQUARE**step)).sqrt().clamp_min(1e-300)
+        point = before + length * (mean / (1 - MEAN**step)) / size
+    inside, _ = derivatives(lead, point, temperature) if steps else (torch.ones(1) > 0, None)
+    return torch.where(inside[:, None], point, before) if steps else point

@@ -1,0 +1,200 @@
+"""One layer's activations between two ends, and the quadratics that lie below 0 on their graphs.
+
+A unit starts from z₀ and moves by ζ in [low, high]; its value moves by w(ζ) = σ(z₀ + ζ) − σ(z₀).
+With a, the middle slope of its chords from z₀, w = aζ + v, and |v| ≤ ρ|ζ| for half their spread ρ.
+*Every* quadratic g(v, ζ) = Av² + Bvζ + Cζ² + Dv + Eζ less its maximum F over the graph
+{(ζ, v(ζ))} is ≤ 0 there. The multipliers of v ≥ 0, of v ≥ ζ, of the triangle, of the box and of
+slopes are such quadratics; their best one is found without telling them apart.
+
+F is a maximum in one variable, with which any optimiser may do what it likes:
+
+    straight on both sides of 0   a quadratic on each of two pieces, in closed form
+    smooth, |σ''| ≤ K             the largest at nodes, and h²/8·max|g''| between two, h apart
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from intriguing.graph.operation import Operation
+from intriguing.graph.operations.activations import slopes_of
+from intriguing.graph.table import rule_of
+from intriguing.spectral.norms.eigenvalue import UNIT
+
+ROUNDING = 1e-9
+"""What float64 does to σ, and jumps of torch's own approximations, relative to 1 + its size."""
+_NEAR = 1e-3
+"""Shorter chords, relative to the longest, are left out of a and ρ: rounding bends them."""
+_NARROW = 1e-9
+"""Of slopes: a unit whose chords differ by less is taken for straight, and pays for the rest."""
+NODES, FINE = 33, 513
+"""Points of a smooth curve while multipliers are looked for, and in the proof."""
+_PIECE = 9
+"""Points of a straight piece; only while multipliers are looked for."""
+
+Quadratic = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
+"""A, B, C, D, E, each (rows, units)."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The units of one layer, each between its ends.
+
+    Attributes:
+        low, high: ζ lies between; low ≤ 0 ≤ high.
+        slope, spread: a and ρ.
+        bends: Which units have a v other than 0.
+        nodes, values: Some ζ and v(ζ), (points, units).
+        pieces: For straight sides, (ends, slopes, intercepts) of v, each with one row a side.
+        steepest, curvature: Bounds on |σ'| and, for smooth ones, on |σ''|.
+        doubt: How far v may be from what is computed.
+    """
+
+    low: Float[Tensor, " units"]
+    high: Float[Tensor, " units"]
+    slope: Float[Tensor, " units"]
+    spread: Float[Tensor, " units"]
+    bends: Bool[Tensor, " units"]
+    nodes: Float[Tensor, "points units"]
+    values: Float[Tensor, "points units"]
+    pieces: tuple[Tensor, Tensor, Tensor] | None
+    steepest: float
+    curvature: float
+    doubt: Float[Tensor, " units"]
+
+    @property
+    def reach(self) -> Float[Tensor, " units"]:
+        """|ζ| at most."""
+        return torch.maximum(-self.low, self.high)
+
+    @property
+    def bent(self) -> Float[Tensor, " units"]:
+        """|v| at most."""
+        return (self.steepest + self.slope.abs()) * self.reach + self.doubt
+
+    @property
+    def chord(self) -> Float[Tensor, " units"]:
+        """The slope of w from end to end."""
+        wide = self.high - self.low
+        rise = self.values[-1] - self.values[0]
+        return self.slope + torch.where(wide > 0, rise / wide.clamp_min(1e-300), 0.0)
+
+    def softly(self, g: Quadratic, temperature: float) -> tuple[Tensor, list[Tensor]]:
+        """F, smoothed, and its derivatives by A, B, C, D, E: mean v², vζ, ζ², v, ζ at the nodes."""
+        z, v = self.nodes[:, None], self.values[:, None]
+        heights = _height(g, v, z) / temperature
+        share = heights.softmax(0) * self.bends
+        highest = temperature * heights.logsumexp(0) * self.bends
+        by_v, by_z = share * v, share * z
+        return highest, [m.sum(0) for m in (by_v * v, by_v * z, by_z * z, by_v, by_z)]
+
+    def highest(self, g: Quadratic) -> Float[Tensor, "rows units"]:
+        """F, proved from above; of units that do not bend it is the maximum of Cζ² + Eζ."""
+        a, b, c, d, e = (x.abs() for x in g)
+        reach, bent = self.reach, self.bent
+        size = a * bent**2 + b * bent * reach + c * reach**2 + d * bent + e * reach
+        doubtful = (2.0 * a * bent + b * reach + d + a * self.doubt) * self.doubt
+        found = self._straight(g) if self.pieces is not None else self._smooth(g)
+        return found + 64.0 * UNIT * size + doubtful
+
+    def _straight(self, g: Quadratic) -> Tensor:
+        assert self.pieces is not None
+        ends, slopes, intercepts = self.pieces
+        a, b, c, d, e = g
+        found = torch.full_like(a, -torch.inf)
+        for side in range(2):
+            slope, intercept = slopes[side], intercepts[side]
+            square = (a * slope + b) * slope + c
+            linear = (2.0 * a * slope + b) * intercept + d * slope + e
+            left, right = ends[side], ends[side + 1]
+            top = -linear / (2.0 * square).clamp_max(-1e-300)
+            for z in (left, right, torch.where(square < 0, top, left).clamp(left, right)):
+                found = torch.maximum(found, _height(g, slope * z + intercept, z))
+        return found
+
+    def _smooth(self, g: Quadratic) -> Tensor:
+        a, b, c, d, _ = g
+        found = _height(g, self.values[0], self.nodes[0])
+        for z, v in zip(self.nodes[1:], self.values[1:], strict=True):
+            found = torch.maximum(found, _height(g, v, z))
+        steep = self.steepest + self.slope.abs()
+        turn = 2.0 * (a.abs() * steep**2 + b.abs() * steep + c.abs()) + self.curvature * (
+            2.0 * a.abs() * self.bent + b.abs() * self.reach + d.abs()
+        )
+        apart = self.nodes.diff(dim=0).amax(0) * (1.0 + 1e-9)
+        return found + turn * apart.square() / 8.0
+
+
+def curve(
+    operation: Operation, at: Float[Tensor, " units"], doubt: Float[Tensor, " units"],
+    low: Float[Tensor, " units"], high: Float[Tensor, " units"], *, fine: bool = False,
+) -> Curve:  # fmt: skip
+    """The units of an activation for which `followed` is true.
+
+    Args:
+        at: z₀, computed.
+        doubt: How far that may be from the truth.
+        low, high: Ends of ζ.
+        fine: With as many nodes as a proof takes.
+    """
+    slopes, bending = slopes_of(operation), rule_of(operation).bends(operation)
+    assert slopes is not None
+    assert bending is not None
+    kinked = bool(bending.kinks)
+    low, high = low.clamp_max(0.0), high.clamp_min(0.0)
+    here = _values(operation, at[None])[0]
+    steepest = max(map(abs, slopes))
+    if kinked:
+        kink = (-at).clamp(low, high)
+        share = torch.linspace(0.0, 1.0, _PIECE, dtype=at.dtype, device=at.device)[:, None]
+        nodes = torch.cat([low + (kink - low) * share, kink + (high - kink) * share[1:]])
+    else:
+        count = FINE if fine else NODES
+        share = torch.linspace(0.0, 1.0, count, dtype=at.dtype, device=at.device)[:, None]
+        nodes = low + (high - low) * share
+        nodes[-1] = high
+    reach = torch.maximum(-low, high)
+    moved = _values(operation, at + nodes) - here
+    quotients = moved / torch.where(nodes.abs() > _NEAR * reach, nodes, torch.nan)
+    least = quotients.nan_to_num(nan=torch.inf).amin(0)
+    most = quotients.nan_to_num(nan=-torch.inf).amax(0)
+    still = ~least.isfinite()
+    least, most = least.where(~still, 0.0), most.where(~still, 0.0)
+    slope, spread = (least + most) / 2, (most - least) / 2
+    pieces = None
+    if kinked:
+        ones = torch.ones_like(at)
+        right, left = _values(operation, ones[None])[0], -_values(operation, -ones[None])[0]
+        # σ is left·z below 0 and right·z above; v = (own − a)·ζ + (own·z₀ − σ(z₀)).
+        pieces = (
+            torch.stack([low, kink, high]), torch.stack([left - slope, right - slope]),
+            torch.stack([left * at - here, right * at - here]),
+        )  # fmt: skip
+    # Of what is smooth, nodes tell the spread only nearly.
+    bends = (spread > _NARROW) | (not kinked)
+    rounding = ROUNDING * (1.0 + at.abs() + reach + here.abs()) + 2.0 * bending.slack
+    return Curve(
+        low, high, slope, spread, bends, nodes, moved - slope * nodes, pieces, steepest,
+        bending.curvature, 2.0 * steepest * doubt + rounding,
+    )  # fmt: skip
+
+
+def followed(operation: Operation) -> bool:
+    """Whether an activation is straight on both sides of 0, through it, or smooth everywhere."""
+    bending = rule_of(operation).bends(operation)
+    if bending is None or slopes_of(operation) is None:
+        return False
+    straight = bending.kinks == (0.0,) and bending.curvature == bending.slack == 0.0
+    return straight or not bending.kinks
+
+
+def _values(operation: Operation, flat: Float[Tensor, "rows units"]) -> Tensor:
+    values: Tensor = operation.again(flat.reshape(len(flat), *operation.x.shape[1:]))
+    return values.flatten(1)
+
+
+def _height(g: Quadratic, v: Tensor, z: Tensor) -> Tensor:
+    a, b, c, d, e = g
+    return v * (a * v + b * z + d) + z * (c * z + e)

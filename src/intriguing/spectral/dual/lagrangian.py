@@ -1,0 +1,199 @@
+"""A lead's lower bound near one image as a function of multipliers, layer by layer, backwards.
+
+A lead changes by d·w of the last layer's units. With w = aζ + v and a quadratic g ≤ 0 for each unit
+(`curve.py`), a multiplier λ of the ball and one π for each pixel's box, it is at least
+
+    min over δ, v of   d·w + Σ g(v, ζ) + λ(‖δ‖² − R²)/2 + π·δ − Σ max(π·δ over the box),   ζ = W w.
+
+That is a quadratic function. Its minimum is found by eliminating v layer after layer, last first:
+V(w) = wᵀPw/2 + q·w + s becomes, with M = P + 2A, N = Pa + B and r = q + D,
+
+    V(ζ) = ζᵀ(aPa + 2C − NᵀM⁻¹N)ζ/2 + (aq + E − NᵀM⁻¹r)·ζ + s − rᵀM⁻¹r/2 − Σ F.
+
+**Whatever the multipliers**, this bounds the lead as long as every M ≻ 0, as −F is all that any of
+them may cost; the best ones give Shor's relaxation with everything known of each unit: it contains
+linear relaxation (A = B = C = 0) and LipSDP around the image (D = E = 0). The value is concave in
+(A, B, C, D, E, λ, π), and its derivative by each is the minimiser's v², vζ, ζ², … less that where F
+is attained. With a temperature τ minima and maxima are soft: τ/2·log det M and covariances keep the
+multipliers where M ≻ 0, as barriers do.
+"""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from intriguing.spectral.dual.around import Around
+from intriguing.spectral.dual.curve import Quadratic
+
+Multipliers: TypeAlias = tuple[list[Quadratic], Tensor, Tensor]
+"""Each layer's A, …, E; λ, (rows,); and π, (rows, pixels)."""
+KINDS = 5
+"""Parameters of a unit."""
+_SAME = 1e-6
+"""Chords that differ by less count as if they did by so much, for the size of multipliers."""
+
+
+@dataclass(frozen=True)
+class Lead:
+    """Leads of one class over others, near one image.
+
+    Attributes:
+        net: The image.
+        rows: d.
+        margins: The leads at the image.
+    """
+
+    net: Around
+    rows: Float[Tensor, "rows units"]
+    margins: Float[Tensor, " rows"]
+
+    def multipliers(self, point: Float[Tensor, "rows parameters"]) -> Multipliers:
+        """From parameters without constraints, of sizes near 1.
+
+        Of a unit A = eᵗ, B = Aρ·b, C = −Aρ²·c, D = −q + Aρ·reach·γ and E = q·ε, where q is what
+        the lead's slope is there without quadratic terms; π is relative to λR.
+        """
+        quadratics: list[Quadratic] = []
+        last, slope = point.shape[1], self.rows
+        pixels = len(self.net.region.low)
+        scale = point[:, -1 - pixels].exp()
+        boxes = point[:, -pixels:] * (scale * self.net.region.radius)[:, None]
+        last = point.shape[1] - 1 - pixels
+        for number in reversed(range(len(self.net.curves))):
+            own = self.net.curves[number]
+            units = len(own.low)
+            first = last - KINDS * units
+            t, b, c, offset, shift = point[:, first:last].view(len(point), KINDS, units).unbind(1)
+            last = first
+            a = t.exp() * own.bends
+            slant = slope * offset * own.bends
+            bend = (a * own.spread * own.reach * shift - slope) * own.bends
+            spread = own.spread
+            quadratics.insert(0, (a, a * spread * b, -a * spread.square() * c, bend, slant))
+            slope = (own.slope * slope + slant) @ self.net.chain.weights[number]
+        return quadratics, scale, boxes
+
+    def start(self) -> Float[Tensor, "rows parameters"]:
+        """Multipliers for which all M ≻ 0: those of slopes alone, one for each layer.
+
+        From ζᵀZ⁻¹ζ ≤ 1 and s = 1/(2λ_max(Z)), ζᵀ(Z⁻¹ − sI)ζ + s‖v/ρ‖² ≤ 1: another ellipsoid.
+        """
+        weight = self.net.chain.weights[0]
+        outer, sizes = torch.eye(weight.shape[1], dtype=weight.dtype, device=weight.device), []
+        for weight, own in zip(self.net.chain.weights, self.net.curves, strict=True):
+            inner = weight @ outer @ weight.mT
+            share = 0.5 / torch.linalg.eigvalsh(inner)[-1].clamp_min(1e-300)
+            identity = torch.eye(len(inner), dtype=inner.dtype, device=inner.device)
+            inner = inner @ torch.linalg.inv(identity - share * inner)
+            wide = own.spread.square() * own.bends / share
+            outer = own.slope[:, None] * inner * own.slope + torch.diag(wide)
+            sizes.append(share)
+        lipschitz = torch.einsum("ri,ij,rj->r", self.rows, outer, self.rows).clamp_min(1e-300)
+        scale = lipschitz.sqrt() / self.net.region.radius
+        parts = []
+        for own, share in zip(self.net.curves, sizes, strict=True):
+            t = (0.5 * scale[:, None] * share / own.spread.clamp_min(_SAME).square()).log()
+            none = torch.zeros_like(t)
+            parts += [t, none, torch.ones_like(t), none, none]
+        pixels = scale.new_zeros(len(scale), len(self.net.region.low))
+        return torch.cat([*parts, scale.log()[:, None], pixels], 1)
+
+    def soft(
+        self, given: Multipliers, temperature: float
+    ) -> tuple[Tensor, list[list[Tensor]], Tensor, Tensor]:
+        """Which rows have all M ≻ 0, and derivatives of the soft bound, less R²/2 in λ's."""
+        quadratics, scale, boxes = given
+        net, chain = self.net, self.net.chain
+        rows, count = self.rows, len(self.rows)
+        matrix = rows.new_zeros(count, rows.shape[1], rows.shape[1])
+        feasible = torch.ones_like(scale, dtype=torch.bool)
+        kept: list[tuple[Tensor, Tensor, list[Tensor], Tensor]] = []
+        for number in reversed(range(len(net.curves))):
+            own, g = net.curves[number], quadratics[number]
+            _, means = own.softly(g, temperature)
+            bends = own.bends.to(rows)
+            square = matrix * (bends[:, None] * bends) + torch.diag_embed(2 * g[0] + (1 - bends))
+            tilted = matrix * own.slope
+            cross = bends[:, None] * tilted + torch.diag_embed(g[1])
+            linear = bends * (rows + g[3])
+            factor, positive = _factor(square)
+            feasible &= positive
+            both = torch.linalg.solve_triangular(
+                factor, torch.cat([cross, linear[:, :, None]], 2), upper=False
+            )
+            cross, linear = both[:, :, :-1], both[:, :, -1:]
+            kept.insert(0, (factor, both, means, bends))
+            matrix = own.slope[:, None] * tilted + torch.diag_embed(2 * g[2]) - cross.mT @ cross
+            rows = own.slope * rows + g[4] - (cross.mT @ linear)[:, :, 0]
+            if number:
+                weight = chain.weights[number]
+                matrix, rows = weight.mT @ matrix @ weight, rows @ weight
+        left, right, _ = chain.factors
+        held = boxes @ right.mT
+        across = boxes - held @ right
+        square = left.mT @ matrix @ left + torch.diag_embed(scale[:, None].expand_as(held))
+        factor, positive = _factor(square)
+        feasible &= positive
+        place = -torch.cholesky_solve((rows @ left + held)[:, :, None], factor)[:, :, 0]
+        change = place @ right - across / scale[:, None]
+        spread = torch.cholesky_inverse(factor)
+        by_scale = 0.5 * (change.square().sum(1) - net.region.radius**2)
+        by_scale = by_scale + 0.5 * temperature * spread.diagonal(dim1=-2, dim2=-1).sum(1)
+        wide = net.region.high - net.region.low
+        pixels = temperature * self.rows.shape[1] / len(wide)
+        attained = net.region.low + (boxes * wide / pixels).sigmoid() * wide
+        moved, spread = place @ left.mT, left @ spread @ left.mT
+        found = []
+        for number, (own, (factor, both, means, bends)) in enumerate(
+            zip(net.curves, kept, strict=True)
+        ):
+            if number:
+                weight = chain.weights[number]
+                moved, spread = moved @ weight.mT, weight @ spread @ weight.mT
+            both = bends[:, None] * torch.linalg.solve_triangular(factor.mT, both, upper=True)
+            cross, linear = both[:, :, :-1], both[:, :, -1]
+            bent = -(cross @ moved[:, :, None])[:, :, 0] - linear
+            mixed = -cross @ spread
+            own_spread = torch.cholesky_inverse(factor) * (bends[:, None] * bends)
+            own_spread = own_spread - mixed @ cross.mT
+            covered = [m.diagonal(dim1=-2, dim2=-1) for m in (own_spread, mixed, spread)]
+            squares = (bent * bent, bent * moved, moved * moved)
+            second = [
+                s + temperature * m - f for s, m, f in zip(squares, covered, means, strict=False)
+            ]
+            found.append([*second, bent - means[3], moved - means[4]])
+            moved = own.slope * moved + bent
+            sides = mixed * own.slope
+            spread = own.slope[:, None] * spread * own.slope + own_spread + sides + sides.mT
+        return feasible, found, by_scale, change - attained
+
+
+def derivatives(
+    lead: Lead, point: Float[Tensor, "rows parameters"], temperature: float
+) -> tuple[Tensor, Tensor]:
+    """Which rows are feasible, and the derivatives of the soft bound by all parameters."""
+    point = point.detach().requires_grad_()
+    quadratics, scale, boxes = lead.multipliers(point)
+    with torch.no_grad():
+        held = [tuple(x.detach() for x in g) for g in quadratics]
+        feasible, by_units, by_scale, by_boxes = lead.soft(
+            (held, scale.detach(), boxes.detach()),  # type: ignore[arg-type]
+            temperature,
+        )
+    value = (scale * by_scale).sum() + (boxes * by_boxes).sum()
+    for g, by_unit in zip(quadratics, by_units, strict=True):
+        for multiplier, by in zip(g, by_unit, strict=True):
+            value = value + (multiplier * by).sum()
+    (gradient,) = torch.autograd.grad(value, point)
+    return feasible & gradient.isfinite().all(1), gradient
+
+
+def _factor(matrix: Tensor) -> tuple[Tensor, Tensor]:
+    """Cholesky factors, the identity where there is none, and where there are some."""
+    factor, info = torch.linalg.cholesky_ex(matrix)
+    positive = (info == 0) & factor.diagonal(dim1=-2, dim2=-1).isfinite().all(-1)
+    identity = torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device)
+    return torch.where(positive[:, None, None], factor, identity), positive
