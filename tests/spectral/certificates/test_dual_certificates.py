@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from intriguing import Certificates, minimum_distortion
+from intriguing import Certificates, InputError, minimum_distortion
 from intriguing import certify as certify_as_asked
 
 ACTIVATIONS = {
@@ -50,7 +50,9 @@ def test_no_image_of_a_grid_inside_the_radius_is_classified_otherwise(name: str)
     away = torch.cdist(images, grid)
     other = predicted(net, grid)[None] != labels[:, None]
     assert not ((away < proved.radius[:, None]) & other).any()
-    assert (proved.radius >= certify(net, images, labels, local=False).radius * (1 - 1e-6)).all()
+    assert (
+        proved.radius >= certify_as_asked(net, images, labels, local=False).radius * (1 - 1e-6)
+    ).all()
 
 
 @pytest.mark.parametrize("name", ["relu", "leaky", "tanh", "gelu"])
@@ -61,7 +63,7 @@ def test_it_comes_near_to_what_a_search_finds(name: str) -> None:
     known = found.success
     assert known.sum() >= 2
     ratio = (certify(net, images, labels).radius / found.l2)[known]
-    before = (certify(net, images, labels, local=False).radius / found.l2)[known]
+    before = (certify_as_asked(net, images, labels, local=False).radius / found.l2)[known]
     assert (ratio <= 1 + 1e-6).all()
     assert ratio.median() > 0.7
     assert ratio.median() > 1.2 * before.median()
@@ -115,3 +117,10 @@ def test_logits_that_are_nearly_equal_have_no_radius() -> None:
         net[3].bias[2] -= 100
     labels = torch.zeros(3, dtype=torch.long)
     assert (certify(net, images, labels).radius == 0).all()
+
+
+@pytest.mark.parametrize("without", ["local", "semidefinite"])
+def test_multipliers_are_not_left_out_in_silence(without: str) -> None:
+    net, images = chain("relu", 4, 3, 2), torch.rand(1, 4)
+    with pytest.raises(InputError, match=f"leave out .*{without}=False"):
+        certify(net, images, predicted(net, images), **{without: False})

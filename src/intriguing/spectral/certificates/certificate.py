@@ -115,13 +115,19 @@ def certify(
 
     Raises:
         InputError: If the model is no classifier of these images, cannot be traced, its graph is
-            not all that it does, or it mixes the images of a batch.
+            not all that it does, or it mixes the images of a batch; or if multipliers are asked
+            for without what they go on from.
 
     >>> net = nn.Sequential(nn.Flatten(), nn.Linear(2, 2, bias=False)).eval()
     >>> _ = net[1].weight.data.copy_(torch.tensor([[3.0, 4.0], [0.0, 0.0]]))
     >>> certify(net, torch.tensor([[0.5, 0.5]]), torch.tensor([0])).radius
     tensor([0.7000])
     """
+    if multipliers and not (local and semidefinite):
+        raise InputError(
+            "multipliers go on from the semidefinite bound around each image; "
+            "leave out semidefinite=False and local=False, or multipliers=True"
+        )
     box = as_box(box)
     check_images(images, box)
     asked = Classifier.of(model)
