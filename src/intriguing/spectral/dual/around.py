@@ -86,7 +86,7 @@ def around(
         coarse.append(curve(operation, value, doubt, low, high))
         fine.append(curve(operation, value, doubt, low, high, fine=True))
         before = operation.again(value.reshape(1, *operation.x.shape[1:])).flatten()
-        doubt = fine[-1].steepest * doubt + fine[-1].doubt
+        doubt = fine[-1].steepest * doubt + fine[-1].doubt[0]
     return Around(chain, region, tuple(coarse)), Around(chain, region, tuple(fine))
 
 
@@ -137,9 +137,9 @@ def _relaxed(net: Around, rows: Tensor, offsets: list[Tensor]) -> tuple[Tensor, 
             g = (none, none, none, bend, slant)
             _, means = own.softly(g, 1e-3 * float(rows.abs().mean()) + 1e-300)
             unbent = torch.where(own.bends, 0.0, own.spread * own.reach + own.doubt)
-            paid += own.highest(g).sum(1) + rows.abs() @ unbent
-            size = ((rows * own.slope).abs() + slant.abs()) @ weight.abs() @ _before(net, number)
-            paid += rounding_of(2 * len(own.low)) * (size + rows.abs() @ own.reach)
+            paid += own.highest(g).sum(1) + (rows.abs() * unbent).sum(1)
+            size = ((rows * own.slope).abs() + slant.abs()) @ weight.abs() * _before(net, number)
+            paid += rounding_of(2 * own.units) * (size.sum(1) + (rows.abs() * own.reach).sum(1))
         surrogate = surrogate - (bend * means[3] + slant * means[4]).sum(1)
         rows = (rows * own.slope + slant) @ weight
     with torch.no_grad():
@@ -150,6 +150,5 @@ def _relaxed(net: Around, rows: Tensor, offsets: list[Tensor]) -> tuple[Tensor, 
 def _before(net: Around, number: int) -> Tensor:
     """How far what enters a layer can move."""
     if number:
-        own = net.curves[number - 1]
-        return own.steepest * own.reach + own.doubt
+        return net.curves[number - 1].moved
     return torch.maximum(-net.region.low, net.region.high).clamp_max(net.region.radius)

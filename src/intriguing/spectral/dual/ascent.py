@@ -25,7 +25,7 @@ def climb(
     pixels = len(lead.net.region.low)
     rate = torch.ones_like(point[0])
     rate[-pixels:] = PIXELS
-    units = sum(len(own.low) for own in lead.net.curves)
+    units = sum(own.units for own in lead.net.curves)
     unit = float(lead.margins.clamp_min(0.0).amin()) / units
     unit = max(unit, 1e-12 * float(lead.margins.abs().amax()) + 1e-300)
     mean, square, before = torch.zeros_like(point), torch.zeros_like(point), point

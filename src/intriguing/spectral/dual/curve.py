@@ -2,6 +2,7 @@
 
 A unit starts from z₀ and moves by ζ in [low, high]; its value moves by w(ζ) = σ(z₀ + ζ) − σ(z₀).
 With a, the middle slope of its chords from z₀, w = aζ + v, and |v| ≤ ρ|ζ| for half their spread ρ.
+(Of a part that is straight, w = aζ + c, and v = 0.)
 *Every* quadratic g(v, ζ) = Av² + Bvζ + Cζ² + Dv + Eζ less its maximum F over the graph
 {(ζ, v(ζ))} is ≤ 0 there. The multipliers of v ≥ 0, of v ≥ ζ, of the triangle, of the box and of
 slopes are such quadratics; their best one is found without telling them apart.
@@ -40,42 +41,54 @@ Quadratic = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
 
 @dataclass(frozen=True)
 class Curve:
-    """The units of one layer, each between its ends.
+    """The units of one layer, each between its ends: for all rows the same, or for each its own.
 
     Attributes:
-        low, high: ζ lies between; low ≤ 0 ≤ high.
+        low, high: ζ lies between.
         slope, spread: a and ρ.
+        offset: c; 0 but for a part that is straight.
         bends: Which units have a v other than 0.
-        nodes, values: Some ζ and v(ζ), (points, units).
-        pieces: For straight sides, (ends, slopes, intercepts) of v, each with one row a side.
+        nodes, values: Some ζ and v(ζ), (points, rows, units).
+        pieces: For straight sides, (ends, slopes, intercepts) of v, each with one entry a side.
         steepest, curvature: Bounds on |σ'| and, for smooth ones, on |σ''|.
         doubt: How far v may be from what is computed.
     """
 
-    low: Float[Tensor, " units"]
-    high: Float[Tensor, " units"]
-    slope: Float[Tensor, " units"]
-    spread: Float[Tensor, " units"]
-    bends: Bool[Tensor, " units"]
-    nodes: Float[Tensor, "points units"]
-    values: Float[Tensor, "points units"]
+    low: Float[Tensor, "#rows units"]
+    high: Float[Tensor, "#rows units"]
+    slope: Float[Tensor, "#rows units"]
+    spread: Float[Tensor, "#rows units"]
+    offset: Float[Tensor, "#rows units"]
+    bends: Bool[Tensor, "#rows units"]
+    nodes: Float[Tensor, "points #rows units"]
+    values: Float[Tensor, "points #rows units"]
     pieces: tuple[Tensor, Tensor, Tensor] | None
     steepest: float
     curvature: float
-    doubt: Float[Tensor, " units"]
+    doubt: Float[Tensor, "#rows units"]
 
     @property
-    def reach(self) -> Float[Tensor, " units"]:
+    def units(self) -> int:
+        """How many there are."""
+        return self.low.shape[1]
+
+    @property
+    def reach(self) -> Float[Tensor, "#rows units"]:
         """|ζ| at most."""
         return torch.maximum(-self.low, self.high)
 
     @property
-    def bent(self) -> Float[Tensor, " units"]:
+    def bent(self) -> Float[Tensor, "#rows units"]:
         """|v| at most."""
-        return (self.steepest + self.slope.abs()) * self.reach + self.doubt
+        return (self.steepest + self.slope.abs()) * self.reach + self.offset.abs() + self.doubt
 
     @property
-    def chord(self) -> Float[Tensor, " units"]:
+    def moved(self) -> Float[Tensor, "#rows units"]:
+        """|w| at most."""
+        return self.steepest * self.reach + self.doubt
+
+    @property
+    def chord(self) -> Float[Tensor, "#rows units"]:
         """The slope of w from end to end."""
         wide = self.high - self.low
         rise = self.values[-1] - self.values[0]
@@ -83,10 +96,10 @@ class Curve:
 
     def softly(self, g: Quadratic, temperature: float) -> tuple[Tensor, list[Tensor]]:
         """F, smoothed, and its derivatives by A, B, C, D, E: mean v², vζ, ζ², v, ζ at the nodes."""
-        z, v = self.nodes[:, None], self.values[:, None]
+        z, v = self.nodes, self.values
         heights = _height(g, v, z) / temperature
-        share = heights.softmax(0) * self.bends
-        highest = temperature * heights.logsumexp(0) * self.bends
+        share = heights.softmax(0)
+        highest = temperature * heights.logsumexp(0)
         by_v, by_z = share * v, share * z
         return highest, [m.sum(0) for m in (by_v * v, by_v * z, by_z * z, by_v, by_z)]
 
@@ -136,25 +149,26 @@ def curve(
     Args:
         at: z₀, computed.
         doubt: How far that may be from the truth.
-        low, high: Ends of ζ.
+        low, high: Ends of ζ, which lies on both sides of 0.
         fine: With as many nodes as a proof takes.
     """
     slopes, bending = slopes_of(operation), rule_of(operation).bends(operation)
     assert slopes is not None
     assert bending is not None
     kinked = bool(bending.kinks)
-    low, high = low.clamp_max(0.0), high.clamp_min(0.0)
-    here = _values(operation, at[None])[0]
+    low, high, at, doubt = (
+        low.clamp_max(0.0)[None],
+        high.clamp_min(0.0)[None],
+        at[None],
+        doubt[None],
+    )
+    here = _values(operation, at)
     steepest = max(map(abs, slopes))
     if kinked:
         kink = (-at).clamp(low, high)
-        share = torch.linspace(0.0, 1.0, _PIECE, dtype=at.dtype, device=at.device)[:, None]
-        nodes = torch.cat([low + (kink - low) * share, kink + (high - kink) * share[1:]])
+        nodes = _both(low, kink, high)
     else:
-        count = FINE if fine else NODES
-        share = torch.linspace(0.0, 1.0, count, dtype=at.dtype, device=at.device)[:, None]
-        nodes = low + (high - low) * share
-        nodes[-1] = high
+        nodes = _spaced(low, high, FINE if fine else NODES)
     reach = torch.maximum(-low, high)
     moved = _values(operation, at + nodes) - here
     quotients = moved / torch.where(nodes.abs() > _NEAR * reach, nodes, torch.nan)
@@ -166,7 +180,7 @@ def curve(
     pieces = None
     if kinked:
         ones = torch.ones_like(at)
-        right, left = _values(operation, ones[None])[0], -_values(operation, -ones[None])[0]
+        right, left = _values(operation, ones), -_values(operation, -ones)
         # σ is left·z below 0 and right·z above; v = (own − a)·ζ + (own·z₀ − σ(z₀)).
         pieces = (
             torch.stack([low, kink, high]), torch.stack([left - slope, right - slope]),
@@ -176,8 +190,9 @@ def curve(
     bends = (spread > _NARROW) | (not kinked)
     rounding = ROUNDING * (1.0 + at.abs() + reach + here.abs()) + 2.0 * bending.slack
     return Curve(
-        low, high, slope, spread, bends, nodes, moved - slope * nodes, pieces, steepest,
-        bending.curvature, 2.0 * steepest * doubt + rounding,
+        low, high, slope, spread, torch.zeros_like(at), bends, nodes,
+        torch.where(bends, moved - slope * nodes, 0.0), pieces, steepest, bending.curvature,
+        2.0 * steepest * doubt + rounding,
     )  # fmt: skip
 
 
@@ -190,9 +205,21 @@ def followed(operation: Operation) -> bool:
     return straight or not bending.kinks
 
 
-def _values(operation: Operation, flat: Float[Tensor, "rows units"]) -> Tensor:
-    values: Tensor = operation.again(flat.reshape(len(flat), *operation.x.shape[1:]))
-    return values.flatten(1)
+def _values(operation: Operation, flat: Float[Tensor, "*rows units"]) -> Tensor:
+    values: Tensor = operation.again(flat.reshape(-1, *operation.x.shape[1:]))
+    return values.reshape(flat.shape)
+
+
+def _spaced(low: Tensor, high: Tensor, count: int) -> Float[Tensor, "points rows units"]:
+    share = torch.linspace(0.0, 1.0, count, dtype=low.dtype, device=low.device)[:, None, None]
+    nodes = low + (high - low) * share
+    nodes[-1] = high
+    return nodes
+
+
+def _both(low: Tensor, kink: Tensor, high: Tensor) -> Float[Tensor, "points rows units"]:
+    """On both sides of a kink, it once."""
+    return torch.cat([_spaced(low, kink, _PIECE), _spaced(kink, high, _PIECE)[1:]])
 
 
 def _height(g: Quadratic, v: Tensor, z: Tensor) -> Tensor:

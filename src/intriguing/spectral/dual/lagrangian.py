@@ -64,7 +64,7 @@ class Lead:
         last = point.shape[1] - 1 - pixels
         for number in reversed(range(len(self.net.curves))):
             own = self.net.curves[number]
-            units = len(own.low)
+            units = own.units
             first = last - KINDS * units
             t, b, c, offset, shift = point[:, first:last].view(len(point), KINDS, units).unbind(1)
             last = first
@@ -89,7 +89,7 @@ class Lead:
             identity = torch.eye(len(inner), dtype=inner.dtype, device=inner.device)
             inner = inner @ torch.linalg.inv(identity - share * inner)
             wide = own.spread.square() * own.bends / share
-            outer = own.slope[:, None] * inner * own.slope + torch.diag(wide)
+            outer = own.slope.mT * inner * own.slope + torch.diag(wide[0])
             sizes.append(share)
         lipschitz = torch.einsum("ri,ij,rj->r", self.rows, outer, self.rows).clamp_min(1e-300)
         scale = lipschitz.sqrt() / self.net.region.radius
@@ -114,11 +114,13 @@ class Lead:
         for number in reversed(range(len(net.curves))):
             own, g = net.curves[number], quadratics[number]
             _, means = own.softly(g, temperature)
-            bends = own.bends.to(rows)
-            square = matrix * (bends[:, None] * bends) + torch.diag_embed(2 * g[0] + (1 - bends))
-            tilted = matrix * own.slope
-            cross = bends[:, None] * tilted + torch.diag_embed(g[1])
-            linear = bends * (rows + g[3])
+            bends, slope = own.bends.to(rows)[:, None], own.slope[:, None]
+            rows = rows + times(matrix, own.offset)
+            diagonal = 2 * g[0] + (1 - bends[:, 0])
+            square = matrix * (bends.mT * bends) + torch.diag_embed(diagonal)
+            tilted = matrix * slope
+            cross = bends.mT * tilted + torch.diag_embed(g[1])
+            linear = bends[:, 0] * (rows + g[3])
             factor, positive = _factor(square)
             feasible &= positive
             both = torch.linalg.solve_triangular(
@@ -126,7 +128,7 @@ class Lead:
             )
             cross, linear = both[:, :, :-1], both[:, :, -1:]
             kept.insert(0, (factor, both, means, bends))
-            matrix = own.slope[:, None] * tilted + torch.diag_embed(2 * g[2]) - cross.mT @ cross
+            matrix = slope.mT * tilted + torch.diag_embed(2 * g[2]) - cross.mT @ cross
             rows = own.slope * rows + g[4] - (cross.mT @ linear)[:, :, 0]
             if number:
                 weight = chain.weights[number]
@@ -153,11 +155,11 @@ class Lead:
             if number:
                 weight = chain.weights[number]
                 moved, spread = moved @ weight.mT, weight @ spread @ weight.mT
-            both = bends[:, None] * torch.linalg.solve_triangular(factor.mT, both, upper=True)
+            both = bends.mT * torch.linalg.solve_triangular(factor.mT, both, upper=True)
             cross, linear = both[:, :, :-1], both[:, :, -1]
-            bent = -(cross @ moved[:, :, None])[:, :, 0] - linear
+            bent = -times(cross, moved) - linear
             mixed = -cross @ spread
-            own_spread = torch.cholesky_inverse(factor) * (bends[:, None] * bends)
+            own_spread = torch.cholesky_inverse(factor) * (bends.mT * bends)
             own_spread = own_spread - mixed @ cross.mT
             covered = [m.diagonal(dim1=-2, dim2=-1) for m in (own_spread, mixed, spread)]
             squares = (bent * bent, bent * moved, moved * moved)
@@ -165,9 +167,10 @@ class Lead:
                 s + temperature * m - f for s, m, f in zip(squares, covered, means, strict=False)
             ]
             found.append([*second, bent - means[3], moved - means[4]])
-            moved = own.slope * moved + bent
-            sides = mixed * own.slope
-            spread = own.slope[:, None] * spread * own.slope + own_spread + sides + sides.mT
+            moved = own.slope * moved + bent + own.offset
+            slope = own.slope[:, None]
+            sides = mixed * slope
+            spread = slope.mT * spread * slope + own_spread + sides + sides.mT
         return feasible, found, by_scale, change - attained
 
 
@@ -189,6 +192,12 @@ def derivatives(
             value = value + (multiplier * by).sum()
     (gradient,) = torch.autograd.grad(value, point)
     return feasible & gradient.isfinite().all(1), gradient
+
+
+def times(matrix: Float[Tensor, "rows n m"], rows: Float[Tensor, "#rows m"]) -> Tensor:
+    """Each matrix times its vector."""
+    product: Tensor = (matrix @ rows[:, :, None])[:, :, 0]
+    return product
 
 
 def _factor(matrix: Tensor) -> tuple[Tensor, Tensor]:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from intriguing.spectral.dual.around import rounding_of
 from intriguing.spectral.dual.curve import Curve, Quadratic
-from intriguing.spectral.dual.lagrangian import Lead, Multipliers
+from intriguing.spectral.dual.lagrangian import Lead, Multipliers, times
 from intriguing.spectral.semidefinite.outward_rounding import EXCESS, inverse_factor
 
 DOWN = 1.0 - 1e-12
@@ -39,7 +39,7 @@ def proved_radius(lead: Lead, given: Multipliers) -> Float[Tensor, " rows"]:
         if number:
             state.through(lead.net.chain.weights[number], _moves(lead, number))
     state.at_the_image(lead, scale, boxes)
-    terms = len(lead.net.region.low) + sum(len(own.low) for own in lead.net.curves)
+    terms = len(lead.net.region.low) + sum(own.units for own in lead.net.curves)
     held = state.constant - rounding_of(64 + terms) * state.size
     radius = (2.0 * held.clamp_min(0.0) / scale).sqrt() * DOWN
     sure = state.proved & held.isfinite() & (scale > 0)
@@ -49,13 +49,12 @@ def proved_radius(lead: Lead, given: Multipliers) -> Float[Tensor, " rows"]:
 
 def _moves(lead: Lead, number: int) -> Tensor:
     """|w| after so many layers, at most."""
-    own = lead.net.curves[number - 1]
-    return own.steepest * own.reach + own.doubt
+    return lead.net.curves[number - 1].moved
 
 
 def _size(rows: Tensor, moves: Tensor) -> Tensor:
     """What rounding of the last layer's differences of rows can cost."""
-    return rounding_of(2) * (rows.abs() @ moves)
+    return rounding_of(2) * (rows.abs() * moves).sum(1)
 
 
 class _State:
@@ -70,41 +69,53 @@ class _State:
     def eliminate(self, own: Curve, g: Quadratic) -> None:
         """From w to ζ, by the least over v."""
         a, b, c, d, e = g
-        bends, reach, bent, n = own.bends.to(a), own.reach, own.bent, len(own.low)
+        bends, reach, bent, n = own.bends.to(a), own.reach, own.bent, own.units
         gamma = rounding_of(3 * n)
         straight = (1 - bends) * (own.spread * reach + own.doubt)
-        moves = own.steepest * reach + own.doubt + straight
-        drift = (self.rows.abs() + self.matrix.abs() @ moves) @ straight
-        self._pay(drift * EXCESS)
+        moves = own.moved + straight
+        self._pay(_dot(self.rows.abs() + times(self.matrix.abs(), moves), straight) * EXCESS)
         self._pay(own.highest(g).sum(1))
-        square = self.matrix * (bends[:, None] * bends) + torch.diag_embed(2 * a + (1 - bends))
-        tilted = self.matrix * own.slope
-        cross = bends[:, None] * tilted + torch.diag_embed(b)
+        if bool(own.offset.any()):
+            self._shift(own.offset, moves)
+        square = self.matrix * (bends[:, :, None] * bends[:, None])
+        square = square + torch.diag_embed(2 * a + (1 - bends))
+        tilted = self.matrix * own.slope[:, None]
+        cross = bends[:, :, None] * tilted + torch.diag_embed(b)
         linear = bends * (self.rows + d)
-        up = 2 * (self.rows.abs() + d.abs()) @ bent + (cross.abs() @ reach) @ bent
-        self._pay(gamma * (up + (square.abs() @ bent) @ bent))
+        up = _dot(2 * (self.rows.abs() + d.abs()) + times(cross.abs(), reach), bent)
+        self._pay(gamma * (up + _dot(times(square.abs(), bent), bent)))
         half, error = inverse_factor(square[:, None], square.abs()[:, None])
         half = half[:, 0] / (1.0 - error).clamp_min(0.5).sqrt()[..., None] / DOWN
         self.proved = self.proved & (error[:, 0] < 0.5)
-        size = (half.abs() @ (cross.abs() @ reach + linear.abs())[:, :, None])[:, :, 0]
-        cross, linear = half @ cross, (half @ linear[:, :, None])[:, :, 0]
+        size = times(half.abs(), times(cross.abs(), reach) + linear.abs())
+        cross, linear = half @ cross, times(half, linear)
         missed = gamma * size
-        length = cross.abs() @ reach + linear.abs()
+        length = times(cross.abs(), reach) + linear.abs()
         self._pay((missed * (length + missed)).sum(1) * EXCESS)
-        after = own.slope[:, None] * tilted + torch.diag_embed(2 * c) - cross.mT @ cross
+        after = own.slope[:, :, None] * tilted + torch.diag_embed(2 * c) - cross.mT @ cross
         size = own.slope.abs() * reach
-        self._pay(gamma * ((self.matrix.abs() @ size) @ size + length.square().sum(1)))
-        self._pay(gamma * ((2 * c.abs() * reach + self.rows.abs() * own.slope.abs()) @ reach))
-        self._pay(gamma * (e.abs() @ reach))
+        self._pay(gamma * (_dot(times(self.matrix.abs(), size), size) + length.square().sum(1)))
+        self._pay(gamma * _dot(2 * c.abs() * reach + self.rows.abs() * own.slope.abs(), reach))
+        self._pay(gamma * _dot(e.abs(), reach))
         self._pay(0.5 * linear.square().sum(1))
-        self.rows = own.slope * self.rows + e - (cross.mT @ linear[:, :, None])[:, :, 0]
+        self.rows = own.slope * self.rows + e - times(cross.mT, linear)
         self.matrix = 0.5 * (after + after.mT)
+
+    def _shift(self, offset: Tensor, moves: Tensor) -> None:
+        """From w to w less its offset."""
+        size = offset.abs()
+        around = times(self.matrix.abs(), size)
+        paid = _dot(self.rows.abs() + around, size) + _dot(around + self.rows.abs(), moves + size)
+        self._pay(rounding_of(3 * offset.shape[1]) * paid)
+        tilted = times(self.matrix, offset)
+        self._pay(-_dot(self.rows + 0.5 * tilted, offset))
+        self.rows = self.rows + tilted
 
     def through(self, weight: Tensor, moves: Tensor) -> None:
         """From ζ = W w to w."""
-        size = weight.abs() @ moves
+        size = moves @ weight.abs().mT
         gamma = rounding_of(2 * sum(weight.shape))
-        self._pay(gamma * ((self.matrix.abs() @ size) @ size + self.rows.abs() @ size))
+        self._pay(gamma * _dot(times(self.matrix.abs(), size) + self.rows.abs(), size))
         matrix = weight.mT @ self.matrix @ weight
         self.matrix, self.rows = 0.5 * (matrix + matrix.mT), self.rows @ weight
 
@@ -115,15 +126,15 @@ class _State:
         count, pixels = right.shape
         gamma = rounding_of(2 * (pixels + count))
         radius = region.radius * (1.0 + 1e-9)
-        size = missed * radius
+        size = (missed * radius)[None]
         reach = own.reach + size
-        self._pay(((self.rows.abs() + self.matrix.abs() @ reach) @ size) * EXCESS)
+        self._pay(_dot(self.rows.abs() + times(self.matrix.abs(), reach), size) * EXCESS)
         apart = right @ right.mT - torch.eye(count, dtype=right.dtype, device=right.device)
         skew = float(torch.linalg.matrix_norm(apart)) + gamma * count
         turned = radius * (1.0 + skew)
-        size = left.abs().sum(1) * turned
+        size = (left.abs().sum(1) * turned)[None]
         held = boxes @ right.mT
-        self._pay(gamma * ((self.matrix.abs() @ size) @ size + self.rows.abs() @ size))
+        self._pay(gamma * _dot(times(self.matrix.abs(), size) + self.rows.abs(), size))
         across = boxes - held @ right
         rest = boxes.abs() + held.abs() @ right.abs()
         self._pay(2.0 * gamma * torch.linalg.vector_norm(rest, dim=1) * radius)
@@ -139,11 +150,15 @@ class _State:
         half = half[:, 0] / (1.0 - error).clamp_min(0.5).sqrt()[..., None] / DOWN
         self.proved = self.proved & (error[:, 0] < 0.5)
         linear = self.rows @ left + held
-        inverse = (half @ linear[:, :, None])[:, :, 0]
-        size = (half.abs() @ (self.rows.abs() @ left.abs() + held.abs())[:, :, None])[:, :, 0]
+        inverse = times(half, linear)
+        size = times(half.abs(), self.rows.abs() @ left.abs() + held.abs())
         self._pay((inverse.abs() + gamma * size).square().sum(1) * 0.5 * EXCESS)
         self._pay(0.5 * across.square().sum(1) / own_scale * EXCESS / DOWN)
 
     def _pay(self, amount: Tensor) -> None:
         self.constant = self.constant - amount
         self.size = self.size + amount.abs()
+
+
+def _dot(left: Tensor, right: Tensor) -> Float[Tensor, " rows"]:
+    return (left * right).sum(1)
