@@ -54,18 +54,18 @@ class Curve:
         doubt: How far v may be from what is computed.
     """
 
-    low: Float[Tensor, "#rows units"]
-    high: Float[Tensor, "#rows units"]
-    slope: Float[Tensor, "#rows units"]
-    spread: Float[Tensor, "#rows units"]
-    offset: Float[Tensor, "#rows units"]
-    bends: Bool[Tensor, "#rows units"]
-    nodes: Float[Tensor, "points #rows units"]
-    values: Float[Tensor, "points #rows units"]
+    low: Float[Tensor, "r units"]
+    high: Float[Tensor, "r units"]
+    slope: Float[Tensor, "r units"]
+    spread: Float[Tensor, "r units"]
+    offset: Float[Tensor, "r units"]
+    bends: Bool[Tensor, "r units"]
+    nodes: Float[Tensor, "points r units"]
+    values: Float[Tensor, "points r units"]
     pieces: tuple[Tensor, Tensor, Tensor] | None
     steepest: float
     curvature: float
-    doubt: Float[Tensor, "#rows units"]
+    doubt: Float[Tensor, "r units"]
 
     @property
     def units(self) -> int:
@@ -73,22 +73,22 @@ class Curve:
         return self.low.shape[1]
 
     @property
-    def reach(self) -> Float[Tensor, "#rows units"]:
+    def reach(self) -> Float[Tensor, "r units"]:
         """|ζ| at most."""
         return torch.maximum(-self.low, self.high)
 
     @property
-    def bent(self) -> Float[Tensor, "#rows units"]:
+    def bent(self) -> Float[Tensor, "r units"]:
         """|v| at most."""
         return (self.steepest + self.slope.abs()) * self.reach + self.offset.abs() + self.doubt
 
     @property
-    def moved(self) -> Float[Tensor, "#rows units"]:
+    def moved(self) -> Float[Tensor, "r units"]:
         """|w| at most."""
         return self.steepest * self.reach + self.doubt
 
     @property
-    def chord(self) -> Float[Tensor, "#rows units"]:
+    def chord(self) -> Float[Tensor, "r units"]:
         """The slope of w from end to end."""
         wide = self.high - self.low
         rise = self.values[-1] - self.values[0]
@@ -205,7 +205,7 @@ def followed(operation: Operation) -> bool:
     return straight or not bending.kinks
 
 
-def _values(operation: Operation, flat: Float[Tensor, "*rows units"]) -> Tensor:
+def _values(operation: Operation, flat: Float[Tensor, "*r units"]) -> Tensor:
     values: Tensor = operation.again(flat.reshape(-1, *operation.x.shape[1:]))
     return values.reshape(flat.shape)
 

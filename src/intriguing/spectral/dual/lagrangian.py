@@ -194,7 +194,7 @@ def derivatives(
     return feasible & gradient.isfinite().all(1), gradient
 
 
-def times(matrix: Float[Tensor, "rows n m"], rows: Float[Tensor, "#rows m"]) -> Tensor:
+def times(matrix: Float[Tensor, "rows n m"], rows: Float[Tensor, "r m"]) -> Tensor:
     """Each matrix times its vector."""
     product: Tensor = (matrix @ rows[:, :, None])[:, :, 0]
     return product
