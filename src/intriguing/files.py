@@ -11,6 +11,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
+from intriguing.addresses import Address
 from intriguing.errors import InputError
 from intriguing.written import note_written
 
@@ -44,26 +45,27 @@ def whole_file(path: Path) -> Iterator[Path]:
 
     Its content has reached the disk before the name changes, so `path` is always the old file or
     the new one, whole. A link at `path` is replaced, not followed. In a results folder the file is
-    put on the folder's list first.
+    put on the folder's list first. At an address, an object is put in the end.
 
     Raises:
-        InputError: If the disk is full; what was written before is kept.
+        InputError: If the disk is full, or a store refuses; what was written before is kept.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         note_written(path)
-        descriptor, name = tempfile.mkstemp(".writing", f".{path.name}.", path.parent)
+        beside = None if isinstance(path, Address) else path.parent
+        descriptor, name = tempfile.mkstemp(".writing", f".{path.name}.", beside)
         os.close(descriptor)
     except OSError as error:
         raise explained(error, path) from error
     temporary = Path(name)
     try:
         yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-        _sync_folder(path.parent)
+        if isinstance(path, Address):
+            path.put(temporary)
+            temporary.unlink()
+        else:
+            _take_place(temporary, path)
         if (watched := _watched.get()) is not None:
             watched.append(path)
     except BaseException as error:
@@ -71,6 +73,15 @@ def whole_file(path: Path) -> Iterator[Path]:
         if isinstance(error, OSError):
             raise explained(error, path) from error
         raise
+
+
+def _take_place(temporary: Path, path: Path) -> None:
+    """Make the temporary file the file, now and after a failure of the system."""
+    with temporary.open("rb") as file:
+        os.fsync(file.fileno())
+    os.chmod(temporary, 0o666 & ~_umask())
+    os.replace(temporary, path)
+    _sync_folder(path.parent)
 
 
 def check_regular(path: Path, remedy: str, limit: int | None = None) -> int:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from intriguing.addresses import as_folder
 from intriguing.audit import stages
 from intriguing.audit.config import AuditConfig
 from intriguing.audit.cost import quick, shard_sizes
@@ -107,7 +108,7 @@ def run_audit(
         >>> images = load_data("mnist-5k").test                        # doctest: +SKIP
         >>> print(*run_audit(model, images, "results/audit").sentences)  # doctest: +SKIP
     """
-    config, folder = config or AuditConfig(), Path(folder)
+    config, folder = config or AuditConfig(), as_folder(folder)
     given = {"the network": networks} if isinstance(networks, nn.Module) else dict(networks)
     subject = prepare(given, images, config, labelled, words)
     kept: dict[str, Any] = {

@@ -20,6 +20,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
+from intriguing.addresses import as_folder
 from intriguing.cli.options import Device
 from intriguing.errors import InputError
 
@@ -46,7 +47,7 @@ def explain(
     from intriguing.cli.progress import shown
     from intriguing.report.story import draw_story, to_text
 
-    console = Console()
+    console, folder = Console(), as_folder(folder)
     if not image:
         for one in explaining.attacked_ids(folder):
             console.print(one, highlight=False, markup=False)

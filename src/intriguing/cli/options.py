@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
+from intriguing.addresses import as_folder
 from intriguing.data.limits import LIMITS, Limits
 from intriguing.distortion.method_names import Method as Method
 from intriguing.scale.engine import HERE, Engine
@@ -58,7 +59,8 @@ class Place:
 
     Attributes:
         device: auto takes a GPU where there is one.
-        out: The results folder; results/VERB and what it is about when not given.
+        out: The results folder, or its address in an object store, such as s3://BUCKET/PREFIX;
+            results/VERB and what it is about when not given.
         fresh: Delete the results that are in the folder and start again.
         engine: Who computes.
     """
@@ -79,7 +81,7 @@ class Place:
         """The results folder: as asked, else named after the verb and what it is about."""
         from intriguing.cli.setup import default_folder
 
-        return self.out or default_folder(verb, *names)
+        return as_folder(self.out or default_folder(verb, *names))
 
 
 @dataclass(frozen=True)

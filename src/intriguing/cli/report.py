@@ -1,9 +1,11 @@
 """Draw the report of a results folder again: one page, LaTeX, CSV, PNG and SVG.
 
-Reads only the folder, so it works on any machine that has a copy, without torch or data.
+Reads only the folder, so it works on any machine that has a copy or the address of one in an object
+store, without torch or data.
 
 examples:
   intriguing report results/reproduce-quick
+  intriguing report s3://bucket/audit       credentials as in the environment
 """
 
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
+from intriguing.addresses import as_folder
 from intriguing.cli.console import Console
 
 if TYPE_CHECKING:
@@ -25,7 +28,7 @@ def report(
     ],
 ) -> None:
     """Draw DIR/report/ from DIR alone."""
-    finish(folder)
+    finish(as_folder(folder))
 
 
 def finish(folder: Path, console: Console | None = None, *, all_layers: bool = False) -> "Findings":

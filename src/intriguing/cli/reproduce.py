@@ -40,6 +40,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
+from intriguing.addresses import as_folder
 from intriguing.cli.options import PLACE, Place, Sizes
 from intriguing.data.limits import LIMITS, Limits
 
@@ -110,7 +111,7 @@ def reproduce(
             images=images, budget=budget,
         )  # fmt: skip
         name = "reproduce"
-    folder = place.out or Path("results") / f"{name}-{scale}"
+    folder = as_folder(place.out or Path("results") / f"{name}-{scale}")
     if isinstance(config, HardeningConfig) and dry_run:
         hardening.describe(config, folder)
         return

@@ -27,8 +27,10 @@ from typing import Annotated, Literal
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
+from intriguing.addresses import Address, as_folder
 from intriguing.cli.options import Device
 from intriguing.data.limits import LIMITS, Limits
+from intriguing.errors import InputError
 
 
 def train(
@@ -108,8 +110,13 @@ def train(
     weights = out or Path(f"{name}.safetensors")
     setup.check_output_file(weights, ".safetensors")
     place = setup.choose_device(device)
-    folder = results or setup.default_folder("train", name, data, f"seed{seed}")
+    folder = as_folder(results or setup.default_folder("train", name, data, f"seed{seed}"))
     if find_family(name).unlabelled:
+        if isinstance(folder, Address):
+            raise InputError(
+                f"{name} keeps checkpoints in many parts, which many processes map: give --results "
+                "on a disk, and copy the folder then"
+            )
         from intriguing.cli.quocnet import train_quocnet
 
         train_quocnet(

@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from intriguing.addresses import on_disk
 from intriguing.errors import InputError
 from intriguing.files import check_regular, settled, write_whole
 from intriguing.names import storable
@@ -230,7 +231,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Tensors and metadata of a safetensors file; InputError when it is not one."""
     check_regular(path, "give a file of safetensors")
     try:
-        with safe_open(path, framework="pt") as file:
+        with safe_open(on_disk(path), framework="pt") as file:
             names = file.keys()
             # Cloned, so that memory is aligned as torch aligns it: BLAS sums in another order else.
             return {key: file.get_tensor(key).clone() for key in names}, file.metadata() or {}

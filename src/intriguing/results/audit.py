@@ -1,12 +1,12 @@
 """What an audit says of its stages: stages/audit.json, readable without torch."""
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from intriguing.addresses import present
 from intriguing.errors import InputError
 from intriguing.files import read_json, write_whole
 from intriguing.results.damage import REMEDY
@@ -102,7 +102,7 @@ def read_audit(folder: Path) -> tuple[StageRecord, ...]:
     Raises:
         InputError: If it is damaged.
     """
-    if not os.path.lexists(folder / FILE):
+    if not present(folder / FILE):
         return ()
     content = read_json(folder / FILE, f"delete it; {REMEDY}")
     try:

@@ -11,8 +11,9 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from intriguing.addresses import Address, present
 from intriguing.errors import InputError
-from intriguing.files import explained
+from intriguing.files import explained, write_whole
 from intriguing.names import storable
 from intriguing.results.schema import Kind, RunRecord
 from intriguing.results.store import read_run
@@ -58,9 +59,7 @@ def open_results(
             process, of another schema version, another run's, or if a part of it is elsewhere.
     """
     _check_known(folder, fresh=fresh)
-    _check_writable(folder)
-    with _locked(folder):
-        _check_space(folder, required_bytes)
+    with _in_store(folder) if isinstance(folder, Address) else _on_disk(folder, required_bytes):
         if not has_list(folder) and not _parts(folder):
             begin_list(folder)
         elif fresh:
@@ -68,7 +67,7 @@ def open_results(
         record = read_run(folder) if (folder / "run.json").exists() else None
         if record is not None:
             _check_same(folder, record, kind, config, may_differ)
-        elif any(map(Path.exists, written(folder))):
+        elif any(path.exists() for path in written(folder)):
             raise InputError(
                 f"{folder} holds results but no run.json, so nobody knows of what; choose another "
                 "--out, or --fresh to delete what a run wrote there"
@@ -79,7 +78,7 @@ def open_results(
 
 def _parts(folder: Path) -> list[str]:
     """What of a results folder is there, whoever made it."""
-    return [name for name in PARTS if os.path.lexists(folder / name)]
+    return [name for name in PARTS if present(folder / name)]
 
 
 def _check_known(folder: Path, *, fresh: bool) -> None:
@@ -93,6 +92,22 @@ def _check_known(folder: Path, *, fresh: bool) -> None:
             f"{folder} holds {', '.join(there)}, and there is no list of files that intriguing "
             "wrote, so nothing was deleted; choose another --out, or delete yourself what may go"
         )
+
+
+@contextmanager
+def _on_disk(folder: Path, required_bytes: int) -> Iterator[None]:
+    """A folder that can be written to, by nobody else, with as much room as is needed."""
+    _check_writable(folder)
+    with _locked(folder):
+        _check_space(folder, required_bytes)
+        yield
+
+
+@contextmanager
+def _in_store(folder: Address) -> Iterator[None]:
+    """Objects can be put. A store knows no locks: two runs of one command put the same objects."""
+    write_whole(folder / ".lock", b"")
+    yield
 
 
 def _check_writable(folder: Path) -> None:

@@ -4,7 +4,6 @@ The schema of a file follows from the fields of its dataclass: `float`, `int`, `
 `Annotated` says; an enumeration and a `Literal` are text; `| None` may be empty, nothing else may.
 """
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from enum import Enum
@@ -17,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from intriguing.addresses import on_disk, present
 from intriguing.errors import InputError
 from intriguing.files import check_regular, whole_file
 from intriguing.names import storable
@@ -163,11 +163,11 @@ def _is_text(kind: pa.DataType) -> bool:
 
 def _read(folder: Path, kind: type[Row], columns: Sequence[str] | None = None) -> pa.Table:
     path, wanted = rows_file(folder, kind), list(schema(kind).names if columns is None else columns)
-    if not os.path.lexists(path):
+    if not present(path):
         return schema(kind).empty_table().select(wanted)
     check_regular(path, f"delete it; {REMEDY}")
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(on_disk(path)) as file:
             if file.metadata.num_rows > MOST_ROWS:
                 raise ValueError(f"{file.metadata.num_rows:,} rows, more than {MOST_ROWS:,}")
             missing = [name for name in wanted if name not in file.schema_arrow.names]

@@ -5,7 +5,6 @@ replaced whole, so a folder is readable at any moment, whatever happened to the 
 """
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -16,6 +15,7 @@ import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import save
 
+from intriguing.addresses import on_disk, present
 from intriguing.errors import InputError
 from intriguing.files import check_regular, read_json, settled, write_whole
 from intriguing.names import storable
@@ -38,7 +38,7 @@ def read_run(folder: Path) -> RunRecord:
         InputError: If there is none, it is damaged, or it is of another schema version.
     """
     path = folder / "run.json"
-    if not os.path.lexists(path):
+    if not present(path):
         raise InputError(
             f"{folder} is no results folder: it has no run.json; give the --out of a command that "
             "computed something, for instance `intriguing reproduce --out DIR`"
@@ -104,7 +104,7 @@ def _opened(folder: Path, name: str) -> Iterator[Any]:
     path = folder / "tensors" / f"{name}.safetensors"
     check_regular(path, REMEDY)
     try:
-        with safe_open(path, framework="numpy") as file:
+        with safe_open(on_disk(path), framework="numpy") as file:
             yield file
     except Exception as error:  # of a type it does not know, the reader raises what it likes
         raise InputError(f"cannot read {path} ({error}); {REMEDY}") from error

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from intriguing.addresses import as_folder
 from intriguing.data.dataset import ImageSet
 from intriguing.errors import InputError, JobFailed, UnsoundBound
 from intriguing.files import check_regular, read_json, watch_written, write_whole
@@ -377,6 +378,7 @@ def open_run(
     Raises:
         InputError: As `open_results`, before any work.
     """
+    folder = as_folder(folder)
     opened = open_results(
         folder, asked.kind, asked.config, asked.required_bytes, fresh=fresh,
         may_differ=asked.may_differ,
@@ -398,7 +400,7 @@ def run_all(
     """All of a run, in `folder`; as `open_run`, to the end."""
     with open_run(folder, work.asked, engine=engine, fresh=fresh, progress=progress) as run:
         run.work(work)
-    return store.read_run(folder)
+    return store.read_run(as_folder(folder))
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 from intriguing import __version__
+from intriguing.addresses import as_folder
 from intriguing.data.checks import check_images
 from intriguing.data.dataset import ImageSet
 from intriguing.distortion.incumbent import BUDGETS
@@ -202,7 +203,7 @@ def attack_in_shards(
     Raises:
         InputError: As `minimum_distortion`, before any work.
     """
-    box = as_box(box)
+    box, folder = as_box(box), as_folder(folder)
     search = Search.of(
         method, budget=budget, levels=levels, seed=seed, batch_size=batch_size, config=config
     )

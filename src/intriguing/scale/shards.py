@@ -16,6 +16,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
+from intriguing.addresses import on_disk
 from intriguing.errors import InputError
 from intriguing.files import note_made
 from intriguing.keys import derive_key
@@ -271,11 +272,11 @@ def _digest(columns: Columns) -> str:
 
 def _read_one(path: Path, name: str) -> Tensor:
     """One tensor of a shard, without reading the others."""
-    with safe_open(path, framework="pt") as file:
+    with safe_open(on_disk(path), framework="pt") as file:
         column: Tensor = file.get_tensor(name)
     return column
 
 
 def _seconds(path: Path) -> float:
-    with safe_open(path, framework="pt") as file:
+    with safe_open(on_disk(path), framework="pt") as file:
         return float(file.metadata()["wall_seconds"])
