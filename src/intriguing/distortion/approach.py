@@ -16,7 +16,7 @@ from torch import Tensor
 from intriguing.distortion.attacks.steps import unit, within_box
 from intriguing.distortion.incumbent import Incumbent
 from intriguing.distortion.problem import Goal, Network
-from intriguing.distortion.uphill import uphill
+from intriguing.distortion.uphill import Slope, uphill
 from intriguing.measures import Box
 
 _OVERSHOOT = 0.04
@@ -31,23 +31,24 @@ def approach(
     overshoot: Float[Tensor, " b"],
     box: Box,
     steps: int,
-) -> tuple[Float[Tensor, "b n"], Float[Tensor, " b"], Float[Tensor, " b"]]:
-    """Walk `steps` steps of one pass each: where they end, the last margin, the next overshoot.
+) -> tuple[Float[Tensor, "b n"], Slope, Float[Tensor, " b"]]:
+    """Walk `steps` steps of one pass each: where they end, what was seen last, the next overshoot.
 
     `overshoot` is 0 for a row that has not gone a step yet. A row that has an adversarial point
-    stays where it is and counts no more passes.
+    stays where it is and counts no more passes: the last that is seen is the margin and the slope
+    of that point.
     """
     tiny, z = torch.finfo(start.dtype).tiny, start
-    margin = torch.full_like(best.l2, -torch.inf)
+    seen = Slope(torch.full_like(best.l2, -torch.inf), torch.zeros_like(start))
     for _ in range(steps):
         going = best.l2.isinf().long()
-        margin, gradient = uphill(network, goal, z, soft=True)
-        best.offer(z, margin, forward=going, backward=going)
-        gradient = within_box(gradient, z, box)
-        missing = (-margin).clamp_min(0) / gradient.norm(dim=1).clamp_min(tiny)
+        seen = uphill(network, goal, z, soft=True)
+        best.offer(z, seen.margin, forward=going, backward=going)
+        gradient = within_box(seen.gradient, z, box)
+        missing = (-seen.margin).clamp_min(0) / gradient.norm(dim=1).clamp_min(tiny)
         beyond = torch.where(overshoot > 0, 1 + overshoot, 0.5)
         overshoot = torch.where(overshoot > 0, (2 * overshoot).clamp_max(1), _OVERSHOOT)
         ahead = (beyond * missing).nan_to_num(0.0, 0.0, 0.0)
         trial = box.clamp(torch.addcmul(z, ahead[:, None], unit(gradient)))
         z = torch.where(best.l2.isinf()[:, None], trial, z)
-    return z, margin, overshoot
+    return z, seen, overshoot

@@ -71,8 +71,8 @@ def _search(batch: Batch, matrix: Tensor | None) -> Found:
     if len(rows) and matrix is not None:
         rows = _prove(batch, rows, matrix)
     at_x = batch.goal.secure_margin(logits)
-    first_answers(batch, rows, at_x)
-    close(batch, rows, at_x, FIRST)
+    slope = first_answers(batch, rows, at_x)
+    close(batch, rows, at_x, FIRST, slope)
     close(batch, rows, at_x, SECOND)
     try_steps(batch, rows)
     refine(batch, rows)

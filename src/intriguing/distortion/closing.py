@@ -21,7 +21,7 @@ from torch import Tensor
 from intriguing.distortion.attacks.steps import unit
 from intriguing.distortion.incumbent import Incumbent
 from intriguing.distortion.problem import Goal, Network
-from intriguing.distortion.uphill import uphill
+from intriguing.distortion.uphill import Slope, uphill
 from intriguing.measures import Box
 
 
@@ -57,21 +57,26 @@ def close_in(
     box: Box,
     closing: Closing,
     stop: int,
+    known: Slope | None = None,
 ) -> None:
     """Improve `best` by the first `stop` passes of a path; `at_x` is the margin at x.
 
-    Every row has an adversarial point already.
+    Every row has an adversarial point already, where the path begins. `known` is the slope there:
+    with it the first step takes no pass.
     """
     x, z = best.images, best.points
     radius, tiny = best.l2, torch.finfo(x.dtype).tiny
     direction = torch.zeros_like(x)
     ends = (closing.swing, _LAST_SWING), _CHANGE
-    for step in range(min(stop, closing.steps)):
+    for step in range(min(stop + (known is not None), closing.steps)):
         alpha, change = (a * (b / a) ** (step / closing.steps) for a, b in ends)
-        margin, gradient = uphill(network, goal, z, soft=closing.soft)
         r = z - x
         length = r.norm(dim=1)
-        best.offer(z, margin, backward=1, length=length)
+        if step == 0 and known is not None:
+            margin, gradient = known
+        else:
+            margin, gradient = uphill(network, goal, z, soft=closing.soft)
+            best.offer(z, margin, backward=1, length=length)
         shortest = best.l2
         on_line = (length * at_x / (at_x - margin)).nan_to_num(torch.inf, torch.inf, torch.inf)
         inside = torch.minimum(radius * (1 - change), shortest * (1 - change / 5))

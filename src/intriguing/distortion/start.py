@@ -12,6 +12,7 @@ from intriguing.distortion.closing import Closing, close_in
 from intriguing.distortion.margins import Margins
 from intriguing.distortion.rows import places
 from intriguing.distortion.schedule import anywhere
+from intriguing.distortion.uphill import Slope
 
 _BLOCK = 4
 """Steps of an approach, after which it is seen whether they climb."""
@@ -25,24 +26,27 @@ _TRIED = 4
 """Sequential steps that tell whether a network is smooth: from near an optimum they settle."""
 
 
-def first_answers(batch: Batch, rows: Tensor, at_x: Tensor) -> None:
+def first_answers(batch: Batch, rows: Tensor, at_x: Tensor) -> Slope:
     """A first adversarial point: steps from x, and where they do not climb, from nearer to noise.
 
-    After every few steps the rows that have arrived leave.
+    After every few steps the rows that have arrived leave. Returns the slope, for all images, of
+    the points that were found.
     """
+    slope = Slope(at_x.clone(), torch.zeros_like(batch.x))
     points, before = batch.x.clone(), at_x.clone()
     overshoot, attempt = torch.zeros_like(at_x), torch.zeros_like(batch.again)
     for number in range(_BLOCKS):
         rows = batch.unfinished(rows, batch.best.l2.isinf())
         if not len(rows):
-            return
+            break
         best = batch.best.take(rows)
-        points[rows], margin, overshoot[rows] = approach(
+        points[rows], seen, overshoot[rows] = approach(
             batch.network, batch.goal[rows], best, points[rows], overshoot[rows], batch.box, _BLOCK
         )
         batch.best.put(rows, best)
-        climbing = margin - before[rows] > _CLIMBED * -at_x[rows]
-        before[rows] = margin
+        slope.margin[rows], slope.gradient[rows] = seen
+        climbing = seen.margin - before[rows] > _CLIMBED * -at_x[rows]
+        before[rows] = seen.margin
         stuck = rows[places(~climbing, batch.width)]
         if len(stuck):
             attempt[stuck] = attempt[stuck] + 1
@@ -50,17 +54,21 @@ def first_answers(batch: Batch, rows: Tensor, at_x: Tensor) -> None:
             x, noise = batch.x[stuck], anywhere(batch.x[stuck], batch.box, batch.seed, number)
             points[stuck] = batch.box.clamp(torch.lerp(x, noise, away))
             before[stuck], overshoot[stuck] = at_x[stuck], 0
+    return slope
 
 
-def close(batch: Batch, rows: Tensor, at_x: Tensor, closing: Closing) -> None:
-    """Close in on x from the shortest r."""
+def close(
+    batch: Batch, rows: Tensor, at_x: Tensor, closing: Closing, known: Slope | None = None
+) -> None:
+    """Close in on x from the shortest r; `known` is the slope there, of all images."""
     rows = batch.unfinished(rows, batch.best.l2.isfinite())
     if not len(rows):
         return
     best = batch.best.take(rows)
     # What a row does beyond its own budget is not taken.
     stop = math.ceil(best.budget - float(best.spent.amin()) / 2)
-    close_in(batch.network, batch.goal[rows], best, at_x[rows], batch.box, closing, stop)
+    there = None if known is None else Slope(known.margin[rows], known.gradient[rows])
+    close_in(batch.network, batch.goal[rows], best, at_x[rows], batch.box, closing, stop, there)
     batch.best.put(rows, best)
 
 

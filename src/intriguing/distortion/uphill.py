@@ -8,6 +8,8 @@ Its gradient is that of the cross-entropy divided by how sure the network is to 
 so it points the same way and vanishes with no softmax.
 """
 
+from typing import NamedTuple
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -18,9 +20,14 @@ from intriguing.distortion.problem import Goal, Network
 from intriguing.models.backward import full_gradient
 
 
-def uphill(
-    network: Network, goal: Goal, z: Float[Tensor, "b n"], soft: bool
-) -> tuple[Float[Tensor, " b"], Float[Tensor, "b n"]]:
+class Slope(NamedTuple):
+    """The secure margin of points, and the way up it or the soft one."""
+
+    margin: Float[Tensor, " b"]
+    gradient: Float[Tensor, "b n"]
+
+
+def uphill(network: Network, goal: Goal, z: Float[Tensor, "b n"], soft: bool) -> Slope:
     """The goal's secure margin at z, and the gradient of the margin or of the soft one: a pass.
 
     The margin is −∞ for NaN logits, the gradient 0 where it is not finite.
@@ -37,7 +44,8 @@ def uphill(
     slope = slope if goal.targeted else -slope
     slope = slope if goal.unit is None else slope / goal.unit[:, None]
     gradient = full_gradient(logits, z, slope=slope).nan_to_num(0.0, 0.0, 0.0)
-    return (margin - goal.rounding_of(scaled)).nan_to_num(nan=-torch.inf), gradient
+    secure = (margin - goal.rounding_of(scaled)).nan_to_num(nan=-torch.inf)
+    return Slope(secure, gradient)
 
 
 def soft_share(scaled: Float[Tensor, "b k"], left_out: Bool[Tensor, "b k"]) -> Float[Tensor, "b k"]:
