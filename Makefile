@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check $(PIP_ARGS) -c constraints.txt
 
-.PHONY: help venv dev reproduce test lint types imports check
+.PHONY: help venv dev reproduce playground test lint types imports check
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile
@@ -18,6 +18,15 @@ venv: $(VENV)/.installed  ## create .venv and install the package with its teste
 
 reproduce: $(VENV)/.installed  ## reproduce the paper's MNIST tables (ARGS="table1 --seeds 3")
 	$(BIN)/intriguing reproduce $(ARGS)
+
+PLAYED := fc100-100-10 fc10 ae400-10
+playground: $(VENV)/.installed  ## the search in a browser: trains three networks, writes playground.html
+	@mkdir -p results/playground
+	@for name in $(PLAYED); do \
+	    test -f results/playground/$$name.safetensors || \
+	    $(BIN)/intriguing train $$name mnist-5k --out results/playground/$$name.safetensors || exit 1; \
+	done
+	$(BIN)/intriguing playground $(PLAYED:%=results/playground/%.safetensors) $(ARGS)
 
 dev: $(VENV)/.installed-dev  ## the same with the tools that the next targets need
 

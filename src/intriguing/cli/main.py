@@ -26,6 +26,7 @@ VERBS = {
     "audit": "all of these on networks of yours, and one report that says what it means",
     "explain": "one image of an audit: its whole story",
     "train": "train a network of the paper",
+    "playground": "a page to play with: the search in a browser, on networks of digits",
     "report": "draw the report of a results folder again",
     "doctor": "what this machine has: torch, devices, data, disk",
 }
