@@ -9,6 +9,7 @@ import hashlib
 import io
 import json
 import math
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -56,8 +57,9 @@ def draw_browser(contents: Contents, report: Path) -> Path | None:
     return page
 
 
+@cache
 def templates() -> Environment:
-    """The report's templates: every value is escaped where it enters a page."""
+    """The report's templates, compiled once: every value is escaped where it enters a page."""
     environment = Environment(
         loader=PackageLoader("intriguing.report"),
         autoescape=True,

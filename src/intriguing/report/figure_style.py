@@ -132,24 +132,29 @@ def png(figure: Figure, dpi: int = 180) -> bytes:
     return _saved(figure, "png", dpi=dpi, facecolor="white")
 
 
-def svg(figure: Figure) -> str:
-    """The figure as an SVG file on white, the same bytes each time."""
-    text = _saved(figure, "svg", facecolor="white", metadata={"Date": None, "Creator": None})
-    return _lighter(text.decode())
+def vectors(figure: Figure) -> str:
+    """The figure as SVG with nothing behind it, the same bytes each time."""
+    nothing: Any = {"Date": None, "Creator": None}
+    return _saved(figure, "svg", transparent=True, metadata=nothing).decode()
 
 
-def inline(figure: Figure, name: str, description: str) -> str:
+def svg(drawn: str) -> str:
+    """What `vectors` gave as an SVG file on white: the figure's own patch is its first."""
+    return _lighter(drawn.replace("fill: none", "fill: #ffffff", 1))
+
+
+def inline(figure: Figure, drawn: str, name: str, description: str) -> str:
     """The figure as an element of a page: an <svg> in the page's colours and font, ids of its own.
 
     One made of pictures is a single picture instead, as sharp as a screen: its files have the rest.
 
     Args:
         figure: Whose texts are `label`s where they came from elsewhere.
+        drawn: What `vectors` gave of it.
         name: Made by `file_name`; begins all ids.
         description: What is seen, for those who do not.
     """
-    text = _saved(figure, "svg", transparent=True, metadata={"Date": None, "Creator": None})
-    drawn = re.sub(r"<metadata>.*?</metadata>", "", text.decode(), flags=re.DOTALL)
+    drawn = re.sub(r"<metadata>.*?</metadata>", "", drawn, flags=re.DOTALL)
     drawn = drawn[drawn.index("<svg") :]
     if sum(map(len, re.findall(r"data:image/[^\"]*", drawn))) > PICTURED:
         return _picture(figure, description)
@@ -203,4 +208,5 @@ def _saved(figure: Figure, kind: str, **keywords: Any) -> bytes:
     buffer = io.BytesIO()
     with style():
         figure.savefig(buffer, format=kind, **keywords)
+        figure.set_layout_engine(None)  # it is laid out now, which takes as long as drawing it
     return buffer.getvalue()

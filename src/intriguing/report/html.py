@@ -12,7 +12,7 @@ from intriguing.names import file_name, storable
 from intriguing.report import numbers, tables
 from intriguing.report.browser import draw_browser, templates
 from intriguing.report.contents import Contents, read_contents
-from intriguing.report.figure_style import Drawing, inline, png, svg
+from intriguing.report.figure_style import Drawing, inline, png, svg, vectors
 from intriguing.report.findings import findings
 from intriguing.report.section import Block, Listing
 from intriguing.report.sections import sections
@@ -113,9 +113,10 @@ def _table_block(table: Table, report: Path) -> TableBlock:
 
 def _figure_block(drawing: Drawing, report: Path) -> FigureBlock:
     figure, file = drawing.draw(), file_name(drawing.name)
-    write_whole(report / "figures" / f"{file}.svg", svg(figure))
+    drawn = vectors(figure)
+    write_whole(report / "figures" / f"{file}.svg", svg(drawn))
     write_whole(report / "figures" / f"{file}.png", png(figure))
-    return FigureBlock(drawing, file, Markup(inline(figure, file, drawing.description)))
+    return FigureBlock(drawing, file, Markup(inline(figure, drawn, file, drawing.description)))
 
 
 def _render(contents: Contents, drawn: list[Any], browse: Path | None) -> str:

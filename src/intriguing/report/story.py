@@ -12,7 +12,7 @@ from intriguing.names import file_name
 from intriguing.report.browser import templates
 from intriguing.report.contents import TensorFile
 from intriguing.report.curves import descent
-from intriguing.report.figure_style import inline
+from intriguing.report.figure_style import inline, vectors
 from intriguing.report.viewer import one_pair
 from intriguing.results.damage import blame
 from intriguing.results.explained import Nearest, Said, Story
@@ -98,7 +98,7 @@ def _draw(folder: Path, story: Story) -> Path:
         if len(made.path) > 1:
             figure = descent([(s.c, s.l2, s.adversarial) for s in made.path], made.l2)
             words = "Length of the change against c, adversarial answers filled"
-            path = inline(figure, f"path-{place}", words)
+            path = inline(figure, vectors(figure), f"path-{place}", words)
         rows = [_row(story, said) for said in made.said]
         parts.append((made, _facts(story, made), viewer, Markup(path), rows))
     page = folder / "report" / f"{file_name('explain', story.image_id)}.html"
