@@ -62,9 +62,11 @@ def haar(units: int, generator: torch.Generator, columns: int | None = None) -> 
     if not 1 <= count <= units:
         raise InputError(f"a rotation of {units} units has no {count} columns; give 1 … {units}")
     gauss = torch.randn(units, count, generator=generator, dtype=torch.float64)
-    q, r = torch.linalg.qr(gauss)
-    q = q * torch.where(r.diagonal() < 0, -1.0, 1.0)
-    if count == units and torch.linalg.det(q) < 0:
+    reflections, scales = torch.geqrf(gauss)
+    negative = reflections.diagonal() < 0
+    q = torch.linalg.householder_product(reflections, scales) * torch.where(negative, -1.0, 1.0)
+    # Each reflection of the factor mirrors once, as each sign does: no determinant is needed.
+    if count == units and int((scales != 0).sum() + negative.sum()) % 2:
         q[:, 0] = -q[:, 0]
     return Basis("random", q)
 
