@@ -111,9 +111,9 @@ def stage() -> dict[str, object]:
     Shift.compute = lambda self, run: computed.append(self.pixels) or compute(self, run)
     words = (
         "audit", "residual0.safetensors", "--data", "digits", "--limit", 64, "--images", 6,
-        "--budget", 20, "--skip", "noise", "spectrum", "certify", "units", "--out", "audit",
+        "--budget", 20, "--skip", "noise", "spectrum", "certify", "units",
     )  # fmt: skip
-    said = [call(*words), call(*words)]
+    said = [call(*words, "--out", "audit") for _ in range(2)]
     audits = len(computed)
     subject = prepare(
         {"residual0": load_model("residual0.safetensors")}, DATA.test.first(64),
@@ -123,8 +123,8 @@ def stage() -> dict[str, object]:
     (one,) = Shift.of(subject, run)
     made = [run.keep(Shift(one.network, one.images, pixels)).made for pixels in (1, 2)]
     again = computed[audits:]
-    plan = call(*words[:-1], "plan", "--dry-run")
-    skipped = call(*words[:-1], "skipped", "--skip", "shift")
+    plan = call(*words, "--out", "plan", "--dry-run")
+    skipped = call(*words, "shift", "--out", "skipped")
     return {
         "said": said, "audits": audits, "again": again, "plan": plan, "skipped": skipped,
         "values": [[row.value for row in one.rows] for one in made],
