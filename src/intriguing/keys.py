@@ -7,7 +7,7 @@ in the key without anybody thinking of it, and what is kept never answers for an
 
 import hashlib
 import inspect
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import Field, fields, is_dataclass
 from enum import Enum
 from pathlib import PurePath
@@ -30,7 +30,8 @@ def derive_key(*given: object) -> str:
     Plain values, enumerations, paths, tensors, arrays, devices, mappings, sequences, sets,
     dataclasses and networks go in whole.  A dataclass with a digest of its own, `sha256`, may
     have it in place of its tensors (an `ImageSet`: of images and labels), its network, and what has
-    one itself (images that are read when they are asked for, and their ids).
+    one itself (images that are read when they are asked for, and their ids).  One with a `digest`
+    of all its fields (`derive_digest`) goes in by it.
 
     Raises:
         TypeError: Of anything else, such as a function: it has no value to compare.
@@ -40,16 +41,25 @@ def derive_key(*given: object) -> str:
     >>> derive_key(1) == derive_key(1.0) or derive_key("ab", "c") == derive_key("a", "bc")
     False
     """
-    digest = hashlib.sha256()
-    for piece in _pieces(given):
-        digest.update(len(piece).to_bytes(8, "little"))
-        digest.update(piece)
-    return digest.hexdigest()
+    return _hashed(_pieces(given))
+
+
+def derive_digest(value: Any) -> str:
+    """One digest of a dataclass's fields, for it to keep: many others may have it as a field."""
+    return _hashed(_fields(value))
 
 
 def counted(field: "Field[Any]") -> bool:
     """Whether a dataclass's field is part of its key."""
     return not field.metadata.get("apart", False)
+
+
+def _hashed(pieces: Iterable[bytes | memoryview]) -> str:
+    digest = hashlib.sha256()
+    for piece in pieces:
+        digest.update(len(piece).to_bytes(8, "little"))
+        digest.update(piece)
+    return digest.hexdigest()
 
 
 def _pieces(value: object) -> Iterator[bytes | memoryview]:
@@ -67,7 +77,8 @@ def _pieces(value: object) -> Iterator[bytes | memoryview]:
     elif isinstance(value, Tensor | np.ndarray):
         yield from _numbers(value)
     elif is_dataclass(value) and not isinstance(value, type):
-        yield from _fields(value)
+        known = getattr(value, "digest", None)
+        yield from _fields(value) if known is None else (b"digest", known.encode())
     elif isinstance(value, Mapping):
         yield f"mapping {len(value)}".encode()
         for pair in value.items():

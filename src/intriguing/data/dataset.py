@@ -11,6 +11,7 @@ from torch import Tensor
 
 from intriguing.data.checks import check_labels, check_pixels
 from intriguing.errors import InputError
+from intriguing.keys import derive_digest
 from intriguing.names import readable
 
 
@@ -74,6 +75,11 @@ class ImageSet:
             raw = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
             digest.update(raw.numpy().tobytes())
         return digest.hexdigest()
+
+    @cached_property
+    def digest(self) -> str:
+        """Of every field, for the keys of all that is computed with these images."""
+        return derive_digest(self)
 
     def subset(self, indices: Tensor, name: str | None = None) -> "ImageSet":
         """The images at `indices` (int64), in that order, under their own ids."""

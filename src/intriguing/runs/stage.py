@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from intriguing import __version__
-from intriguing.keys import counted, derive_key
+from intriguing.keys import counted, derive_digest, derive_key
 from intriguing.models.classifier import device_of
 from intriguing.results.audit import Finding, Warned
 from intriguing.results.measured import Measurement
@@ -138,9 +138,14 @@ class Stage(ABC):
     @cached_property
     def key(self) -> str:
         """Of all that the answer depends on: every field, and the versions of what computes."""
+        return derive_key(self.identity, self, __version__, str(torch.__version__))
+
+    @cached_property
+    def digest(self) -> str:
+        """Of every field, which is taken once: a stage is needed by many, and these by others."""
         if "__dataclass_fields__" not in vars(type(self)):  # a field of it would not be counted
             raise TypeError(f"{type(self).__name__} is no dataclass; decorate it")
-        return derive_key(self.identity, self, __version__, str(torch.__version__))
+        return derive_digest(self)
 
     @property
     def on_gpu(self) -> bool:
