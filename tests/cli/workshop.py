@@ -1,6 +1,5 @@
 """A small trained network in a folder, and a comparison in a process of its own to be killed."""
 
-import multiprocessing
 import os
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -15,15 +14,13 @@ from intriguing.measures import Progress
 from intriguing.models.family import build_network
 from intriguing.models.weights import save_model
 from intriguing.runs import comparing
+from tests import forked
 
 METHODS = ("closest", "paper", "ddn", "noise")
 COMMAND = [
     "compare", "fc10.safetensors", "digits", "--limit", "40", "--budget", "60", "--out", "out",
     "--methods", *METHODS,
 ]  # fmt: skip
-
-_FORKED = multiprocessing.get_context("forkserver")
-_FORKED.set_forkserver_preload(["tests.cli.workshop"])
 
 
 def furnish(folder: Path) -> None:
@@ -41,19 +38,14 @@ def furnish(folder: Path) -> None:
 
 def start(folder: Path) -> tuple[BaseProcess, Connection]:
     """The process, and where each of its steps arrives; the end of the process ends the steps."""
-    steps, speaking = _FORKED.Pipe(duplex=False)
-    process = _FORKED.Process(target=_compare, args=(folder, speaking))
-    process.start()
-    speaking.close()
-    return process, steps
+    return forked.start(_compare, folder)
 
 
-def _compare(folder: Path, steps: Connection) -> None:
-    def tell(step: Progress) -> None:
-        steps.send((step.stage, step.done))
+def _compare(folder: Path, tell: forked.Tell) -> None:
+    def step(one: Progress) -> None:
+        tell((one.stage, one.done))
 
-    torch.set_num_threads(1)
     os.chdir(folder)
-    progress._lines = lambda console: tell
+    progress._lines = lambda console: step
     comparing.shard_size = lambda device: 10
     main(COMMAND)

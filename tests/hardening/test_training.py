@@ -1,10 +1,7 @@
 """Whole trainings with pools: they harden, and an interruption leaves no trace."""
 
-import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +22,7 @@ from intriguing.models.families.fully_connected import FullyConnected
 from intriguing.models.initial import draw_glorot, draw_he, weight_layers
 from intriguing.models.schedule import Schedule
 from intriguing.models.weights import model_sha256
+from tests import forked
 
 SCHEDULE = Schedule(5, rate=0.2, batch_size=300, input_dropout=0.1)
 CONFIG = PoolConfig(start=1, refresh=0.4)
@@ -74,39 +72,26 @@ def test_interrupted_anywhere_it_ends_with_the_same_bits(
         assert replace(trained.report, wall_seconds=0) == replace(calm.report, wall_seconds=0)
 
 
-_SCRIPT = """
-import sys
-from pathlib import Path
-import torch
-from dataclasses import replace
-from intriguing.models.weights import model_sha256
-from tests.hardening.test_training import SCHEDULE, _train
-torch.set_num_threads(1)
-def tell(progress): print(progress.done, flush=True)
-model, _ = _train(
-    schedule=replace(SCHEDULE, epochs=9), checkpoint=Path(sys.argv[1]), progress=tell
-)
-print(model_sha256(model))
-"""
+LONGER = replace(SCHEDULE, epochs=9)
+
+
+def _longer(checkpoint: Path, tell: forked.Tell) -> None:
+    model, _ = _train(schedule=LONGER, checkpoint=checkpoint, progress=lambda step: tell(step.done))
+    tell(model_sha256(model))
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="kill -9 is POSIX")
 def test_killed_it_ends_with_the_same_bits(tmp_path: Path) -> None:
-    command = [sys.executable, "-W", "ignore", "-c", _SCRIPT, str(tmp_path / "net.safetensors")]
-    settings: dict[str, Any] = {
-        "env": os.environ | {"OMP_NUM_THREADS": "1"}, "cwd": Path(__file__).parents[2],
-        "text": True,
-    }  # fmt: skip
-    with subprocess.Popen(command, stdout=subprocess.PIPE, **settings) as process:
-        assert process.stdout is not None
-        for _ in range(23):  # in the fifth of nine epochs
-            process.stdout.readline()
-        time.sleep(random.uniform(0, 0.03))
-        process.kill()
-    finished = subprocess.run(command, capture_output=True, check=True, **settings)
-    expected, _ = _train(schedule=replace(SCHEDULE, epochs=9))
-    assert finished.stdout.split()[-1] == model_sha256(expected)
-    assert len(finished.stdout.splitlines()) < 9 * 5
+    checkpoint = tmp_path / "net.safetensors"
+    process, heard = forked.start(_longer, checkpoint)
+    for _ in range(23):  # in the fifth of nine epochs
+        heard.recv()
+    time.sleep(random.uniform(0, 0.03))
+    forked.kill(process)
+    *steps, digest = forked.finish(*forked.start(_longer, checkpoint))
+    expected, _ = _train(schedule=LONGER)
+    assert digest == model_sha256(expected)
+    assert len(steps) < 9 * 5 - 1
 
 
 def test_seeds_schemes_and_searches_make_a_difference() -> None:

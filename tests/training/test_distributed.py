@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -16,13 +17,14 @@ from intriguing.training.engines import Reconstruction
 from intriguing.training.locations import bands
 from intriguing.training.order import Order, share
 from intriguing.training.steps import train_steps
+from tests import forked
 from tests.training import distributed_worker as worker
 
 ENGINES = ("copies", "shards", "locations")
 
 
 def launch(task: str, out: Path) -> int:
-    """Two processes; a shared store of torchrun's can hang with gloo, so it has none."""
+    """Two processes of torchrun's, whose shared store can hang with gloo: they have none."""
     command = [
         sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2",
         worker.__file__, task, str(out),
@@ -41,8 +43,19 @@ def launch(task: str, out: Path) -> int:
 @pytest.fixture(scope="module")
 def together(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("engines")
-    assert launch("engines", out) == 0
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    for one in [forked.start(_joined, rank, port, out) for rank in (0, 1)]:
+        forked.finish(*one)
     return out
+
+
+def _joined(rank: int, port: int, out: Path, tell: forked.Tell) -> None:
+    """One of two processes with the environment that torchrun gives, but for its imports."""
+    os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_RANK": str(rank)}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    worker.main("engines", out)
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,5 @@
-import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +23,7 @@ from intriguing.training.decay import weight_decay
 from intriguing.training.minibatch import Extra, train_minibatch
 from intriguing.training.recipe import Recipe, train_network
 from intriguing.training.report import TrainingReport
+from tests import forked
 
 NOISY = Schedule(4, rate=0.1, batch_size=300, input_dropout=0.1, dropout=0.3, shift=1)
 
@@ -191,42 +189,28 @@ def test_interrupted_anywhere_it_ends_with_the_same_bits(
 
 
 RECIPE = Recipe("CONV", "conv", "conv4-6-20-10", (1e-4,) * 4, schedule=replace(NOISY, epochs=12))
-_SCRIPT = """
-import sys
-from pathlib import Path
-import torch
-from intriguing.data.named import load_data
-from intriguing.models.weights import model_sha256
-from intriguing.training.recipe import train_network
-from tests.training.test_minibatch import RECIPE
-torch.set_num_threads(1)
-def tell(progress): print(progress.stage, progress.done, flush=True)
-model, _ = train_network(
-    RECIPE, load_data("digits").train, checkpoint=Path(sys.argv[1]), progress=tell
-)
-print(model_sha256(model))
-"""
+
+
+def _recipe(checkpoint: Path, tell: forked.Tell) -> None:
+    digits = load_data("digits").train
+    model, _ = train_network(
+        RECIPE, digits, checkpoint=checkpoint, progress=lambda step: tell(step.done)
+    )
+    tell(model_sha256(model))
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="kill -9 is POSIX")
 def test_killed_it_ends_with_the_same_bits(tmp_path: Path) -> None:
-    command = [sys.executable, "-W", "ignore", "-c", _SCRIPT, str(tmp_path / "net.safetensors")]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    root = Path(__file__).parents[2]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, env=environment, cwd=root
-    ) as process:
-        assert process.stdout is not None
-        for _ in range(28):  # in the sixth of twelve epochs
-            process.stdout.readline()
-        time.sleep(random.uniform(0, 0.03))
-        process.kill()
-    finished = subprocess.run(
-        command, capture_output=True, text=True, env=environment, cwd=root, check=True
-    )
+    checkpoint = tmp_path / "net.safetensors"
+    process, heard = forked.start(_recipe, checkpoint)
+    for _ in range(28):  # in the sixth of twelve epochs
+        heard.recv()
+    time.sleep(random.uniform(0, 0.03))
+    forked.kill(process)
+    *steps, digest = forked.finish(*forked.start(_recipe, checkpoint))
     expected, _ = train_network(RECIPE, load_data("digits").train)
-    assert finished.stdout.split()[-1] == model_sha256(expected)
-    assert len(finished.stdout.splitlines()) < 10 * 5
+    assert digest == model_sha256(expected)
+    assert len(steps) < 10 * 5 - 1
 
 
 def test_another_trainings_checkpoint_is_refused(tmp_path: Path) -> None:

@@ -1,7 +1,4 @@
-import os
 import signal
-import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +13,7 @@ from intriguing.models.pretraining import Sparsity
 from intriguing.models.weights import model_sha256
 from intriguing.training.lbfgs import LBFGSConfig
 from intriguing.training.recipe import Recipe, train_network
+from tests import forked
 
 SHORT = LBFGSConfig(max_iterations=60, chunk=5)
 SIGMOID = Recipe("FC20-15-10", "fc", "fc20-15-10", (1e-5, 1e-5, 1e-6), stop=SHORT)
@@ -97,40 +95,27 @@ def test_interrupted_by_an_exception_it_ends_with_the_same_bits(
     assert seen[0].done == 10 * interruptions % 60 + 5
 
 
-_SCRIPT = """
-import sys
-from pathlib import Path
-from intriguing.data.named import load_data
-from intriguing.models.weights import model_sha256
-from intriguing.training.recipe import train_network
-from tests.training.test_recipe import AUTOENCODER
-def tell(progress): print(progress.stage, progress.done, flush=True)
-model, _ = train_network(
-    AUTOENCODER, load_data("digits").train, checkpoint=Path(sys.argv[1]), progress=tell
-)
-print(model_sha256(model))
-"""
+def _autoencoder(checkpoint: Path, tell: forked.Tell) -> None:
+    digits = load_data("digits").train
+    model, _ = train_network(
+        AUTOENCODER, digits, checkpoint=checkpoint, progress=lambda step: tell(step.done)
+    )
+    tell(model_sha256(model))
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="kill -9 is POSIX")
 def test_killed_it_ends_with_the_same_bits(tmp_path: Path) -> None:
-    command = [sys.executable, "-W", "ignore", "-c", _SCRIPT, str(tmp_path / "net.safetensors")]
-    environment = os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())}
-    root = Path(__file__).parents[2]
-    for lines in (1, 13):  # the first kill falls into the autoencoder, the second after it
-        with subprocess.Popen(
-            command, stdout=subprocess.PIPE, text=True, env=environment, cwd=root
-        ) as process:
-            assert process.stdout is not None
-            for _ in range(lines):
-                process.stdout.readline()
-            time.sleep(0.005)
-            process.kill()
-    finished = subprocess.run(
-        command, capture_output=True, text=True, env=environment, cwd=root, check=True
-    )
+    checkpoint = tmp_path / "net.safetensors"
+    for steps in (1, 13):  # the first kill falls into the autoencoder, the second after it
+        process, heard = forked.start(_autoencoder, checkpoint)
+        for _ in range(steps):
+            heard.recv()
+        time.sleep(0.005)
+        forked.kill(process)
+    *steps, digest = forked.finish(*forked.start(_autoencoder, checkpoint))
     expected, _ = train_network(AUTOENCODER, load_data("digits").train)
-    assert finished.stdout.split()[-1] == model_sha256(expected)
+    assert digest == model_sha256(expected)
+    assert len(steps) < 24
 
 
 def test_too_few_classes_are_refused() -> None:
