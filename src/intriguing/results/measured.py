@@ -79,6 +79,13 @@ class Metric(StrEnum):
     """The paper's bound of a layer without the slips of §4.3."""
     PRINTED_BOUND = "printed_bound"
     """A bound by §4.3 as printed."""
+    EFFECT = "effect"
+    """The quantity that decides a claim (`results.verdicts`)."""
+    PROBABILITY = "probability"
+    """That something drawn at random is adversarial, as its decimal logarithm."""
+    CORRELATION = "correlation"
+    DIMENSION = "dimension"
+    """Directions, each orthogonal to the others, along which an image is misread."""
     UPPER_BOUND = "upper_bound"
     LOWER_BOUND = "lower_bound"
 

@@ -17,6 +17,8 @@ Kind: TypeAlias = Literal[
     "units",
     "hardening",
     "audit",
+    "claims",
+    "fool",
 ]
 RunStatus: TypeAlias = Literal["running", "complete"]
 

@@ -41,6 +41,7 @@ from intriguing.results.rows import (
 )
 from intriguing.results.schema import Kind, ModelRecord, RunRecord
 from intriguing.results.typed import of_json
+from intriguing.results.verdicts import VerdictRow
 from intriguing.runs import provenance
 from intriguing.runs.stage import Made, Network, Stage, Trained, with_needs
 from intriguing.scale.engine import HERE, Engine
@@ -413,7 +414,7 @@ class _Kept:
     files: dict[str, str]
 
 
-_SMALL: tuple[type[Row], ...] = (Measurement, LayerRow, ClaimRow, CurvePoint, LossRow)
+_SMALL: tuple[type[Row], ...] = (Measurement, LayerRow, ClaimRow, CurvePoint, LossRow, VerdictRow)
 """Rows that are kept one by one, with their stage."""
 _LARGE: tuple[type[Row], ...] = (ImageRow, CertificateRow)
 """Rows that stages read again from what they left on disk."""

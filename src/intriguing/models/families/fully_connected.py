@@ -56,7 +56,8 @@ class FullyConnected(nn.Module):
 
     def describe(self) -> str:
         """The name `build_network` makes this architecture from."""
-        return "fc" + "-".join(map(str, self.sizes[1:]))
+        kind = "tanh" if self.activation == "tanh" else "fc"
+        return kind + "-".join(map(str, self.sizes[1:]))
 
 
 @register_family
@@ -77,3 +78,15 @@ class FullyConnectedFamily(Family):
     def decay(self, layers: int) -> tuple[float, ...]:
         """The paper's (§4.2): 1e-4 for a softmax classifier, else 1e-5, the last layer 1e-6."""
         return (1e-4,) if layers == 1 else (*[1e-5] * (layers - 1), 1e-6)
+
+
+@register_family
+class TanhFamily(FullyConnectedFamily):
+    """tanhA-B-…-K: the same with tanh."""
+
+    pattern = r"tanh([1-9]\d*(?:-[1-9]\d*)*)"
+    called = "tanhA-B-...-K (the same with tanh units, such as tanh100-100-10)"
+
+    def build(self, name: re.Match[str], shape: Shape) -> FullyConnected:
+        """The network of images of so many pixels, whatever their shape."""
+        return FullyConnected((math.prod(shape), *map(int, name[1].split("-"))), "tanh")

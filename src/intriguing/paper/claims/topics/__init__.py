@@ -1,0 +1,1 @@
+"""Measurements, a topic a file, each with the claims that it decides."""
