@@ -15,14 +15,14 @@ from intriguing.models.weights import model_sha256, read_model, save_model
 from intriguing.results.store import read_run
 from intriguing.training.lbfgs import LBFGSConfig
 
-NAME = "tanh12-10"
+NAME = "dropped12-10"
 
 
 class Tanh(it.Family):
     """Tanh units that drop out, with a vector that nobody draws but torch itself."""
 
-    pattern = r"tanh([1-9]\d*)-([1-9]\d*)"
-    called = "tanhH-K (H tanh units that drop out, K classes)"
+    pattern = r"dropped([1-9]\d*)-([1-9]\d*)"
+    called = "droppedH-K (H tanh units that drop out, K classes)"
 
     def build(self, name, shape):
         hidden, classes = int(name[1]), int(name[2])
@@ -126,16 +126,16 @@ def test_the_paper_s_families_are_seeded_too(name):
 
 
 def test_unknown_names_are_told_of_it():
-    with pytest.raises(it.InputError, match="tanhH-K"):
+    with pytest.raises(it.InputError, match="droppedH-K"):
         it.build_network("tang12-10")
-    with pytest.raises(it.InputError, match="first `intriguing train tanh12-10 DATA`"):
+    with pytest.raises(it.InputError, match="first `intriguing train dropped12-10 DATA`"):
         it.load_model(NAME)
 
 
 def test_a_name_of_two_families_is_refused():
     class Other(Tanh):
-        pattern = r"tanh\d+-10"
-        called = "tanhX-10 of somebody else"
+        pattern = r"dropped\d+-10"
+        called = "droppedX-10 of somebody else"
 
     it.register_family(Other)
     with pytest.raises(it.InputError, match="somebody else"):

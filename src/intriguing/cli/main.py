@@ -25,6 +25,7 @@ VERBS = {
     "units": "what excites each unit, and each random direction: is there a distinction?",
     "audit": "all of these on networks of yours, and one report that says what it means",
     "explain": "one image of an audit: its whole story",
+    "fool": "images of nothing that a network reads with confidence",
     "train": "train a network of the paper",
     "playground": "a page to play with: the search in a browser, on networks of digits",
     "report": "draw the report of a results folder again",

@@ -52,7 +52,7 @@ def finish(folder: Path, console: Console | None = None, *, all_layers: bool = F
 
 def _print(contents: "Contents", console: Console, all_layers: bool) -> "Findings":
     """The tables and the findings."""
-    from intriguing.report import layers, units
+    from intriguing.report import claims, layers, units
     from intriguing.report.findings import findings
     from intriguing.report.tables import to_terminal
 
@@ -66,6 +66,8 @@ def _print(contents: "Contents", console: Console, all_layers: bool) -> "Finding
         console.print(layers.to_terminal(contents.layers, console.width, all_layers))
     if contents.claims:
         console.print(units.to_terminal(contents.claims))
+    if contents.verdicts:
+        console.print(claims.to_terminal(contents.verdicts))
     said = findings(contents)
     for alarm in said.alarms:
         console.print(f"! {alarm}", style="bold red", highlight=False, markup=False)

@@ -14,6 +14,11 @@ examples at its layers (§4.2), spectral penalties (§4.3), dropout and noise, e
 error, the nearest adversarial examples, and certified radii. With --search settings are tried on
 held-out training images instead.
 
+claims stands alone as well: every sentence of the paper, of its readers and of later work that can
+be put to a test, each with a verdict (holds, does not hold, open) by an interval over five seeds,
+or by mathematics. Names after it choose some: of claims, or of the topics that they belong to. Its
+quick scale is 8x8 digits.
+
 scales:
   quick    5,000 images of MNIST that come with the installation; minutes
   paper    all 70,000; an hour or two on two cores, minutes on a GPU
@@ -33,6 +38,8 @@ examples:
   intriguing reproduce table5 --network nets.py:build --input 3,224,224
   intriguing reproduce hardening --scale paper --seeds 5    what hardens a network, at what price
   intriguing reproduce hardening --scale paper --search     the settings of that, by validation
+  intriguing reproduce claims                               a verdict on every sentence, in an hour
+  intriguing reproduce claims transfer low-probability --seeds 3    on some of them
 """
 
 from pathlib import Path
@@ -51,10 +58,12 @@ if TYPE_CHECKING:
 def reproduce(
     items: Annotated[
         Positional[tuple[str, ...]],
-        arg(metavar="ITEM", help="table1 to table5, figure1 to figure7, filters, hardening."),
+        arg(
+            metavar="ITEM", help="table1 to table5, figure1 to figure7, filters, hardening, claims."
+        ),
     ] = (),
     scale: Literal["quick", "paper", "smoke"] = "quick",
-    seeds: int = 1,
+    seeds: int | None = None,
     dry_run: bool = False,
     network: Annotated[str | None, arg(metavar="MODEL")] = None,
     input: Sizes = None,
@@ -68,7 +77,8 @@ def reproduce(
 
     Args:
         scale: How much data, see above.
-        seeds: Repeat everything with seeds 0 … N-1; the tables then show the spread.
+        seeds: Repeat everything with seeds 0 … N-1; the tables then show the spread. 1 when not
+            given, of claims 5, which intervals are over.
         dry_run: Only say what would run, with a time estimate from a short probe.
         network: For table5 and figure3 to figure5: AlexNet's weights (alexnet:FILE), or any network
             (ARCHITECTURE:FILE, FILE.safetensors, FILE.py:FUNCTION).
@@ -81,6 +91,7 @@ def reproduce(
     from intriguing.cli.progress import shown
     from intriguing.cli.running import run_verb
     from intriguing.errors import InputError
+    from intriguing.paper.claims.config import ClaimsConfig
     from intriguing.paper.config import ReproduceConfig
     from intriguing.paper.figure6 import Figure6Config
     from intriguing.paper.hardening.config import HardeningConfig
@@ -89,6 +100,7 @@ def reproduce(
 
     device = str(place.chosen)
     config: Config
+    many = 1 if seeds is None else seeds
     if items == ("figure6",):
         if images is not None or input is not None or dry_run:
             raise InputError(
@@ -100,13 +112,24 @@ def reproduce(
     elif items == ("hardening",):
         if network is not None or images is not None:
             raise InputError("hardening trains networks of its own: no --network, no --images")
-        config = HardeningConfig(scale, seeds, device, search)
+        config = HardeningConfig(scale, many, device, search)
         name = "search-hardening" if search else "reproduce-hardening"
+    elif items[:1] == ("claims",):
+        if network is not None or images is not None or input is not None or dry_run or search:
+            raise InputError(
+                "claims train networks of their own: no --network, --images, --input, --dry-run or "
+                "--search"
+            )
+        config = ClaimsConfig(
+            tuple(dict.fromkeys(items[1:])), scale, ClaimsConfig.seeds if seeds is None else seeds,
+            device,
+        )  # fmt: skip
+        name = "reproduce-claims"
     else:
         if search:
             raise InputError("--search is of hardening: intriguing reproduce hardening --search")
         config = ReproduceConfig(
-            items=tuple(dict.fromkeys(items)) or DEFAULT, scale=scale, seeds=seeds, device=device,
+            items=tuple(dict.fromkeys(items)) or DEFAULT, scale=scale, seeds=many, device=device,
             network=network, input=None if input is None else bounding.parse_shape(input),
             images=images, budget=budget,
         )  # fmt: skip
@@ -121,7 +144,7 @@ def reproduce(
     with shown() as progress:
         work = work_of(config, progress, limits)
     engine = place.engine
-    if isinstance(config, HardeningConfig) and engine.here:
+    if isinstance(config, HardeningConfig | ClaimsConfig) and engine.here:
         engine = hardening.engine(device)
     run_verb(work, folder, engine=engine, fresh=place.fresh)
 

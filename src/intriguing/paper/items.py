@@ -36,7 +36,7 @@ ITEMS: Mapping[str, Make] = {**TABLES, **FIGURES}
 OF_MNIST = ("figure1", "figure2")
 OF_PHOTOGRAPHS = ("figure3", "figure4", "figure5")
 """Figures of a network and photographs of the user's."""
-ALONE = ("figure6", "hardening")
+ALONE = ("figure6", "hardening", "claims")
 """Items that are runs of their own, each with a folder and settings of its own."""
 DEFAULT = tuple(item for item in ITEMS if item not in OF_PHOTOGRAPHS)
 """What is made when nothing is chosen."""

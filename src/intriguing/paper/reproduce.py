@@ -13,6 +13,8 @@ import torch
 from intriguing.data.limits import LIMITS, Limits
 from intriguing.measures import ProgressCallback
 from intriguing.paper import figure6
+from intriguing.paper.claims import study as claims
+from intriguing.paper.claims.config import ClaimsConfig
 from intriguing.paper.config import ReproduceConfig
 from intriguing.paper.figure6 import Figure6Config
 from intriguing.paper.hardening import study
@@ -31,7 +33,7 @@ MAY_DIFFER = ("items", "seeds", "data_root", "network", "input", "images", "budg
 """What may change between two runs in one folder: all that is computed stays of use."""
 
 
-Config: TypeAlias = ReproduceConfig | Figure6Config | HardeningConfig
+Config: TypeAlias = ReproduceConfig | Figure6Config | HardeningConfig | ClaimsConfig
 
 
 def reproduce(
@@ -75,6 +77,8 @@ def work_of(
         return figure6.make(config, progress)
     if isinstance(config, HardeningConfig):
         return study.make(config, progress)
+    if isinstance(config, ClaimsConfig):
+        return claims.make(config, progress)
     given = Materials(config, progress, limits)
     stages = stages_of(given)
     images, networks, notes = given.used

@@ -25,6 +25,7 @@ from intriguing.results.rows import (
 )
 from intriguing.results.schema import RunRecord
 from intriguing.results.store import list_tensors, read_run, read_tensors
+from intriguing.results.verdicts import VerdictRow
 
 COLUMNS = (
     "network", "seed", "method", "success", "status", "distortion", "l2", "forward_passes",
@@ -57,6 +58,7 @@ class Contents:
     tops: dict[str, np.ndarray] = field(default_factory=dict)
     coherence: dict[str, np.ndarray] = field(default_factory=dict)
     claims: tuple[ClaimRow, ...] = ()
+    verdicts: tuple[VerdictRow, ...] = ()
     audit: tuple[StageRecord, ...] = ()
 
     @cached_property
@@ -140,6 +142,7 @@ def read_contents(folder: Path) -> Contents:
         tops=read_columns(folder, TopRow),
         coherence=read_columns(folder, CoherenceRow),
         claims=tuple(read_rows(folder, ClaimRow)),
+        verdicts=tuple(read_rows(folder, VerdictRow)),
         audit=read_audit(folder),
     )
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy import stats
 
-from intriguing.report import hardening, table5
+from intriguing.report import claims, fool, hardening, table5
 from intriguing.report.amplification import amplification
 from intriguing.report.assurance import assurance
 from intriguing.report.audited import audited
@@ -26,6 +26,8 @@ WHOLE: dict[str, Callable[[Contents], Findings]] = {
     "units": distinction,
     "hardening": hardening.outcome,
     "audit": audited,
+    "claims": claims.outcome,
+    "fool": fool.outcome,
 }
 """Kinds of runs whose findings are made in one place."""
 

@@ -14,7 +14,7 @@ from intriguing.report.browser import draw_browser, templates
 from intriguing.report.contents import Contents, read_contents
 from intriguing.report.figure_style import Drawing, inline, png, svg, vectors
 from intriguing.report.findings import findings
-from intriguing.report.section import Block, Listing
+from intriguing.report.section import Block, Listing, VerdictTable
 from intriguing.report.sections import sections
 from intriguing.report.viewer import Viewer
 from intriguing.report.views import Cell, Table
@@ -55,6 +55,15 @@ class ListingBlock:
     kind: str = "listing"
 
 
+@dataclass(frozen=True)
+class VerdictBlock:
+    """The table of verdicts with its download, as the template shows it."""
+
+    table: VerdictTable
+    csv: Markup
+    kind: str = "verdicts"
+
+
 def draw_report(folder: Path) -> Path:
     """Draw report/ in a results folder: index.html, tables/*.tex *.csv, figures/*.png *.svg.
 
@@ -81,7 +90,7 @@ def draw_report(folder: Path) -> Path:
 
 def _block(
     block: Block, run: RunRecord, report: Path
-) -> TableBlock | FigureBlock | ListingBlock | Viewer:
+) -> TableBlock | FigureBlock | ListingBlock | VerdictBlock | Viewer:
     if isinstance(block, Viewer):
         if block.whole:
             page = templates().get_template("pairs.html.j2").render(block=block, run=run)
@@ -91,6 +100,9 @@ def _block(
         return _table_block(block, report)
     if isinstance(block, Drawing):
         return _figure_block(block, report)
+    if isinstance(block, VerdictTable):
+        write_whole(report / "tables" / "verdicts.csv", block.csv)
+        return VerdictBlock(block, _data_uri("text/csv", block.csv))
     return _listing_block(block, report)
 
 
@@ -195,6 +207,8 @@ def _title(run: RunRecord) -> str:
         "compare": f"Which method comes closest on {names or 'the network'}?",
         "spectrum": f"How far can {names or 'the network'} carry a small change?",
         "hardening": "What hardens a network, and what it costs",
+        "claims": "Which sentences hold?",
+        "fool": f"What does {names or 'the network'} read that means nothing?",
         "units": f"Do the units of {names or 'the network'} stand out?",
         "audit": f"An audit of {names or 'the network'}",
         "certify": f"How far is every image safe on {names or 'the network'}?",

@@ -64,7 +64,7 @@ def _sentence(row: Measurement, rows: Sequence[Measurement]) -> dict[str, Any]:
 
 
 M = Metric
-_NAMES = {
+NAMES = {
     M.ERROR: "Test error", M.ACCURACY: "Clean accuracy", M.AGREEMENT: "Agreement",
     M.FOOLED: "Fooled", M.BECAME: "Became {setting}", M.REMAINED: "Still so as PNG files",
     M.MEAN_DISTORTION: "Mean distortion", M.MEDIAN_DISTORTION: "Median distortion",
@@ -84,7 +84,7 @@ _NAMES = {
 
 def _columns(*metrics: Metric, **otherwise: str) -> Labels:
     """These metrics in this order, some of them by another name."""
-    return {(metric,): otherwise.get(metric.value, _NAMES[metric]) for metric in metrics}
+    return {(metric,): otherwise.get(metric.value, NAMES[metric]) for metric in metrics}
 
 
 _SHOWN = ("condition", "made_for", "size")
@@ -245,6 +245,14 @@ VIEWS: dict[str, View] = {
         labels={(): "{size:g} ({distortion:.4f})"}, more=_as_distortion, each=True,
     ),
     "hardening": _HARDENED,
+    "fool": View(
+        "Read as the class asked for, with confidence", "Network",
+        {
+            (M.BECAME,): "From {setting}",
+            (M.AGREEMENT,): "Agrees, from {setting}",
+        },
+        column=("metric", "setting"),
+    ),
     "penalty": replace(
         _HARDENED, title="The spectral penalty by its weight", corner="Weight", row=("setting",),
         labels={(): "{setting}"},

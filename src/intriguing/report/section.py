@@ -8,10 +8,12 @@ from intriguing.report.contents import Contents
 from intriguing.report.figure_style import Drawing
 from intriguing.report.viewer import Viewer
 from intriguing.report.views import Table
+from intriguing.results.verdicts import Source, Verdict, VerdictRow
 
 MEASURED, IMAGES = "rows/measurements.parquet", "rows/images.parquet"
 LAYERS, CERTIFICATES = "rows/layers.parquet", "rows/certificates.parquet"
 TOPS, COHERENCE, CLAIMS = "rows/tops.parquet", "rows/coherence.parquet", "rows/claims.parquet"
+VERDICTS = "rows/verdicts.parquet"
 
 
 @dataclass(frozen=True)
@@ -42,18 +44,47 @@ class Listing:
     prose: tuple[str, ...] = ()
 
 
-Block: TypeAlias = Table | Drawing | Listing | Viewer
+@dataclass(frozen=True)
+class VerdictTable:
+    """Every claim in a line, to be filtered by verdict and by source.
+
+    Attributes:
+        rows: The claims.
+        numbers: What decides each, in words.
+        csv: All of it.
+    """
+
+    rows: tuple[VerdictRow, ...]
+    numbers: tuple[str, ...]
+    csv: str
+
+    @property
+    def lines(self) -> list[tuple[VerdictRow, str]]:
+        """Each claim with what decides it."""
+        return list(zip(self.rows, self.numbers, strict=True))
+
+    @property
+    def filters(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
+        """What the lines can be told apart by."""
+        return ("verdict", tuple(Verdict)), ("source", tuple(Source))
+
+
+Block: TypeAlias = Table | Drawing | Listing | VerdictTable | Viewer
 
 
 @dataclass(frozen=True)
 class Section:
-    """A heading, a paragraph of words, then tables, figures and listings, and remarks on them."""
+    """A heading, a paragraph of words, then tables, figures and listings, and remarks on them.
+
+    listed: Whether it stands in the list of sections at the page's head.
+    """
 
     anchor: str
     title: str
     words: str
     blocks: tuple[Block, ...]
     notes: tuple[str, ...] = ()
+    listed: bool = True
 
 
 Part: TypeAlias = Callable[[Contents], Section]

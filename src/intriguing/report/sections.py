@@ -6,8 +6,10 @@ from intriguing.report import (
     audit,
     certificates,
     charts,
+    claims,
     comparison,
     figure6,
+    fool,
     hardening,
     spectrum,
     table5,
@@ -24,6 +26,8 @@ from intriguing.report.views import Table
 
 def sections(contents: Contents) -> list[Section]:
     """The sections of this kind of run that have something to show."""
+    if contents.run.kind == "claims":
+        return claims.sections_of(contents)
     drawn = [part(contents) for part in PARTS[contents.run.kind]]
     return [section for section in drawn if section.blocks]
 
@@ -188,6 +192,7 @@ PARTS: dict[str, tuple[Part, ...]] = {
     "certify": (*certificates.PARTS, _gallery),
     "units": units.PARTS,
     "hardening": hardening.PARTS,
+    "fool": fool.PARTS,
     "audit": audit.PARTS,
 }  # fmt: skip
 

@@ -65,7 +65,8 @@ def noisy(images: Tensor, length: Tensor, generator: torch.Generator) -> Float[T
     """Images plus noise in a random direction, of exactly these lengths in L2; not clipped."""
     noise = torch.randn(images.shape, generator=generator)
     noise = noise / noise.flatten(1).norm(dim=1).view(-1, *[1] * (images.ndim - 1))
-    return images + length.to(noise).view(-1, *[1] * (images.ndim - 1)) * noise
+    added: Tensor = images + length.to(noise).view(-1, *[1] * (images.ndim - 1)) * noise
+    return added
 
 
 def median_length(found: Distortions) -> float:

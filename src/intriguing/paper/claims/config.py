@@ -42,8 +42,7 @@ SCALES: dict[str, ClaimScale] = {
         "verdicts mean nothing.",
     ),
     "quick": ClaimScale(
-        "digits", 60, 60, 40, (4, 8, 16, 32, 64, 128, 256, 512, 1024), (1, 2, 3, 4, 6, 8),
-        (90, 180, 360, 720, 1438), 10, 150,
+        "digits", 30, 60, 40, (4, 16, 64, 256, 1024), (1, 2, 4, 8), (90, 360, 1438), 10, 150,
         remark="The networks learned from 1,438 images of 8×8 pixels that come with the "
         "installation, the paper's from 60,000 of 28×28.",
     ),

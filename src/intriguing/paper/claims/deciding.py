@@ -10,6 +10,7 @@ in 5 % of studies, and one on the wrong side gets a wrong one in 2.5 % at most.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from scipy import stats
 
@@ -75,8 +76,7 @@ def of_shares(counts: Sequence[int], totals: Sequence[int]) -> Estimate:
     Estimate(value=0.0, low=0.0, high=3.621669264517641, seeds=2, count=0, total=100)
     """
     count, total = sum(counts), sum(totals)
-    exact = stats.binomtest(count, total).proportion_ci(method="exact")
-    ends = [100 * float(exact.low), 100 * float(exact.high)]
+    ends = list(_exact(count, total))
     shares = [100 * one / of for one, of in zip(counts, totals, strict=True)]
     if len(shares) < FEWEST:
         ends += [-math.inf, math.inf]
@@ -100,6 +100,13 @@ def decide(estimate: Estimate, right: Region) -> Verdict:
     if estimate.high < right.low or estimate.low > right.high:
         return Verdict.DOES_NOT_HOLD
     return Verdict.OPEN
+
+
+@cache
+def _exact(count: int, total: int) -> tuple[float, float]:
+    """Clopper and Pearson's interval of a share, in percent."""
+    ends = stats.binomtest(count, total).proportion_ci(method="exact")
+    return 100 * float(ends.low), 100 * float(ends.high)
 
 
 def _exp(logarithm: float) -> float:

@@ -118,7 +118,8 @@ class Record(Rows):
     ) -> None:  # fmt: skip
         """A point of the claim's curve, at its `size`; series differ by the other fields."""
         self.analysis = CURVE
-        self.add(metric, unit, value, setting=claim, **about)
+        whole: About = {**about, "setting": claim}
+        self.add(metric, unit, value, **whole)
         self.analysis = self.topic.name
 
     def pictures(self, name: str, title: str, images: Tensor, words: str) -> None:

@@ -159,7 +159,7 @@ def aligned(gradient: Tensor, k: int, generator: torch.Generator) -> Tensor:
     """k orthonormal rows, each with the cosine 1/√k to the gradient (Tramèr et al. 2017)."""
     drawn = torch.randn(k, len(gradient), generator=generator)
     drawn[0] = gradient
-    basis = torch.linalg.qr(drawn.T)[0].T
+    basis: Tensor = torch.linalg.qr(drawn.T)[0].T
     basis[0] = gradient / gradient.norm()
     # The reflection that takes the first axis to the diagonal.
     diagonal = torch.full((k,), 1 / math.sqrt(k))

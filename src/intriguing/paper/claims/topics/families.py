@@ -30,7 +30,7 @@ _SHAPE = "fc100-100-10"
 _PLACES = ("input", "2")
 _RADII = (0.1, 0.2)
 """Of the typical distance between two images, or two outputs of the layer."""
-_PENALTIES = (1e-4, 1e-3, 1e-2)
+_PENALTIES = (1e-3, 1e-2)
 _POOL = PoolConfig(start=3)
 _COST = 3
 """Times plain training: what pools cost, as docs/hardening.md measured, and deformations get."""

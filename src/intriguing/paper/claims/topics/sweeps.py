@@ -29,7 +29,7 @@ from intriguing.results.verdicts import Source
 _TENTH = 1.1
 """A tenth more: less is no difference that a reader would act on."""
 _DECAYS = (0.0, 1e-4, 1e-3, 1e-2)
-_WRONG = (0, 10, 20, 40)
+_WRONG = (0, 20, 40)
 """Percent of the labels that are drawn anew."""
 _JACOBIANS = 20
 _TWICE = 2.0

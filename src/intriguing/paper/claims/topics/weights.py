@@ -144,9 +144,8 @@ def least_weight_change(
     least = torch.full((len(images),), torch.inf)
     with torch.no_grad():
         order = model(images).argsort(1, descending=True)
-    for rank in range(
-        1, 4
-    ):  # of the likeliest wrong classes, one of which is nearly always nearest
+    # Of the likeliest wrong classes one is nearly always the nearest.
+    for rank in range(1, min(4, order.shape[1])):
         other = order[:, rank]
         moved = {n: w.expand(len(images), *w.shape).clone() for n, w in start.items()}
         for _ in range(_ROUNDS):
