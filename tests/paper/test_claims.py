@@ -1,4 +1,4 @@
-"""Verdicts: decided as they are said to be, on networks trained once, resumable, and on the page."""
+"""Verdicts: decided as it is said, on networks trained once, resumable, and on a page."""
 
 import math
 import re
