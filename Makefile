@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check $(PIP_ARGS) -c constraints.txt
 
-.PHONY: help venv dev reproduce playground test lint types imports check
+.PHONY: help venv dev reproduce playground test lint types imports docs check
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile
@@ -44,11 +44,18 @@ types: $(VENV)/.installed-dev  ## mypy, strict on src/
 imports: $(VENV)/.installed-dev  ## the import contract: data flows one way
 	$(BIN)/lint-imports
 
-check: test lint types imports  ## all four
+check: test lint types imports docs  ## all five
+
+docs: $(VENV)/.installed-docs  ## the site, into build/site: pages, API, gallery; every link is looked at
+	$(BIN)/python docs/site/build.py
 
 $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/.made
 	$(INSTALL) -e .
 	@touch $@
+
+$(VENV)/.installed-docs: pyproject.toml constraints.txt | $(VENV)/.made
+	$(INSTALL) -e '.[docs]'
+	@touch $@ $(VENV)/.installed
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/.made
 	$(INSTALL) -e '.[dev]'
