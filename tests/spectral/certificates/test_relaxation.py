@@ -13,7 +13,7 @@ from intriguing.distortion.result import Status
 from intriguing.spectral.certificates.lipschitz import analyse
 from intriguing.spectral.certificates.relaxation.backward import Choice, Choices
 from intriguing.spectral.certificates.relaxation.program import program_of
-from intriguing.spectral.certificates.relaxation.ranges import slope_range, surroundings
+from intriguing.spectral.certificates.relaxation.ranges import surroundings
 from intriguing.spectral.certificates.relaxation.search import proved, started
 from intriguing.spectral.certificates.relaxation.segments import first_map, segments_of
 from intriguing.spectral.certificates.relaxation.surroundings import image_of
@@ -148,7 +148,7 @@ def test_whatever_is_chosen_is_a_bound(name: str) -> None:
         for strength, paid in ((-9.0, 0.0), (0.0, -20.0), (0.0, 20.0), (2.0, -20.0), (2.0, 0.0)):
             curves = {}
             for at, cells in around.cells.items():
-                low, high = slope_range(cells)
+                low, high = cells.slopes
                 slopes = low + (high - low) * torch.rand(1, len(low), generator=generator).double()
                 start = started(around, row).curves[at].slopes
                 one = torch.ones(1, 1, dtype=torch.float64)

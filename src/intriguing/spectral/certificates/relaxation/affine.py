@@ -18,7 +18,6 @@ from torch.nn import functional
 from intriguing.graph.operation import Operation
 from intriguing.graph.table import Affine, rule_of
 from intriguing.spectral.certificates.step import Step, fused_map, linear_map, permutation
-from intriguing.spectral.norms.bound import outward
 from intriguing.spectral.norms.convolution_layer import Convolution
 from intriguing.spectral.norms.linear_map import Diagonal, LinearMap, Matrix, norm_of
 
@@ -87,41 +86,6 @@ def affine_map(step: Step) -> AffineMap | None:
         return None
     terms = 2 * (offset.numel() + sum(x.numel() for x in inputs))
     return AffineMap(forward, adjoint, magnitude, offset, norms, terms)
-
-
-def selection(places: Tensor, minus: Tensor | None, like: Tensor, shape: torch.Size) -> AffineMap:
-    """y[places], less y[minus] if given, of a tensor like `like`, in another shape."""
-    count = like.numel()
-
-    def forward(y: Tensor) -> Tensor:
-        flat = y.flatten(1)
-        chosen = flat[:, places] if minus is None else flat[:, places] - flat[:, minus]
-        return chosen.view(-1, *shape[1:])
-
-    def adjoint(q: Tensor) -> tuple[Tensor, ...]:
-        flat = q.flatten(1)
-        found = flat.new_zeros(len(q), count).index_add(1, places, flat)
-        if minus is not None:
-            found = found.index_add(1, minus, -flat)
-        return (found.view(len(q), *like.shape[1:]),)
-
-    def magnitude(sizes: Sequence[Tensor]) -> Tensor:
-        flat = sizes[0].flatten(1)
-        chosen = flat[:, places] if minus is None else flat[:, places] + flat[:, minus]
-        return chosen.view(-1, *shape[1:])
-
-    columns = places if minus is None else torch.cat([places, minus])
-    copies = float(torch.bincount(columns, minlength=1).max())
-    norm = outward(math.sqrt(copies * (1.0 if minus is None else 2.0)))
-    return AffineMap(forward, adjoint, magnitude, like.new_zeros(shape), (norm,), len(places) + 2)
-
-
-def total(first: Tensor) -> AffineMap:
-    """a + b of two tensors like `first`."""
-    return AffineMap(
-        lambda a, b: a + b, lambda q: (q, q), lambda sizes: sizes[0] + sizes[1],
-        torch.zeros_like(first), (1.0, 1.0), 2,
-    )  # fmt: skip
 
 
 def _short(map: LinearMap, x: Tensor, output: Tensor) -> Adjoint | None:

@@ -24,7 +24,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from intriguing.spectral.certificates.relaxation.affine import AffineMap
-from intriguing.spectral.certificates.relaxation.cells import least
 from intriguing.spectral.certificates.relaxation.domain import (
     Nearest,
     least_beyond,
@@ -33,6 +32,7 @@ from intriguing.spectral.certificates.relaxation.domain import (
 )
 from intriguing.spectral.certificates.relaxation.program import Curve
 from intriguing.spectral.certificates.relaxation.surroundings import UNIT, Surroundings, rounding
+from intriguing.spectral.certificates.relaxation.windows import Window
 
 _ROUNDS = (4, 40)
 """Of the search at the input, which goes on where it was: while choices are made, and at last."""
@@ -43,12 +43,12 @@ class Choice:
     """What a pass chooses at a curve, for every row.
 
     Attributes:
-        slopes: s.
+        slopes: s, of every number that a curve or a window reads.
         strength: log ν.
         paid: Which share of the tail is paid here, before a sigmoid.
     """
 
-    slopes: Float[Tensor, "rows units"]
+    slopes: Float[Tensor, "rows inputs"]
     strength: Float[Tensor, "rows 1"]
     paid: Float[Tensor, "rows 1"]
 
@@ -155,7 +155,7 @@ def lower_bound(
         mu = state.tails.pop(at, None)
         if isinstance(node.rule, AffineMap):
             _affine(around, at, q, mu, state, proved)
-        elif isinstance(node.rule, Curve):
+        elif isinstance(node.rule, Curve | Window):
             _by_choice(around, at, q, mu, choices.curves[at], state, proved)
         else:
             end = _ended(around, q.flatten(1), mu, state, end, proved)
@@ -223,24 +223,28 @@ def _by_choice(
 ) -> None:  # fmt: skip
     node = around.image.program.nodes[at]
     rule, (before,) = node.rule, node.parents
-    assert isinstance(rule, Curve)
+    assert isinstance(rule, Curve | Window)
     flat, values = q.flatten(1), around.image.values
     if mu is None:
         mu = flat.new_zeros(len(flat), 1)
     strength = mu * (rule.steepest**2 * (1 + 1e-12)) + choice.strength.exp()
-    g = flat * choice.slopes
+    g = rule.spread(flat) * choice.slopes
     cells = around.cells[at] if proved else around.cells[at].to(q.dtype)
-    rest = least(
-        cells, flat, g, mu, strength, values[before].flatten().to(q), values[at].flatten().to(q),
-        proved,
-    )  # fmt: skip
+    here = rule.taken(values[before].flatten()).to(q)
+    rest = cells.least(flat, g, mu, strength, here, values[at].flatten().to(q), proved)
     state.constant = state.constant + rest.sum(1)
     if proved:
         state.doubt = state.doubt + rounding(flat.shape[1]) * rest.abs().sum(1)
+        if rule.copies > 1:
+            farthest = torch.maximum(around.low[at].abs(), around.high[at].abs()).flatten()
+            size = g.detach().abs() @ rule.taken(farthest)
+            state.doubt = state.doubt + rounding(rule.copies) * size
+    strength = strength * rule.copies
     reach = around.reach(before)
     if reach < torch.inf:
         share = choice.paid.sigmoid()
         state.constant = state.constant - (0.5 * reach**2) * (share * strength)[:, 0]
         strength = (1 - share) * strength * (1 + 1e-12)
-    state.add(before, g.view(len(g), *around.image.program.nodes[before].shape[1:]))
+    shape = around.image.program.nodes[before].shape
+    state.add(before, rule.gathered(g, shape.numel()).view(len(g), *shape[1:]))
     state.tail(before, strength)

@@ -53,6 +53,46 @@ class Cells:
         ends = torch.stack([self.slope * z + self.offset - at for z in (self.start, self.stop)])
         return ends.abs().amax(0) + 2.0 * self.error
 
+    @property
+    def slopes(self) -> tuple[Float[Tensor, " units"], Float[Tensor, " units"]]:
+        """Between which slopes the chords run."""
+        real = self.stop > self.start
+        low = torch.where(real, self.slope, torch.inf).amin(0)
+        high = torch.where(real, self.slope, -torch.inf).amax(0)
+        none = ~real.any(0)
+        return torch.where(none, 0.0, low), torch.where(none, 0.0, high)
+
+    def least(
+        self, q: Float[Tensor, "rows units"], g: Float[Tensor, "rows units"],
+        mu: Float[Tensor, "rows 1"], strength: Float[Tensor, "rows 1"], z0: Float[Tensor, " units"],
+        y0: Float[Tensor, " units"], proved: bool,
+    ) -> Float[Tensor, "rows units"]:  # fmt: skip
+        """The least value as above, from below; rounding counts where it is `proved`.
+
+        Args:
+            mu, strength: μ and Λ; both may be 0.
+        """
+        a, b = self.slope[:, None], (self.offset - y0)[:, None]
+        pull = g - q * a
+        bent = strength - mu * a.square()
+        # Derivative in z of the parabola: −pull − μa(az + b) + Λ(z − z₀).
+        rest = pull + mu * a * b + strength * z0
+        vertex = torch.where(bent > 0, rest / bent.clamp_min(1e-300), torch.sign(rest) * _WIDEST)
+        start, stop = self.start[:, None], self.stop[:, None]
+        z = torch.minimum(torch.maximum(vertex, start), stop)
+        sigma = a * z + b
+        squares = -0.5 * mu * sigma.square(), 0.5 * strength * (z - z0).square()
+        terms = (q * (sigma + y0), -g * z, *squares)
+        value = terms[0] + terms[1] + terms[2] + terms[3]
+        if proved:
+            doubt = (q.abs() + mu * self.farthest(y0)[:, None]) * self.error[:, None]
+            sizes = sum((t.abs() for t in terms), torch.zeros_like(value))
+            steep = g.abs() + (q * a).abs() + (mu * a * b).abs() + strength * (z0.abs() + z.abs())
+            wide = (stop - start) + _UNIT * z.abs()
+            sizes = sizes + (q * y0).abs() + steep * wide + strength * wide.square()
+            value = value - doubt * (1 + 1e-9) - 64 * _UNIT * sizes
+        return value.amin(0)
+
 
 def cells_of(
     curve: Curve, low: Float[Tensor, "1 ..."], high: Float[Tensor, "1 ..."], smooth: int
@@ -79,35 +119,3 @@ def cells_of(
     error = curve.bends.curvature * width.square() / 8 * (1 + 1e-9) + _ROUNDED * size
     error = error + (slope * stop + offset - after).abs() + curve.bends.slack + 1e-300
     return Cells(start, stop, slope, offset, error)
-
-
-def least(
-    cells: Cells, q: Float[Tensor, "rows units"], g: Float[Tensor, "rows units"],
-    mu: Float[Tensor, "rows 1"], strength: Float[Tensor, "rows 1"], z0: Float[Tensor, " units"],
-    y0: Float[Tensor, " units"], proved: bool,
-) -> Float[Tensor, "rows units"]:  # fmt: skip
-    """The least value as above, from below; rounding counts where it is `proved`.
-
-    Args:
-        mu, strength: μ and Λ; both may be 0.
-    """
-    a, b = cells.slope[:, None], (cells.offset - y0)[:, None]
-    pull = g - q * a
-    bent = strength - mu * a.square()
-    # Derivative in z of the parabola: −pull − μa(az + b) + Λ(z − z₀).
-    rest = pull + mu * a * b + strength * z0
-    vertex = torch.where(bent > 0, rest / bent.clamp_min(1e-300), torch.sign(rest) * _WIDEST)
-    start, stop = cells.start[:, None], cells.stop[:, None]
-    z = torch.minimum(torch.maximum(vertex, start), stop)
-    sigma = a * z + b
-    squares = -0.5 * mu * sigma.square(), 0.5 * strength * (z - z0).square()
-    terms = (q * (sigma + y0), -g * z, *squares)
-    value = terms[0] + terms[1] + terms[2] + terms[3]
-    if proved:
-        doubt = (q.abs() + mu * cells.farthest(y0)[:, None]) * cells.error[:, None]
-        sizes = sum((t.abs() for t in terms), torch.zeros_like(value))
-        steep = g.abs() + (q * a).abs() + (mu * a * b).abs() + strength * (z0.abs() + z.abs())
-        wide = (stop - start) + _UNIT * z.abs()
-        sizes = sizes + (q * y0).abs() + steep * wide + strength * wide.square()
-        value = value - doubt * (1 + 1e-9) - 64 * _UNIT * sizes
-    return value.amin(0)

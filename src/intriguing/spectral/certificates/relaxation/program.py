@@ -1,34 +1,27 @@
 """A network as affine maps and curves: the nodes that a backward pass goes through.
 
-A curve acts on every number by itself. A max pool becomes some: with max(a, b) = b + relu(a − b),
-pairs of a window first, then pairs of pairs. Every node knows its Lipschitz bound L relative to the
-network's input, so that within R of an image its value moves by at most L·R; and what ½‖Δ‖² at the
-node is at its parents, ‖Δ‖² ≤ Σ cₚ‖Δₚ‖², by which the quadratic tails of a bound are carried on.
+A curve acts on every number by itself, a max pool on windows (`windows`). The largest of rising
+curves is the curve of the largest, so that a pool always comes first, and a ReLU becomes a part of
+it. Every node knows its Lipschitz bound L relative to the network's input, so that within R of an
+image its value moves by at most L·R; and what ½‖Δ‖² at the node is at its parents, ‖Δ‖² ≤
+Σ cₚ‖Δₚ‖², by which the quadratic tails of a bound are carried on.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from intriguing.graph.operation import Operation
 from intriguing.graph.operations.activations import slopes_of
-from intriguing.graph.operations.pools import pool_settings
 from intriguing.graph.table import Bends, rule_of
-from intriguing.spectral.certificates.relaxation.affine import (
-    AffineMap,
-    affine_map,
-    selection,
-    total,
-)
+from intriguing.spectral.certificates.relaxation.affine import AffineMap, affine_map
+from intriguing.spectral.certificates.relaxation.windows import Window, window_of
 from intriguing.spectral.certificates.step import Step, Walk
 from intriguing.spectral.norms.bound import outward
 
 Tails = tuple[tuple[int, float], ...]
-_TAPS = 16
-"""Numbers of a max pool's window up to which it is written as curves."""
 
 
 @dataclass(frozen=True)
@@ -36,32 +29,45 @@ class Curve:
     """An elementwise function of what comes before.
 
     Attributes:
-        operation: It, as the graph has it; None of a ReLU that a max pool is made of.
+        operation: It, as the graph has it.
         bends: Where it bends.
         steepest: The largest |slope|.
+        rising: Whether no slope is below 0.
     """
 
-    operation: Operation | None
+    operation: Operation
     bends: Bends
     steepest: float
+    rising: bool
+
+    copies = 1
 
     def __call__(self, values: Tensor) -> Tensor:
         """Of a batch of any size."""
-        if self.rectifies:
-            return values.relu()
-        assert self.operation is not None
         result: Tensor = self.operation.again(values)
         return result
 
     @property
     def rectifies(self) -> bool:
         """Whether it is a ReLU."""
-        return self.operation is None or self.operation.name in ("relu", "ReLU")
+        return self.operation.name in ("relu", "ReLU")
+
+    def taken(self, values: Tensor) -> Tensor:
+        """What it reads of rows: all of it, as what `Window` reads is another."""
+        return values
+
+    def spread(self, q: Tensor) -> Tensor:
+        """A number for each that is read."""
+        return q
+
+    def gathered(self, g: Tensor, count: int) -> Tensor:
+        """The adjoint of `taken`, for so many numbers."""
+        return g
 
 
 @dataclass(frozen=True)
 class Node:
-    """The input (no parents), a curve or an affine map.
+    """The input (no parents), a curve, a max pool or an affine map.
 
     Attributes:
         parents: Places of the nodes that it takes, in order.
@@ -72,7 +78,7 @@ class Node:
     """
 
     parents: tuple[int, ...]
-    rule: Curve | AffineMap | None
+    rule: Curve | Window | AffineMap | None
     shape: torch.Size
     lipschitz: float
     tails: Tails
@@ -86,8 +92,10 @@ class Program:
 
     @property
     def curves(self) -> tuple[int, ...]:
-        """Places of the curves."""
-        return tuple(i for i, node in enumerate(self.nodes) if isinstance(node.rule, Curve))
+        """Places of the curves and the max pools."""
+        return tuple(
+            i for i, node in enumerate(self.nodes) if isinstance(node.rule, Curve | Window)
+        )
 
 
 def program_of(walk: Walk) -> Program | None:
@@ -97,7 +105,23 @@ def program_of(walk: Walk) -> Program | None:
         return None
     if walk.steps[-1].value.ndim != 2:
         return None
-    return Program(tuple(writer.nodes))
+    return Program(_needed(writer.nodes))
+
+
+def _needed(nodes: list[Node]) -> tuple[Node, ...]:
+    """Those that the last one depends on: a curve that became a part of a pool is left over."""
+    needed = {len(nodes) - 1}
+    for at in range(len(nodes) - 1, -1, -1):
+        if at in needed:
+            needed.update(nodes[at].parents)
+    moved = {old: new for new, old in enumerate(sorted(needed))}
+    return tuple(
+        replace(
+            nodes[old], parents=tuple(moved[p] for p in nodes[old].parents),
+            tails=tuple((moved[p], share) for p, share in nodes[old].tails),
+        )
+        for old in moved
+    )  # fmt: skip
 
 
 class _Writer:
@@ -138,7 +162,10 @@ class _Writer:
         if bends is None or slopes is None or not alone:
             return None
         steepest = max(abs(slope) for slope in slopes)
-        curve = Curve(operation, bends, steepest)
+        curve = Curve(operation, bends, steepest, min(slopes) >= 0)
+        before = self.nodes[parents[0]]
+        if curve.rectifies and isinstance(before.rule, Window):
+            return self._add(replace(before, rule=replace(before.rule, rectified=True)))
         tails = ((parents[0], outward(steepest**2)),)
         return self._add(Node(parents, curve, step.value.shape, step.total, tails))
 
@@ -163,107 +190,24 @@ class _Writer:
         )
 
     def _largest(self, step: Step, parents: tuple[int, ...]) -> int | None:
-        """A max pool, pair by pair."""
-        taps = _taps(step.call)
-        if taps is None or len(parents) != 1:
+        """A max pool; of a rising curve it is the curve of a max pool."""
+        window = window_of(step.call)
+        if window is None or len(parents) != 1:
             return None
-        (source,), x, shape = parents, step.call.x, step.value.shape
-        norm, reached = step.own.upper, step.total
-        before = self.nodes[source].lipschitz
-        entries = [
-            self._add(self._selected(source, selection(tap, None, x, shape), before, shape))
-            for tap in taps
-        ]
-        first = True
-        while len(entries) > 1:
-            left = [entries[-1]] if len(entries) % 2 else []
-            pairs = list(zip(entries[::2], entries[1::2], strict=False))
-            if first:
-                apart = [
-                    self._add(self._selected(source, selection(b, a, x, shape), before, shape))
-                    for a, b in zip(taps[::2], taps[1::2], strict=False)
-                ]
-            else:
-                apart = [self._difference(a, b, shape) for a, b in pairs]
-            entries = [
-                self._larger(a, d, shape) for (a, _), d in zip(pairs, apart, strict=True)
-            ] + left
-            first = False
-        last = entries[0]
-        # Δ of the whole pool is known better than what its pairs say one after the other.
-        tails = ((source, outward(norm**2)),)
-        found = self.nodes[last]
-        self.nodes[last] = Node(found.parents, found.rule, shape, reached, tails)
-        return last
-
-    def _selected(self, source: int, map: AffineMap, before: float, shape: torch.Size) -> Node:
-        norm = map.norms[0]
-        return Node((source,), map, shape, outward(norm * before), ((source, outward(norm**2)),))
-
-    def _difference(self, a: int, b: int, shape: torch.Size) -> int:
-        """b − a."""
-        sizes = self.nodes[a].lipschitz + self.nodes[b].lipschitz
-        zeros = torch.zeros(shape, dtype=torch.float64)
-        map = AffineMap(
-            lambda a, b: b - a, lambda q: (-q, q), lambda sizes: sizes[0] + sizes[1],
-            zeros, (1.0, 1.0), 2,
-        )  # fmt: skip
-        return self._add(Node((a, b), map, shape, outward(sizes), self._shares((a, b), (1.0, 1.0))))
-
-    def _larger(self, a: int, apart: int, shape: torch.Size) -> int:
-        """a + relu(b − a)."""
-        curve = Curve(None, Bends((0.0,)), 1.0)
-        reach = self.nodes[apart].lipschitz
-        rectified = self._add(Node((apart,), curve, shape, reach, ((apart, 1.0),)))
-        map = total(torch.zeros(shape, dtype=torch.float64))
-        whole = outward(self.nodes[a].lipschitz + reach)
-        parents = (a, rectified)
-        return self._add(Node(parents, map, shape, whole, self._shares(parents, (1.0, 1.0))))
+        (source,) = parents
+        before = self.nodes[source]
+        curve = before.rule
+        if isinstance(curve, Curve) and curve.rising:
+            (source,) = before.parents
+            window = replace(window, rectified=curve.rectifies)
+        reach = outward(step.own.upper * self.nodes[source].lipschitz)
+        tails = ((source, float(window.copies)),)
+        place = self._add(Node((source,), window, window.shape, reach, tails))
+        if not isinstance(curve, Curve) or not curve.rising or curve.rectifies:
+            return place
+        tails = ((place, outward(curve.steepest**2)),)
+        return self._add(Node((place,), curve, window.shape, step.total, tails))
 
     def _add(self, node: Node) -> int:
         self.nodes.append(node)
         return len(self.nodes) - 1
-
-
-def _taps(operation: Operation) -> list[Tensor] | None:
-    """For each place of a max pool's window, the number that every output reads there.
-
-    Where the window reaches over the border, one that it reads anyway.
-    """
-    name = operation.name.lower().replace("_", "")
-    pool = pool_settings(operation)
-    if not name.startswith("maxpool") or pool is None or not isinstance(operation.output, Tensor):
-        return None
-    if operation.x.ndim != 4 or math.prod(pool.kernel) > _TAPS:
-        return None
-    x, output = operation.x, operation.output
-    numbers = torch.arange(1, x.numel() + 1, dtype=torch.float64).view(x.shape)
-    after = [
-        max(0, (n - 1) * s + d * (k - 1) + 1 - size - p)
-        for n, s, d, k, size, p in zip(
-            output.shape[2:],
-            pool.stride,
-            pool.dilation,
-            pool.kernel,
-            x.shape[2:],
-            pool.padding,
-            strict=True,
-        )
-    ]
-    padded = functional.pad(numbers, (pool.padding[1], after[1], pool.padding[0], after[0]))
-    windows = functional.unfold(padded, pool.kernel, pool.dilation, 0, pool.stride)
-    rows, columns = (
-        (padded.shape[axis + 2] - pool.dilation[axis] * (pool.kernel[axis] - 1) - 1)
-        // pool.stride[axis] + 1
-        for axis in (0, 1)
-    )  # fmt: skip
-    windows = windows.view(x.shape[1], math.prod(pool.kernel), rows, columns)
-    windows = windows[:, :, : output.shape[2], : output.shape[3]].long()
-    if windows.shape[2:] != output.shape[2:]:
-        return None
-    filled = torch.where(windows > 0, windows, windows.amax(1, keepdim=True)) - 1
-    taps = [tap.flatten().to(x.device) for tap in filled.unbind(1)]
-    noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    largest = torch.stack([noise.flatten()[tap.cpu()] for tap in taps]).amax(0)
-    expected = operation.again(noise.to(x)).flatten().cpu()
-    return taps if torch.equal(largest, expected) else None

@@ -10,23 +10,23 @@ from typing import TypeAlias
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
+from scipy.sparse import csr_matrix, hstack
 from torch import Tensor
 
 from intriguing.spectral.certificates.relaxation.cells import FINE, Cells, cells_of
 from intriguing.spectral.certificates.relaxation.domain import least_inside
+from intriguing.spectral.certificates.relaxation.lines import Lines
 from intriguing.spectral.certificates.relaxation.program import Curve
 from intriguing.spectral.certificates.relaxation.segments import Segment
 from intriguing.spectral.certificates.relaxation.surroundings import (
     UNIT,
     Image,
-    Lines,
     Surroundings,
     magnitude_of,
     rounding,
 )
+from intriguing.spectral.certificates.relaxation.windows import Window
 
 _ROUNDS = 2
 """Of looking again at what the box stops: ranges need no more."""
@@ -44,7 +44,7 @@ def surroundings(
     around = Surroundings(image, radius)
     done: dict[int, tuple[Tensor, Tensor]] = {}
     for at, node in enumerate(image.program.nodes):
-        if not isinstance(node.rule, Curve):
+        if not isinstance(node.rule, Curve | Window):
             around.magnitude[at] = magnitude_of(around, at)
             continue
         (before,) = node.parents
@@ -54,10 +54,13 @@ def surroundings(
         if known is not None:
             low, high = torch.maximum(low, known.low[at]), torch.minimum(high, known.high[at])
         around.low[at], around.high[at] = low, torch.maximum(low, high)
-        cells = cells_of(node.rule, around.low[at], around.high[at], FINE)
-        around.cells[at] = cells
-        around.magnitude[at] = cells.largest.view(node.shape)
-        around.lines[at] = lines_of(node.rule, cells)
+        if isinstance(node.rule, Window):
+            windows = node.rule.between(around.low[at], around.high[at])
+            around.cells[at], around.lines[at] = windows, windows.lines
+        else:
+            cells = cells_of(node.rule, around.low[at], around.high[at], FINE)
+            around.cells[at], around.lines[at] = cells, lines_of(node.rule, cells)
+        around.magnitude[at] = around.cells[at].largest.view(node.shape)
     return around
 
 
@@ -93,15 +96,15 @@ def _from_below(
             constant = constant + inside
             doubt = doubt + rounding(q.shape[1]) * size
             continue
-        lines = around.lines[at]
-        g = q.copy()
-        below, under, above, over = (
-            _flat(line)[q.indices] for line in (lines.below, lines.under, lines.above, lines.over)
-        )
-        rises = q.data >= 0
-        g.data = q.data * np.where(rises, below, above)
-        q.data = q.data * np.where(rises, under, over)
+        lines, rule = around.lines[at], nodes[at].rule
+        assert isinstance(rule, Curve | Window)
+        g = _spread(rule, q)
+        below, above = (_flat(line)[g.indices] for line in (lines.below, lines.above))
+        under, over = (_flat(line)[q.indices] for line in (lines.under, lines.over))
+        g.data = g.data * np.where(g.data >= 0, below, above)
+        q.data = q.data * np.where(q.data >= 0, under, over)
         constant = constant + _sums(q, q.data)
+        g = _gathered(rule, g, around.image.values[nodes[at].parents[0]].numel())
         (before,) = nodes[at].parents
         segment = segments[before]
         sizes = abs(g)
@@ -118,6 +121,23 @@ def _from_below(
             pending[p] = pending[p] + part if p in pending else part
     found: Numbers = np.maximum(best, _less(constant, np.abs(constant), doubt))
     return found
+
+
+def _spread(rule: Curve | Window, q: csr_matrix) -> csr_matrix:
+    """A number for each that a unit reads."""
+    if isinstance(rule, Curve):
+        return q.copy()
+    return hstack([q] * len(rule.places), format="csr")
+
+
+def _gathered(rule: Curve | Window, g: csr_matrix, count: int) -> csr_matrix:
+    """For so many numbers what `_spread` has for each unit's own."""
+    if isinstance(rule, Curve):
+        return g
+    g.eliminate_zeros()
+    places = rule.places.flatten().cpu().numpy()
+    rows = np.arange(len(places))
+    return g @ csr_matrix((np.ones(len(places)), (rows, places)), shape=(len(places), count))
 
 
 def _less(bound: Numbers, size: Numbers, doubt: Numbers) -> Numbers:
@@ -192,15 +212,6 @@ def lines_of(curve: Curve, cells: Cells) -> Lines:
         slopes.gather(0, lowest)[0], under.gather(0, lowest)[0],
         slopes.gather(0, highest)[0], over.gather(0, highest)[0],
     )  # fmt: skip
-
-
-def slope_range(cells: Cells) -> tuple[Float[Tensor, " units"], Float[Tensor, " units"]]:
-    """Between which slopes the chords run."""
-    real = cells.stop > cells.start
-    low = torch.where(real, cells.slope, torch.inf).amin(0)
-    high = torch.where(real, cells.slope, -torch.inf).amax(0)
-    none = ~real.any(0)
-    return torch.where(none, 0.0, low), torch.where(none, 0.0, high)
 
 
 def _outer(cells: Cells) -> tuple[Tensor, Tensor]:

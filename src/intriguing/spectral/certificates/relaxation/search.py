@@ -10,8 +10,9 @@ from torch import Tensor
 
 from intriguing.spectral.certificates.relaxation.backward import Choice, Choices, lower_bound
 from intriguing.spectral.certificates.relaxation.domain import Nearest
-from intriguing.spectral.certificates.relaxation.ranges import slope_range
+from intriguing.spectral.certificates.relaxation.program import Curve
 from intriguing.spectral.certificates.relaxation.surroundings import Surroundings
+from intriguing.spectral.certificates.relaxation.windows import Window
 
 _STEPS = (60, 30)
 """Of the search: from the start, and from what was found at another radius."""
@@ -36,14 +37,17 @@ def started(around: Surroundings, rows: Float[Tensor, "rows classes"]) -> Choice
                 continue
             q = linear.pop(at)
             if at in around.lines:
-                lines, flat = around.lines[at], q.flatten(1)
+                lines, rule = around.lines[at], node.rule
+                assert isinstance(rule, Curve | Window)
+                flat = rule.spread(q.flatten(1))
                 slopes = torch.where(flat >= 0, lines.below, lines.above)
                 (before,) = node.parents
                 reach = min(around.reach(before), 1e6)
                 length = torch.linalg.vector_norm(flat, dim=1, keepdim=True)
                 strength = (0.1 * length / max(reach, 1e-12)).clamp_min(1e-12).log()
                 choices[at] = Choice(slopes, strength, torch.full_like(strength, -1.0))
-                parts = [(flat * slopes).view(len(q), *program.nodes[before].shape[1:])]
+                shape = program.nodes[before].shape
+                parts = [rule.gathered(flat * slopes, shape.numel()).view(len(q), *shape[1:])]
             else:
                 parts = list(node.rule.adjoint(q))  # type: ignore[union-attr]
             for parent, part in zip(node.parents, parts, strict=True):
@@ -63,7 +67,7 @@ def improved(
     steps, pace = (_STEPS[1], _WARM) if warm else (_STEPS[0], 1.0)
     last = len(around.image.program.nodes) - 1
     kept, end = dict(choices.curves), choices.nearest
-    ends = {at: tuple(e.to(dtype) for e in slope_range(around.cells[at])) for at in kept}
+    ends = {at: tuple(e.to(dtype) for e in around.cells[at].slopes) for at in kept}
     free = {
         at: Choice(*(t.detach().to(dtype).clone().requires_grad_() for t in choice.parts))
         for at, choice in kept.items()
@@ -112,7 +116,7 @@ def proved(
     last = len(around.image.program.nodes) - 1
     fitting = {}
     for at, choice in choices.curves.items():
-        low, high = slope_range(around.cells[at])
+        low, high = around.cells[at].slopes
         slopes = choice.slopes.clamp(low, high)
         fitting[at] = Choice(slopes, choice.strength, choice.paid)
     with torch.no_grad():

@@ -14,19 +14,11 @@ from torch import Tensor
 from intriguing.spectral.certificates.relaxation.affine import AffineMap
 from intriguing.spectral.certificates.relaxation.cells import Cells
 from intriguing.spectral.certificates.relaxation.domain import FirstMap
+from intriguing.spectral.certificates.relaxation.lines import Lines
 from intriguing.spectral.certificates.relaxation.program import Curve, Program
+from intriguing.spectral.certificates.relaxation.windows import Window, Windows
 
 UNIT = 2.0**-53
-
-
-@dataclass(frozen=True)
-class Lines:
-    """y ≥ below·z + under and y ≤ above·z + over, for every number of a curve."""
-
-    below: Float[Tensor, " units"]
-    under: Float[Tensor, " units"]
-    above: Float[Tensor, " units"]
-    over: Float[Tensor, " units"]
 
 
 @dataclass(frozen=True)
@@ -55,8 +47,8 @@ class Surroundings:
 
     Attributes:
         magnitude: By node, what no entry exceeds.
-        low, high: By curve, between which its input lies.
-        cells, lines: By curve.
+        low, high: By curve or pool, between which its input lies.
+        cells, lines: By curve or pool.
     """
 
     image: Image
@@ -64,7 +56,7 @@ class Surroundings:
     magnitude: dict[int, Tensor] = field(default_factory=dict)
     low: dict[int, Tensor] = field(default_factory=dict)
     high: dict[int, Tensor] = field(default_factory=dict)
-    cells: dict[int, Cells] = field(default_factory=dict)
+    cells: dict[int, Cells | Windows] = field(default_factory=dict)
     lines: dict[int, Lines] = field(default_factory=dict)
 
     def reach(self, place: int) -> float:
@@ -98,6 +90,9 @@ def image_of(
             own = 1e-14 * float((value.abs() + values[node.parents[0]].abs()).norm())
             own += node.rule.bends.slack * math.sqrt(value.numel())
             before = node.rule.steepest * doubt[node.parents[0]]
+        elif isinstance(node.rule, Window):
+            value, own = node.rule(values[node.parents[0]]), 0.0
+            before = math.sqrt(node.rule.copies) * doubt[node.parents[0]] * (1 + 1e-12)
         else:
             value = node.rule.forward(*(values[p] for p in node.parents))
             sizes = node.rule.magnitude([values[p].abs() for p in node.parents])
