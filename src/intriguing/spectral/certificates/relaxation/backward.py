@@ -26,6 +26,7 @@ from torch import Tensor
 from intriguing.spectral.certificates.relaxation.affine import AffineMap
 from intriguing.spectral.certificates.relaxation.domain import (
     Nearest,
+    largest,
     least_beyond,
     least_inside,
     nearest,
@@ -34,7 +35,7 @@ from intriguing.spectral.certificates.relaxation.program import Curve
 from intriguing.spectral.certificates.relaxation.surroundings import UNIT, Surroundings, rounding
 from intriguing.spectral.certificates.relaxation.windows import Window
 
-_ROUNDS = (4, 40)
+_ROUNDS = (4, 15)
 """Of the search at the input, which goes on where it was: while choices are made, and at last."""
 
 
@@ -44,12 +45,13 @@ class Choice:
 
     Attributes:
         slopes: s, of every number that a curve or a window reads.
-        strength: log ν.
+        strength: log ν; at the first curve, whose tails end at the input, of every number by itself
+            where a search has made them so.
         paid: Which share of the tail is paid here, before a sigmoid.
     """
 
     slopes: Float[Tensor, "rows inputs"]
-    strength: Float[Tensor, "rows 1"]
+    strength: Float[Tensor, "rows inputs_or_1"]
     paid: Float[Tensor, "rows 1"]
 
     @property
@@ -86,13 +88,7 @@ class Choices:
             )
             for at in rows[0].curves
         }
-        ends = [row.nearest for row in rows if row.nearest is not None]
-        nearest = (
-            Nearest(torch.cat([e.point for e in ends]), torch.cat([e.log_delta for e in ends]))
-            if len(ends) == len(rows)
-            else None
-        )
-        return Choices(curves, nearest)
+        return Choices(curves, Nearest.stacked([row.nearest for row in rows]))
 
     def scaled(self, factor: float) -> "Choices":
         """With strengths times a factor."""
@@ -101,13 +97,11 @@ class Choices:
             at: Choice(choice.slopes, choice.strength + more, choice.paid)
             for at, choice in self.curves.items()
         }
-        end = self.nearest
-        return Choices(curves, end and Nearest(end.point / factor, end.log_delta + more))
+        return Choices(curves, self.nearest and self.nearest.scaled(factor))
 
     def _each(self, of: Callable[[Tensor], Tensor]) -> "Choices":
         curves = {at: Choice(*map(of, choice.parts)) for at, choice in self.curves.items()}
-        end = self.nearest
-        return Choices(curves, end and Nearest(of(end.point), of(end.log_delta)))
+        return Choices(curves, self.nearest and self.nearest.each(of))
 
 
 @dataclass
@@ -174,8 +168,11 @@ def _ended(
     if state.last is None or image.first is None:
         inside, rounded = least_inside(q, down, up, radius)
     else:
-        end = nearest(q, state.last, image.first, down, up, radius, start, _ROUNDS[proved])
-        inside, rounded = least_beyond(q, state.last, image.first, down, up, radius, end, proved)
+        tail, first = state.last, image.first
+        top, direction, peak = largest(tail, first, start, proved)
+        end = nearest(q, tail, top, first, down, up, radius, start, _ROUNDS[proved])
+        end = Nearest(end.point, end.log_delta, direction, peak)
+        inside, rounded = least_beyond(q, tail, top, first, down, up, radius, end, proved)
     state.constant = state.constant + q @ centre + inside
     if mu is not None:
         state.constant = state.constant - 0.5 * mu[:, 0] * radius**2
@@ -205,7 +202,7 @@ def _affine(
         _hand_on(around, at, mu, state)
         return
     state.last = mu * (1 + 1e-8)
-    state.constant = state.constant - 0.5 * mu[:, 0] * (1.01e8 * around.image.doubt[at] ** 2)
+    state.constant = state.constant - 0.5 * mu.amax(1) * (1.01e8 * around.image.doubt[at] ** 2)
 
 
 def _hand_on(around: Surroundings, at: int, mu: Tensor, state: _Pending) -> None:
@@ -239,12 +236,15 @@ def _by_choice(
             farthest = torch.maximum(around.low[at].abs(), around.high[at].abs()).flatten()
             size = g.detach().abs() @ rule.taken(farthest)
             state.doubt = state.doubt + rounding(rule.copies) * size
-    strength = strength * rule.copies
+    shape = around.image.program.nodes[before].shape
+    if strength.shape[1] > 1:
+        strength = rule.gathered(strength, shape.numel()) * (1 + 1e-12)
+    else:
+        strength = strength * rule.copies
     reach = around.reach(before)
-    if reach < torch.inf:
+    if reach < torch.inf and strength.shape[1] == 1:
         share = choice.paid.sigmoid()
         state.constant = state.constant - (0.5 * reach**2) * (share * strength)[:, 0]
         strength = (1 - share) * strength * (1 + 1e-12)
-    shape = around.image.program.nodes[before].shape
     state.add(before, rule.gathered(g, shape.numel()).view(len(g), *shape[1:]))
     state.tail(before, strength)

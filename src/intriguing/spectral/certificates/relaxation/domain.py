@@ -1,74 +1,78 @@
 """The least value of a bound where images lie: in a ball around one, and in the box.
 
-Of h·d − ½Λ‖Cd‖², d the change of the image and C the affine map to the first curve, whose tail ends
-here. For any λ > Λ‖C‖² and any point p, with δ = λ − Λ‖C‖² and ∇ = h + λp − ΛCᵀCp,
+Of h·d − ½‖√D Cd‖², d the change of the image and C the affine map to the first curve, whose tails
+D end here: one number for a whole layer, or one for each of its units. For any λ > ‖CᵀDC‖ and any
+point p, with δ = λ − ‖CᵀDC‖ and ∇ = h + λp − CᵀDCp,
 
-    φ(d) = h·d − ½Λ‖Cd‖² + ½λ(‖d‖² − R²)  ≥  φ(p) + Σᵢ min over eᵢ of (∇ᵢeᵢ + ½δeᵢ²),
+    φ(d) = h·d − ½‖√D Cd‖² + ½λ(‖d‖² − R²)  ≥  φ(p) + Σᵢ min over eᵢ of (∇ᵢeᵢ + ½δeᵢ²),
 
 pᵢ + eᵢ in the box, because φ is convex, by at least δ. Inside the ball φ is no more than the bound.
-At the best λ and p the two are equal if C = 0, and differ by what C's smaller singular values are
-worth otherwise. They are found by p ← (ΛCᵀCp − h)/λ, clipped to the box, and λ ← λ‖p‖/R, from
-where a pass before has left them; whatever they are, the value is a bound.
+At the best λ and p the two are equal if C = 0, and differ by what smaller singular values are worth
+otherwise. They are found by p ← (CᵀDCp − h)/λ, clipped to the box, and λ ← λ‖p‖/R, from where a
+pass before has left them; whatever they are, the value is a bound if ‖CᵀDC‖ is proved.
 """
 
-from dataclasses import dataclass, field
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
-import numpy as np
 import torch
 from jaxtyping import Float
-from scipy.sparse import csr_matrix
 from torch import Tensor
 
+from intriguing.spectral.certificates.relaxation.first_map import FirstMap, Peak
 from intriguing.spectral.norms.eigenvalue import UNIT
 
 _ROUNDS = 8
 """Of looking again; two or three change anything."""
 _LEAST = 1e-3
 """δ is at least so much of λ, so that p gets anywhere."""
-
-
-@dataclass(frozen=True)
-class FirstMap:
-    """C, as a sparse matrix in several precisions.
-
-    Attributes:
-        place: The node that it gives.
-        norm: ‖C‖ from above.
-        terms: Of all sums in C itself.
-    """
-
-    place: int
-    matrix: csr_matrix
-    absolute: csr_matrix
-    norm: float
-    terms: int
-    kept: dict[object, tuple[csr_matrix, csr_matrix]] = field(default_factory=dict)
-
-    def squared(self, d: Float[Tensor, "rows pixels"]) -> tuple[Tensor, Tensor]:
-        """Cd and CᵀCd, without derivatives."""
-        return self._both(self.matrix, d)
-
-    def sizes(self, d: Float[Tensor, "rows pixels"]) -> tuple[Tensor, Tensor]:
-        """The same of absolute values."""
-        return self._both(self.absolute, d.abs())
-
-    def _both(self, matrix: csr_matrix, d: Tensor) -> tuple[Tensor, Tensor]:
-        name = ("C" if matrix is self.matrix else "|C|", d.dtype)
-        if name not in self.kept:
-            cast = matrix.astype(np.float32 if d.dtype == torch.float32 else np.float64)
-            self.kept[name] = cast, cast.T.tocsr()
-        there, back = self.kept[name]
-        moved = there @ d.detach().cpu().numpy().T
-        found = torch.from_numpy(moved.T), torch.from_numpy((back @ moved).T)
-        return found[0].to(d), found[1].to(d)
+_POWERS = (20, 2)
+"""Steps of the power method for ‖CᵀDC‖ while it is not proved: at first, and later."""
+_SHORT = 1.003
+"""What they are taken to have come short of it by."""
 
 
 @dataclass
 class Nearest:
-    """p and log δ, of every row; what a pass begins with and leaves."""
+    """p and log δ, of every row; what a pass begins with and leaves.
+
+    Attributes:
+        direction: Where CᵀDC is nearly largest, if D is no multiple of I.
+        peak: What was proved of it.
+    """
 
     point: Float[Tensor, "rows pixels"]
     log_delta: Float[Tensor, "rows 1"]
+    direction: Float[Tensor, "rows pixels"] | None = None
+    peak: Peak | None = None
+
+    def each(self, of: Callable[[Tensor], Tensor]) -> "Nearest":
+        """With the same done to all that it is made of."""
+        peak = self.peak and Peak(of(self.peak.weight), of(self.peak.top))
+        direction = None if self.direction is None else of(self.direction)
+        return Nearest(of(self.point), of(self.log_delta), direction, peak)
+
+    def scaled(self, factor: float) -> "Nearest":
+        """For D times a factor, in a ball so much smaller."""
+        peak = self.peak and Peak(self.peak.weight * factor, self.peak.top * factor)
+        more = math.log(factor)
+        return Nearest(self.point / factor, self.log_delta + more, self.direction, peak)
+
+    @staticmethod
+    def stacked(rows: "Sequence[Nearest | None]") -> "Nearest | None":
+        """Of rows one by one; None if one of them has none."""
+        ends = [row for row in rows if row is not None]
+        if not ends or len(ends) < len(rows):
+            return None
+        directions = [row.direction for row in ends if row.direction is not None]
+        peaks = [row.peak for row in ends if row.peak is not None]
+        return Nearest(
+            torch.cat([row.point for row in ends]), torch.cat([row.log_delta for row in ends]),
+            torch.cat(directions) if len(directions) == len(ends) else None,
+            Peak(torch.cat([p.weight for p in peaks]), torch.cat([p.top for p in peaks]))
+            if len(peaks) == len(ends) else None,
+        )  # fmt: skip
 
 
 def least_inside(
@@ -105,14 +109,17 @@ def least_inside(
 
 
 def nearest(
-    h: Float[Tensor, "rows pixels"], tail: Float[Tensor, "rows 1"], first: FirstMap,
-    down: Float[Tensor, " pixels"], up: Float[Tensor, " pixels"], radius: float,
-    start: Nearest | None, rounds: int,
+    h: Float[Tensor, "rows pixels"], tail: Float[Tensor, "rows units_or_1"],
+    top: Float[Tensor, "rows 1"], first: FirstMap, down: Float[Tensor, " pixels"],
+    up: Float[Tensor, " pixels"], radius: float, start: Nearest | None, rounds: int,
 ) -> Nearest:  # fmt: skip
-    """p and δ for h and Λ, from where they were."""
+    """p and δ for h and D, from where they were.
+
+    Args:
+        top: ‖CᵀDC‖.
+    """
     with torch.no_grad():
-        h, tail = h.detach(), tail.detach()
-        steep = tail * first.norm**2
+        h, tail, steep = h.detach(), tail.detach(), top.detach()
         tiny = torch.finfo(h.dtype).tiny * 1e6
         if start is None:
             length = torch.linalg.vector_norm(h, dim=1, keepdim=True)
@@ -120,37 +127,63 @@ def nearest(
         else:
             strength, point = start.log_delta.to(h).exp() + steep, start.point.to(h)
         for _ in range(rounds):
-            pulled = tail * first.squared(point)[1] - h
+            pulled = first.squared(point, tail)[1] - h
             point = torch.minimum(torch.maximum(pulled / strength, down), up)
             reached = torch.linalg.vector_norm(point, dim=1, keepdim=True) / radius
             strength = torch.maximum(strength * reached, (1 + _LEAST) * steep).clamp_min(tiny)
         return Nearest(point, (strength - steep).clamp_min(_LEAST * strength).log())
 
 
+def largest(
+    tail: Float[Tensor, "rows units_or_1"], first: FirstMap, start: Nearest | None, proved: bool
+) -> tuple[Float[Tensor, "rows 1"], Tensor | None, Peak | None]:
+    """‖CᵀDC‖, proved or nearly; the direction of it, and what is proved."""
+    if tail.shape[1] == 1:
+        return tail * (first.norm**2 * (1 + 1e-12)), None, None
+    if proved:
+        before = start or Nearest(tail, tail)
+        peak = Peak(tail, first.top(tail, before.peak))
+        return peak.top, before.direction, peak
+    with torch.no_grad():
+        direction = None if start is None else start.direction
+        steps = _POWERS[direction is not None]
+        if direction is None:
+            direction = first.noise.to(tail).expand(len(tail), -1)
+        for _ in range(steps):
+            moved, direction = first.squared(direction.to(tail), tail)
+            direction = direction / torch.linalg.vector_norm(
+                direction, dim=1, keepdim=True
+            ).clamp_min(torch.finfo(tail.dtype).tiny)
+        moved = first.moved(direction)
+    return _SHORT * (tail * moved.square()).sum(1, keepdim=True), direction, None
+
+
 def least_beyond(
-    h: Float[Tensor, "rows pixels"], tail: Float[Tensor, "rows 1"], first: FirstMap,
-    down: Float[Tensor, " pixels"], up: Float[Tensor, " pixels"], radius: float, at: Nearest,
-    proved: bool,
+    h: Float[Tensor, "rows pixels"], tail: Float[Tensor, "rows units_or_1"],
+    top: Float[Tensor, "rows 1"], first: FirstMap, down: Float[Tensor, " pixels"],
+    up: Float[Tensor, " pixels"], radius: float, at: Nearest, proved: bool,
 ) -> tuple[Float[Tensor, " rows"], Float[Tensor, " rows"]]:  # fmt: skip
     """The bound above at p and δ, and what rounding can have done if it is to be `proved`."""
     with torch.no_grad():
         point, delta = at.point.to(h), at.log_delta.to(h).exp()
-        moved, back = first.squared(point)
-    strength = tail * (first.norm**2 * (1 + 1e-12)) + delta
-    slope = h + strength * point - tail * back
-    with torch.no_grad():
-        step = torch.minimum(torch.maximum(-slope / delta, down - point), up - point)
-    squares = 0.5 * (strength * point.square()).sum(1), 0.5 * tail[:, 0] * moved.square().sum(1)
+        moved, back = first.squared(point, tail)
+        free = h + (top + delta) * point - back
+        step = torch.minimum(torch.maximum(-free / delta, down - point), up - point)
+        across = moved * first.moved(step)
+    strength = top + delta
+    half = 0.5 * (tail * moved.square()).sum(1), 0.5 * (strength * point.square()).sum(1)
     whole = 0.5 * strength[:, 0] * radius**2
-    rest = (slope * step).sum(1), 0.5 * (delta * step.square()).sum(1)
-    value = (h * point).sum(1) + squares[0] - squares[1] - whole + rest[0] + rest[1]
+    # ∇·e, with what depends on D written so that it can be differentiated.
+    rest = ((h + strength * point) * step).sum(1) - (tail * across).sum(1)
+    rest = rest + 0.5 * (delta * step.square()).sum(1)
+    value = (h * point).sum(1) + half[1] - half[0] - whole + rest
     if not proved:
         return value, torch.zeros_like(value)
     # ∇ᵢ may be off by γ times its terms, and eᵢ is no longer than box and ball let it be.
-    sizes, twice = first.sizes(point)
+    sizes, twice = first.sizes(point, tail)
     reach = torch.minimum(up - down, radius + point.abs())
-    terms = h.abs() + strength * point.abs() + tail * twice
-    lost = (terms * reach).sum(1) + (h * point).abs().sum(1) + squares[0] + whole
-    lost = lost + tail[:, 0] * sizes.square().sum(1) + rest[0].abs() + rest[1]
+    terms = h.abs() + strength * point.abs() + twice
+    lost = (terms * reach).sum(1) + (h * point).abs().sum(1) + half[1] + whole
+    lost = lost + (tail * sizes.square()).sum(1) + (delta * step.square()).sum(1)
     count = 2 * first.terms + sum(first.matrix.shape) + 16
-    return value, 16 * count * UNIT * lost
+    return value, 32 * count * UNIT * lost

@@ -152,18 +152,19 @@ class _Search:
         """Prove what can be proved at a radius; the least value of a class, and its lead."""
         classes = [j for j in range(len(radii)) if j != self.label and radii[j] < around.radius]
         rows = self._rows(classes)
-        fresh = started(around, rows)
-        value = self._settle(around, radii, classes, rows, fresh)
+        value, _ = self._settle(around, radii, classes, rows, started(around, rows))
         left = [i for i in range(len(classes)) if radii[classes[i]] < around.radius]
         worst = int(value.argmin())
         if left and float(value[worst]) > -_HOPELESS * float(self.lead[classes[worst]]):
             rows, classes = rows[left], [classes[i] for i in left]
             warm = all(j in self.kept for j in classes)
-            choices = self._known(classes, around.radius) if warm else self._new(fresh, left)
-            better = improved(around, rows, choices, warm)
+            known = self._known(classes, around.radius) if warm else None
+            choices = known or started(around, rows, apart=True)
+            value, found = self._settle(
+                around, radii, classes, rows, improved(around, rows, choices, warm)
+            )
             for i, j in enumerate(classes):
-                self.kept[j] = around.radius, better.row(i)
-            value = self._settle(around, radii, classes, rows, better)
+                self.kept[j] = around.radius, found.row(i)
             worst = int(value.argmin())
         return float(value[worst]), float(self.lead[classes[worst]])
 
@@ -176,20 +177,18 @@ class _Search:
             if all(j in self.kept for j in classes):
                 choices = self._known(classes, middle)
                 self._settle(around.within(middle), radii, classes, self._rows(classes), choices)
-            if float(radii.min()) >= middle:
-                low = middle
-            else:
-                high = middle
+            low, high = float(radii.min()), middle if float(radii.min()) < middle else high
 
     def _settle(
         self, around: Surroundings, radii: Tensor, classes: list[int], rows: Tensor,
         choices: Choices,
-    ) -> Tensor:  # fmt: skip
-        value = proved(around, rows, choices).cpu() - self.slack[classes]
+    ) -> tuple[Tensor, Choices]:  # fmt: skip
+        bound, choices = proved(around, rows, choices)
+        value = bound.cpu() - self.slack[classes]
         for j, least in zip(classes, value.tolist(), strict=True):
             if least > 0:
                 radii[j] = max(float(radii[j]), around.radius)
-        return value
+        return value, choices
 
     def _rows(self, classes: list[int]) -> Float[Tensor, "rows k"]:
         rows = self.image.values[-1].new_zeros(len(classes), len(self.lead))
@@ -201,6 +200,3 @@ class _Search:
         """What was found for these classes, with strengths as at another radius."""
         kept = [self.kept[j] for j in classes]
         return Choices.stacked([choices.scaled(before / radius) for before, choices in kept])
-
-    def _new(self, fresh: Choices, left: list[int]) -> Choices:
-        return Choices.stacked([fresh.row(i) for i in left])

@@ -9,10 +9,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from intriguing.spectral.certificates.relaxation.backward import Choice, Choices, lower_bound
-from intriguing.spectral.certificates.relaxation.domain import Nearest
+from intriguing.spectral.certificates.relaxation.cells import Cells
 from intriguing.spectral.certificates.relaxation.program import Curve
 from intriguing.spectral.certificates.relaxation.surroundings import Surroundings
-from intriguing.spectral.certificates.relaxation.windows import Window
+from intriguing.spectral.certificates.relaxation.windows import Window, Windows
 
 _STEPS = (60, 30)
 """Of the search: from the start, and from what was found at another radius."""
@@ -21,12 +21,20 @@ _WARM = 0.4
 _RATES = (0.15, 0.3)
 """Of slopes, and of logarithms."""
 _DECAY = 0.95
+_EVEN, _STRAIGHT = 0.1, 0.003
+"""Strengths relative to the mean: at least, and of units that do not bend in the ball."""
 _PATIENCE, _GAIN = 10, 1e-3
 """Steps in which a bound must gain so much of what it is away from its start."""
 
 
-def started(around: Surroundings, rows: Float[Tensor, "rows classes"]) -> Choices:
-    """CROWN's slopes, and strengths for which the tails cost about what the slopes do."""
+def started(
+    around: Surroundings, rows: Float[Tensor, "rows classes"], apart: bool = False
+) -> Choices:
+    """CROWN's slopes, and strengths for which the tails cost about what the slopes do.
+
+    Args:
+        apart: Whether every number of the first curve is to have a strength of its own.
+    """
     program = around.image.program
     choices: dict[int, Choice] = {}
     linear: dict[int, Tensor] = {len(program.nodes) - 1: rows}
@@ -45,7 +53,9 @@ def started(around: Surroundings, rows: Float[Tensor, "rows classes"]) -> Choice
                 reach = min(around.reach(before), 1e6)
                 length = torch.linalg.vector_norm(flat, dim=1, keepdim=True)
                 strength = (0.1 * length / max(reach, 1e-12)).clamp_min(1e-12).log()
-                choices[at] = Choice(slopes, strength, torch.full_like(strength, -1.0))
+                if apart and around.image.first and before == around.image.first.place:
+                    strength = strength + _uneven(around.cells[at], flat)
+                choices[at] = Choice(slopes, strength, torch.full_like(length, -1.0))
                 shape = program.nodes[before].shape
                 parts = [rule.gathered(flat * slopes, shape.numel()).view(len(q), *shape[1:])]
             else:
@@ -53,6 +63,14 @@ def started(around: Surroundings, rows: Float[Tensor, "rows classes"]) -> Choice
             for parent, part in zip(node.parents, parts, strict=True):
                 linear[parent] = linear[parent] + part if parent in linear else part
     return Choices(choices)
+
+
+def _uneven(cells: Cells | Windows, flat: Tensor) -> Tensor:
+    """By how much, in logarithms, strengths differ: units that count for more bend with more."""
+    mean = flat.square().mean(1, keepdim=True).sqrt().clamp_min(1e-300)
+    low, high = cells.slopes
+    share = torch.where(high > low, (flat.abs() / mean).clamp_min(_EVEN), _STRAIGHT)
+    return share.log()
 
 
 def improved(
@@ -105,14 +123,14 @@ def improved(
         for group in adam.param_groups:
             group["lr"] *= _DECAY
     if end is not None:
-        end = Nearest(end.point.double(), end.log_delta.double())
+        end = end.each(lambda t: t.double())
     return Choices(kept, end)
 
 
 def proved(
     around: Surroundings, rows: Float[Tensor, "rows classes"], choices: Choices
-) -> Float[Tensor, " rows"]:
-    """What the choices prove, in float64 with outward rounding."""
+) -> tuple[Float[Tensor, " rows"], Choices]:
+    """What the choices prove, in float64 with outward rounding; and where the proof ended."""
     last = len(around.image.program.nodes) - 1
     fitting = {}
     for at, choice in choices.curves.items():
@@ -120,7 +138,8 @@ def proved(
         slopes = choice.slopes.clamp(low, high)
         fitting[at] = Choice(slopes, choice.strength, choice.paid)
     with torch.no_grad():
-        return lower_bound(around, last, rows, Choices(fitting, choices.nearest), True)[0]
+        value, end = lower_bound(around, last, rows, Choices(fitting, choices.nearest), True)
+    return value, Choices(fitting, end)
 
 
 def _better(better: Tensor, new: Choice, old: Choice) -> Choice:

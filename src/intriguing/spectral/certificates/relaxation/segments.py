@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, eye, vstack
 
 from intriguing.spectral.certificates.relaxation.affine import AffineMap
-from intriguing.spectral.certificates.relaxation.domain import FirstMap
+from intriguing.spectral.certificates.relaxation.first_map import FirstMap
 from intriguing.spectral.certificates.relaxation.program import Node, Program
 
 ENTRIES = 20_000_000

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from intriguing.spectral.certificates.relaxation.affine import AffineMap
 from intriguing.spectral.certificates.relaxation.cells import Cells
-from intriguing.spectral.certificates.relaxation.domain import FirstMap
+from intriguing.spectral.certificates.relaxation.first_map import FirstMap
 from intriguing.spectral.certificates.relaxation.lines import Lines
 from intriguing.spectral.certificates.relaxation.program import Curve, Program
 from intriguing.spectral.certificates.relaxation.windows import Window, Windows

@@ -145,21 +145,25 @@ class Windows:
 
     def least(
         self, q: Float[Tensor, "rows windows"], g: Float[Tensor, "rows taps_windows"],
-        mu: Float[Tensor, "rows 1"], strength: Float[Tensor, "rows 1"],
+        mu: Float[Tensor, "rows 1"], strength: Float[Tensor, "rows taps_windows_or_1"],
         z0: Float[Tensor, " taps_windows"], y0: Float[Tensor, " windows"], proved: bool,
     ) -> Float[Tensor, "rows windows"]:  # fmt: skip
         """The least value as above, from below; rounding counts where it is `proved`."""
         g, z0 = g.view(-1, *self.low.shape), z0.view(self.low.shape)
+        each = strength.shape[1] > 1
+        strength = strength.view(len(q), *(self.low.shape if each else (1, 1)))
         with torch.no_grad():
-            z, t = self._attained(q, g, mu[:, :, None], strength[:, :, None], z0, y0)
+            z, t = self._attained(q, g, mu[:, :, None], strength, z0, y0)
         linear = q * t - (g * z).sum(1)
-        value = linear - 0.5 * mu * (t - y0).square() + 0.5 * strength * (z - z0).square().sum(1)
+        value = linear - 0.5 * mu * (t - y0).square()
+        value = value + 0.5 * (strength * (z - z0).square()).sum(1)
         if not proved:
             return value
         # At the vertex that is computed a piece's derivative is off by as much as rounding makes of
         # its terms, and the least value is no farther away than the ends.
         size = self.largest + z0.abs().amax(0) + y0.abs() + self.low.abs().amax(0)
-        steep = q.abs() + g.abs().sum(1) + 2 * (mu + len(z0) * strength) * size
+        pull = (strength.expand(-1, *z0.shape)).sum(1)
+        steep = q.abs() + g.abs().sum(1) + 2 * (mu + pull) * size
         return value - 128 * (len(z0) + 4) * UNIT * steep * size
 
     def _attained(
@@ -176,8 +180,8 @@ class Windows:
         order = free.argsort(1, descending=True)
         sorted_, pull = free.gather(1, order), strength * z0 + g
         pull = pull.gather(1, order).cumsum(1)
-        count = torch.arange(1, len(z0) + 1, dtype=q.dtype, device=q.device)[:, None]
-        bent = (count * strength - mu).clamp_min(tiny)
+        bent = strength.expand_as(free).gather(1, order).cumsum(1)
+        bent = (bent - mu).clamp_min(tiny)
         vertex = (pull - q - mu * y0) / bent
         lower = torch.cat([sorted_[:, 1:], sorted_.new_full(sorted_[:, :1].shape, -torch.inf)], 1)
         held = torch.minimum(torch.maximum(vertex, lower), sorted_)
@@ -191,7 +195,7 @@ class Windows:
         z[:, len(z0) :] = torch.where(winners, points[:, len(z0) :], z[:, len(z0) :])
         t = points[:, :, 0]
         value = q * t - (g[:, None] * z).sum(2) - 0.5 * mu * (t - y0).square()
-        value = value + 0.5 * strength * (z - z0).square().sum(2)
+        value = value + 0.5 * (strength[:, None] * (z - z0).square()).sum(2)
         possible = torch.cat([torch.ones_like(held) > 0, self.high >= turn], 1)
         best = torch.where(possible, value, torch.inf).argmin(1, keepdim=True)
         z = z.gather(1, best[:, :, None].expand(-1, -1, len(z0), -1))[:, 0]
