@@ -39,6 +39,7 @@ def gradient_findings(model: Classifier, x: Tensor, box: Box) -> Iterator[ModelW
             "no gradients",
             f"the gradient of the logits cannot be taken: {own_words(error.__cause__ or error)}",
             'no search by gradients is possible: method="noise" only; mend the network\'s backward',
+            hides=True,
         )
         return
     if seen is None:
@@ -47,6 +48,7 @@ def gradient_findings(model: Classifier, x: Tensor, box: Box) -> Iterator[ModelW
             "the logits have no gradient for the images",
             'no search by gradients is possible: method="noise" only; remove torch.no_grad, '
             "detach, argmax and numpy from the forward",
+            hides=True,
         )
         return
     bad = ~(seen.margin.isfinite().all(1) & seen.loss.isfinite().all(1))
@@ -55,6 +57,7 @@ def gradient_findings(model: Classifier, x: Tensor, box: Box) -> Iterator[ModelW
             "gradients not finite",
             f"the gradients of {int(bad.sum())} of {len(x)} images are NaN or infinite",
             "searches stop there; look for the square root or the norm of zero",
+            hides=True,
         )
         return
     zero = (seen.margin == 0).all(1)
@@ -66,6 +69,7 @@ def gradient_findings(model: Classifier, x: Tensor, box: Box) -> Iterator[ModelW
             "a search by gradients finds nothing there though adversarial images exist: distances "
             'are overestimates; compare with method="noise"; look for rounding, thresholds or '
             "saturated units before the logits",
+            hides=True,
         )
     elif share := _misleading(model, x, seen, box):
         yield ModelWarning(
@@ -75,6 +79,7 @@ def gradient_findings(model: Classifier, x: Tensor, box: Box) -> Iterator[ModelW
             "the forward pass does something the gradient does not know, such as rounding with a "
             "straight-through gradient: distances are overestimates; compare with "
             'method="noise" and with a transfer from another network',
+            hides=True,
         )
     yield from _saturated(seen, zero)
     yield from _quantised(model, x, seen, box)
@@ -136,6 +141,7 @@ def _saturated(seen: _Seen, zero: Tensor) -> Iterator[ModelWarning]:
             f"images, whose logits lead by {gap:.3g}",
             "attacks that raise the cross-entropy of the true class (FGSM, PGD) stand still though "
             'margins have gradients; take method="closest", or divide the logits by a constant',
+            hides=True,
         )
 
 
@@ -154,6 +160,7 @@ def _quantised(model: Classifier, x: Tensor, seen: _Seen, box: Box) -> Iterator[
             f"under noise of {size:.1g}",
             "steps smaller than a level change nothing: gradients are zero or made up, and "
             "distances too large; take the rounding out of the network",
+            hides=True,
         )
         return
     for dtype, bits in ((torch.bfloat16, 8), (torch.float16, 11)):

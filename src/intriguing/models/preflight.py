@@ -142,6 +142,7 @@ def randomised(model: Classifier, x: Tensor) -> Iterator[ModelWarning]:
         "an example that is adversarial once may not be the next time, gradients are noisy, and "
         "every distortion is of one draw; make the network deterministic, or average over draws "
         "in its forward and attack the average",
+        hides=True,
     )
 
 
@@ -184,6 +185,7 @@ def optimises_inside(model: Classifier, x: Tensor) -> Iterator[ModelWarning]:
             f"one forward pass takes gradients {calls} times",
             "a gradient through it is at best an approximation and dear; distortions found are "
             "upper bounds that may be far from the least; no layer bounds can be had",
+            hides=True,
         )
 
 
@@ -207,6 +209,7 @@ def depends_on_batch(model: Classifier, x: Tensor) -> Iterator[ModelWarning]:
             "beside it",
             "an image has no distortion of its own, and results change with the batch size; look "
             "for batch statistics, or a batch size fixed when the network was exported",
+            hides=True,
         )
 
 
@@ -224,6 +227,7 @@ def changes_itself(model: Classifier, x: Tensor) -> Iterator[ModelWarning]:
             f"a forward pass changes {', '.join(changed[:3])}{' …' if len(changed) > 3 else ''}",
             "the network that is judged last is not the one that was judged first, and an "
             "interrupted run cannot be continued; call model.eval(), or switch adaptation off",
+            hides=True,
         )
 
 

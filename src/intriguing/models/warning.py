@@ -11,11 +11,13 @@ class ModelWarning:
         name: Of the flaw, such as "zero gradients".
         measured: What was measured, with its numbers.
         consequence: What follows for the results, and what to do.
+        hides: Whether a search by gradients may miss near examples because of it.
     """
 
     name: str
     measured: str
     consequence: str
+    hides: bool = False
 
     def __str__(self) -> str:
         return f"{self.name}: {self.measured}; {self.consequence}."
