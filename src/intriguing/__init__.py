@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from intriguing.distortion.search import Search
     from intriguing.distortion.targets import choose_targets
     from intriguing.errors import InputError, UnsoundBound
+    from intriguing.gate.config import Demand, GateConfig
+    from intriguing.gate.run import Baseline, Gate, run_gate
     from intriguing.graph.operation import Operation, ValueRange
     from intriguing.graph.table import register_bound
     from intriguing.hardening.config import PoolConfig
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from intriguing.models.schedule import Schedule
     from intriguing.models.warning import ModelWarning
     from intriguing.results.audit import Finding, StageRecord, Tile, Warned
+    from intriguing.results.gate import FlawRow, GateRow, RulingRow
     from intriguing.scale.attack import Attacked, attack_in_shards
     from intriguing.scale.engine import Engine
     from intriguing.scale.shards import Shards
@@ -79,6 +82,7 @@ _HOME = {
     "Attacked": "scale.attack",
     "Audit": "audit.run",
     "AuditConfig": "audit.config",
+    "Baseline": "gate.run",
     "Basis": "units.directions",
     "Batch": "training.batches",
     "Bound": "spectral.norms.bound",
@@ -88,6 +92,7 @@ _HOME = {
     "CleanAccuracy": "models.clean_accuracy",
     "ClosestConfig": "distortion.closest",
     "DataPair": "data.named",
+    "Demand": "gate.config",
     "DescentConfig": "distortion.lbfgsb",
     "Distortions": "distortion.result",
     "Engine": "scale.engine",
@@ -95,6 +100,10 @@ _HOME = {
     "Extra": "training.minibatch",
     "Family": "models.family",
     "Finding": "results.audit",
+    "FlawRow": "results.gate",
+    "Gate": "gate.run",
+    "GateConfig": "gate.config",
+    "GateRow": "results.gate",
     "HardenedTraining": "hardening.train",
     "Histogram": "units.histogram",
     "ImageSet": "data.dataset",
@@ -128,6 +137,7 @@ _HOME = {
     "Sparsity": "models.pretraining",
     "SpectralPenalty": "spectral.norms.penalty",
     "StageRecord": "results.audit",
+    "RulingRow": "results.gate",
     "Warned": "results.audit",
     "Status": "distortion.result",
     "Tile": "results.audit",
@@ -157,6 +167,7 @@ _HOME = {
     "register_bound": "graph.table",
     "register_family": "models.family",
     "run_audit": "audit.run",
+    "run_gate": "gate.run",
     "sandwich": "spectral.certificates.certificate",
     "top_images": "units.topk",
     "train_network": "training.recipe",
@@ -168,6 +179,7 @@ __all__ = [
     "Attacked",
     "Audit",
     "AuditConfig",
+    "Baseline",
     "Basis",
     "Batch",
     "Bound",
@@ -177,6 +189,7 @@ __all__ = [
     "CleanAccuracy",
     "ClosestConfig",
     "DataPair",
+    "Demand",
     "DescentConfig",
     "Distortions",
     "Engine",
@@ -184,6 +197,10 @@ __all__ = [
     "Extra",
     "Family",
     "Finding",
+    "FlawRow",
+    "Gate",
+    "GateConfig",
+    "GateRow",
     "HardenedTraining",
     "Histogram",
     "ImageSet",
@@ -209,6 +226,7 @@ __all__ = [
     "Progress",
     "Ranking",
     "Recipe",
+    "RulingRow",
     "Sandwich",
     "Schedule",
     "Search",
@@ -246,6 +264,7 @@ __all__ = [
     "register_bound",
     "register_family",
     "run_audit",
+    "run_gate",
     "sandwich",
     "top_images",
     "train_network",

@@ -11,6 +11,7 @@ from intriguing.report.figures import Panel, as_pictures
 from intriguing.report.layouts import gather
 from intriguing.report.views import Table
 from intriguing.results.audit import StageRecord, read_audit
+from intriguing.results.gate import FlawRow, GateRow, RulingRow
 from intriguing.results.measured import Measurement
 from intriguing.results.parquet import read_columns, read_rows
 from intriguing.results.rows import (
@@ -60,6 +61,9 @@ class Contents:
     claims: tuple[ClaimRow, ...] = ()
     verdicts: tuple[VerdictRow, ...] = ()
     audit: tuple[StageRecord, ...] = ()
+    gate: tuple[GateRow, ...] = ()
+    rulings: tuple[RulingRow, ...] = ()
+    flaws: tuple[FlawRow, ...] = ()
 
     @cached_property
     def tables(self) -> list[Table]:
@@ -144,6 +148,9 @@ def read_contents(folder: Path) -> Contents:
         claims=tuple(read_rows(folder, ClaimRow)),
         verdicts=tuple(read_rows(folder, VerdictRow)),
         audit=read_audit(folder),
+        gate=tuple(read_rows(folder, GateRow)),
+        rulings=tuple(read_rows(folder, RulingRow)),
+        flaws=tuple(read_rows(folder, FlawRow)),
     )
 
 

@@ -11,6 +11,7 @@ from intriguing.report.assurance import assurance
 from intriguing.report.audited import audited
 from intriguing.report.contents import Contents
 from intriguing.report.figure6 import blind_spots
+from intriguing.report.gated import outcome
 from intriguing.report.numbers import interval, number, paper_number, points_more
 from intriguing.report.takeaway import NOTHING, Findings, Tile, joined
 from intriguing.report.units import distinction
@@ -28,6 +29,7 @@ WHOLE: dict[str, Callable[[Contents], Findings]] = {
     "audit": audited,
     "claims": claims.outcome,
     "fool": fool.outcome,
+    "gate": outcome,
 }
 """Kinds of runs whose findings are made in one place."""
 

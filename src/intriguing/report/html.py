@@ -12,6 +12,7 @@ from intriguing.names import file_name, storable
 from intriguing.report import numbers, tables
 from intriguing.report.browser import draw_browser, templates
 from intriguing.report.contents import Contents, read_contents
+from intriguing.report.exchange.files import write_exchange
 from intriguing.report.figure_style import Drawing, inline, png, svg, vectors
 from intriguing.report.findings import findings
 from intriguing.report.section import Block, Listing, VerdictTable
@@ -85,6 +86,7 @@ def draw_report(folder: Path) -> Path:
         browse = draw_browser(contents, report)
         page = report / "index.html"
         write_whole(page, _render(contents, drawn, browse))
+        write_exchange(contents, report)
     return page
 
 
@@ -210,6 +212,7 @@ def _title(run: RunRecord) -> str:
         "claims": "Which sentences hold?",
         "fool": f"What does {names or 'the network'} read that means nothing?",
         "units": f"Do the units of {names or 'the network'} stand out?",
+        "gate": f"Is {run.models[0].name if run.models else 'the network'} hard enough to fool?",
         "audit": f"An audit of {names or 'the network'}",
         "certify": f"How far is every image safe on {names or 'the network'}?",
     }[run.kind]

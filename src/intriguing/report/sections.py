@@ -10,6 +10,7 @@ from intriguing.report import (
     comparison,
     figure6,
     fool,
+    gate,
     hardening,
     spectrum,
     table5,
@@ -194,6 +195,7 @@ PARTS: dict[str, tuple[Part, ...]] = {
     "hardening": hardening.PARTS,
     "fool": fool.PARTS,
     "audit": audit.PARTS,
+    "gate": (_gallery, *gate.PARTS),
 }  # fmt: skip
 
 

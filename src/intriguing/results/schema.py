@@ -19,6 +19,7 @@ Kind: TypeAlias = Literal[
     "audit",
     "claims",
     "fool",
+    "gate",
 ]
 RunStatus: TypeAlias = Literal["running", "complete"]
 

@@ -27,6 +27,7 @@ from intriguing.measures import Progress, ProgressCallback
 from intriguing.names import file_name
 from intriguing.results import schema, store
 from intriguing.results.audit import StageRecord, write_audit
+from intriguing.results.gate import FlawRow, GateRow, RulingRow
 from intriguing.results.measured import Measurement
 from intriguing.results.opening import open_results
 from intriguing.results.parquet import rows_file, write_columns, write_rows
@@ -414,7 +415,10 @@ class _Kept:
     files: dict[str, str]
 
 
-_SMALL: tuple[type[Row], ...] = (Measurement, LayerRow, ClaimRow, CurvePoint, LossRow, VerdictRow)
+_SMALL: tuple[type[Row], ...] = (
+    Measurement, LayerRow, ClaimRow, CurvePoint, LossRow, VerdictRow, GateRow, FlawRow,
+    RulingRow,
+)  # fmt: skip
 """Rows that are kept one by one, with their stage."""
 _LARGE: tuple[type[Row], ...] = (ImageRow, CertificateRow)
 """Rows that stages read again from what they left on disk."""

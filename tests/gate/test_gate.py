@@ -1,0 +1,184 @@
+"""Gates on networks whose nearest examples are known."""
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+import intriguing as it
+from tests.gate.nets import PIXELS, Bent, Hiding, Plane, images_at, spread
+
+IMAGES = images_at(spread(120))
+"""At distances from .1 to 1.1 in L2: distortions of .6 at the median over the root of 36 pixels."""
+QUICK = {"sample": 2, "sample_budget": 20, "budget": 40}
+
+
+def gate(model: nn.Module, folder: Path, images: it.ImageSet = IMAGES, **more: object) -> it.Gate:
+    baseline = more.pop("baseline", None)
+    return it.run_gate(
+        model, images, folder, it.GateConfig(**{**QUICK, **more}), baseline=baseline, report=False
+    )  # fmt: skip
+
+
+def test_it_passes_what_is_far_and_fails_what_is_near(tmp_path: Path):
+    far, near = 0.3 / math.sqrt(PIXELS), 0.9 / math.sqrt(PIXELS)
+    passed, failed = (gate(Plane(), tmp_path / str(t), at_least=t) for t in (far, near))
+    assert (passed.ruling, failed.ruling) == ("pass", "fail")
+    for ended, limit in ((passed, 0.3), (failed, 0.9)):
+        true = {one: float(d) for one, d in zip(IMAGES.ids, spread(120), strict=True)}
+        assert ended.verdict.images == len(ended.rows) < 60  # no more than it needs
+        for row in ended.rows:
+            assert (row.near == "near") == (true[row.image_id] < limit)
+            assert row.found >= true[row.image_id] * (1 - 1e-4)
+    assert passed.verdict.low <= 0.2 <= passed.verdict.high  # the true share of near images
+    assert failed.verdict.low <= 0.8 <= failed.verdict.high
+
+
+def test_what_is_nearest_on_an_affine_network_is_proved(tmp_path: Path):
+    ended = gate(Plane(), tmp_path, at_least=0.05, certificates=False)
+    assert ended.verdict.proved == ended.verdict.images - ended.verdict.near > 0
+
+
+def test_the_order_is_random_and_the_same_from_the_same_seed(tmp_path: Path):
+    first, again, other = (
+        gate(Plane(), tmp_path / name, at_least=0.05, seed=seed)
+        for name, seed in (("a", 0), ("b", 0), ("c", 1))
+    )
+    assert str(first.rows) == str(again.rows)
+    assert [r.image_id for r in first.rows] != [r.image_id for r in other.rows]
+    assert [r.image_id for r in first.rows] != sorted(r.image_id for r in first.rows)
+
+
+def test_a_certificate_that_decides_saves_the_search(tmp_path: Path):
+    proved, searched = (
+        gate(Bent(), tmp_path / str(c), at_least=0.02, certificates=c) for c in (True, False)
+    )
+    by = [row for row in proved.rows if row.ended == "certificate"]
+    assert proved.verdict.proved == len(by) > 0
+    assert all(row.certified >= row.limit for row in by)
+    whole = {row.image_id: row.forward_passes for row in searched.rows}
+    assert all(row.forward_passes < whole[row.image_id] for row in by)
+    assert searched.verdict.proved == 0
+    assert proved.ruling == searched.ruling == "pass"
+    assert [row.near for row in proved.rows] == [row.near for row in searched.rows]
+
+
+def test_accuracies_found_and_proved_agree_where_both_are_exact(tmp_path: Path):
+    asked = {"robust_accuracy": 0.6, "eps": 0.3}
+    for certified in (False, True):
+        ended = gate(Plane(), tmp_path / str(certified), certified=certified, **asked)
+        assert ended.ruling == "pass"
+        lower = gate(Plane(), tmp_path / f"{certified}-", certified=certified, robust_accuracy=0.9,
+                     eps=0.5)  # fmt: skip
+        assert lower.ruling == "fail"
+
+
+def test_misclassified_images_are_at_distance_0(tmp_path: Path):
+    wrong = images_at(-spread(40))
+    ended = gate(Plane(), tmp_path, wrong, at_least=0.01)
+    assert ended.ruling == "fail"
+    assert {(row.ended, row.found) for row in ended.rows} == {("misclassified", 0.0)}
+
+
+@pytest.mark.parametrize(("shift", "ruling"), [(0.0, "pass"), (0.2, "fail")])
+def test_a_baseline_is_compared_image_by_image(shift: float, ruling: str, tmp_path: Path):
+    """Distances of .1 to 1.1 less .2: worse by more than 5 % everywhere."""
+    baseline = it.Baseline("before", Plane())
+    ended = gate(Plane(shift), tmp_path, no_worse_than=0.05, baseline=baseline)
+    assert ended.ruling == ruling
+    for row in ended.rows:
+        assert row.limit == pytest.approx(0.95 * row.baseline, rel=1e-6)
+
+
+def test_what_the_baseline_misreads_cannot_become_worse(tmp_path: Path):
+    mixed = images_at(torch.cat([-spread(60), spread(60)]))
+    baseline = it.Baseline("before", Plane())
+    ended = gate(Plane(), tmp_path, mixed, no_worse_than=0.05, baseline=baseline)
+    assert ended.ruling == "pass"
+    assert {row.near for row in ended.rows} == {"not near"}
+    assert {"no need"} < {row.ended for row in ended.rows}
+
+
+@pytest.mark.parametrize("how", ["saturated", "stochastic", "quantised"])
+def test_a_network_that_hides_its_examples_never_passes(how: str, tmp_path: Path):
+    ended = gate(Hiding(how), tmp_path, at_least=0.001)
+    assert ended.ruling == "undecided"
+    assert any(flaw.decides for flaw in ended.flaws)
+
+
+def test_a_hidden_network_may_still_fail(tmp_path: Path):
+    assert gate(Hiding("quantised"), tmp_path, at_least=0.9 / math.sqrt(PIXELS)).ruling == "fail"
+
+
+class Blind(Plane):
+    """Its gradients point along the plane, not across it; nothing else gives it away."""
+
+    def forward(self, images):
+        """The logits, whose gradient is that of something else."""
+        logits = super().forward(images)
+        slope = images.flatten(1)[:, 0] - images.flatten(1)[:, 1]
+        false = torch.stack([-slope, slope], 1)
+        return logits.detach() + false - false.detach()
+
+
+def test_examples_of_another_network_show_what_gradients_hide(tmp_path: Path):
+    far = images_at(spread(40, 0.8, 1.1))
+    config = it.GateConfig(at_least=0.05, **QUICK)
+    alone = it.run_gate(Blind(), far, tmp_path / "a", config, report=False)
+    shown = it.run_gate(
+        Blind(), far, tmp_path / "b", config, surrogates={"other": Plane()}, report=False
+    )
+    assert alone.ruling != "pass"
+    assert any("other" in flaw.seen for flaw in shown.flaws)
+
+
+def test_an_interrupted_gate_goes_on_where_it_was(tmp_path: Path):
+    middle = images_at(spread(400, 0.5, 0.75))
+
+    class Counting(Plane):
+        calls, stop_at = 0, 10**9
+
+        def forward(self, images):
+            """The logits, as long as nobody pulls the plug."""
+            type(self).calls += 1
+            if self.calls > self.stop_at:
+                raise KeyboardInterrupt
+            return super().forward(images)
+
+    def ask() -> it.Gate:
+        return gate(Counting(), tmp_path / "resumed", middle, at_least=0.61 / math.sqrt(PIXELS))
+
+    whole = gate(Counting(), tmp_path / "whole", middle, at_least=0.61 / math.sqrt(PIXELS))
+    Counting.stop_at = Counting.calls * 3 // 2  # half way through the next
+    with pytest.raises(KeyboardInterrupt):
+        ask()
+    Counting.stop_at = 10**9
+    resumed = ask()
+    assert (resumed.ruling, str(resumed.rows)) == (whole.ruling, str(whole.rows))
+    before = Counting.calls
+    assert str(ask().rows) == str(whole.rows)
+    assert Counting.calls - before < 20  # only whether it still is a classifier
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({}, "ask one thing"),
+        ({"at_least": 0.1, "no_worse_than": 0.05}, "ask one thing"),
+        ({"robust_accuracy": 0.8}, "belong together"),
+        ({"at_least": -1.0}, "above 0"),
+        ({"at_least": 0.1, "quantile": 1.0}, "below 1"),
+        ({"at_least": 0.1, "short": 300}, "no more than the other"),
+        ({"at_least": 0.1, "certified": True}, "about an accuracy"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_before_any_work(asked: dict[str, float], words: str):
+    with pytest.raises(it.InputError, match=words):
+        it.GateConfig(**asked)
+
+
+def test_a_baseline_and_a_margin_belong_together(tmp_path: Path):
+    with pytest.raises(it.InputError, match="belong together"):
+        gate(Plane(), tmp_path, no_worse_than=0.05)
