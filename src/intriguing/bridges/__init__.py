@@ -1,0 +1,1 @@
+"""To and from the interfaces of other libraries; each file needs its library only when called."""
