@@ -3,6 +3,7 @@
 import copy
 import importlib
 import importlib.util
+import inspect
 import pkgutil
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, is_dataclass, replace
@@ -53,7 +54,7 @@ EXTRAS = {"intriguing.scale.on_ray": "ray"}
 
 
 def configurations() -> list[type]:
-    """Every stage, and every dataclass whose name says that it is asked for something."""
+    """Every stage that can be made, and every dataclass named as what is asked for."""
     found = set()
     for module in pkgutil.walk_packages(intriguing.__path__, "intriguing."):
         extra = EXTRAS.get(module.name)
@@ -62,7 +63,8 @@ def configurations() -> list[type]:
         for one in vars(importlib.import_module(module.name)).values():
             if isinstance(one, type) and is_dataclass(one) and one.__module__ == module.name:
                 found.add(one)
-    asked = (c for c in found if c.__name__.endswith(NAMES) or issubclass(c, Stage))
+    made = (c for c in found if not inspect.isabstract(c))
+    asked = (c for c in made if c.__name__.endswith(NAMES) or issubclass(c, Stage))
     return sorted(asked, key=lambda c: c.__qualname__)
 
 
