@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from intriguing.data.sources import LoadedImages, load_images
     from intriguing.distortion.closest import ClosestConfig
     from intriguing.distortion.lbfgsb import DescentConfig, Minimum, minimize_in_box
-    from intriguing.distortion.minimum import minimum_distortion
     from intriguing.distortion.noise import gaussian_noise
     from intriguing.distortion.penalty import PaperConfig
     from intriguing.distortion.result import Distortions, Status
@@ -59,6 +58,7 @@ if TYPE_CHECKING:
         layer_spectra,
         lipschitz_report,
     )
+    from intriguing.spectral.certificates.proved import minimum_distortion
     from intriguing.spectral.norms.bound import Bound
     from intriguing.spectral.norms.penalty import SpectralPenalty
     from intriguing.training.batches import Batch
@@ -162,7 +162,7 @@ _HOME = {
     "load_images": "data.sources",
     "load_model": "models.load",
     "minimize_in_box": "distortion.lbfgsb",
-    "minimum_distortion": "distortion.minimum",
+    "minimum_distortion": "spectral.certificates.proved",
     "preflight": "models.preflight",
     "register_bound": "graph.table",
     "register_family": "models.family",

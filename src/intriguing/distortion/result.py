@@ -23,7 +23,8 @@ class Status(IntEnum):
     NOT_FINITE = 4
     """The model's logits, loss or gradient at the image are not finite."""
     OPTIMAL = 5
-    """Found, and proved to be the closest: the network is affine and `gap` is 0 to rounding."""
+    """Found, and proved to be the closest, up to `gap`: 0 to rounding of affine networks, 1 % where
+    a proof was asked for."""
     GIVEN_UP = 6
     """The search took too long, failed, or ended the process that did it, with this image alone."""
     UNREADABLE = 7
@@ -77,7 +78,7 @@ class Distortions:
     lattice repair that `levels` asks for.
 
     gap: how much of ‖r‖₂ could be gained at most, as a share of it; a proof, from the dual bound,
-    known for affine networks only and NaN for others. local_gap: the relative residual of the
+    known for affine networks, and of others where `prove` asked for it; else NaN. local_gap: the relative residual of the
     optimality conditions (KKT) with the network linearised at x + r: small where no small move
     makes r shorter, which does not exclude a shorter r elsewhere. Both from method="closest".
 

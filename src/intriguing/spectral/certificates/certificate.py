@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from intriguing.data.checks import check_images, check_labels
 from intriguing.distortion.minimum import minimum_distortion
-from intriguing.distortion.problem import rounding
+from intriguing.distortion.problem import Goal, rounding
 from intriguing.distortion.result import Distortions
 from intriguing.errors import InputError, UnsoundBound
 from intriguing.graph.batch_independence import check_logits, exact_logits
@@ -20,6 +20,7 @@ from intriguing.measures import UNIT_BOX, Box, Progress, ProgressCallback, as_bo
 from intriguing.models.classifier import Classifier, device_of
 from intriguing.models.requirements import check_classifier
 from intriguing.spectral.certificates.dual_certificates import dual_certificates
+from intriguing.spectral.certificates.exact import Exact, prove, seconds_of
 from intriguing.spectral.certificates.local_certificates import local_certificates
 from intriguing.spectral.certificates.pairwise import PairBounds, pair_bounds
 from intriguing.spectral.certificates.relaxation.radii import relaxed_certificates
@@ -63,6 +64,7 @@ class Certificates:
         as_run: Whether they are of the network as it runs. Of one in 16 bits or in autocast they
             are of the function that its weights compute in exact arithmetic; rounding to 16 bits
             moves its boundaries, so that nothing is guaranteed of its own classes near them.
+        distortions: With `exact`, the nearest examples; `gap` is how much nearer there may be any.
     """
 
     radius: Float[Tensor, " n"]
@@ -73,6 +75,7 @@ class Certificates:
     formula: str
     guaranteed: bool
     as_run: bool = True
+    distortions: Distortions | None = None
 
 
 def certify(
@@ -84,6 +87,7 @@ def certify(
     semidefinite: bool = True,
     local: bool = True,
     multipliers: bool = False,
+    exact: bool | float = False,
     batch_size: int | None = None,
     progress: ProgressCallback | None = None,
 ) -> Certificates:
@@ -110,6 +114,8 @@ def certify(
         multipliers: Whether to search for more still around images of dense networks, if `local`:
             seconds an image for hundreds of hidden units; left out where it would cost more than
             `dual_certificates.OPERATIONS`.
+        exact: Seconds of one core that each image may take besides until the radius is within 1 %
+            of an example (True: a minute), for small networks, as `minimum_distortion(prove=…)`.
         batch_size: Images a forward pass.
         progress: Called as the work goes on.
 
@@ -132,6 +138,8 @@ def certify(
     check_images(images, box)
     asked = Classifier.of(model)
     labels = check_labels(labels, len(images), check_classifier(asked, images, finite=False)).cpu()
+    seconds = seconds_of(exact)
+    provable = Exact.of(model, images, box) if seconds else None
     bounds = pair_bounds(
         model, tuple(images.shape[1:]), box, images=images[:_PROBES], semidefinite=semidefinite,
         progress=progress,
@@ -156,10 +164,31 @@ def certify(
         whole, ahead, images, labels, bounds, box if local and semidefinite else None,
         (*_AROUND, _MULTIPLIERS) if multipliers else _AROUND, progress,
     )  # fmt: skip
+    if provable is not None:
+        made = _closed(made, provable, model, images, labels, box, seconds, progress)
     if not asked.coarse:
         return made
     words = "of its weights in exact arithmetic, which its own 16 bits only approximate"
     return replace(made, formula=f"{made.formula}; {words}", guaranteed=False, as_run=False)
+
+
+def _closed(
+    made: Certificates, network: Exact, model: nn.Module, images: Tensor, labels: Tensor, box: Box,
+    seconds: float, progress: ProgressCallback | None,
+) -> Certificates:  # fmt: skip
+    """With radii that end within 1 % of an example, as far as the time goes."""
+    found = minimum_distortion(model, images, labels, "untargeted", box=box, progress=progress)
+    goal = Goal(labels, targeted=False)
+    proofs = prove(
+        network, images, goal, found, box, known=made.radius.double(), seconds=seconds,
+        progress=progress,
+    )  # fmt: skip
+    lower = torch.nextafter(proofs.lower.float(), torch.zeros(1))
+    words = "and of branch and bound over what enters its activations, in the box"
+    return replace(
+        made, radius=torch.maximum(made.radius, lower), formula=f"{made.formula}, {words}",
+        distortions=proofs.distortions,
+    )  # fmt: skip
 
 
 def _lead(logits: Float[Tensor, "n k"], labels: Int64[Tensor, " n"]) -> Float[Tensor, "n k"]:

@@ -56,7 +56,7 @@ def dual_certificates(
     walk = bounds.analysed.walk
     radii = radii.clone()
     lower, upper = (_filled(bound, images[:1]) for bound in (box.lower, box.upper))
-    low, high = (_entering(walk, bound.double()) for bound in (lower, upper))
+    low, high = (entering(walk, bound.double()) for bound in (lower, upper))
     if len(low) != chain.weights[0].shape[1]:
         return None
     for number, image in enumerate(images):
@@ -66,7 +66,7 @@ def dual_certificates(
             if values is None:
                 return None
             place = chain.weights[0].device
-            entering = _entering(walk, image[None].double()).to(place)
+            entering = entering(walk, image[None].double()).to(place)
             rows = (last[labels[number]] - last)[waiting.to(place)]
             larger = longer(
                 chain, entering, (low.to(place) - entering).clamp_max(0.0),
@@ -99,7 +99,7 @@ def _filled(bound: float | Tensor, image: Tensor) -> Tensor:
     return torch.as_tensor(bound, dtype=torch.float64, device=image.device).expand_as(image)
 
 
-def _entering(walk: Walk, image: Float[Tensor, "1 ..."]) -> Float[Tensor, " numbers"]:
+def entering(walk: Walk, image: Float[Tensor, "1 ..."]) -> Float[Tensor, " numbers"]:
     """What enters the first layer: the image, its numbers moved about."""
     for step in walk.steps[1:]:
         if step.kind != "shape" or step.own.upper > 1.0:

@@ -13,10 +13,10 @@ F is a maximum in one variable, with which any optimiser may do what it likes:
     smooth, |σ''| ≤ K             the largest at nodes, and h²/8·max|g''| between two, h apart
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from intriguing.graph.operation import Operation
@@ -66,6 +66,13 @@ class Curve:
     steepest: float
     curvature: float
     doubt: Float[Tensor, "r units"]
+
+    def only(self, kept: Int64[Tensor, " some"]) -> "Curve":
+        """Some of the units."""
+        names = [f.name for f in fields(self) if isinstance(getattr(self, f.name), Tensor)]
+        pieces = self.pieces and tuple(one[..., kept] for one in self.pieces)
+        some = {name: getattr(self, name)[..., kept] for name in names}
+        return replace(self, **some, pieces=pieces)
 
     @property
     def units(self) -> int:
@@ -194,6 +201,52 @@ def curve(
         torch.where(bends, moved - slope * nodes, 0.0), pieces, steepest, bending.curvature,
         2.0 * steepest * doubt + rounding,
     )  # fmt: skip
+
+
+def narrowed(
+    own: Curve, low: Float[Tensor, "r units"], high: Float[Tensor, "r units"],
+    operation: Operation, at: Float[Tensor, " units"], *, fine: bool = False,
+) -> Curve:  # fmt: skip
+    """The same units between other ends, inside its own, in the same coordinates.
+
+    But a part that is straight, beyond a kink, becomes w = aζ + c.
+
+    Args:
+        own: Of the units themselves.
+        low, high: For each row.
+        operation, at, fine: As for `curve`.
+    """
+    if own.pieces is None:
+        nodes = _spaced(low, high, FINE if fine else NODES)
+        values = bent_at(own, nodes, operation, at)
+        return replace(own, low=low, high=high, nodes=nodes, values=values)
+    (_, kink, _), slopes, intercepts = own.pieces
+    right, left = (low >= kink) & own.bends, (high <= kink) & own.bends
+    slope, offset = (
+        torch.where(right, both[1], torch.where(left & ~right, both[0], 0.0))
+        for both in (slopes, intercepts)
+    )
+    bends = own.bends & ~(left | right)
+    middle = torch.maximum(low, torch.minimum(kink, high))
+    nodes = _both(low, middle, high)
+    slopes, intercepts = slopes * bends, intercepts * bends
+    made = replace(
+        own, low=low, high=high, slope=own.slope + slope, offset=own.offset + offset,
+        spread=own.spread * bends, bends=bends, nodes=nodes,
+        pieces=(torch.stack([low, middle, high]), slopes, intercepts),
+    )  # fmt: skip
+    return replace(made, values=bent_at(made, nodes, operation, at))
+
+
+def bent_at(
+    own: Curve, z: Float[Tensor, "*r units"], operation: Operation, at: Float[Tensor, " units"]
+) -> Float[Tensor, "*r units"]:
+    """v(ζ) as computed, for ζ between the ends; `operation` and `at` as for `curve`."""
+    if own.pieces is None:
+        return _values(operation, at + z) - _values(operation, at[None]) - own.slope * z
+    (_, kink, _), slopes, intercepts = own.pieces
+    below, above = (slopes[side] * z + intercepts[side] for side in range(2))
+    return torch.where(z > kink, above, below)
 
 
 def followed(operation: Operation) -> bool:

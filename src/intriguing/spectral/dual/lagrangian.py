@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from intriguing.spectral.dual.around import Around
@@ -101,10 +101,15 @@ class Lead:
         pixels = scale.new_zeros(len(scale), len(self.net.region.low))
         return torch.cat([*parts, scale.log()[:, None], pixels], 1)
 
-    def soft(
-        self, given: Multipliers, temperature: float
-    ) -> tuple[Tensor, list[list[Tensor]], Tensor, Tensor]:
-        """Which rows have all M ≻ 0, and derivatives of the soft bound, less R²/2 in λ's."""
+    def soft(self, given: Multipliers, temperature: float | Tensor, sweeps: int = 0) -> "Soft":
+        """Which rows have all M ≻ 0, and derivatives of the soft bound, less R²/2 in λ's.
+
+        Args:
+            given: Multipliers.
+            temperature: One, or one for each row, (rows, 1).
+            sweeps: By so many π is made better for the other multipliers, before anything else.
+        """
+        heat = torch.as_tensor(temperature, dtype=self.rows.dtype, device=self.rows.device)
         quadratics, scale, boxes = given
         net, chain = self.net, self.net.chain
         rows, count = self.rows, len(self.rows)
@@ -113,7 +118,7 @@ class Lead:
         kept: list[tuple[Tensor, Tensor, list[Tensor], Tensor]] = []
         for number in reversed(range(len(net.curves))):
             own, g = net.curves[number], quadratics[number]
-            _, means = own.softly(g, temperature)
+            _, means = own.softly(g, heat)
             bends, slope = own.bends.to(rows)[:, None], own.slope[:, None]
             rows = rows + times(matrix, own.offset)
             diagonal = 2 * g[0] + (1 - bends[:, 0])
@@ -134,21 +139,23 @@ class Lead:
                 weight = chain.weights[number]
                 matrix, rows = weight.mT @ matrix @ weight, rows @ weight
         left, right, _ = chain.factors
+        inner, rows = left.mT @ matrix @ left, rows @ left
+        factor, positive = _factor(inner + torch.diag_embed(scale[:, None].expand_as(rows)))
+        feasible &= positive
+        if sweeps:
+            boxes = self._swept(inner, factor, rows, scale, boxes, sweeps)
         held = boxes @ right.mT
         across = boxes - held @ right
-        square = left.mT @ matrix @ left + torch.diag_embed(scale[:, None].expand_as(held))
-        factor, positive = _factor(square)
-        feasible &= positive
-        place = -torch.cholesky_solve((rows @ left + held)[:, :, None], factor)[:, :, 0]
+        place = -_solved(factor, rows + held)
         change = place @ right - across / scale[:, None]
         spread = torch.cholesky_inverse(factor)
         by_scale = 0.5 * (change.square().sum(1) - net.region.radius**2)
-        by_scale = by_scale + 0.5 * temperature * spread.diagonal(dim1=-2, dim2=-1).sum(1)
+        by_scale = by_scale + 0.5 * heat.flatten() * spread.diagonal(dim1=-2, dim2=-1).sum(1)
         wide = net.region.high - net.region.low
-        pixels = temperature * self.rows.shape[1] / len(wide)
+        pixels = heat * self.rows.shape[1] / len(wide)
         attained = net.region.low + (boxes * wide / pixels).sigmoid() * wide
         moved, spread = place @ left.mT, left @ spread @ left.mT
-        found = []
+        found, places = [], []
         for number, (own, (factor, both, means, bends)) in enumerate(
             zip(net.curves, kept, strict=True)
         ):
@@ -163,15 +170,59 @@ class Lead:
             own_spread = own_spread - mixed @ cross.mT
             covered = [m.diagonal(dim1=-2, dim2=-1) for m in (own_spread, mixed, spread)]
             squares = (bent * bent, bent * moved, moved * moved)
-            second = [
-                s + temperature * m - f for s, m, f in zip(squares, covered, means, strict=False)
-            ]
+            second = [s + heat * m - f for s, m, f in zip(squares, covered, means, strict=False)]
             found.append([*second, bent - means[3], moved - means[4]])
+            places.append((bent, moved))
             moved = own.slope * moved + bent + own.offset
             slope = own.slope[:, None]
             sides = mixed * slope
             spread = slope.mT * spread * slope + own_spread + sides + sides.mT
-        return feasible, found, by_scale, change - attained
+        return Soft(feasible, found, by_scale, change - attained, boxes, change, places, moved)
+
+    def _swept(
+        self, inner: Tensor, factor: Tensor, rows: Tensor, scale: Tensor, boxes: Tensor, sweeps: int
+    ) -> Float[Tensor, "rows pixels"]:
+        """π by the alternating direction method: δ, what is nearest in the box, and the rest.
+
+        min over δ of δᵀ(VᵀGV + λI)δ/2 + (Vᵀh)·δ in the box (Boyd et al. 2011, §5.2), penalty λ.
+        """
+        _, right, _ = self.net.chain.factors
+        low, high, one = self.net.region.low, self.net.region.high, scale[:, None]
+        held = boxes @ right.mT
+        change = -_solved(factor, rows + held) @ right - (boxes - held @ right) / one
+        stiff, _ = _factor(inner + torch.diag_embed((2.0 * one).expand_as(rows)))
+        rest = boxes / one
+        for _ in range(sweeps):
+            outer = change + rest
+            nearest = torch.maximum(low, torch.minimum(outer, high))
+            rest = outer - nearest
+            pull = one * (nearest - rest)
+            within = pull @ right.mT
+            change = (pull - within @ right) / (2.0 * one) + _solved(stiff, within - rows) @ right
+        return one * rest
+
+
+@dataclass(frozen=True)
+class Soft:
+    """The derivatives of a soft bound, and where its minimum is.
+
+    Attributes:
+        feasible: Rows whose M ≻ 0.
+        by_units, by_scale, by_boxes: Derivatives by A, …, E of each layer, λ and π.
+        boxes: π.
+        change: δ.
+        places: v and ζ of each layer.
+        last: w of the last one.
+    """
+
+    feasible: Bool[Tensor, " rows"]
+    by_units: list[list[Tensor]]
+    by_scale: Float[Tensor, " rows"]
+    by_boxes: Float[Tensor, "rows pixels"]
+    boxes: Float[Tensor, "rows pixels"]
+    change: Float[Tensor, "rows pixels"]
+    places: list[tuple[Tensor, Tensor]]
+    last: Float[Tensor, "rows units"]
 
 
 def derivatives(
@@ -182,22 +233,24 @@ def derivatives(
     quadratics, scale, boxes = lead.multipliers(point)
     with torch.no_grad():
         held = [tuple(x.detach() for x in g) for g in quadratics]
-        feasible, by_units, by_scale, by_boxes = lead.soft(
-            (held, scale.detach(), boxes.detach()),  # type: ignore[arg-type]
-            temperature,
-        )
-    value = (scale * by_scale).sum() + (boxes * by_boxes).sum()
-    for g, by_unit in zip(quadratics, by_units, strict=True):
+        soft = lead.soft((held, scale.detach(), boxes.detach()), temperature)  # type: ignore[arg-type]
+    value = (scale * soft.by_scale).sum() + (boxes * soft.by_boxes).sum()
+    for g, by_unit in zip(quadratics, soft.by_units, strict=True):
         for multiplier, by in zip(g, by_unit, strict=True):
             value = value + (multiplier * by).sum()
     (gradient,) = torch.autograd.grad(value, point)
-    return feasible & gradient.isfinite().all(1), gradient
+    return soft.feasible & gradient.isfinite().all(1), gradient
 
 
 def times(matrix: Float[Tensor, "rows n m"], rows: Float[Tensor, "r m"]) -> Tensor:
     """Each matrix times its vector."""
     product: Tensor = (matrix @ rows[:, :, None])[:, :, 0]
     return product
+
+
+def _solved(factor: Tensor, rows: Tensor) -> Tensor:
+    solved: Tensor = torch.cholesky_solve(rows[:, :, None], factor)[:, :, 0]
+    return solved
 
 
 def _factor(matrix: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,289 @@
+"""D(x, l) proved: how much shorter than what was found any example could be, by branch and bound."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from intriguing.distortion.problem import Goal, Network, rounding
+from intriguing.distortion.quadratic import closest_point
+from intriguing.distortion.result import Distortions, Status
+from intriguing.errors import InputError
+from intriguing.graph.batch_independence import check_logits
+from intriguing.graph.operation import Operation
+from intriguing.graph.operations.activations import slopes_of
+from intriguing.measures import Box, Progress, ProgressCallback, distortion, l2
+from intriguing.models.classifier import Classifier
+from intriguing.spectral.certificates.dual_certificates import entering
+from intriguing.spectral.certificates.feed_forward import activations_of, chain_of, preactivations
+from intriguing.spectral.certificates.lipschitz import Analysed, analyse
+from intriguing.spectral.dual.around import Dense as DenseChain
+from intriguing.spectral.dual.curve import followed
+from intriguing.spectral.exact.ascent import Leads
+from intriguing.spectral.exact.search import bracket
+from intriguing.spectral.norms.convolution_layer import Convolution
+from intriguing.spectral.norms.explicit_matrix import affordable, explicit_matrix
+from intriguing.spectral.semidefinite.layers import Dense, Flatten, Layer, Slope
+
+SECONDS = 60.0
+"""Of one core for each image, where nothing is said."""
+GAP = 0.01
+"""Share of the distance found up to which it is proved, where nothing is said."""
+UNITS = 1024
+"""Of one layer: a step costs the cube of it."""
+TRIED, POLISHED, NEWTON = 4, 3, 10
+"""Places from a round of nodes that may lead to shorter examples, tangents at each, and steps."""
+
+
+def seconds_of(asked: bool | float) -> float:
+    """Of one core for each image, from what is given as `exact` or `prove`.
+
+    >>> seconds_of(True), seconds_of(5), seconds_of(False)
+    (60.0, 5.0, 0.0)
+    """
+    seconds = (SECONDS if asked else 0.0) if isinstance(asked, bool) else float(asked)
+    if not 0.0 <= seconds < math.inf or (not seconds and asked is not False):
+        raise InputError(f"{asked!r} seconds an image for a proof; give more than 0, or True")
+    return seconds
+
+
+@dataclass(frozen=True)
+class Exact:
+    """A network whose distances can be proved: its layers, the convolutions written out.
+
+    Attributes:
+        chain, last: Weights before activations, and of the last layer.
+        analysed: The graph that they are of.
+        classifier: As it runs.
+    """
+
+    chain: DenseChain
+    last: Float[Tensor, "classes units"]
+    analysed: Analysed
+    classifier: Classifier
+
+    @classmethod
+    def of(cls, model: nn.Module, images: Float[Tensor, "n ..."], box: Box) -> "Exact":
+        """Of any network.
+
+        Raises:
+            InputError: If it is none of those that can be proved, saying why.
+        """
+        analysed = analyse(model, tuple(images.shape[1:]), box, images[:8])
+        if analysed.mixing is not None:
+            raise InputError(analysed.mixing)
+        classifier = Classifier.of(model)
+        why = "the network computes in 16 bits" if classifier.coarse else ""
+        layers = chain_of(analysed.walk)
+        operations = activations_of(analysed.walk)
+        weights = None if layers is None else _matrices(layers)
+        if not why and (layers is None or weights is None):
+            why = "the network is no chain of small layers without pools or branches"
+        elif not why and not (operations and all(map(_follows, operations))):
+            why = "an activation is neither straight on both sides of 0 nor smooth"
+        elif not why and weights is not None and max(map(len, weights)) > UNITS:
+            why = f"a layer has {max(map(len, weights)):,} units; at most {UNITS:,} are affordable"
+        if why or weights is None:
+            raise InputError(
+                f"its distances cannot be proved exactly: {why}; leave out `exact` or `prove`: "
+                "`certify` without it gives radii of all networks"
+            )
+        chain = DenseChain(tuple(weights[:-1]), operations)
+        return cls(chain, weights[-1], analysed, classifier)
+
+
+def _follows(operation: Operation) -> bool:
+    return followed(operation) and slopes_of(operation) is not None
+
+
+def _matrices(layers: Sequence[Layer]) -> list[Tensor] | None:
+    """One before each activation and one at the end, or None if that is not what layers are."""
+    weights: list[Tensor] = []
+    linear = False
+    for layer in layers:
+        if isinstance(layer, Flatten):
+            continue
+        if isinstance(layer, Slope):
+            if not linear:
+                return None
+            linear = False
+            continue
+        if linear:
+            return None
+        if isinstance(layer, Dense):
+            weights.append(layer.weight.double())
+        elif isinstance(layer, Convolution) and affordable(layer, generous=True):
+            weights.append(torch.block_diag(*explicit_matrix(layer).double()))
+        else:
+            return None
+        linear = True
+    return weights if linear and len(weights) > 1 else None
+
+
+@dataclass(frozen=True)
+class Proofs:
+    """What is proved of each image, and the shortest examples that were met on the way.
+
+    Attributes:
+        lower: No example is nearer, L2.
+        distortions: As found, or shorter; `gap` says how much lower `lower` is.
+        nodes, left: Boxes of activations that were bounded, and those left open.
+        seconds: Of one core.
+    """
+
+    lower: Float[Tensor, " n"]
+    distortions: Distortions
+    nodes: Int64[Tensor, " n"]
+    left: Int64[Tensor, " n"]
+    seconds: Float[Tensor, " n"]
+
+
+def prove(
+    network: Exact,
+    images: Float[Tensor, "n ..."],
+    goal: Goal,
+    found: Distortions,
+    box: Box,
+    *,
+    known: Float[Tensor, " n"] | None = None,
+    seconds: float = SECONDS,
+    gap: float = GAP,
+    progress: ProgressCallback | None = None,
+) -> Proofs:
+    """Close in on the truth from below, and from above wherever something shorter turns up.
+
+    Args:
+        network: Which.
+        images: Of which all numbers lie in the box.
+        goal: What examples are.
+        found: Examples of these images.
+        box: Where images and examples lie.
+        known: What is proved already.
+        seconds: Of one core, for each image at most.
+        gap: Share of the distance found within which nothing more is asked for.
+        progress: Called after each image.
+    """
+    place = network.last.device
+    logits = torch.cat([network.classifier.each(x).detach().cpu() for x in images.split(256)])
+    check_logits(logits, network.analysed.graph, images, network.classifier.eps)
+    allowed = 2.0 * rounding(logits).double()
+    lower = torch.zeros(len(images), dtype=torch.float64) if known is None else known.double()
+    lower, spent = lower.clone(), torch.zeros(len(images), dtype=torch.float64)
+    nodes, left = (torch.zeros(len(images), dtype=torch.int64) for _ in range(2))
+    walk = network.analysed.walk
+    ends = [
+        torch.as_tensor(end, dtype=torch.float64).expand_as(images[:1])
+        for end in (box.lower, box.upper)
+    ]
+    low, high = (entering(walk, end).to(place) for end in ends)
+    flat = network.classifier.fit(images).flatten(1)
+    searched = Network(network.classifier, tuple(images.shape[1:]))
+    points = network.classifier.fit(found.adversarial).flatten(1).clone()
+    hopeful = found.success & (found.status != int(Status.ALREADY)) & (found.l2 > 0)
+    for row in hopeful.nonzero()[:, 0].tolist():
+        values = preactivations(network.analysed.graph, walk, images[row : row + 1])
+        margins = _ahead(logits[row].double(), goal, row) - allowed[row]
+        if values is None or not bool(margins.isfinite().all()):
+            continue
+        one = entering(walk, images[row : row + 1].double()).to(place)
+        nearest = _Nearest(searched, goal[row : row + 1], flat[row], points[row], box)
+        rows = _ahead(network.last, goal, row)
+        shaped = (1, *rows.shape) if goal.targeted else (len(rows), 1, rows.shape[1])
+        made = bracket(
+            network.chain, one, (low - one).clamp_max(0.0), (high - one).clamp_min(0.0),
+            [value[0] for value in values],
+            Leads(rows.reshape(shaped), margins.to(place).reshape(shaped[:2])),
+            float(lower[row]), nearest.length, gap, seconds, nearest.offer,
+        )  # fmt: skip
+        lower[row], spent[row] = made.lower, made.seconds
+        nodes[row], left[row] = made.nodes, made.open
+        points[row] = nearest.point
+        if progress is not None:
+            progress(Progress("prove distances", row + 1, len(images)))
+    return Proofs(lower, _proved(found, flat, points, lower, gap), nodes, left, spent)
+
+
+def _ahead(logits: Tensor, goal: Goal, row: int) -> Tensor:
+    """What has to fall to 0: the label's lead over any class, or all classes' over the target."""
+    own = int(goal.classes[row])
+    others = torch.arange(len(logits), device=logits.device) != own
+    apart: Tensor = logits[own] - logits[others]
+    return -apart if goal.targeted else apart
+
+
+def _proved(
+    found: Distortions, images: Tensor, points: Tensor, lower: Tensor, gap: float
+) -> Distortions:
+    length, stddev = (measure(images, points).cpu() for measure in (l2, distortion))
+    length = torch.where(found.success, length, torch.inf).to(found.l2.dtype)
+    share = (1.0 - lower / length.double()).clamp_min(0.0)
+    asked = lower > 0
+    least = torch.nextafter(share.float(), torch.ones(())).to(found.gap)
+    known = torch.where(asked & found.success, least, found.gap)
+    # Radii are rounded down: what was asked for counts as reached up to a millionth.
+    optimal = asked & found.success & (share <= gap * (1.0 + 1e-5) + 1e-6)
+    optimal &= found.status == int(Status.FOUND)
+    return replace(
+        found, adversarial=points.view(found.adversarial.shape).cpu().to(found.adversarial),
+        l2=length, distortion=torch.where(found.success, stddev.to(found.distortion), torch.inf),
+        gap=known, status=torch.where(optimal, int(Status.OPTIMAL), found.status),
+    )  # fmt: skip
+
+
+class _Nearest:
+    """The shortest example of one image, made shorter by places where bounds are lowest."""
+
+    def __init__(self, network: Network, goal: Goal, image: Tensor, point: Tensor, box: Box):
+        self.network, self.goal, self.image, self.point = network, goal, image[None], point
+        self.box = box.flat(self.image)
+        self.length = float(l2(self.image, point[None])[0])
+
+    def offer(self, changes: Float[Tensor, "n pixels"]) -> float:
+        """Try some changes of what enters the first layer, and the same as long as is known.
+
+        What lowers a bound most is close to an example, if there is any: from there the margin's
+        tangents lead to the nearest point of the piece, as an exact quadratic program.
+        """
+        away = changes.to(self.image)
+        if away.shape[1] != self.image.shape[1]:
+            return self.length
+        size = torch.linalg.vector_norm(away, dim=1, keepdim=True).clamp_min(1e-300)
+        longer = away * (self.length / size)
+        z = self.box.clamp(self.image + torch.cat([away, longer]))
+        margin, slope = self._margin(z)
+        best = margin.topk(min(TRIED, len(z))).indices
+        z, margin, slope = z[best], margin[best], slope[best]
+        for _ in range(POLISHED):
+            self._keep(z, margin)
+            at_least = (slope * z).sum(1) - margin
+            inset = 1e-5 * self.length * torch.linalg.vector_norm(slope, dim=1)
+            on = (slope != 0).any(1, keepdim=True) & at_least.isfinite()[:, None]
+            z = closest_point(
+                self.image.expand_as(z),
+                slope[:, None].nan_to_num(),
+                (at_least + inset)[:, None].nan_to_num(),
+                on,
+                torch.zeros_like(on, dtype=torch.float64),
+                self.box,
+                NEWTON,
+            ).points
+            margin, slope = self._margin(z)
+        self._keep(z, margin)
+        return self.length
+
+    def _keep(self, z: Tensor, margin: Tensor) -> None:
+        length = torch.where(margin > 0, l2(self.image.expand_as(z), z), torch.inf)
+        least = int(length.argmin())
+        if float(length[least]) < self.length:
+            self.point, self.length = z[least], float(length[least])
+
+    def _margin(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        goal = Goal(self.goal.classes.expand(len(z)), self.goal.targeted)
+        z = z.detach().requires_grad_()
+        with torch.enable_grad():
+            margin = goal.secure_margin(self.network.logits(z))
+        (slope,) = torch.autograd.grad(margin.sum(), z)
+        return margin.detach(), slope

@@ -1,0 +1,1 @@
+"""D(x, l) proved for small networks: branch and bound over what enters the activations."""

@@ -1,0 +1,141 @@
+"""Is anything nearer? Branch and bound over what enters the activations, worst nodes first."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from intriguing.spectral.dual.around import Around, Dense, around
+from intriguing.spectral.dual.curve import bent_at
+from intriguing.spectral.dual.lagrangian import Soft
+from intriguing.spectral.dual.region import Region
+from intriguing.spectral.exact.ascent import Leads, climb, proved, raised
+from intriguing.spectral.exact.leaves import solved, straight
+from intriguing.spectral.exact.nodes import Nodes, Root, halves
+
+TOGETHER = 24
+"""Nodes that are split at once."""
+FIRST, STEPS = 100, 16
+"""Steps of the ascent before anything is split, and in every half."""
+FIRST_HEATS, HEATS = (0.1, 0.005), (0.02, 0.002)
+"""Temperatures; halves start from good multipliers …"""
+FIRST_RATE, RATE = 0.05, 0.02
+"""… and take shorter steps."""
+SURE = 1.0 - 1e-9
+"""Of the ball that is asked about: a node that is proved so far is done."""
+
+
+@dataclass(frozen=True)
+class Bracket:
+    """Between what is proved and what was found.
+
+    Attributes:
+        lower: No example is nearer, proved.
+        nodes: Boxes that were bounded.
+        open: Boxes that are left.
+        seconds: Of one core.
+    """
+
+    lower: float
+    nodes: int
+    open: int
+    seconds: float
+
+
+def bracket(
+    chain: Dense, image: Float[Tensor, " pixels"], low: Float[Tensor, " pixels"],
+    high: Float[Tensor, " pixels"], values: Sequence[Float[Tensor, " units"]], leads: Leads,
+    known: float, found: float, gap: float, seconds: float,
+    offer: Callable[[Float[Tensor, "n pixels"]], float],
+) -> Bracket:  # fmt: skip
+    """Raise the lower bound until it is within the gap, or the time is over.
+
+    Args:
+        image: What enters the first layer.
+        low, high: Where changes of it lie, 0 between.
+        values: What enters each activation.
+        leads: What an example has to bring down to 0, any one of them, or all rows of one.
+        known: What is proved already.
+        found: The length of an example.
+        gap: 1 less the share of that which is to be proved.
+        seconds: Of this process.
+        offer: Is given changes that may lead to shorter examples, and says how short the shortest
+            is then.
+    """
+    start = time.process_time()
+    # By a little more than is asked for, as radii are rounded down.
+    wanted = (1.0 - gap) * found * (1.0 + 1e-6)
+    root = Root.of(around(chain, image, values, Region(wanted, low, high)), values)
+    leads = Leads(leads.rows[:, :, root.kept], leads.margins)
+    nodes = _first(root, leads)
+    nodes = proved(root, nodes, leads)
+    count, closed, left = len(nodes), wanted, 0
+    while True:
+        done = nodes.bound >= wanted * SURE
+        if done.any():
+            closed = min(closed, float(nodes.bound[done].min()))
+        nodes = nodes[~done]
+        if not len(nodes) or time.process_time() - start >= seconds:
+            break
+        order = nodes.bound.argsort()
+        chosen, rest = nodes[order[:TOGETHER]], nodes[order[TOGETHER:]]
+        last = straight(root, chosen)
+        if last.any():
+            ends, changes = solved(root, chosen[last], leads)
+            found = offer(changes)
+            wanted = min(wanted, (1.0 - gap) * found * (1.0 + 1e-6))
+            # There is nothing left to split: what is proved of these is all that will be.
+            closed, left = min(closed, float(ends.bound.min())), left + len(ends)
+            left -= int((ends.bound >= wanted * SURE).sum())
+            count, chosen, nodes = count + len(ends), chosen[~last], rest
+            if not len(chosen):
+                continue
+        at = climb(root, chosen, leads, 1, (HEATS[1], HEATS[1]))[1]
+        found = offer(at.change)
+        wanted = min(wanted, (1.0 - gap) * found * (1.0 + 1e-6))
+        both = halves(root, chosen, *_where(root, chosen, at))
+        both = raised(root, both, leads, STEPS, HEATS)
+        count += len(both)
+        nodes = Nodes.joined([rest, both])
+    lower = min(closed, float(nodes.bound.min())) if len(nodes) else closed
+    return Bracket(max(known, lower), count, len(nodes) + left, time.process_time() - start)
+
+
+def _first(root: Root, leads: Leads) -> Nodes:
+    """One node for each lead, with multipliers that are good for it."""
+    count, mixed = leads.margins.shape
+    mix = leads.rows.new_zeros(count, mixed)
+    about = torch.arange(count, device=mix.device)
+    lead = leads.mixed(Around(root.chain, root.region, root.coarse), about, mix)
+    quadratics, scale, boxes = lead.multipliers(lead.start())
+    nodes = Nodes(
+        about,
+        tuple(own.low.expand(count, -1) for own in root.fine),
+        tuple(own.high.expand(count, -1) for own in root.fine),
+        tuple(quadratics), scale, boxes, mix, torch.zeros_like(scale),
+        torch.full_like(scale, FIRST_RATE),
+    )  # fmt: skip
+    nodes = climb(root, nodes, leads, FIRST, FIRST_HEATS)[0]
+    return replace(nodes, rate=torch.full_like(scale, RATE))
+
+
+def _where(root: Root, nodes: Nodes, at: Soft) -> tuple[Tensor, Tensor]:
+    """The layer and the unit to split: where the minimum misses the curve, as the lead feels it.
+
+    At the minimum the lead's slope in v is that of the unit's quadratic, 2Av + Bζ + D.
+    """
+    net = root.around(nodes)
+    scores = []
+    for number, (own, (v, z)) in enumerate(zip(net.curves, at.places, strict=True)):
+        a, b, _, d, _ = nodes.quadratics[number]
+        place = torch.maximum(own.low, torch.minimum(z, own.high))
+        missed = (v - bent_at(own, place, root.operations[number], root.at[number])).abs()
+        steep = (2.0 * a * v + b * z + d).abs() + a * own.spread * (own.high - own.low)
+        scores.append(torch.where(own.bends, missed * steep, -1.0))
+    best = torch.cat(scores, 1).argmax(1)
+    starts = torch.tensor([0, *(own.units for own in net.curves)], device=best.device).cumsum(0)
+    layer = torch.searchsorted(starts, best, right=True) - 1
+    return layer, best - starts[layer]

@@ -1,0 +1,109 @@
+"""Distances that are proved, against every activation pattern of tiny networks."""
+
+import itertools
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from intriguing import InputError, Status, certify, minimum_distortion
+from tests.oracles.activation_patterns import nearest
+
+
+def chain(activation: nn.Module, *sizes: int, seed: int = 0) -> nn.Sequential:
+    torch.manual_seed(seed)
+    layers: list[nn.Module] = [nn.Flatten()]
+    for before, after in itertools.pairwise(sizes):
+        layers += [nn.Linear(before, after), activation]
+    net = nn.Sequential(*layers[:-1]).eval()
+    for parameter in net.parameters():
+        parameter.data.mul_(2.5)
+    return net
+
+
+def predicted(net: nn.Module, images: Tensor) -> Tensor:
+    with torch.no_grad():
+        return net(images).argmax(1)
+
+
+@pytest.mark.parametrize("targeted", [False, True])
+@pytest.mark.parametrize("seed", [1, 2])
+def test_the_truth_lies_within_the_bracket(targeted: bool, seed: int) -> None:
+    net, images = chain(nn.ReLU(), 4, 4, 3, 3, seed=seed), torch.rand(2, 4)
+    labels = predicted(net, images)
+    targets = (labels + 1) % 3
+    found = minimum_distortion(
+        net, images, labels, targets if targeted else "untargeted", prove=10.0
+    )
+    closed = 0
+    for row, (image, label) in enumerate(zip(images, labels.tolist(), strict=True)):
+        truth = nearest(net, image, label, int(targets[row]) if targeted else None)
+        if not found.success[row]:
+            assert truth == torch.inf
+            continue
+        lower = float(found.l2[row] * (1 - found.gap[row]))
+        assert lower <= truth * (1 + 1e-6)
+        assert float(found.l2[row]) >= truth * (1 - 1e-6)
+        closed += int(found.status[row] == int(Status.OPTIMAL))
+        assert (found.status[row] == int(Status.OPTIMAL)) == bool(found.gap[row] < 0.0101)
+    assert closed == int(found.success.sum())
+
+
+def test_a_nearer_example_on_the_way_is_taken() -> None:
+    """A search of a few passes is improved by what the proof meets."""
+    net, images = chain(nn.ReLU(), 6, 6, 3), torch.rand(2, 6)
+    labels = predicted(net, images)
+    rough = minimum_distortion(net, images, labels, "untargeted", "noise", budget=8)
+    proved = minimum_distortion(net, images, labels, "untargeted", "noise", budget=8, prove=10.0)
+    done = proved.status == int(Status.OPTIMAL)
+    assert done.any()
+    assert (proved.l2 <= rough.l2).all()
+    assert (proved.l2 < rough.l2 * 0.98)[done].any()
+    assert (predicted(net, proved.adversarial[done]) != labels[done]).all()
+
+
+@pytest.mark.parametrize("activation", [nn.Tanh(), nn.LeakyReLU(0.2)])
+def test_other_activations(activation: nn.Module) -> None:
+    net, images = chain(activation, 6, 5, 3), torch.rand(2, 6)
+    labels = predicted(net, images)
+    found = minimum_distortion(net, images, labels, "untargeted", prove=10.0)
+    assert (found.gap[found.success] < 0.0101).all()
+    strongest = minimum_distortion(net, images, labels, "untargeted", budget=1000)
+    assert (found.l2 * (1 - found.gap) <= strongest.l2 * (1 + 1e-6))[found.success].all()
+
+
+def test_convolutions_are_written_out_and_radii_end_at_examples() -> None:
+    torch.manual_seed(3)
+    net = nn.Sequential(
+        nn.Conv2d(1, 2, 3, stride=2, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(18, 3)
+    ).eval()
+    images = torch.rand(1, 1, 6, 6)
+    labels = predicted(net, images)
+    made = certify(net, images, labels, semidefinite=False, exact=10.0)
+    assert made.distortions is not None
+    assert float(made.radius / made.distortions.l2) > 0.9899
+    assert float(made.radius) < float(made.distortions.l2)
+
+
+@pytest.mark.parametrize(
+    ("net", "why"),
+    [
+        (nn.Sequential(nn.MaxPool2d(2), nn.Flatten(), nn.Linear(4, 3)), "no chain"),
+        (nn.Sequential(nn.Flatten(), nn.Linear(16, 2000), nn.ReLU(), nn.Linear(2000, 3)), "2,000"),
+    ],
+)
+def test_other_networks_are_refused_before_any_work(net: nn.Module, why: str) -> None:
+    images = torch.rand(1, 1, 4, 4)
+    for ask in (
+        lambda: minimum_distortion(net.eval(), images, torch.zeros(1).long(), prove=True),
+        lambda: certify(net.eval(), images, torch.zeros(1).long(), exact=True),
+    ):
+        with pytest.raises(InputError, match=why):
+            ask()
+
+
+def test_what_cannot_be_proved_is_refused() -> None:
+    net, images = chain(nn.ReLU(), 4, 4, 3), torch.rand(1, 4)
+    for settings, why in (({"prove": -1.0}, "seconds"), ({"prove": 1, "levels": 256}, "levels")):
+        with pytest.raises(InputError, match=why):
+            minimum_distortion(net, images, predicted(net, images), "untargeted", **settings)
