@@ -78,9 +78,10 @@ class Distortions:
     lattice repair that `levels` asks for.
 
     gap: how much of ‖r‖₂ could be gained at most, as a share of it; a proof, from the dual bound,
-    known for affine networks, and of others where `prove` asked for it; else NaN. local_gap: the relative residual of the
-    optimality conditions (KKT) with the network linearised at x + r: small where no small move
-    makes r shorter, which does not exclude a shorter r elsewhere. Both from method="closest".
+    known for affine networks, and of others where `prove` asked for it; else NaN. local_gap: the
+    relative residual of the optimality conditions (KKT) with the network linearised at x + r: small
+    where no small move makes r shorter, which does not exclude a shorter r elsewhere; from
+    method="closest".
 
     c, trace: of method="paper": the largest weight of ‖r‖ whose minimiser is adversarial; c, ‖r‖₂
     and margin of each minimisation, NaN-padded, shape (image, minimisation, 3).

@@ -235,6 +235,7 @@ VIEWS: dict[str, View] = {
             (M.MEDIAN_CERTIFIED, "correct"): "Median certified",
             (M.MEDIAN_L2, "correct"): "Median found",
             (M.CERTIFIED_RATIO, "correct"): "Certified/found",
+            (M.PROVED,): "Exact to 1 %",
             (M.VIOLATIONS,): "Violations",
         },
         column=("metric", "images"),

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -20,6 +20,7 @@ from intriguing.results.measured import Measurement, Metric
 from intriguing.results.rows import CertificateRow, Row
 from intriguing.results.store import read_tensors, write_tensors
 from intriguing.runs.examples import Examples
+from intriguing.runs.proving import LOWER, Proved
 from intriguing.runs.run import Run
 from intriguing.runs.stage import Made, Network, Stage
 from intriguing.scale.attack import Attacked
@@ -109,7 +110,7 @@ class Certify(Stage):
 
     Attributes:
         certificates: Of the images.
-        attack: The search on the same images; None where there was none.
+        attack: The search on the same images, or what was proved from it on; None without one.
         epsilons: L2 distances at which accuracies are taken; round ones where there are none.
         seed: As the rows say it.
     """
@@ -117,7 +118,7 @@ class Certify(Stage):
     name: ClassVar[str] = "certify"
     network: Network
     certificates: Certificates
-    attack: Examples | None
+    attack: Examples | Proved | None
     epsilons: tuple[float, ...] = ()
     seed: int = 0
 
@@ -128,7 +129,7 @@ class Certify(Stage):
             UnsoundBound: As `check_examples`.
         """
         if self.attack is not None:
-            self._check(run.loaded(self.certificates), run.loaded(self.attack))
+            self._check(self._certified(run), run.loaded(self.attack))
         (columns,) = self.columns(run, CertificateRow)
         rows = certified_rows(self.network.name, columns, self.epsilons)
         return Made(tuple(rows), seconds=run.keep(self.certificates).record.wall_seconds)
@@ -138,9 +139,19 @@ class Certify(Stage):
         if kind is CertificateRow:
             outcome = None if self.attack is None else run.loaded(self.attack)
             yield certified_columns(
-                self.network.name, self.certificates.images,
-                run.loaded(self.certificates).columns, outcome, self.seed,
+                self.network.name, self.certificates.images, self._certified(run).columns,
+                outcome, self.seed,
             )  # fmt: skip
+
+    def _certified(self, run: Run) -> Certified:
+        """The certificates, longer where a proof went on from an example."""
+        certified: Certified = run.loaded(self.certificates)
+        if not isinstance(self.attack, Proved):
+            return certified
+        lower = run.loaded(self.attack).columns[LOWER].float()
+        lower = torch.nextafter(lower, torch.zeros(1)).numpy()
+        radius = np.maximum(certified.columns["radius"], lower)
+        return replace(certified, columns={**certified.columns, "radius": radius})
 
     def _check(self, certified: Certified, outcome: Attacked) -> None:
         images = self.certificates.images
@@ -233,6 +244,9 @@ def certified_rows(
             ratio = _tensor(radius[known] / distance[known])
             made.median(Metric.CERTIFIED_RATIO, "ratio", ratio, total, images=images)
     if searched:
+        closed = np.isin(columns["status"], [Status.OPTIMAL.name])
+        if closed.any():
+            made.share(Metric.PROVED, int(closed.sum()), total)
         bad = violations(certified, found)
         made.add(Metric.VIOLATIONS, "images", float(bad), bad, total)
         middle = median(_tensor(found))

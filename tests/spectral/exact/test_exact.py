@@ -51,10 +51,10 @@ def test_the_truth_lies_within_the_bracket(targeted: bool, seed: int) -> None:
 
 def test_a_nearer_example_on_the_way_is_taken() -> None:
     """A search of a few passes is improved by what the proof meets."""
-    net, images = chain(nn.ReLU(), 6, 6, 3), torch.rand(2, 6)
+    net, images = chain(nn.ReLU(), 4, 4, 3, 3, seed=1), torch.rand(2, 4)
     labels = predicted(net, images)
-    rough = minimum_distortion(net, images, labels, "untargeted", "noise", budget=8)
-    proved = minimum_distortion(net, images, labels, "untargeted", "noise", budget=8, prove=10.0)
+    rough = minimum_distortion(net, images, labels, "untargeted", "ddn", budget=5)
+    proved = minimum_distortion(net, images, labels, "untargeted", "ddn", budget=5, prove=10.0)
     done = proved.status == int(Status.OPTIMAL)
     assert done.any()
     assert (proved.l2 <= rough.l2).all()

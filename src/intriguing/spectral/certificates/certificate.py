@@ -156,10 +156,10 @@ def certify(
         check_logits(whole, bounds.analysed.graph, images, asked.eps)
     ahead = _lead(whole.double(), labels) - 2 * rounding(whole).double()[:, None]
     if asked.coarse and bool(bounds.pairs.isfinite().all()):
-        exact = exact_logits(bounds.analysed.graph, images).cpu()
+        precise = exact_logits(bounds.analysed.graph, images).cpu()
         # Not proved: that the rounding at the nearest image is no larger than it is here.
-        rounded = 4 * (whole.double() - exact).abs().amax(1, keepdim=True)
-        ahead = _lead(exact, labels) - rounded
+        rounded = 4 * (whole.double() - precise).abs().amax(1, keepdim=True)
+        ahead = _lead(precise, labels) - rounded
     made = _certificates(
         whole, ahead, images, labels, bounds, box if local and semidefinite else None,
         (*_AROUND, _MULTIPLIERS) if multipliers else _AROUND, progress,

@@ -66,11 +66,11 @@ def dual_certificates(
             if values is None:
                 return None
             place = chain.weights[0].device
-            entering = entering(walk, image[None].double()).to(place)
+            here = entering(walk, image[None].double()).to(place)
             rows = (last[labels[number]] - last)[waiting.to(place)]
             larger = longer(
-                chain, entering, (low.to(place) - entering).clamp_max(0.0),
-                (high.to(place) - entering).clamp_min(0.0), [value[0] for value in values], rows,
+                chain, here, (low.to(place) - here).clamp_max(0.0),
+                (high.to(place) - here).clamp_min(0.0), [value[0] for value in values], rows,
                 ahead[number, waiting].to(place), radii[number, waiting].to(place), steps,
             )  # fmt: skip
             radii[number, waiting] = larger.to(radii)

@@ -1,4 +1,4 @@
-"""D(x, l) proved: how much shorter than what was found any example could be, by branch and bound."""
+"""D(x, l) proved by branch and bound: how much shorter than what was found could one be?"""
 
 import math
 from collections.abc import Sequence
@@ -116,7 +116,8 @@ def _matrices(layers: Sequence[Layer]) -> list[Tensor] | None:
         if isinstance(layer, Dense):
             weights.append(layer.weight.double())
         elif isinstance(layer, Convolution) and affordable(layer, generous=True):
-            weights.append(torch.block_diag(*explicit_matrix(layer).double()))
+            groups = explicit_matrix(layer).double()
+            weights.append(torch.block_diag(*groups))  # type: ignore[no-untyped-call]
         else:
             return None
         linear = True
@@ -167,7 +168,9 @@ def prove(
         progress: Called after each image.
     """
     place = network.last.device
-    logits = torch.cat([network.classifier.each(x).detach().cpu() for x in images.split(256)])
+    logits = torch.cat(
+        [network.classifier.each(x).detach().cpu() for x in torch.split(images, 256)]
+    )
     check_logits(logits, network.analysed.graph, images, network.classifier.eps)
     allowed = 2.0 * rounding(logits).double()
     lower = torch.zeros(len(images), dtype=torch.float64) if known is None else known.double()

@@ -14,6 +14,7 @@ F is a maximum in one variable, with which any optimiser may do what it likes:
 """
 
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -70,9 +71,10 @@ class Curve:
     def only(self, kept: Int64[Tensor, " some"]) -> "Curve":
         """Some of the units."""
         names = [f.name for f in fields(self) if isinstance(getattr(self, f.name), Tensor)]
-        pieces = self.pieces and tuple(one[..., kept] for one in self.pieces)
-        some = {name: getattr(self, name)[..., kept] for name in names}
-        return replace(self, **some, pieces=pieces)
+        some: dict[str, Any] = {name: getattr(self, name)[..., kept] for name in names}
+        if self.pieces is not None:
+            some["pieces"] = tuple(one[..., kept] for one in self.pieces)
+        return replace(self, **some)
 
     @property
     def units(self) -> int:
@@ -101,7 +103,7 @@ class Curve:
         rise = self.values[-1] - self.values[0]
         return self.slope + torch.where(wide > 0, rise / wide.clamp_min(1e-300), 0.0)
 
-    def softly(self, g: Quadratic, temperature: float) -> tuple[Tensor, list[Tensor]]:
+    def softly(self, g: Quadratic, temperature: float | Tensor) -> tuple[Tensor, list[Tensor]]:
         """F, smoothed, and its derivatives by A, B, C, D, E: mean v², vζ, ζ², v, ζ at the nodes."""
         z, v = self.nodes, self.values
         heights = _height(g, v, z) / temperature

@@ -1,8 +1,8 @@
 """Better multipliers for many nodes at once: Adam on the soft bound, from what a node was given.
 
-Parameters are changes of the multipliers, relative to sizes that make steps of one length sensible:
-log A and log λ; B by Aρ, C by Aρ², D and E by the slope of the lead in the unit. π is not among them:
-it follows from the others (`Lead.soft`).
+Parameters are changes of multipliers, relative to sizes that make steps of one length sensible:
+log A and log λ; B by Aρ, C by Aρ², D and E by the slope of the lead in the unit. π is not among
+them: it follows from the others (`Lead.soft`).
 """
 
 from dataclasses import dataclass, replace
@@ -25,6 +25,8 @@ SWEEPS, LAST = 3, 20
 """Of the pixels' multipliers in each step, where they go on from the one before, and at the end."""
 MEAN, SQUARE = 0.9, 0.98
 """Adam's decays."""
+SURE = 1.0 - 1e-9
+"""Of the ball that is asked about: a node that is proved so far is done."""
 FLOOR = 0.1
 """Of the mean slope of a layer: smaller ones count as so much, as sizes of multipliers."""
 

@@ -11,16 +11,21 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from intriguing.distortion.quadratic import closest_point
+from intriguing.distortion.quadratic import ClosestPoint, closest_point
 from intriguing.measures import Box
 from intriguing.spectral.dual.around import Around
-from intriguing.spectral.exact.ascent import Leads, proved
+from intriguing.spectral.dual.region import Region
+from intriguing.spectral.exact.ascent import SURE, Leads, proved
 from intriguing.spectral.exact.nodes import Nodes, Root
 
 NEWTON = 60
 """Steps at most of each program."""
 LEAST = 1e-9
 """Of all multipliers, what those of leads count as at least, where units alone exclude a node."""
+FAR = 1e6
+"""No slack reaches so far."""
+SLACKS = (0.0, 0.1, 0.01)
+"""Without any, a program that has no solution has no best multipliers either."""
 
 
 def straight(root: Root, nodes: Nodes) -> Bool[Tensor, " n"]:
@@ -51,14 +56,36 @@ def solved(root: Root, nodes: Nodes, leads: Leads) -> tuple[Nodes, Float[Tensor,
     size = torch.linalg.vector_norm(constraints, dim=2).clamp_min(1e-300)
     at_least = torch.cat(ends, 1) / size
     constraints = constraints / size[:, :, None]
-    still = constraints.new_zeros(len(nodes), constraints.shape[2])
-    box = Box(root.region.low, root.region.high)
-    answer = closest_point(
-        still, constraints, at_least, torch.ones_like(at_least) > 0,
-        torch.zeros_like(at_least), box, NEWTON,
-    )  # fmt: skip
-    given = answer.multipliers / size
-    count = lead.shape[1]
+    best, changes = nodes, constraints.new_zeros(len(nodes), constraints.shape[2])
+    for slack in SLACKS:
+        answer = _nearest(root.region, constraints, at_least, slack)
+        made = _bounded(root, nodes, leads, net, layers, answer.multipliers / size)
+        if not slack:
+            changes = answer.points[:, : changes.shape[1]]
+        best = made.where(made.bound > best.bound, best)
+        if bool((best.bound >= root.region.radius * SURE).all()):
+            break
+    return best, changes
+
+
+def _nearest(region: Region, rows: Tensor, at_least: Tensor, slack: float) -> ClosestPoint:
+    """The nearest change with rows·δ + slack·s ≥ at_least, s as near to 0 as δ is."""
+    low, high, count = region.low, region.high, rows.shape[1]
+    if slack:
+        identity = torch.diag_embed(torch.full_like(at_least, slack))
+        rows = torch.cat([rows, identity], 2)
+        free = low.new_full((count,), FAR)
+        low, high = torch.cat([low, -free]), torch.cat([high, free])
+    start = torch.zeros_like(at_least)
+    anchor = rows.new_zeros(len(rows), rows.shape[2])
+    return closest_point(anchor, rows, at_least, start == 0, start, Box(low, high), NEWTON)
+
+
+def _bounded(
+    root: Root, nodes: Nodes, leads: Leads, net: Around, layers: list[Tensor], given: Tensor
+) -> Nodes:
+    """With what these multipliers of leads and ends prove."""
+    count = leads.rows.shape[1]
     total = given[:, :count].sum(1)
     total = total.clamp_min(LEAST * given.sum(1)).clamp_min(1e-300)
     given = given / total[:, None]
@@ -72,10 +99,11 @@ def solved(root: Root, nodes: Nodes, leads: Leads) -> tuple[Nodes, Float[Tensor,
         first += 2 * width
     scale = 1.0 / total
     slope = _slope(net, leads.mixed(net, nodes.about, mix).rows, [g[4] for g in quadratics])
-    at = torch.maximum(root.region.low, torch.minimum(-slope / scale[:, None], root.region.high))
+    inner = -slope / scale[:, None]
+    at = torch.maximum(root.region.low, torch.minimum(inner, root.region.high))
     boxes = -slope - scale[:, None] * at
     made = replace(nodes, quadratics=tuple(quadratics), scale=scale, boxes=boxes, mix=mix)
-    return proved(root, made, leads), answer.points
+    return proved(root, made, leads)
 
 
 def _affine(net: Around, layers: list[Tensor], count: int) -> tuple[list[Tensor], list[Tensor]]:

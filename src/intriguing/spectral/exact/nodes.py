@@ -1,4 +1,4 @@
-"""Nodes of a search: boxes of what enters the activations, each with multipliers that are good there.
+"""Nodes of a search: boxes of what enters activations, with multipliers that are good there.
 
 A node says that ζ of every unit lies between two ends. A split cuts one unit's box in two: at its
 kink, beyond which it is straight, or in the middle, between whose ends a curve bends less.
@@ -42,7 +42,8 @@ class Root:
     def of(cls, both: tuple[Around, Around], values: Sequence[Tensor]) -> "Root":
         """Of what `around` gives, without the units that stay at 0 and pass nothing on."""
         coarse, fine = both
-        chain, curves, weights = coarse.chain, ([], []), list(coarse.chain.weights)
+        chain, weights = coarse.chain, list(coarse.chain.weights)
+        curves: tuple[list[Curve], list[Curve]] = [], []
         kept_values: list[Tensor] = []
         for number, (own, value) in enumerate(zip(fine.curves, values, strict=True)):
             kept = torch.arange(own.units, device=value.device)

@@ -12,7 +12,7 @@ from intriguing.spectral.dual.around import Around, Dense, around
 from intriguing.spectral.dual.curve import bent_at
 from intriguing.spectral.dual.lagrangian import Soft
 from intriguing.spectral.dual.region import Region
-from intriguing.spectral.exact.ascent import Leads, climb, proved, raised
+from intriguing.spectral.exact.ascent import SURE, Leads, climb, proved, raised
 from intriguing.spectral.exact.leaves import solved, straight
 from intriguing.spectral.exact.nodes import Nodes, Root, halves
 
@@ -24,8 +24,6 @@ FIRST_HEATS, HEATS = (0.1, 0.005), (0.02, 0.002)
 """Temperatures; halves start from good multipliers …"""
 FIRST_RATE, RATE = 0.05, 0.02
 """… and take shorter steps."""
-SURE = 1.0 - 1e-9
-"""Of the ball that is asked about: a node that is proved so far is done."""
 
 
 @dataclass(frozen=True)
