@@ -58,8 +58,6 @@ class Metric(StrEnum):
     MEDIAN_CERTIFIED = "median_certified"
     """L2 within which no example exists."""
     CERTIFIED_RATIO = "certified_ratio"
-    PROVED = "proved"
-    """Images whose nearest example is proved to be so, within a percent."""
     """Median share of the distance found that is certified."""
     CERTIFIED = "certified"
     """Images certified beyond `size`, in L2."""

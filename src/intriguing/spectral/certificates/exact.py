@@ -82,7 +82,9 @@ class Exact:
         weights = None if layers is None else _matrices(layers)
         if not why and (layers is None or weights is None):
             why = "the network is no chain of small layers without pools or branches"
-        elif not why and not (operations and all(map(_follows, operations))):
+        elif not why and not operations:
+            why = "it is affine, and `closest` proves its distances by itself"
+        elif not why and not (all(map(_follows, operations))):
             why = "an activation is neither straight on both sides of 0 nor smooth"
         elif not why and weights is not None and max(map(len, weights)) > UNITS:
             why = f"a layer has {max(map(len, weights)):,} units; at most {UNITS:,} are affordable"
