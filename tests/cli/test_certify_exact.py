@@ -19,7 +19,7 @@ def build():
 def pools():
     return nn.Sequential(nn.MaxPool2d(2), nn.Flatten(), nn.Linear(16, 10)).eval()
 """
-COMMAND = ["certify", "net.py:build", "digits", "--limit", "10", "--no-semidefinite"]
+COMMAND = ["certify", "net.py:build", "digits", "--limit", "24", "--no-semidefinite"]
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def test_certified_and_found_are_the_same_to_a_percent(room, capsys):
     assert set(np.array(columns["status"])[right]) == {"OPTIMAL"}
     assert "Exact to 1 %" in capsys.readouterr().out
     shards = sorted((room / "out").glob("shards/*prove*/*.safetensors"))
-    assert len(shards) == 3
+    assert len(shards) == 6
     kept = {path: path.read_bytes() for path in shards}
     shards[0].unlink()
     assert main([*COMMAND, "--exact", "10s", "--out", "out"]) == 0

@@ -246,7 +246,7 @@ def certified_rows(
             ratio = _tensor(radius[known] / distance[known])
             made.median(Metric.CERTIFIED_RATIO, "ratio", ratio, total, images=images)
     if searched:
-        if exact:
+        if exact and correct.any():
             closed = np.isin(columns["status"], [Status.OPTIMAL.name])
             made.share(Metric.PROVED, int((closed & correct).sum()), int(correct.sum()))
         bad = violations(certified, found)
