@@ -40,7 +40,8 @@ class Batch:
     settle, so that two that agree suffice; stepwise: they end no farther out than a bundle. again:
     searches that have found the shortest r again. nearest: untargeted, the likeliest classes, the
     nearest first; turn: how many of them have had a path of their own, −1 before their steps.
-    spent: a larger budget would have gone on here.
+    spent: a larger budget would have gone on here. calm: how alike successive gradients were on
+    the first path (`close_in`).
     """
 
     def __init__(
@@ -63,9 +64,11 @@ class Batch:
         self.optimal = torch.zeros(count, dtype=torch.bool, device=like.device)
         self.smooth = torch.zeros(count, dtype=torch.bool, device=like.device)
         self.stepwise = torch.zeros_like(self.smooth)
+        self.tried = torch.zeros_like(self.smooth)
         self.again = torch.zeros(count, dtype=torch.long, device=like.device)
         self.turn = torch.full_like(self.again, -1)
         self.spent = torch.zeros_like(self.smooth)
+        self.calm = torch.zeros_like(self.gap)
 
     def look(self) -> tuple[Tensor, Tensor, Tensor]:
         """The logits of the images, which are finite, and which reach the goal as they are.

@@ -6,7 +6,9 @@
    (`closing`). All lengths from here on are in units of the shortest r so far.
 3. A few sequential quadratic steps from there (`sequential`): where they settle, the network is
    smooth, and such steps from x itself follow; elsewhere a bundle of tangents polishes (`bundle`).
-   Untargeted, steps from x lead toward each of the classes that look nearest there.
+   Where the first path's gradients hardly turned, they are tried before the second path; where
+   they turned much, never. Untargeted, steps from x lead toward each of the classes that look
+   nearest there.
 4. Then rounds, each a coarse path that may end in another basin (`lagrangian`), followed by a
    polish of its end in the same two ways.
 5. Untargeted, before an image is finished or after four rounds: steps and a path toward each of the
@@ -31,6 +33,8 @@ from intriguing.distortion.result import Found
 from intriguing.distortion.rounds import go_round
 from intriguing.distortion.rows import filled, places, width_of
 from intriguing.distortion.start import (
+    CALM,
+    RESTLESS,
     close,
     first_answers,
     refine,
@@ -73,10 +77,15 @@ def _search(batch: Batch, matrix: Tensor | None) -> Found:
     at_x = batch.goal.secure_margin(logits)
     slope = first_answers(batch, rows, at_x)
     close(batch, rows, at_x, FIRST, slope)
+    try_steps(batch, rows, CALM)
+    stepped = batch.smooth.clone()
+    step_from_images(batch, rows, logits, stepped)
     close(batch, rows, at_x, SECOND)
-    try_steps(batch, rows)
+    try_steps(batch, rows, RESTLESS)
     refine(batch, rows)
-    step_from_images(batch, rows, logits)
+    # Untargeted, they go to several classes, which helps on networks with kinks, too.
+    helps = torch.ones_like(stepped) if not batch.goal.targeted else batch.smooth
+    step_from_images(batch, rows, logits, helps & ~stepped)
     go_round(batch, rows)
     best = batch.best
     extra = {"gap": batch.gap, "local_gap": batch.local_gap, "optimal": batch.optimal}

@@ -47,6 +47,8 @@ _FAR = 1.2
 """Times ε below ‖r*‖, after a failure, that it takes up half of the way at once."""
 _MOMENTUM = 0.5
 """Of d that is the last one's."""
+_REMEMBERED = 0.5
+"""Of how alike gradients were, that is of earlier steps: some three steps count."""
 
 
 def close_in(
@@ -58,15 +60,19 @@ def close_in(
     closing: Closing,
     stop: int,
     known: Slope | None = None,
-) -> None:
+) -> Float[Tensor, " b"]:
     """Improve `best` by the first `stop` passes of a path; `at_x` is the margin at x.
 
     Every row has an adversarial point already, where the path begins. `known` is the slope there:
     with it the first step takes no pass.
+
+    Returns how alike the gradients of successive points are, the cosine, on average of the last
+    few: where the network is smooth as far as these steps go, it is 1 but for thousandths.
     """
     x, z = best.images, best.points
     radius, tiny = best.l2, torch.finfo(x.dtype).tiny
-    direction = torch.zeros_like(x)
+    direction = before = torch.zeros_like(x)
+    alike = torch.zeros_like(radius)
     ends = (closing.swing, _LAST_SWING), _CHANGE
     for step in range(min(stop + (known is not None), closing.steps)):
         alpha, change = (a * (b / a) ** (step / closing.steps) for a, b in ends)
@@ -84,6 +90,9 @@ def close_in(
         outside = torch.minimum(radius * (1 + change), shortest * (1 - 1e-4))
         half_way = torch.minimum((length * shortest).sqrt(), shortest / _FAR)
         radius = torch.where(margin > 0, inside, torch.maximum(outside, half_way))
+        upward = unit(gradient)
+        alike = torch.lerp(alike, torch.linalg.vecdot(upward, before), 1 - _REMEMBERED)
+        before = upward
         outward = r / length.clamp_min(tiny)[:, None]
         along = torch.linalg.vecdot(gradient, outward)[:, None]
         sideways = unit(torch.addcmul(gradient, along, outward, value=-1))
@@ -91,3 +100,4 @@ def close_in(
         r = torch.addcmul(r, (alpha * shortest)[:, None], unit(direction))
         scale = radius / r.norm(dim=1).clamp_min(tiny)
         z = box.clamp(torch.addcmul(x, scale[:, None], r))
+    return alike

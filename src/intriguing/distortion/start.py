@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from intriguing.distortion.approach import approach
-from intriguing.distortion.batch import SMOOTH, Batch
+from intriguing.distortion.batch import AGAIN, SMOOTH, Batch
 from intriguing.distortion.closing import Closing, close_in
 from intriguing.distortion.margins import Margins
 from intriguing.distortion.rows import places
@@ -22,6 +22,11 @@ _CLIMBED = 0.1
 """Share of the margin at x that they must have gained, or another start is taken."""
 _ATTEMPTS = 4
 """Each further start lies one part of so many nearer to noise than to x."""
+CALM = 0.99
+"""How alike gradients are where steps are tried at once: above .995 on smooth networks and on small
+ones that are linear from step to step, .8 to .99 on convolutional ReLU networks."""
+RESTLESS = 0.95
+"""Below that they are not tried at all."""
 _TRIED = 4
 """Sequential steps that tell whether a network is smooth: from near an optimum they settle."""
 
@@ -68,17 +73,31 @@ def close(
     # What a row does beyond its own budget is not taken.
     stop = math.ceil(best.budget - float(best.spent.amin()) / 2)
     there = None if known is None else Slope(known.margin[rows], known.gradient[rows])
-    close_in(batch.network, batch.goal[rows], best, at_x[rows], batch.box, closing, stop, there)
+    alike = close_in(
+        batch.network, batch.goal[rows], best, at_x[rows], batch.box, closing, stop, there
+    )
+    # What is found anew has not been found again, and sequential steps from there are another try.
+    fresh = best.l2 < batch.best.l2[rows] * (1 - AGAIN)
+    batch.again[rows] = torch.where(fresh, 0, batch.again[rows])
+    batch.tried[rows] = batch.tried[rows] & ~fresh
     batch.best.put(rows, best)
+    if known is not None:
+        batch.calm[rows] = alike
 
 
-def try_steps(batch: Batch, rows: Tensor) -> None:
-    """A few sequential steps from the shortest r: where they settle, the network is smooth."""
-    rows = batch.unfinished(rows, batch.best.l2.isfinite())
+def try_steps(batch: Batch, rows: Tensor, at_least: float) -> None:
+    """A few sequential steps from the shortest r: where they settle, the network is smooth.
+
+    They are tried once from a point, and where the first path's gradients were `at_least` so alike.
+    """
+    rows = batch.unfinished(
+        rows, batch.best.l2.isfinite() & ~batch.tried & (batch.calm >= at_least)
+    )
     if len(rows):
         walk = batch.walk(rows, batch.aim(rows), batch.best.points[rows], _TRIED)
         batch.smooth[rows] = walk.length.isfinite() & (walk.gap < SMOOTH)
         batch.stepwise[rows] = batch.smooth[rows]
+        batch.tried[rows] = True
 
 
 def refine(batch: Batch, rows: Tensor) -> None:
@@ -88,14 +107,13 @@ def refine(batch: Batch, rows: Tensor) -> None:
         batch.polish(rows, batch.aim(rows), batch.best.points[rows])
 
 
-def step_from_images(batch: Batch, rows: Tensor, logits: Tensor) -> None:
-    """Sequential steps from the images: where the network is smooth, or toward several classes."""
+def step_from_images(batch: Batch, rows: Tensor, logits: Tensor, chosen: Tensor) -> None:
+    """Sequential steps from the chosen images; untargeted, toward each of several classes."""
+    rows = batch.unfinished(rows, chosen & ~batch.optimal)
     if batch.goal.targeted:
-        rows = batch.unfinished(rows, batch.smooth)
         if len(rows):
             batch.walk(rows, batch.aim(rows), batch.x[rows])
         return
-    rows = batch.unfinished(rows, ~batch.optimal)
     if len(rows):
         _rank_classes(batch, rows, logits[rows])
     for rank in range(min(batch.config.classes, batch.nearest.shape[1])):
