@@ -89,6 +89,7 @@ def gate(
     from intriguing.gate.baseline import read_baseline
     from intriguing.gate.config import GateConfig
     from intriguing.gate.run import Baseline, run_gate
+    from intriguing.keys import derive_key
 
     if (against is None) != (no_worse_than is None):
         raise InputError("--against and --no-worse-than belong together; give both or neither")
@@ -111,7 +112,9 @@ def gate(
             else Baseline(others[0].name, others[0].model)
         )  # fmt: skip
         others = others[len(compared) :]
-    folder = running.folder("gate", network.name, Path(data).stem)
+    # A new version of the weights, or another question, has a folder of its own.
+    given = opened.images.sha256, opened.record["models_sha256"], config, against
+    folder = running.folder("gate", network.name, Path(data).stem, derive_key(*given)[:8])
     with shown() as progress:
         ended = run_gate(
             network.model, opened.images, folder, config, baseline=baseline, name=network.name,
