@@ -9,7 +9,7 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 from intriguing.addresses import as_folder
 from intriguing.data.limits import LIMITS, Limits
 from intriguing.distortion.method_names import Method as Method
-from intriguing.scale.engine import HERE, Engine
+from intriguing.scale.engine import Engine, EngineOptions
 
 if TYPE_CHECKING:
     import torch
@@ -20,7 +20,8 @@ MODEL = (
 )
 DATA = (
     "mnist, mnist-5k, digits or cifar10; or pictures, a class a subfolder or labelled by a CSV: "
-    "folder:PATH, zip:FILE, imagenet:PATH, hf:OWNER/NAME."
+    "folder:PATH, zip:FILE, tar:PATH (WebDataset's *.tar), parquet:PATH (*.parquet), "
+    "imagenet:PATH, hf:OWNER/NAME."
 )
 TARGETS = (
     "What each image is to be taken for: random (a random wrong class, as in the paper), runner-up "
@@ -53,6 +54,9 @@ class Reading:
     limits: Annotated[Limits, OmitArgPrefixes, arg(name="")] = LIMITS
 
 
+NOTHING_SAID = EngineOptions()
+
+
 @dataclass(frozen=True)
 class Place:
     """Where a verb runs, and where its results go.
@@ -62,19 +66,25 @@ class Place:
         out: The results folder, or its address in an object store, such as s3://BUCKET/PREFIX;
             results/VERB and what it is about when not given.
         fresh: Delete the results that are in the folder and start again.
-        engine: Who computes.
+        computed: Who computes.
     """
 
     device: Device = "auto"
     out: Path | None = None
     fresh: bool = False
-    engine: Annotated[Engine, OmitArgPrefixes, arg(name="")] = HERE
+    computed: Annotated[EngineOptions, OmitArgPrefixes, arg(name="")] = NOTHING_SAID
+
+    @property
+    def engine(self) -> Engine:
+        """Who computes; what cannot be is refused here and not where words are read."""
+        return Engine(**vars(self.computed))
 
     @property
     def chosen(self) -> "torch.device":
-        """The device."""
+        """The device, asked for before anything is loaded: so is an engine that cannot be."""
         from intriguing.cli.setup import choose_device
 
+        _ = self.engine
         return choose_device(self.device)
 
     def folder(self, verb: str, *names: str) -> Path:

@@ -1,5 +1,6 @@
 """Where many jobs are computed: in this process, in several here, or on a Ray cluster."""
 
+import ctypes
 import os
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -12,8 +13,8 @@ EngineName: TypeAlias = Literal["here", "processes", "ray"]
 
 
 @dataclass(frozen=True)
-class Engine:
-    """Who computes; no answer depends on it.
+class EngineOptions:
+    """Who is to compute, as somebody says it.
 
     Args:
         engine: In this process (here), in several of this machine (processes), or on the machines
@@ -28,6 +29,15 @@ class Engine:
     workers: int | None = None
     ray_address: str | None = None
     job_minutes: float | None = None
+
+
+@dataclass(frozen=True)
+class Engine(EngineOptions):
+    """Who computes, looked after; no answer depends on it.
+
+    Raises:
+        InputError: If the options do not fit each other, or Ray is not installed.
+    """
 
     def __post_init__(self) -> None:
         if self.workers is not None and self.workers < 1:
@@ -67,6 +77,24 @@ def steady_sums() -> str | None:
     except (OSError, UnicodeDecodeError):  # elsewhere there is no MKL, or threads decide
         return None
     return "AVX512,STRICT" if "avx512f" in flags else "AVX2,STRICT" if "avx2" in flags else None
+
+
+def keep_freed_memory() -> None:
+    """Let the C library keep what is freed for what is asked for next, up to a quarter of a GiB.
+
+    Where it gives pages of every large tensor back, a search of small images spends a quarter of
+    its time on being given them again. Other C libraries than GNU's have no such setting.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):
+        return
+    mallopt(_MMAP_THRESHOLD, 32 << 20)
+    mallopt(_TRIM_THRESHOLD, 256 << 20)
+
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+"""As malloc.h has them."""
 
 
 def cores() -> int:
