@@ -1,10 +1,13 @@
 """The same attack here, by processes and by Ray: the same bytes, at what overhead, whatever dies.
 
-    python benchmarks/engines.py same [--images 10000] [--workers 2] [--budget 200]
+    python benchmarks/engines.py same [--images 10000] [--workers 2] [--budget 30]
     python benchmarks/engines.py deaths [--images 4000] [--deaths 20]
     python benchmarks/engines.py stream [--images 1000000]
 
-`same`: wall time of each engine, starts included, and whether all tensors are equal to the byte.
+`same`: times of each engine, with starts of workers and without that of Ray's cluster, and whether
+all tensors are equal to the byte. What other work leaves of the cores decides wall time: so CPU
+time is measured, too, and what the wall time is on free cores: that of the longest of an engine's
+processes, or of all divided by the cores. A row an engine goes to `benchmarks/figures/engines.csv`.
 `deaths`: on a Ray cluster of a head and two more nodes on this machine, workers are killed by
 SIGKILL, nodes lost and added, and the driver is killed and started again, at random moments; then
 the shards are compared with an undisturbed run's. `stream`: time, and the peak of memory of the
@@ -12,6 +15,7 @@ driver above its imports and of a worker, for synthetic pictures that stay in th
 """
 
 import argparse
+import csv
 import hashlib
 import os
 import random
@@ -25,6 +29,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -41,10 +46,12 @@ from intriguing.runs.examples import Examples, Pictures, Summary
 from intriguing.runs.run import Request, Work, run_all
 from intriguing.runs.stage import Network
 
+FIGURES = Path(__file__).parent / "figures"
 SHARD = 100
 """Images: what a death costs."""
 
 
+@cache
 def digits(count: int) -> it.ImageSet:
     """MNIST's digits that packages carry, then the same a pixel farther right, and so on."""
     pair = it.load_data("mnist-5k")
@@ -56,6 +63,7 @@ def digits(count: int) -> it.ImageSet:
     return it.ImageSet("digits", moved, labels.repeat(times)[:count], ids, pair.test.class_names)
 
 
+@cache
 def network() -> nn.Module:
     """FC100-100-10 after an epoch or so; its weights are those of its seed."""
     images = digits(5000)
@@ -94,15 +102,56 @@ def digest(folder: Path) -> str:
 
 def same(arguments: argparse.Namespace) -> None:
     """Times and digests of all engines."""
-    seconds = {}
+    free: dict[str, float] = {}
+    network(), digits(arguments.images)  # read and trained before time is taken
     for name in ("here", "processes", "ray"):
         workers = None if name == "here" else arguments.workers
         with tempfile.TemporaryDirectory() as folder:
             engine = it.Engine(name, workers=workers)
-            seconds[name] = attack(Path(folder), engine, arguments.images, arguments.budget)
-            print(f"{name:<10}{seconds[name]:8.1f} s   {digest(Path(folder))}", flush=True)
-    print(f"here / processes   {seconds['here'] / seconds['processes']:.2f}")
-    print(f"ray / processes    {seconds['ray'] / seconds['processes']:.2f}")
+            if name == "ray":
+                import ray
+
+                ray.init(num_cpus=workers, include_dashboard=False, log_to_driver=False)
+            before = _spent()
+            wall = attack(Path(folder), engine, arguments.images, arguments.budget)
+            spent = {one: time - before.get(one, 0.0) for one, time in _spent().items()}
+            free[name] = max(*spent.values(), sum(spent.values()) / (workers or 1))
+            row = {
+                "engine": name, "workers": workers or 1, "images": arguments.images,
+                "budget": arguments.budget, "wall_seconds": round(wall, 1),
+                "cpu_seconds": round(sum(spent.values()), 1),
+                "on_free_cores": round(free[name], 1), "digest": digest(Path(folder)),
+                "load": round(os.getloadavg()[0], 1),
+            }  # fmt: skip
+            print(row, flush=True)
+            _append(FIGURES / "engines.csv", row)
+    print(f"on free cores: here / processes {free['here'] / free['processes']:.2f}, ", end="")
+    print(f"ray / processes {free['ray'] / free['processes']:.3f}")
+
+
+def _spent() -> dict[int, float]:
+    """CPU seconds of this process and of all that it started, and they, by their numbers."""
+    ticks, parents = {}, {}
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            said = (path / "stat").read_text().rpartition(")")[2].split()
+        except OSError:  # it has ended
+            continue
+        parents[int(path.name)] = int(said[1])
+        ticks[int(path.name)] = (int(said[11]) + int(said[12])) / os.sysconf("SC_CLK_TCK")
+    own = {os.getpid()}
+    while more := {one for one, parent in parents.items() if parent in own} - own:
+        own |= more
+    return {one: ticks[one] for one in own}
+
+
+def _append(path: Path, row: dict[str, object]) -> None:
+    new = not path.exists()
+    with path.open("a", newline="") as file:
+        writer = csv.DictWriter(file, list(row))
+        if new:
+            writer.writeheader()
+        writer.writerow(row)
 
 
 def deaths(arguments: argparse.Namespace) -> None:
@@ -245,7 +294,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("what", choices=("same", "deaths", "stream"))
     parser.add_argument("--images", type=int)
-    parser.add_argument("--budget", type=int, default=200)
+    parser.add_argument("--budget", type=int, default=30)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--deaths", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)

@@ -66,7 +66,7 @@ def test_a_cluster_that_loses_workers_and_machines_ends_like_one_that_does_not(
             happened.append("a machine was lost, another one joined")
 
     engine = it.Engine("ray", ray_address=cluster.address)
-    model = Touchy("")
+    model = Touchy()
     there = it.attack_in_shards(
         model, images, "untargeted", tmp_path / "a", engine=engine, progress=disturb, **how
     )

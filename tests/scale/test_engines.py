@@ -1,5 +1,6 @@
 """Jobs by several processes and by Ray: the same answers, failures told, nothing left running."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -17,8 +18,8 @@ from torch import nn
 import intriguing as it
 from intriguing.errors import InputError, UnsoundBound
 from intriguing.scale.attack import COLUMNS
-from intriguing.scale.jobs import DEATHS, Failure, ended_jobs
-from tests.scale.jobs import Sweeps, Touchy, Writes
+from intriguing.scale.jobs import Failure, ended_jobs
+from tests.scale.jobs import TOUCHING, Sweeps, Touchy, Writes
 
 with_ray = pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed")
 ENGINES = ("processes", pytest.param("ray", marks=with_ray))
@@ -64,47 +65,51 @@ def test_every_engine_writes_the_same_shards(tmp_path: Path, engine: str) -> Non
 @pytest.mark.parametrize("engine", ENGINES)
 def test_what_goes_wrong_with_a_job_is_told_of_it_alone(tmp_path: Path, engine: str) -> None:
     jobs = ["fine-1", "hang", "wrong", "odd", "poison", "frail", "fine-2"]
-    how = it.Engine(engine, workers=2, job_minutes=3 / 60)
-    ended = {jobs[end.index]: end.failure for end in ended_jobs(Writes(tmp_path), jobs, how)}
+    how = it.Engine(engine, workers=2, job_minutes=2 / 60)
+    ends = list(ended_jobs(Writes(tmp_path), jobs, how, deaths=2))
+    ended = {jobs[end.index]: end.failure for end in ends}
     assert set(ended) == set(jobs)
     assert {job for job, failure in ended.items() if failure is None} == {
         "fine-1", "fine-2", "frail"
     }  # fmt: skip
     assert ended["wrong"] == Failure("input", "that is wrong")
     assert ended["odd"] == Failure("failed", "LookupError: that is odd")
-    assert ended["hang"] == Failure("time", "it took longer than 0.05 minutes")
+    assert ended["hang"] == Failure("time", "it took longer than 0.0333333 minutes")
     assert ended["poison"] is not None
     assert ended["poison"].kind == "died"
     work = Writes(tmp_path)
-    assert len(work.processes("poison")) == DEATHS
+    assert len(work.processes("poison")) == 2
     assert len(work.processes("frail")) == 2
     assert {len(work.processes(job)) for job in ("fine-1", "fine-2", "wrong", "odd")} == {1}
     assert os.getpid() not in {one for job in jobs for one in work.processes(job)}
-    _wait(lambda: not any(_alive(one) for job in jobs for one in work.processes(job)))
+    gone = [one for job in ("hang", "poison") for one in work.processes(job)]
+    _wait(lambda: not any(map(_alive, gone)))
 
 
 @pytest.mark.parametrize(
     ("what", "engine"),
     [
-        ("raise", it.Engine()),
-        ("die", it.Engine("processes", 2)),
-        ("hang", it.Engine("processes", 2, job_minutes=4 / 60)),
+        (["raise"], it.Engine()),
+        (["die", "hang"], it.Engine("processes", 2, job_minutes=3 / 60)),
     ],
 )
-def test_a_poisonous_image_is_given_up_alone(tmp_path: Path, what: str, engine: it.Engine) -> None:
-    good = it.load_data("digits").test.first(14)
-    pixels = good.images.clone()
-    pixels[10] = 0.25
+def test_a_poisonous_image_is_given_up_alone(
+    tmp_path: Path, what: list[str], engine: it.Engine
+) -> None:
+    good = it.load_data("digits").test.first(18)
+    pixels, poison = good.images.clone(), [10, 16][: len(what)]
+    for place, word in zip(poison, what, strict=True):
+        pixels[place] = TOUCHING[word]
     images = replace(good, images=pixels)
     how = {"shard_size": 5, "method": "ddn", "budget": 10}
-    model = Touchy(what)
+    model = Touchy()
     made = it.attack_in_shards(model, images, "untargeted", tmp_path / "a", engine=engine, **how)
     fine = it.attack_in_shards(model.inner, good, "untargeted", tmp_path / "b", **how)
-    others = torch.arange(14) != 10
-    assert made.status[10] == it.Status.GIVEN_UP
-    assert not made.success[10]
-    assert made.distortion[10].isinf()
-    assert made.shards.column("adversarial")[10].isnan().all()
+    others = torch.ones(18, dtype=torch.bool).index_fill_(0, torch.tensor(poison), False)
+    assert (made.status[poison] == it.Status.GIVEN_UP).all()
+    assert not made.success[poison].any()
+    assert made.distortion[poison].isinf().all()
+    assert made.shards.column("adversarial")[poison].isnan().all()
     for name in COLUMNS:
         ours, theirs = made.shards.column(name), fine.shards.column(name)
         assert ours.dtype == theirs.dtype, name
@@ -124,7 +129,7 @@ def test_a_network_that_fails_for_every_image_ends_the_run(tmp_path: Path) -> No
             return super().forward(x)
 
     with pytest.raises(InputError, match="no gradients here"):
-        it.attack_in_shards(Late(""), images, "untargeted", tmp_path, shard_size=5, method="ddn")
+        it.attack_in_shards(Late(), images, "untargeted", tmp_path, shard_size=5, method="ddn")
 
 
 def test_two_workers_on_the_same_files_do_no_harm(tmp_path: Path) -> None:
@@ -172,19 +177,36 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
-def test_processes_end_with_the_caller(tmp_path: Path, how: signal.Signals) -> None:
+def test_processes_end_with_the_caller(tmp_path: Path) -> None:
     (tmp_path / "caller.py").write_text(CALLER)
     paths = [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
     where = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
-    command = [sys.executable, str(tmp_path / "caller.py"), str(tmp_path)]
-    caller = subprocess.Popen(command, env=where, stderr=subprocess.DEVNULL)
-    said = tmp_path / "hang"
-    _wait(lambda: said.exists() and bool(said.read_text()))
-    (process,) = Writes(tmp_path).processes("hang")
-    caller.send_signal(how)
-    caller.wait(10)
-    _wait(lambda: not _alive(process), 10)
+    callers = {}
+    for how in (signal.SIGINT, signal.SIGKILL):
+        (folder := tmp_path / how.name).mkdir()
+        command = [sys.executable, str(tmp_path / "caller.py"), str(folder)]
+        callers[how] = subprocess.Popen(command, env=where, stderr=subprocess.DEVNULL)
+    for how, caller in callers.items():
+        said = tmp_path / how.name / "hang"
+        _wait(lambda said=said: said.exists() and bool(said.read_text()))
+        (process,) = Writes(said.parent).processes("hang")
+        caller.send_signal(how)
+        caller.wait(10)
+        _wait(lambda process=process: not _alive(process), 10)
+
+
+def test_workers_outlast_the_work_and_take_the_next(tmp_path: Path) -> None:
+    """Also where a worker died while it had none, and where relative paths mean another folder."""
+    engine, seen = it.Engine("processes", 1), []
+    for name in ("one", "two", "three"):
+        (tmp_path / name).mkdir()
+        with contextlib.chdir(tmp_path / name):
+            assert [end.failure for end in ended_jobs(Writes(Path()), ["fine"], engine)] == [None]
+        seen += Writes(tmp_path / name).processes("fine")
+        if name == "two":
+            os.kill(seen[-1], signal.SIGKILL)
+            _wait(lambda process=seen[-1]: not _alive(process))
+    assert seen[0] == seen[1] != seen[2]
 
 
 def test_a_worker_that_is_not_the_same_gets_no_work(

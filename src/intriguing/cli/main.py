@@ -12,7 +12,7 @@ from intriguing import __version__
 from intriguing.cli.command import running
 from intriguing.errors import InputError, JobFailed, UnsoundBound
 from intriguing.names import visible
-from intriguing.scale.engine import steady_sums
+from intriguing.scale.engine import keep_freed_memory, steady_sums
 
 VERBS = {
     "reproduce": "train the paper's networks and make its tables and figures, and more",
@@ -113,6 +113,7 @@ def _run(arguments: list[str]) -> int:
         os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     if sums := steady_sums():
         os.environ.setdefault("MKL_CBWR", sums)
+    keep_freed_memory()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # what a terminal cannot show ends no run
             stream.reconfigure(errors="backslashreplace")

@@ -4,17 +4,18 @@ What a job makes it leaves on disk under a key, whole or not at all, and the cal
 so it does not matter who did it, in which order, or how often. A worker that dies costs the job
 that it was at, which another one begins again. Who dies is replaced, as long as jobs are left.
 
-Pools, such as loky's own, give up all their work when one process dies, and know no time limit a
-job. So here a worker is a process by itself (`processes`) or an actor of Ray's (`on_ray`).
+Workers outlast the work, so the stages of a run start none anew. Pools, such as loky's own, give up
+all their work when one process dies, and know no time limit a job. So here a worker is a process by
+itself (`processes`) or an actor of Ray's (`on_ray`).
 """
 
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar
 
 import torch
 
@@ -116,6 +117,12 @@ class Worker(Protocol):
     def stop(self) -> None:
         """End it at once, whatever it is doing."""
 
+    def rest(self) -> None:
+        """Forget the work, and wait for other work: to start anew takes seconds."""
+
+
+W = TypeVar("W", bound=Worker)
+
 
 class Staff(Protocol):
     """Who makes workers, all for the same work.
@@ -127,7 +134,10 @@ class Staff(Protocol):
     fingerprint: Fingerprint
 
     def hire(self) -> Worker:
-        """Another worker."""
+        """Another worker: one that rests from earlier work, or else a new one."""
+
+    def dismiss(self, worker: Any) -> None:
+        """Let a worker that has no job rest, until other work or the end of this process."""
 
     def room(self) -> int:
         """How many there can be at once, now."""
@@ -222,7 +232,10 @@ class _Shift:
                 time.sleep(_PAUSE)
         finally:
             for place in self.places:
-                place.worker.stop()
+                if place.index is None:
+                    self.staff.dismiss(place.worker)
+                else:
+                    place.worker.stop()
 
     def _hire(self) -> None:
         """As many as there is work and room for."""
@@ -286,6 +299,23 @@ class _Shift:
             index,
             Failure("died", f"{self.most} workers died of it ({how}), perhaps for lack of memory"),
         )
+
+
+class Resting(Generic[W]):
+    """Workers without work, by what they are good for: an environment, a device, a cluster."""
+
+    def __init__(self) -> None:
+        self._by_kind: dict[Hashable, list[W]] = {}
+
+    def take(self, kind: Hashable) -> W | None:
+        """One of them, if there is any."""
+        there = self._by_kind.get(kind)
+        return there.pop() if there else None
+
+    def add(self, kind: Hashable, worker: W) -> None:
+        """Another one."""
+        worker.rest()
+        self._by_kind.setdefault(kind, []).append(worker)
 
 
 @contextmanager

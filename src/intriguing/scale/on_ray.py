@@ -6,7 +6,9 @@ Ray places them and tells of their deaths and of lost machines; what is given to
 
 import io
 import logging
+import os
 import time
+from dataclasses import dataclass
 from typing import Any
 
 import ray
@@ -14,9 +16,9 @@ import torch
 from ray.exceptions import RayError
 
 from intriguing.errors import InputError
-from intriguing.scale.engine import Engine, cores
+from intriguing.scale.engine import Engine, cores, keep_freed_memory
 from intriguing.scale.fingerprint import Fingerprint
-from intriguing.scale.jobs import Failure, Work, WorkerDied, same_environment
+from intriguing.scale.jobs import Failure, Resting, Work, WorkerDied, same_environment
 from intriguing.scale.package import pack, unpack
 from intriguing.written import write_beside_others
 
@@ -33,6 +35,9 @@ class RayStaff:
         self.fingerprint = Fingerprint.here(pack(work, content))
         self._work = ray.put(content.getvalue())
         self._most, self._gpu = engine.workers, gpu
+        # Of a session that has ended, no actor is left.
+        session = ray.get_runtime_context().get_job_id(), ray.get_runtime_context().get_node_id()
+        self._kind = session, gpu, frozenset(same_environment().items())
         self._board = ray.remote(_Board).options(num_cpus=0).remote()
         self._shares: dict[int, float] = {}
         self._asked: Any = None
@@ -41,12 +46,21 @@ class RayStaff:
     def hire(self) -> "RayWorker":
         """An actor; it is placed when there is room."""
         self._hired += 1
-        actor = ray.remote(_Actor).options(
-            num_cpus=1, num_gpus=int(self._gpu), max_concurrency=1, max_restarts=0,
-            runtime_env={"env_vars": same_environment()},
-        )  # fmt: skip
+        worker = _resting.take(self._kind)
+        if worker is None:
+            actor = ray.remote(_Actor).options(
+                num_cpus=1, num_gpus=int(self._gpu), max_concurrency=1, max_restarts=0,
+                runtime_env={"env_vars": same_environment()},
+            )  # fmt: skip
+            worker = RayWorker(actor.remote())
         # In a list, the reference itself is what arrives.
-        return RayWorker(self, self._hired, actor.remote([self._work], self._board, self._hired))
+        worker.work = _Given([self._work], self._board, self._hired, os.getcwd())
+        worker.staff = self
+        return worker
+
+    def dismiss(self, worker: "RayWorker") -> None:
+        """It may be hired again, and keeps its core or GPU until then."""
+        _resting.add(self._kind, worker)
 
     def room(self) -> int:
         """As many as there are cores or GPUs now: machines come and go."""
@@ -92,16 +106,29 @@ def _join(engine: Engine) -> None:
         ) from error
 
 
+@dataclass(frozen=True)
+class _Given:
+    """The work in Ray's store, where an actor writes how far it is, from which folder on."""
+
+    work: list[Any]
+    board: Any
+    number: int
+    folder: str
+
+
 class RayWorker:
     """An actor that holds the work."""
 
-    def __init__(self, staff: RayStaff, number: int, actor: Any) -> None:
-        self._staff, self._number, self._actor = staff, number, actor
+    def __init__(self, actor: Any) -> None:
+        self._actor = actor
+        self.staff: RayStaff | None = None
+        self.work: _Given | None = None
         self._call: Any = None
 
     def call(self, index: int | None, job: object) -> None:
-        """Begin a job, or only start."""
-        self._call = self._actor.do.remote(index, job)
+        """Begin a job, or read the work."""
+        actor = self._actor
+        self._call = actor.read.remote(self.work) if index is None else actor.do.remote(job)
 
     def answered(self) -> bool:
         """Whether the call has ended."""
@@ -119,11 +146,21 @@ class RayWorker:
 
     def share(self) -> float:
         """As the board says."""
-        return self._staff.share(self._number)
+        assert self.staff is not None
+        assert self.work is not None
+        return self.staff.share(self.work.number)
 
     def stop(self) -> None:
         """Kill the actor."""
         ray.kill(self._actor)
+
+    def rest(self) -> None:
+        """Forget the work."""
+        self.staff = self.work = None
+        self._actor.forget.remote()
+
+
+_resting: Resting[RayWorker] = Resting()
 
 
 class _Board:
@@ -142,22 +179,37 @@ class _Board:
 class _Actor:
     """What runs on the other side."""
 
-    def __init__(self, work: list[Any], board: Any, number: int) -> None:
-        self.given, self.board, self.number = work, board, number
+    def __init__(self) -> None:
+        torch.set_num_threads(1)
+        keep_freed_memory()
+        write_beside_others()
+        self.given: _Given | None = None
         self.work: Any = None
 
-    def do(self, index: int | None, job: object) -> Failure | Fingerprint | None:
+    def read(self, given: _Given) -> Failure | Fingerprint:
         try:
-            if index is None:
-                torch.set_num_threads(1)
-                write_beside_others()
-                self.work, sent = unpack(io.BytesIO(ray.get(self.given[0])))
-                return Fingerprint.here(sent)
-            self.board.write.remote(self.number, 0.0)
+            if os.path.isdir(given.folder):  # as paths may be relative
+                os.chdir(given.folder)
+            self.work, sent = unpack(io.BytesIO(ray.get(given.work[0])))
+        except Exception as error:
+            return Failure.of(error)
+        self.given = given
+        return Fingerprint.here(sent)
+
+    def do(self, job: object) -> Failure | None:
+        try:
+            self._tell(0.0)
             self.work(job, self._teller())
         except Exception as error:
             return Failure.of(error)
         return None
+
+    def forget(self) -> None:
+        self.given = self.work = None
+
+    def _tell(self, share: float) -> None:
+        assert self.given is not None
+        self.given.board.write.remote(self.given.number, share)
 
     def _teller(self) -> Any:
         last = time.monotonic()
@@ -166,6 +218,6 @@ class _Actor:
             nonlocal last
             if time.monotonic() - last > _LOOK:
                 last = time.monotonic()
-                self.board.write.remote(self.number, share)
+                self._tell(share)
 
         return tell

@@ -7,6 +7,7 @@ import tempfile
 import threading
 import time
 from concurrent.futures import Future
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,9 @@ import torch
 from joblib.externals.loky import ProcessPoolExecutor
 from joblib.externals.loky.process_executor import BrokenProcessPool
 
-from intriguing.scale.engine import Engine, cores
+from intriguing.scale.engine import Engine, cores, keep_freed_memory
 from intriguing.scale.fingerprint import Fingerprint
-from intriguing.scale.jobs import (
-    Failure,
-    Work,
-    WorkerDied,
-    same_environment,
-)
+from intriguing.scale.jobs import Failure, Resting, Work, WorkerDied, same_environment
 from intriguing.scale.package import pack, unpack
 from intriguing.written import write_beside_others
 
@@ -48,7 +44,14 @@ class LocalStaff:
         """A process; it begins with its first call."""
         number, self.hired = self.hired, self.hired + 1
         own = {"CUDA_VISIBLE_DEVICES": _device(number % self.devices)} if self.devices else {}
-        return LocalWorker(self.folder, number, same_environment() | own)
+        environment = same_environment() | own
+        worker = _resting.take(_kind(environment)) or LocalWorker(environment)
+        worker.work = _Given(self.folder / "work", self.folder / f"said-{number}", os.getcwd())
+        return worker
+
+    def dismiss(self, worker: "LocalWorker") -> None:
+        """It may be hired again."""
+        _resting.add(_kind(worker.environment), worker)
 
     def room(self) -> int:
         """As many as were asked for."""
@@ -65,21 +68,43 @@ def _device(number: int) -> str:
     return seen.split(",")[number] if seen else str(number)
 
 
+@dataclass(frozen=True)
+class _Given:
+    """Where a process reads its work, and writes how far it is, from which folder on."""
+
+    file: Path
+    said: Path
+    folder: str
+
+
 class LocalWorker:
     """A process that holds the work."""
 
-    def __init__(self, folder: Path, number: int, environment: dict[str, str]) -> None:
-        self.said = folder / f"said-{number}"
+    def __init__(self, environment: dict[str, str]) -> None:
+        self.environment = environment
+        self.work: _Given | None = None
         self._pool = ProcessPoolExecutor(
-            1, timeout=None, env=environment, initializer=_begin,
-            initargs=(folder / "work", self.said, os.getpid()),
-        )  # fmt: skip
+            1, timeout=None, env=environment, initializer=_begin, initargs=(os.getpid(),)
+        )
         self._future: Future[Any] | None = None
 
     def call(self, index: int | None, job: object) -> None:
-        """Begin a job, or only start."""
-        self.said.unlink(missing_ok=True)
-        self._future = self._pool.submit(_do, index, job)
+        """Begin a job, or read the work."""
+        assert self.work is not None
+        self.work.said.unlink(missing_ok=True)
+        self._submit(*((_read, self.work) if index is None else (_do, job)))
+
+    def rest(self) -> None:
+        """Forget the work."""
+        self.work = None
+        self._submit(_forget)
+
+    def _submit(self, *call: Any) -> None:
+        try:
+            self._future = self._pool.submit(*call)
+        except BrokenProcessPool as error:  # it died while it had no work
+            self._future = Future()
+            self._future.set_exception(error)
 
     def answered(self) -> bool:
         """Whether the call has ended."""
@@ -97,8 +122,9 @@ class LocalWorker:
 
     def share(self) -> float:
         """As the process wrote it down."""
+        assert self.work is not None
         try:
-            return float(self.said.read_text() or 0)
+            return float(self.work.said.read_text() or 0)
         except (OSError, ValueError):  # nothing yet, or half of it
             return 0.0
 
@@ -107,14 +133,23 @@ class LocalWorker:
         self._pool.shutdown(wait=True, kill_workers=True)
 
 
+def _kind(environment: dict[str, str]) -> frozenset[tuple[str, str]]:
+    return frozenset(environment.items())
+
+
+_resting: Resting[LocalWorker] = Resting()
+
+
 _here: dict[str, Any] = {}
 """What this process holds, where it is a worker."""
 
 
-def _begin(file: Path, said: Path, parent: int) -> None:
+def _begin(parent: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for who gave the work
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-    _here.update(file=file, said=said)
+    torch.set_num_threads(1)
+    keep_freed_memory()
+    write_beside_others()
 
 
 def _end_with(parent: int) -> None:
@@ -124,17 +159,26 @@ def _end_with(parent: int) -> None:
     os._exit(1)
 
 
-def _do(index: int | None, job: object) -> Failure | Fingerprint | None:
+def _read(given: _Given) -> Failure | Fingerprint:
     try:
-        if index is None:
-            torch.set_num_threads(1)
-            write_beside_others()
-            _here["work"], sent = unpack(_here["file"])
-            return Fingerprint.here(sent)
+        os.chdir(given.folder)  # as paths may be relative
+        work, sent = unpack(given.file)
+    except Exception as error:
+        return Failure.of(error)
+    _here.update(work=work, said=given.said)
+    return Fingerprint.here(sent)
+
+
+def _do(job: object) -> Failure | None:
+    try:
         _here["work"](job, _teller(_here["said"]))
     except Exception as error:
         return Failure.of(error)
     return None
+
+
+def _forget() -> None:
+    _here.clear()
 
 
 def _teller(said: Path) -> Any:
