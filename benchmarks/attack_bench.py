@@ -1,17 +1,22 @@
-"""AttackBench's own protocol with our attack and five others, on both networks.
+"""AttackBench's own protocol with our attack and five others.
 
-    python benchmarks/attack_bench.py [--images 100] [--queries 2000] [--method closest]
+    python benchmarks/attack_bench.py [--networks fc conv resnet20] [--images 100]
+        [--queries 100 400 2000] [--method closest] [--out FILE]
 
 `run_attack` of attackbenchlib counts the forward and the backward passes of each image and answers
 an image no more after --queries of them, checks the box, notes batches that raised, and takes as
 distance that of the shortest adversarial query. Its local optimality ranks the attacks by their
 distance from the envelope of them all. Images are attacked untargeted, as the protocol has it.
+Where to find networks and images: `networks.py`.
 """
 
 import argparse
+import csv
+import itertools
 import sys
 import warnings
 from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -22,7 +27,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from intriguing.distortion.minimum import minimum_distortion
-from networks import SEED, Case, load_cases
+from networks import SEED, SOURCES, Case, load_case
 
 # The peers import torchvision, visdom and wandb for what is not used here; a real one comes first.
 sys.path.append(str(Path(__file__).parent / "stand_ins"))
@@ -46,8 +51,26 @@ PEERS: dict[str, Callable[[int], Attack]] = {
 }
 
 
-def rank(case: Case, batch: int, queries: int, method: str) -> bool:
-    """Run and rank all attacks on a case; whether ours is first and breaks no rule."""
+@dataclass(frozen=True)
+class Row:
+    """What an attack did: one line of the table."""
+
+    network: str
+    images: int
+    queries: int
+    attack: str
+    local_optimality: float
+    success: float
+    mean_l2: float
+    forward: float
+    backward: float
+    most: int
+    box_failures: int
+    batch_failures: int
+
+
+def rank(case: Case, batch: int, queries: int, method: str) -> list[Row]:
+    """Run all attacks on a case; the best first."""
 
     def ours(model: nn.Module, inputs: Tensor, labels: Tensor) -> Tensor:
         # The budget is in passes of two queries; a few are kept for classifying answers again.
@@ -65,14 +88,8 @@ def rank(case: Case, batch: int, queries: int, method: str) -> bool:
             case.model, loader, attack, "l2", torch.device("cpu"), queries, seed=SEED
         )
     ranked = compare_attacks_optimality(list(results.values()), "l2", list(results))["ranking"]
-    print(
-        f"\n{case.name}: {len(case.images)} images, batches of {batch}, {queries} queries an image"
-    )
-    for name, score in ranked:
-        print(f"  {name:<5} local optimality {score:.4f}   {describe(results[name])}")
-    failures = sum(results[OURS]["box_failures"]) + sum(results[OURS]["batch_failures"])
-    first = ranked[0][0] == OURS and ranked[0][1] > ranked[1][1]
-    return first and not failures and all(results[OURS]["adv_success"])
+    network = case.name.partition("-untargeted")[0]
+    return [row_of(network, name, queries, score, results[name]) for name, score in ranked]
 
 
 class EachRowOnce(nn.Module):
@@ -100,33 +117,54 @@ def plain(attack: Attack) -> Attack:
     return run
 
 
-def describe(result: dict[str, Any]) -> str:
+def row_of(network: str, name: str, queries: int, score: float, result: dict[str, Any]) -> Row:
     """What AttackBench noted of an attack."""
     away = np.array(result["distances"]["l2"])
     forwards, backwards = (np.array(result[f"num_{kind}"]) for kind in ("forwards", "backwards"))
-    spent = forwards + backwards
-    mean = away[np.isfinite(away)].mean() if np.isfinite(away).any() else np.inf
-    return (
-        f"success {np.mean(result['adv_success']):6.1%}   mean L2 {mean:.4f}"
-        f"   queries {forwards.mean():.0f} + {backwards.mean():.0f}, most {spent.max()}   "
-        f"box failures {sum(result['box_failures'])}   batch failures "
-        f"{sum(result['batch_failures'])}   {sum(result['times']):.0f} s"
-    )
+    met = np.isfinite(away)
+    return Row(
+        network, len(away), queries, name,
+        local_optimality=round(float(score), 4),
+        success=float(np.mean(result["adv_success"])),
+        mean_l2=round(float(away[met].mean()), 4) if met.any() else float("inf"),
+        forward=round(float(forwards.mean()), 1),
+        backward=round(float(backwards.mean()), 1),
+        most=int((forwards + backwards).max()),
+        box_failures=int(sum(result["box_failures"])),
+        batch_failures=int(sum(result["batch_failures"])),
+    )  # fmt: skip
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--networks", nargs="+", default=["fc", "conv"], choices=SOURCES)
     parser.add_argument("--images", type=int, default=100)
     parser.add_argument("--batch", type=int, default=50)
-    parser.add_argument("--queries", type=int, default=attackbench.DEFAULT_QUERY_BUDGET)
+    parser.add_argument(
+        "--queries", nargs="+", type=int, default=[attackbench.DEFAULT_QUERY_BUDGET]
+    )
     parser.add_argument("--method", default="closest")
+    parser.add_argument("--out", type=Path, help="a CSV to write the rows to")
     args = parser.parse_args()
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore", "Out of query budget")
-    cases = load_cases(["fc-untargeted", "conv-untargeted"], args.images)
-    good = [rank(case, args.batch, args.queries, args.method) for case in cases]
-    print("\nours first, without a failure" if all(good) else "\nours NOT first, or with failures")
-    return 0 if all(good) else 1
+    rows, good = [], True
+    for network, queries in itertools.product(args.networks, args.queries):
+        case = load_case(network, "untargeted", args.images)
+        ranked = rank(case, args.batch, queries, args.method)
+        for row in ranked:
+            print(*(f"{key}={value}" for key, value in asdict(row).items()), flush=True)
+        ours = next(row for row in ranked if row.attack == OURS)
+        first = ranked[0] is ours and ours.local_optimality > ranked[1].local_optimality
+        good &= first and ours.success == 1 and not ours.box_failures + ours.batch_failures
+        rows += ranked
+        if args.out:
+            with args.out.open("w", newline="") as file:
+                writer = csv.DictWriter(file, [field.name for field in fields(Row)])
+                writer.writeheader()
+                writer.writerows(map(asdict, rows))
+    print("ours first, without a failure" if good else "ours NOT first, or with failures")
+    return 0 if good else 1
 
 
 if __name__ == "__main__":
