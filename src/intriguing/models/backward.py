@@ -12,6 +12,8 @@ from intriguing.models.answers import own_words
 
 MODEL_FAILS = ("the model fails in training", "mend its forward or backward")
 """What `in_own_words` says of a training step."""
+GRADIENT_FREE = 'method="square" or method="noise"'
+"""The searches that ask for logits alone, as errors name them."""
 
 
 @contextmanager
@@ -47,7 +49,7 @@ def gradient(
         InputError: If the network fails on the way, as a function with its own backward or a hook
             can.
     """
-    remedy = 'mend its backward, or search without gradients: method="noise" and no levels'
+    remedy = f"mend its backward, or search without gradients: {GRADIENT_FREE} and no levels"
     with in_own_words("the gradient of the model's logits cannot be taken", remedy):
         return torch.autograd.grad(value, points, slope, retain_graph=again, allow_unused=True)[0]
 

@@ -10,7 +10,7 @@ from torch.nn import functional
 from intriguing.errors import InputError
 from intriguing.measures import Box
 from intriguing.models.answers import own_words
-from intriguing.models.backward import full_gradient, gradient
+from intriguing.models.backward import GRADIENT_FREE, full_gradient, gradient
 from intriguing.models.classifier import Classifier
 from intriguing.models.warning import ModelWarning
 
@@ -38,7 +38,7 @@ def gradient_findings(model: Classifier, x: Tensor, box: Box) -> Iterator[ModelW
         yield ModelWarning(
             "no gradients",
             f"the gradient of the logits cannot be taken: {own_words(error.__cause__ or error)}",
-            'no search by gradients is possible: method="noise" only; mend the network\'s backward',
+            f"no search by gradients is possible: {GRADIENT_FREE} only; mend the network's backward",
             hides=True,
         )
         return
@@ -46,7 +46,7 @@ def gradient_findings(model: Classifier, x: Tensor, box: Box) -> Iterator[ModelW
         yield ModelWarning(
             "no gradients",
             "the logits have no gradient for the images",
-            'no search by gradients is possible: method="noise" only; remove torch.no_grad, '
+            f"no search by gradients is possible: {GRADIENT_FREE} only; remove torch.no_grad, "
             "detach, argmax and numpy from the forward",
             hides=True,
         )
@@ -67,7 +67,7 @@ def gradient_findings(model: Classifier, x: Tensor, box: Box) -> Iterator[ModelW
             f"the margin's gradient is exactly 0 in every pixel for {int(zero.sum())} of {len(x)} "
             "images",
             "a search by gradients finds nothing there though adversarial images exist: distances "
-            'are overestimates; compare with method="noise"; look for rounding, thresholds or '
+            f"are overestimates; compare with {GRADIENT_FREE}; look for rounding, thresholds or "
             "saturated units before the logits",
             hides=True,
         )
@@ -78,7 +78,7 @@ def gradient_findings(model: Classifier, x: Tensor, box: Box) -> Iterator[ModelW
             "less than a tenth of what it promises",
             "the forward pass does something the gradient does not know, such as rounding with a "
             "straight-through gradient: distances are overestimates; compare with "
-            'method="noise" and with a transfer from another network',
+            f"{GRADIENT_FREE} and with a transfer from another network",
             hides=True,
         )
     yield from _saturated(seen, zero)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from intriguing.data.checks import check_labels, check_pixels
 from intriguing.data.dataset import ImageSet
 from intriguing.errors import InputError
-from intriguing.models.backward import gradient
+from intriguing.models.backward import GRADIENT_FREE, gradient
 from intriguing.models.classifier import Classifier, Model
 
 _PROBES = 16
@@ -89,7 +89,7 @@ def check_gradients(model: Model, images: Float[Tensor, "batch ..."]) -> None:
     if torch.is_inference_mode_enabled():
         raise InputError(
             "this is called inside torch.inference_mode, where no gradient can be taken; leave it, "
-            'or search without gradients: method="noise"'
+            f"or search without gradients: {GRADIENT_FREE}"
         )
     with torch.enable_grad():
         points = asked.fit(images[:_PROBES]).clone().requires_grad_()
@@ -99,7 +99,7 @@ def check_gradients(model: Model, images: Float[Tensor, "batch ..."]) -> None:
         raise InputError(
             "the model's logits have no gradient for its images; remove torch.no_grad, detach, "
             "numpy and int8 layers from its forward, or search without gradients: "
-            'method="noise"'
+            f"{GRADIENT_FREE}"
         )
 
 
