@@ -38,7 +38,8 @@ def gradient_findings(model: Classifier, x: Tensor, box: Box) -> Iterator[ModelW
         yield ModelWarning(
             "no gradients",
             f"the gradient of the logits cannot be taken: {own_words(error.__cause__ or error)}",
-            f"no search by gradients is possible: {GRADIENT_FREE} only; mend the network's backward",
+            f"no search by gradients is possible: {GRADIENT_FREE} only; mend the network's "
+            "backward",
             hides=True,
         )
         return
