@@ -27,8 +27,8 @@ _FINE = 3e-4
 """The gap below which no finer polish follows: it could gain no more than that."""
 _FRESH = 3
 """Gradients that a step of a walk takes anew: a pass and a half; others keep their last ones."""
-_GRAIN = 6
-"""Steps are cut short by multiples of this, so that few groups of rows go different ways."""
+_TOGETHER = 64
+"""Rows that are cut short go together in so many, the longest first: few wait for few."""
 # A forward pass is kept back for verifying.
 _KEPT = 0.5
 
@@ -99,26 +99,24 @@ class Batch:
     def with_room(
         self, rows: Tensor, steps: int, cost: float = 1, first: float = 0
     ) -> Iterator[tuple[Tensor, int]]:
-        """Places in `rows`, and how many of so many steps of that cost their budget allows.
+        """Places in `rows`, and how many of so many steps of that cost the budget of one allows.
 
-        `first` is what comes before the first step.
-
-        A row that would have taken more is spent: what a larger budget does is the same and more.
+        `first` is what comes before the first step. A row whose own budget allows fewer is taken no
+        further than that (`Incumbent.affords`), so it does not matter which others go with it. It
+        is spent then: what a larger budget does is the same and more.
         """
         best = self.best
         before = best.spent[rows] / 2
-        room = ((best.budget - before - first) / cost).floor().clamp(0, steps).long()
-        room = torch.where(room < steps, room // _GRAIN * _GRAIN, room)
+        room = ((best.budget - before - first) / cost).floor().clamp(0, steps)
         room = torch.where(self.spent[rows], 0, room)
-        self.spent[rows] |= room == 0
-        for number in sorted(set(room.tolist())):
-            if number:
-                part = places(room == number, self.width)
-                yield part, number
-                if number < steps:
-                    some = rows[part]
-                    taken = self.best.spent[some] / 2 - before[part]
-                    self.spent[some] |= taken >= first + number * cost
+        order = room.cpu().argsort(descending=True, stable=True)
+        sorted_room = room.cpu()[order]
+        whole, some = (int((sorted_room >= least).sum()) for least in (steps, 1))
+        for part in (order[:whole], *order[whole:some].split(_TOGETHER)):
+            if len(part):
+                yield filled(part.to(rows.device), self.width), int(room[part[0]])
+        taken = self.best.spent[rows] / 2 - before
+        self.spent[rows] |= (room < steps) & ((room < 1) | (taken >= first + room * cost))
 
     def aim(self, rows: Tensor) -> Margins:
         """What must be beaten to keep the class of the shortest r: all others, or the label."""

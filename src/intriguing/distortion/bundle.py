@@ -23,6 +23,7 @@ from intriguing.distortion.incumbent import Incumbent
 from intriguing.distortion.margins import Margins, Tangent
 from intriguing.distortion.problem import Network
 from intriguing.distortion.quadratic import closest_point, products
+from intriguing.distortion.rows import chosen
 from intriguing.distortion.sequential import Walk, merit, model_gap
 from intriguing.measures import Box
 
@@ -46,7 +47,7 @@ def polish(
     steps: int,
     cuts: int,
 ) -> Walk:
-    """Improve `best` by `steps` steps of one pass each from `start`."""
+    """Improve `best` by `steps` steps of one pass each from `start`, while its budget lasts."""
     x, z = best.images, start
     length = (z - x).norm(dim=1)
     tangent = aim.linearise(network, z, 1)
@@ -56,27 +57,29 @@ def polish(
     rho = torch.ones_like(length)
     sigma = torch.zeros_like(rho)
     margins, short = tangent.margins, (-tangent.lowest).clamp_min(0)
-    slope = bundle.add(z, tangent, 0)
-    allowed = torch.zeros_like(rho)
+    every = torch.ones_like(short, dtype=torch.bool)
+    slope = bundle.add(z, tangent, 0, every)
     for step in range(1, steps + 1):
         allowed = _CONTRADICTS * slope * length
         bundle.drop_contradictions(z, margins, allowed)
         more = 1 + rho[:, None]
         anchor = torch.addcmul(x, rho[:, None], z) / more
-        trial = bundle.closest(anchor, length, box)
+        going = best.within_budget
+        trial = bundle.closest(anchor, length, box, going)
         weights = (bundle.multipliers * more).to(z.dtype)
         # Above the multipliers, as an exact penalty must be; it falls slowly where they do.
         sigma = torch.maximum(0.7 * sigma, 2 * weights.sum(1))
         met = aim.linearise(network, trial, 1)
-        reached, away = met.lowest, (trial - x).norm(dim=1)
+        reached = torch.where(going, met.lowest, -torch.inf)
+        away = (trial - x).norm(dim=1)
         best.offer(trial, reached, backward=1, length=away)
         shortest = torch.where(reached > 0, torch.minimum(shortest, away), shortest)
         missing = (-reached).clamp_min(0)
-        accepted = merit(away, missing, sigma) <= merit(length, short, sigma)
+        accepted = going & (merit(away, missing, sigma) <= merit(length, short, sigma))
         gradient = met.gradients[:, 0]
         back = reached + torch.linalg.vecdot(gradient, z - trial)
         news = back >= margins.gather(1, met.classes)[:, 0] - allowed
-        steep = bundle.add(trial, met, step)
+        steep = bundle.add(trial, met, step, going)
         grown = torch.where(news, rho, 2 * rho + 0.5)
         rho = torch.where(accepted, rho / 2, grown).clamp(*_RHO)
         slope = torch.where(accepted, steep, slope)
@@ -84,8 +87,8 @@ def polish(
         short = torch.where(accepted, missing, short)
         z = torch.where(accepted[:, None], trial, z)
         margins = torch.where(accepted[:, None], met.margins, margins)
-    bundle.drop_contradictions(z, margins, allowed)
-    closest = bundle.closest(x, torch.zeros_like(rho), box)
+    bundle.drop_contradictions(z, margins, _CONTRADICTS * slope * length)
+    closest = bundle.closest(x, torch.zeros_like(rho), box, every)
     return Walk(z, shortest, model_gap(closest, z, x, short / bundle.norms.amax(1)))
 
 
@@ -114,10 +117,12 @@ class _Bundle:
             classes - 1,
         )
 
-    def add(self, z: Tensor, tangent: Tangent, step: int) -> Float[Tensor, " b"]:
+    def add(
+        self, z: Tensor, tangent: Tangent, step: int, going: Bool[Tensor, " b"]
+    ) -> Float[Tensor, " b"]:
         """Put the tangent at z in a free place, else where the oldest idle, else the oldest is.
 
-        Returns the norm of its gradient.
+        Rows that are not `going` keep what they have. Returns the norm of its gradient.
         """
         rank = torch.where(self.multipliers == 0, self.born, self.born + 1_000_000)
         place = torch.where(self.on, rank, -1).argmin(1, keepdim=True)
@@ -127,13 +132,17 @@ class _Bundle:
         gradient = torch.where(usable, gradient, 0)
         floor = torch.linalg.vecdot(gradient, z)[:, None] - torch.where(usable, value, 0)
         here = place[:, :, None].expand(-1, -1, gradient.shape[1])
+        (gradient,) = chosen(going, (gradient,), (self.gradients.gather(1, here)[:, 0],))
         self.gradients.scatter_(1, here, gradient[:, None])
-        self.norms.scatter_(1, place, torch.where(usable, norm, 0))
-        self.floors.scatter_(1, place, floor)
-        self.on.scatter_(1, place, usable & (norm > 0))
-        self.classes.scatter_(1, place, tangent.classes)
-        self.multipliers.scatter_(1, place, 0.0)
-        self.born.scatter_(1, place, step)
+        for kept, new in (
+            (self.norms, torch.where(usable, norm, 0)),
+            (self.floors, floor),
+            (self.on, usable & (norm > 0)),
+            (self.classes, tangent.classes),
+            (self.multipliers, torch.zeros_like(norm, dtype=torch.float64)),
+            (self.born, torch.full_like(place, step)),
+        ):
+            kept.scatter_(1, place, torch.where(going[:, None], new, kept.gather(1, place)))
         steep: Tensor = norm[:, 0]
         return steep
 
@@ -146,11 +155,16 @@ class _Bundle:
         below = self.values(z) < margins.gather(1, self.classes) - allowed[:, None]
         self.on = self.on > below
 
-    def closest(self, anchor: Tensor, length: Tensor, box: Box) -> Tensor:
-        """The point of the box closest to `anchor` at which all tangents are inside the goal."""
+    def closest(
+        self, anchor: Tensor, length: Tensor, box: Box, going: Bool[Tensor, " b"]
+    ) -> Tensor:
+        """The point of the box closest to `anchor` at which all tangents are inside the goal.
+
+        Rows that are not `going` keep their multipliers.
+        """
         inside = torch.addcmul(self.floors, self.norms, length[:, None], value=_INSET)
         answer = closest_point(
             anchor, self.gradients, inside, self.on, self.multipliers, box, _NEWTON
         )
-        self.multipliers = answer.multipliers
+        self.multipliers = torch.where(going[:, None], answer.multipliers, self.multipliers)
         return answer.points

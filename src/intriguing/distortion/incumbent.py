@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
+from intriguing.distortion.rows import chosen
 from intriguing.measures import l2
 
 BUDGETS = tuple(sorted({round(2 ** (step / 2)) for step in range(27)}))
@@ -38,7 +39,11 @@ class Incumbent:
     @property
     def within_budget(self) -> Bool[Tensor, " b"]:
         """Rows that have a pass left."""
-        return self.spent <= 2 * self.budget - 2
+        return self.affords(2)
+
+    def affords(self, passes: int) -> Bool[Tensor, " b"]:
+        """Rows that have so many forward and backward passes left, together."""
+        return self.spent <= 2 * self.budget - passes
 
     @property
     def backward(self) -> Int64[Tensor, " b"]:
@@ -82,7 +87,9 @@ class Incumbent:
         better = counted & (margin > 0) & (length < self.l2)
         if isinstance(taken, Tensor) or taken > 2:
             better &= self.spent <= 2 * self.budget
-        self.points = torch.where(better[:, None], points, self.points)
+        (kept,) = chosen(better, (points,), (self.points,))
+        # A caller may go on in the tensor that was offered.
+        self.points = kept.clone() if kept is points else kept
         self.l2 = torch.where(better, length, self.l2)
         in_time = self._allowed >= self.spent[:, None]
         self.curve = torch.where(in_time, self.l2[:, None], self.curve)

@@ -55,6 +55,8 @@ def lagrangian_path(
 ) -> Float[Tensor, "b n"]:
     """Walk `stop` of `steps` steps of one pass each; the shortest adversarial point, or the last.
 
+    What a row does beyond its own budget is not taken.
+
     `expected` is the distance D; `rate` is the first step in units of D and `end` the last one as a
     share of it; `smoothing` is how much of the past each running mean keeps. `goal` says what is
     adversarial, `towards` where to walk: the same, or one class of an untargeted goal.
@@ -72,8 +74,8 @@ def lagrangian_path(
         margin, y, slope = _constraint(network, goal, towards, aims, z, kind)
         away = z - x
         distance = away.norm(dim=1)
+        adversarial = best.within_budget & (margin > 0)
         best.offer(z, margin, backward=1, length=distance)
-        adversarial = margin > 0
         shorter = adversarial & (distance < length)
         found = torch.where(shorter[:, None], z, found)
         length = torch.where(shorter, distance, length)

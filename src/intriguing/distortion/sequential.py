@@ -70,9 +70,9 @@ def sequential(
     rivals: int,
     fresh: int,
 ) -> Walk:
-    """Improve `best` by at most `steps` steps from `start`, linearising `rivals` classes.
+    """Improve `best` by at most `steps` steps from `start`, while its budget lasts.
 
-    Each step takes `fresh` of their gradients anew.
+    `rivals` classes are linearised; each step takes `fresh` of their gradients anew.
     """
     x, z = best.images, start
     length = (z - x).norm(dim=1)
@@ -85,7 +85,13 @@ def sequential(
     sigma = torch.zeros_like(rho)
     residual = torch.full_like(rho, torch.inf)
     multipliers = z.new_zeros(classes.shape, dtype=torch.float64)
+    count = min(fresh, rivals)
     for _ in range(steps):
+        # Rows that have settled, or whose budget allows no more, wait for the others, and end as
+        # they would have without them.
+        going = (residual > _SETTLED) & best.affords(1 + count)
+        if z.device.type == "cpu" and not going.any():
+            break
         more = 1 + rho[:, None]
         anchor = torch.addcmul(x, rho[:, None], z) / more
         norms = gradients.norm(dim=2)
@@ -96,16 +102,13 @@ def sequential(
         floor = torch.where(on, here - values + norms * (_INSET * so_far)[:, None], 0)
         answer = closest_point(anchor, gradients, floor, on, multipliers, box, _NEWTON)
         trial = answer.points
-        # Rows that have settled wait for the others, and end as they would have without them.
-        going = residual > _SETTLED
         multipliers = torch.where(going[:, None], answer.multipliers, multipliers)
         weights = (multipliers * more).to(z.dtype)
         # Above the multipliers, as an exact penalty must be; it falls slowly where they do.
         sigma = torch.maximum(0.7 * sigma, 2 * weights.sum(1))
-        tangent = aim.linearise(network, trial, min(fresh, rivals))
+        tangent = aim.linearise(network, trial, count)
         reached = torch.where(going, tangent.lowest, -torch.inf)
         away = (trial - x).norm(dim=1)
-        count = tangent.classes.shape[1]
         best.offer(trial, reached, forward=going, backward=count * going, length=away)
         shortest = torch.where(reached > 0, torch.minimum(shortest, away), shortest)
         step = trial - z
@@ -116,10 +119,11 @@ def sequential(
         # Bounded, so that no single step decides how far the next may go.
         curvature = (-2 * error / moved.square().clamp_min(1e-20)).clamp(-0.6, 50)
         missing = (-reached).clamp_min(0)
-        accepted = merit(away, missing, sigma) <= merit(length, short, sigma)
+        accepted = going & (merit(away, missing, sigma) <= merit(length, short, sigma))
         least = torch.where(accepted, 0.3 * rho, 2 * rho + 1)
         rho = torch.maximum(curvature, least)
-        residual = torch.minimum(residual, moved / so_far * (1 + rho))
+        settling = torch.minimum(residual, moved / so_far * (1 + rho))
+        residual = torch.where(going, settling, residual)
         gradients, classes, multipliers = _renew(
             gradients, classes, multipliers, tangent.gradients, tangent.classes, accepted
         )
@@ -127,8 +131,6 @@ def sequential(
         length = torch.where(accepted, away, length)
         short = torch.where(accepted, missing, short)
         margins = torch.where(accepted[:, None], tangent.margins, margins)
-        if z.device.type == "cpu" and not (residual > _SETTLED).any():
-            break
     values, here = margins.gather(1, classes), torch.linalg.vecdot(gradients, z[:, None])
     on = values.isfinite() & (gradients != 0).any(2)
     floor = torch.where(on, here - values, 0)
