@@ -60,8 +60,18 @@ def test_averages_and_errors_are_over_what_was_found(partly: Attacked) -> None:
         assert mean.value == pytest.approx(0.35)
         assert (mean.count, mean.total) == (6, 10)
     wrong = int((images.labels[:6] != 0).sum())
-    (error,) = where(two, metric=Metric.ERROR, network="zero", made_for="net")
+    about = {"metric": Metric.ERROR, "network": "zero", "made_for": "net"}
+    (error,) = where(two, analysis="table2", **about)
     assert error.value == pytest.approx(100 * wrong / 6)
+    # Who gives every image one class misreads as much without any change: nothing is left.
+    raw, clean = where(two, analysis="table2-net", **about)
+    assert (raw.images, clean.images) == ("", "clean")
+    assert raw.value == clean.value == error.value
+    nets = where(two, analysis="table2-net", metric=Metric.ERROR_DIFFERENCE)
+    assert {(net.condition, net.size) for net in nets} == {
+        (Condition.ADVERSARIAL, None), (Condition.NOISE, 0.1), (Condition.NOISE, 0.3),
+    }  # fmt: skip
+    assert {net.value for net in nets} == {0.0}
 
 
 def test_stages_are_of_the_sets_and_networks_that_they_name() -> None:

@@ -1,6 +1,7 @@
 """What examples do beyond what a network misreads anyway: both numbers, and a paired interval."""
 
 import math
+import re
 
 import pytest
 import torch
@@ -95,6 +96,24 @@ def test_page_and_words_say_both(folder, capsys):
     assert "without any change" in page
     assert "percentage points" in page
     assert "The same images, unchanged" in page
+
+
+def test_an_audit_says_first_what_the_examples_do_and_then_what_is_misread_anyway(folder, capsys):
+    path, _ = folder
+    nets = [str(path / f"{name}.safetensors") for name in "ab"]
+    words = ["--data", "digits", "--images", "20", "--method", "fmn", "--budget", "20"]
+    skipped = [word for name in ("noise", "certify", "spectrum", "units") for word in
+               ("--skip", name)]  # fmt: skip
+    assert main(["audit", *nets, *words, *skipped, "--out", str(path / "audit")]) == 0
+    rows = where(read_rows(path / "audit", Measurement), analysis="transfer-net", network="",
+                 condition=Condition.ADVERSARIAL)  # fmt: skip
+    raw, clean, net = (row.value for row in rows)
+    assert net == pytest.approx(raw - clean)
+    said = f"{net:+.1f}".replace("-", "−")
+    page = (path / "audit" / "report" / "index.html").read_text(encoding="utf-8")
+    assert f"{said} points" in page
+    both = rf"make {re.escape(said)}.* more errors \({raw:.1f} %, against {clean:.1f} % of the same"
+    assert re.search(both, page)
 
 
 class Right(nn.Module):

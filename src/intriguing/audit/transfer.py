@@ -7,7 +7,7 @@ from typing import ClassVar
 from intriguing.audit.probe import Cost, Probe
 from intriguing.audit.stage import AuditStage, LeftOut
 from intriguing.audit.subject import Subject
-from intriguing.report.numbers import percent, points_more
+from intriguing.report.numbers import points_more
 from intriguing.results.audit import Finding, Tile
 from intriguing.results.measured import Condition, Measurement, Metric, first, where
 from intriguing.runs.examples import Examples
@@ -82,46 +82,54 @@ class Transfer(AuditStage):
 def _finding(measured: Sequence[Measurement]) -> Finding:
     """What networks make of examples that are not for them, beside noise as long as these.
 
-    Each share stands beside that of the same images unchanged, which is no transfer.
+    First what the change does, then the shares misclassified with it and without.
     """
-    errors = where(measured, analysis="transfer", metric=Metric.ERROR)
-    net = where(measured, analysis="transfer-net", made_for="", network="")
-    others = where(errors, condition=Condition.ADVERSARIAL, own=False)
-    as_long = where(errors, condition=Condition.NOISE, reference=Condition.ADVERSARIAL)
-    noise = _rate(as_long)
-    shared = percent(sum(row.count for row in others), sum(row.total for row in others))
-    beyond = _beyond(net, Condition.ADVERSARIAL)
+    as_long = where(measured, analysis="transfer", reference=Condition.ADVERSARIAL)[0].size
+    plain, equal = _net(measured, Condition.ADVERSARIAL), _net(measured, Condition.NOISE, as_long)
     said = (
-        f"As they are, {shared} of the examples are misclassified by a network they were not made "
-        f"for (over {len(others)} pairs; {beyond}), and {noise} of images "
-        f"with noise of the same size ({_beyond(net, Condition.NOISE, as_long[0].size)})"
+        f"As they are, examples shown to networks that they were not made for {plain.words}, "
+        f"noise of the same size {equal.words}"
     )
-    for size in dict.fromkeys(row.size for row in where(errors, condition=Condition.AMPLIFIED)):
-        longer = where(errors, condition=Condition.AMPLIFIED, size=size, own=False)
-        equal = where(errors, condition=Condition.NOISE, size=size)
-        if longer and equal:
-            said += (
-                f"; amplified to distortion {size:g}, {_rate(longer)} "
-                f"({_beyond(net, Condition.AMPLIFIED, size)}) against {_rate(equal)} under noise "
-                f"of that size ({_beyond(net, Condition.NOISE, size)})"
-            )
-    tile = Tile(shared, "of examples fool another network", f"noise: {noise}")
+    amplified = where(measured, analysis="transfer", condition=Condition.AMPLIFIED)
+    for size in dict.fromkeys(row.size for row in amplified):
+        longer, equal_noise = (
+            _net(measured, condition, size) for condition in (Condition.AMPLIFIED, Condition.NOISE)
+        )
+        said += f"; amplified to distortion {size:g} they {longer.words}, noise {equal_noise.words}"
+    tile = Tile(
+        plain.more, "of other networks' answers are wrong because of the examples",
+        f"misclassified in all: {plain.raw}; noise: {equal.more}",
+    )  # fmt: skip
     return Finding(said, tile=tile)
 
 
-def _beyond(
-    net: Sequence[Measurement], condition: Condition, size: float | None = None
-) -> str:  # fmt: skip
-    """How many of the same images are misread without any change, and the difference."""
-    rows = where(net, condition=condition, size=size)
-    clean = first(rows, metric=Metric.ERROR, images="clean")
+@dataclass(frozen=True)
+class _Net:
+    """What a change does beyond what is misread without it, as words.
+
+    Attributes:
+        more: By how many percentage points.
+        raw: The share misread with the change.
+        words: Both, with the interval and the share misread without.
+    """
+
+    more: str
+    raw: str
+    words: str
+
+
+def _net(
+    measured: Sequence[Measurement], condition: Condition, size: float | None = None
+) -> _Net:  # fmt: skip
+    """Over all pairs of a network and a change that was not made for it."""
+    about = {"analysis": "transfer-net", "made_for": "", "network": "", "condition": condition}
+    rows = where(measured, size=size, **about)
+    raw, clean = (first(rows, metric=Metric.ERROR, images=which) for which in ("", "clean"))
     more = first(rows, metric=Metric.ERROR_DIFFERENCE)
-    if clean is None or more is None:
-        return "shown to no other network"
-    return f"unchanged {clean.value:.1f} %, so {points_more(more)}"
-
-
-def _rate(rows: Sequence[Measurement]) -> str:
-    """The share of all of them together."""
-    count, total = sum(row.count for row in rows), sum(row.total for row in rows)
-    return f"{100 * count / total:.1f} %" if total else "none"
+    if raw is None or clean is None or more is None:
+        return _Net("–", "–", "were shown to none")
+    words = (
+        f"make {points_more(more)} more errors ({raw.value:.1f} %, against {clean.value:.1f} % of "
+        "the same images unchanged)"
+    )
+    return _Net(f"{more.value:+.1f} points".replace("-", "−"), f"{raw.value:.1f} %", words)

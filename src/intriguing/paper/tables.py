@@ -2,24 +2,25 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, TypeAlias, Unpack
+from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from intriguing.data.dataset import ImageSet
 from intriguing.distortion.noise import gaussian_noise
-from intriguing.estimates import About, Rows
+from intriguing.estimates import Rows
 from intriguing.measures import distortion
 from intriguing.paper.networks import draw
 from intriguing.results.measured import Condition, Measurement, Metric, where
 from intriguing.runs.examples import Examples
+from intriguing.runs.net_transfer import Beside, Shown, net_rows
 from intriguing.runs.run import Run
 from intriguing.runs.stage import Made, Stage
 from intriguing.runs.training import Training
 from intriguing.scale.attack import Attacked
 from intriguing.transfer.amplify import amplify
-from intriguing.transfer.matrix import count_errors
+from intriguing.transfer.matrix import count_errors, misread
 
 if TYPE_CHECKING:
     from intriguing.paper.materials import Materials
@@ -150,7 +151,8 @@ def _done(run: Run, attacks: Sequence[Examples]) -> tuple[Networks, Attacks]:
 
 
 def _made(rows: Sequence[Measurement]) -> Made:
-    shown = sum(row.total for row in where(rows, metric=Metric.ERROR))
+    table = rows[0].analysis  # of which others may be made, as its net rows are
+    shown = sum(row.total for row in where(rows, analysis=table, metric=Metric.ERROR))
     return Made(tuple(rows), passes=(shown, 0))
 
 
@@ -186,30 +188,41 @@ def across(
     """Error of every network on the images distorted for each, then under each of `changes`.
 
     Only images for which an adversarial one was found are shown.  Neither noise nor amplified
-    images are clipped to the box, so that their distortion is as stated.
+    images are clipped to the box, so that their distortion is as stated. Then come the rows of what
+    there is without any change (`net_rows`).
     """
+    places = {name: one.success.nonzero()[:, 0] for name, one in attacks.items()}
+    places[""] = torch.arange(len(images))
+    plain = ((batch.images, batch.labels) for batch in images.batches(10_000))
+    clean = misread(networks, plain)
+    pairs: dict[Shown, list[Beside]] = {}
+
+    def show(changed: Changed, total: int, shown: Shown) -> None:
+        some = places[shown.made_for]
+        for name, wrong in _shown(rows, networks, changed, total, shown).items():
+            pair = Beside(name, some, wrong, clean[name][some])
+            pairs.setdefault(shown, []).append(pair)
+
     for name, one in attacks.items():
-        _shown(rows, networks, one.found(), len(one), made_for=name,
-               condition=Condition.ADVERSARIAL)  # fmt: skip
+        show(one.found(), len(one), Shown(Condition.ADVERSARIAL, name))
     for condition, size in changes:
         if condition is Condition.NOISE:
             noisy = (
                 (batch.images, gaussian_noise(batch.images, size, generator), batch.labels)
                 for batch in images.batches(10_000)
             )
-            _shown(rows, networks, noisy, len(images), size=size, condition=condition)
+            show(noisy, len(images), Shown(condition, size=size))
             continue
         for name, one in attacks.items():
             longer = ((x, amplify(x, far, size), labels) for x, far, labels in one.found())
-            _shown(rows, networks, longer, len(one), made_for=name, size=size,
-                   condition=condition)  # fmt: skip
-    return rows.made
+            show(longer, len(one), Shown(condition, name, size))
+    return [*rows.made, *net_rows(rows, pairs, len(images))]
 
 
 def _shown(
-    rows: Rows, networks: Networks, changed: Changed, total: int, **about: Unpack[About]
-) -> None:
-    """Every network's error on changed images, which `about` describes, and their mean change."""
+    rows: Rows, networks: Networks, changed: Changed, total: int, shown: Shown
+) -> dict[str, Tensor]:
+    """Every network's error on changed images and their mean change; which it misreads."""
     sizes = [torch.empty(0)]
 
     def batches() -> Iterable[tuple[Tensor, Tensor]]:
@@ -217,8 +230,9 @@ def _shown(
             sizes.append(distortion(x, x_changed))
             yield x_changed, labels
 
-    for name, error in count_errors(networks, batches()).items():
-        if error.total:
-            judged: About = {**about, "network": name}
-            rows.share(Metric.ERROR, error.count, error.total, **judged)
-    rows.mean(Metric.MEAN_DISTORTION, "distortion", torch.cat(sizes), total, **about)
+    misreads = misread(networks, batches())
+    judged = {name: wrong for name, wrong in misreads.items() if len(wrong)}
+    for name, wrong in judged.items():
+        rows.share(Metric.ERROR, int(wrong.sum()), len(wrong), network=name, **vars(shown))
+    rows.mean(Metric.MEAN_DISTORTION, "distortion", torch.cat(sizes), total, **vars(shown))
+    return judged

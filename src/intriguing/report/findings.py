@@ -53,7 +53,7 @@ def _findings(contents: Contents) -> Findings:
         return WHOLE[contents.run.kind](contents)
     parts = [_fooled(contents), _distortions(contents), _certainty(contents)]
     parts += map(_transfer, contents.tables_of("table2", "table4", "transfer"))
-    parts += map(_net, contents.tables_of("transfer-net"))
+    parts += map(_net, contents.tables_of("table2-net", "table4-net", "transfer-net"))
     parts += [blind_spots(contents), table5.errata(contents), distinction(contents)]
     return joined(parts)
 
@@ -175,8 +175,8 @@ def _net(table: Table) -> Findings:
     if clean is None or net is None:
         return NOTHING
     said = (
-        f"Of the same images {clean.value:.1f} % are misclassified without any change, so that "
-        f"{points_more(net)} is what the examples do"
+        f"{table.heading}: of the same images {clean.value:.1f} % are misclassified without any "
+        f"change, so that {points_more(net)} is what the examples do"
     )
     return Findings((), (f"{said}.",))
 

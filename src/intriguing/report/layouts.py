@@ -112,6 +112,24 @@ _HARDENED = View(
     row=("method",), labels={(): "{method}"},
 )  # fmt: skip
 
+_NET = View(
+    "What of it is there without any change",
+    "",
+    {
+        (M.ERROR, ""): "Misclassified",
+        (M.ERROR, "clean"): "The same images, unchanged",
+        (M.ERROR_DIFFERENCE,): "Difference",
+    },
+    row=("condition", "made_for", "size", "network"),
+    column=("metric", "images"),
+    labels={
+        _EXAMPLES: "For {maker}, shown to {whom}",
+        _LONGER: "For {maker}, amplified to {size:g}, shown to {whom}",
+        _NOISE: "Noise of {size:.3g}, shown to {whom}",
+    },
+    more=_whom,
+)
+
 VIEWS: dict[str, View] = {
     "table1": View(
         "Error, and how little it takes to fool every image", "Network", _BY_SET, "Table 1",
@@ -205,21 +223,9 @@ VIEWS: dict[str, View] = {
         },
         more=_length,
     ),
-    "transfer-net": View(
-        "What of it is there without any change", "",
-        {
-            (M.ERROR, ""): "Misclassified",
-            (M.ERROR, "clean"): "The same images, unchanged",
-            (M.ERROR_DIFFERENCE,): "Difference",
-        },
-        row=("condition", "made_for", "size", "network"), column=("metric", "images"),
-        labels={
-            _EXAMPLES: "For {maker}, shown to {whom}",
-            _LONGER: "For {maker}, amplified to {size:g}, shown to {whom}",
-            _NOISE: "Noise of {size:.3g}, shown to {whom}",
-        },
-        more=_whom,
-    ),
+    "transfer-net": _NET,
+    "table2-net": replace(_NET, heading="Table 2, net"),
+    "table4-net": replace(_NET, heading="Table 4, net"),
     "train": View(
         "Error of the trained network", "Network", _BY_SET, column=("metric", "images")
     ),

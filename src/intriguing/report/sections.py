@@ -24,6 +24,8 @@ from intriguing.report.findings import RANKED, correlation
 from intriguing.report.section import MEASURED, Part, Section
 from intriguing.report.views import Table
 
+_NET = "What a network misreads anyway is no transfer: the last table subtracts it, image by image."
+
 
 def sections(contents: Contents) -> list[Section]:
     """The sections of this kind of run that have something to show."""
@@ -67,8 +69,8 @@ def _across_networks(contents: Contents) -> Section:
         "networks",
         "Across networks",
         "Examples made for the network of the row are shown to the network of the column. A cell "
-        "is the share it misclassifies; the rows of noise say what random distortion does.",
-        _with_heatmap(contents, "table2"),
+        "is the share it misclassifies; the rows of noise say what random distortion does. " + _NET,
+        (*_with_heatmap(contents, "table2"), *contents.tables_of("table2-net")),
     )
 
 
@@ -77,8 +79,12 @@ def _across_training_sets(contents: Contents) -> Section:
         "training-sets",
         "Across training sets",
         "Two networks learn from one half of the training images, P₁, and one from the other, P₂. "
-        "Test images distorted for one are shown to all, as they are and amplified.",
-        (*contents.tables_of("table3"), *_with_heatmap(contents, "table4")),
+        "Test images distorted for one are shown to all, as they are and amplified. " + _NET,
+        (
+            *contents.tables_of("table3"),
+            *_with_heatmap(contents, "table4"),
+            *contents.tables_of("table4-net"),
+        ),
     )
 
 
