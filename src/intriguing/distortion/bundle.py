@@ -164,7 +164,7 @@ class _Bundle:
         """
         inside = torch.addcmul(self.floors, self.norms, length[:, None], value=_INSET)
         answer = closest_point(
-            anchor, self.gradients, inside, self.on, self.multipliers, box, _NEWTON
+            anchor, self.gradients, inside, self.on, self.multipliers, box, _NEWTON, self.norms
         )
         self.multipliers = torch.where(going[:, None], answer.multipliers, self.multipliers)
         return answer.points

@@ -73,7 +73,8 @@ class Margins:
             )
             for i in range(count)
         ]
-        return Tangent(margins, lowest, chosen, torch.stack(gradients, 1))
+        stacked = torch.stack(gradients, 1) if count > 1 else gradients[0][:, None]
+        return Tangent(margins, lowest, chosen, stacked)
 
     def _ahead(self, rival: Int64[Tensor, "b 1"]) -> Float[Tensor, "b k"]:
         """The slope of (f_wanted − f_rival)/unit by the logits."""

@@ -13,7 +13,7 @@ search on q ends after a few steps. Each Newton step is itself a problem with m 
 λ ≥ 0; all small systems are in float64.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -29,6 +29,8 @@ _SHARES = (1.0, 0.5, 0.2, 0.05, 0.01, 0.0)
 """Shares of a projected Newton step that are tried together; the last one stays where it is."""
 _SHORTER = (1.0, 0.4, 0.1, 0.02)
 """Shares of a Newton step of the dual: the first that does not lower it is taken."""
+_LEAST, _PARTS = 1024, 8
+"""Pixels that are worth a part of their own, and parts at most."""
 # Far above any slope, and finite even over the least curvature, so that 0 times it is 0.
 _NEVER = 1e100
 
@@ -50,11 +52,13 @@ def closest_point(
     start: Float[Tensor, "b m"],
     box: Box,
     steps: int,
+    slopes: Float[Tensor, "b m"] | None = None,
 ) -> ClosestPoint:
     """Solve each problem with the constraints that are `on`, from the multipliers `start`.
 
-    At most `steps` Newton steps; with contradictory constraints q has no maximum, and the point is
-    the one that the steps have reached.
+    `slopes` are the norms of the gradients, where they are known. At most `steps` Newton steps;
+    with contradictory constraints q has no maximum, and the point is the one that the steps have
+    reached.
     """
     problem = _Dual(anchor, gradients, at_least.double(), box)
     warm = (start * on).clamp_min(0)
@@ -65,14 +69,13 @@ def closest_point(
     multipliers, bound = _chosen(tried, which), bounds.gather(1, which)
     points, residual = _chosen(points_of, which), _chosen(residual_of, which)
     # What a step may be at most where every pixel is at a bound and the Hessian vanishes.
-    norms = torch.linalg.vector_norm(gradients, dim=2, dtype=torch.float64)
-    damping = norms.square().clamp_min(1e-30).mul_(_DAMPING)
+    if slopes is None:
+        slopes = torch.linalg.vector_norm(gradients, dim=2)
+    damping = slopes.double().square().clamp_min(1e-30).mul_(_DAMPING)
     shares = _column(_SHORTER, bound)
     running = torch.ones_like(bound, dtype=torch.bool)
     for left in reversed(range(steps)):
-        free = (points > box.lower) & (points < box.upper)
-        across = gradients * free[:, None]
-        hessian = torch.bmm(across, across.transpose(1, 2)).double()
+        hessian = _products_over(gradients, (points > box.lower) & (points < box.upper)).double()
         hessian.diagonal(dim1=1, dim2=2).add_(damping)
         step = _newton(hessian, residual, multipliers, on) - multipliers
         tried = torch.addcmul(multipliers[:, None], shares, step[:, None])
@@ -105,12 +108,35 @@ class _Dual:
     def __call__(self, multipliers: Float[Tensor, "b s m"]) -> tuple[Tensor, Tensor, Tensor]:
         anchor = self.anchor[:, None]
         weights = multipliers.to(anchor.dtype)
-        points = self.box.clamp(torch.baddbmm(anchor, weights, self.gradients))
+        points = self.box.clamp_(torch.baddbmm(anchor, weights, self.gradients))
         values = torch.bmm(points, self.gradients.transpose(1, 2))
         residual = values.double() - self.at_least[:, None]
-        length = torch.linalg.vector_norm(points - anchor, dim=2, dtype=torch.float64)
-        pressed = (multipliers * residual).sum(2)
-        return points, residual, torch.addcmul(-pressed, length, length, value=0.5)
+        bound = -(multipliers * residual).sum(2)
+        for part in _parts(points.shape[2]):
+            moved = points[:, :, part] - anchor[:, :, part]
+            length = torch.linalg.vector_norm(moved, dim=2, dtype=torch.float64)
+            bound.addcmul_(length, length, value=0.5)
+        return points, residual, bound
+
+
+def _products_over(
+    gradients: Float[Tensor, "b m n"], free: Bool[Tensor, "b n"]
+) -> Float[Tensor, "b m m"]:
+    """The products of the gradients with each other over the pixels that are free."""
+    total: Tensor | None = None
+    for part in _parts(free.shape[1]):
+        across = gradients[:, :, part] * free[:, None, part]
+        product = torch.bmm(across, across.transpose(1, 2))
+        total = product if total is None else total.add_(product)
+    assert total is not None
+    return total
+
+
+def _parts(pixels: int) -> Iterator[slice]:
+    """Pixels in turn, so that what is computed of many at once takes little memory."""
+    size = max(_LEAST, -(-pixels // _PARTS))
+    for begin in range(0, pixels, size):
+        yield slice(begin, begin + size)
 
 
 def _newton(

@@ -100,7 +100,7 @@ def sequential(
         so_far = length.clamp_min(1e-6 * box.width)
         on = values.isfinite() & (norms > 0)
         floor = torch.where(on, here - values + norms * (_INSET * so_far)[:, None], 0)
-        answer = closest_point(anchor, gradients, floor, on, multipliers, box, _NEWTON)
+        answer = closest_point(anchor, gradients, floor, on, multipliers, box, _NEWTON, norms)
         trial = answer.points
         multipliers = torch.where(going[:, None], answer.multipliers, multipliers)
         weights = (multipliers * more).to(z.dtype)
@@ -132,10 +132,11 @@ def sequential(
         short = torch.where(accepted, missing, short)
         margins = torch.where(accepted[:, None], tangent.margins, margins)
     values, here = margins.gather(1, classes), torch.linalg.vecdot(gradients, z[:, None])
-    on = values.isfinite() & (gradients != 0).any(2)
+    norms = gradients.norm(dim=2)
+    on = values.isfinite() & (norms > 0)
     floor = torch.where(on, here - values, 0)
-    closest = closest_point(x, gradients, floor, on, multipliers, box, _NEWTON)
-    short = short / gradients.norm(dim=2).amax(1)
+    closest = closest_point(x, gradients, floor, on, multipliers, box, _NEWTON, norms)
+    short = short / norms.amax(1)
     return Walk(z, shortest, model_gap(closest.points, z, x, short))
 
 
