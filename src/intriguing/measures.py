@@ -67,10 +67,6 @@ class Box:
         """Project images onto the box."""
         return torch.clamp(images, self.lower, self.upper)  # type: ignore[arg-type]
 
-    def clamp_(self, images: Tensor) -> Tensor:
-        """The same in their own memory."""
-        return torch.clamp_(images, self.lower, self.upper)  # type: ignore[arg-type]
-
     def contains(self, images: Tensor) -> bool:
         """Whether every pixel lies inside; NaN does not."""
         return bool(((images >= self.lower) & (images <= self.upper)).all())

@@ -112,7 +112,7 @@ class Batch:
         order = room.cpu().argsort(descending=True, stable=True)
         sorted_room = room.cpu()[order]
         whole, some = (int((sorted_room >= least).sum()) for least in (steps, 1))
-        for part in (order[:whole], *order[whole:some].split(_TOGETHER)):
+        for part in (order[:whole], *torch.split(order[whole:some], _TOGETHER)):
             if len(part):
                 yield filled(part.to(rows.device), self.width), int(room[part[0]])
         taken = self.best.spent[rows] / 2 - before

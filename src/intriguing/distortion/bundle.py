@@ -53,7 +53,7 @@ def polish(
     tangent = aim.linearise(network, z, 1)
     best.offer(z, tangent.lowest, backward=1, length=length)
     shortest = torch.where(tangent.lowest > 0, length, torch.inf)
-    bundle = _Bundle.empty(len(z), cuts, z)
+    bundle = _Bundle.empty(len(z), min(cuts, steps + 1), z)
     rho = torch.ones_like(length)
     sigma = torch.zeros_like(rho)
     margins, short = tangent.margins, (-tangent.lowest).clamp_min(0)
@@ -94,7 +94,10 @@ def polish(
 
 @dataclass
 class _Bundle:
-    """Tangents g·z − floor of margins, with the class, multiplier and age of each."""
+    """Tangents g·z − floor of margins, with the class, multiplier and age of each.
+
+    In the first `used` of their places: those after them are free in every row.
+    """
 
     gradients: Float[Tensor, "b m n"]
     norms: Float[Tensor, "b m"]
@@ -103,6 +106,7 @@ class _Bundle:
     classes: Int64[Tensor, "b m"]
     multipliers: Float[Tensor, "b m"]
     born: Int64[Tensor, "b m"]
+    used: int = 0
 
     @classmethod
     def empty(cls, rows: int, cuts: int, like: Float[Tensor, "_ n"]) -> "_Bundle":
@@ -126,6 +130,7 @@ class _Bundle:
         """
         rank = torch.where(self.multipliers == 0, self.born, self.born + 1_000_000)
         place = torch.where(self.on, rank, -1).argmin(1, keepdim=True)
+        self.used = min(self.used + 1, self.on.shape[1])
         gradient, value = tangent.gradients[:, 0], tangent.lowest[:, None]
         norm = torch.linalg.vector_norm(gradient, dim=1, keepdim=True)
         usable = norm + 0 * value < torch.inf  # as NaN is not
@@ -146,14 +151,11 @@ class _Bundle:
         steep: Tensor = norm[:, 0]
         return steep
 
-    def values(self, z: Float[Tensor, "b n"]) -> Float[Tensor, "b m"]:
-        """The tangents at z."""
-        return products(self.gradients, z) - self.floors
-
     def drop_contradictions(self, z: Tensor, margins: Tensor, allowed: Tensor) -> None:
         """Let go of tangents that lie below the margin of their class at z."""
-        below = self.values(z) < margins.gather(1, self.classes) - allowed[:, None]
-        self.on = self.on > below
+        known = self.classes[:, : self.used]
+        below = self._values(z) < margins.gather(1, known) - allowed[:, None]
+        self.on[:, : self.used] &= ~below
 
     def closest(
         self, anchor: Tensor, length: Tensor, box: Box, going: Bool[Tensor, " b"]
@@ -162,9 +164,17 @@ class _Bundle:
 
         Rows that are not `going` keep their multipliers.
         """
-        inside = torch.addcmul(self.floors, self.norms, length[:, None], value=_INSET)
-        answer = closest_point(
-            anchor, self.gradients, inside, self.on, self.multipliers, box, _NEWTON, self.norms
+        gradients, norms, floors, on, multipliers = (
+            column[:, : self.used]
+            for column in (self.gradients, self.norms, self.floors, self.on, self.multipliers)
         )
-        self.multipliers = torch.where(going[:, None], answer.multipliers, self.multipliers)
+        inside = torch.addcmul(floors, norms, length[:, None], value=_INSET)
+        answer = closest_point(
+            anchor, gradients, inside, on, multipliers, box, _NEWTON, slopes=norms
+        )  # fmt: skip
+        multipliers.copy_(torch.where(going[:, None], answer.multipliers, multipliers))
         return answer.points
+
+    def _values(self, z: Float[Tensor, "b n"]) -> Float[Tensor, "b used"]:
+        """The tangents at z."""
+        return products(self.gradients[:, : self.used], z) - self.floors[:, : self.used]

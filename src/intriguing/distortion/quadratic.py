@@ -16,6 +16,7 @@ search on q ends after a few steps. Each Newton step is itself a problem with m 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -29,8 +30,9 @@ _SHARES = (1.0, 0.5, 0.2, 0.05, 0.01, 0.0)
 """Shares of a projected Newton step that are tried together; the last one stays where it is."""
 _SHORTER = (1.0, 0.4, 0.1, 0.02)
 """Shares of a Newton step of the dual: the first that does not lower it is taken."""
-_LEAST, _PARTS = 1024, 8
-"""Pixels that are worth a part of their own, and parts at most."""
+_LEAST, _PARTS = 1024, 16
+"""Pixels that are worth a part of their own, and parts at most: the gradients of a part stay in a
+processor's cache while it is worked on."""
 # Far above any slope, and finite even over the least curvature, so that 0 times it is 0.
 _NEVER = 1e100
 
@@ -106,17 +108,28 @@ class _Dual:
     box: Box
 
     def __call__(self, multipliers: Float[Tensor, "b s m"]) -> tuple[Tensor, Tensor, Tensor]:
-        anchor = self.anchor[:, None]
-        weights = multipliers.to(anchor.dtype)
-        points = self.box.clamp_(torch.baddbmm(anchor, weights, self.gradients))
-        values = torch.bmm(points, self.gradients.transpose(1, 2))
-        residual = values.double() - self.at_least[:, None]
-        bound = -(multipliers * residual).sum(2)
+        count, several, _ = multipliers.shape
+        weights = multipliers.to(self.anchor.dtype)
+        points = weights.new_empty(count, several, self.anchor.shape[1])
+        values, squares = torch.zeros_like(weights), torch.zeros_like(multipliers[:, :, 0])
         for part in _parts(points.shape[2]):
-            moved = points[:, :, part] - anchor[:, :, part]
-            length = torch.linalg.vector_norm(moved, dim=2, dtype=torch.float64)
-            bound.addcmul_(length, length, value=0.5)
-        return points, residual, bound
+            anchor, gradients = self.anchor[:, None, part], self.gradients[:, :, part]
+            here = torch.baddbmm(anchor, weights, gradients)
+            here = here.clamp_(*self._bounds(part))
+            values.baddbmm_(here, gradients.transpose(1, 2))
+            points[:, :, part] = here
+            length = torch.linalg.vector_norm(here - anchor, dim=2, dtype=torch.float64)
+            squares.addcmul_(length, length)
+        residual = values.double() - self.at_least[:, None]
+        pressed = (multipliers * residual).sum(2)
+        return points, residual, torch.add(-pressed, squares, alpha=0.5)
+
+    def _bounds(self, part: slice) -> tuple[Any, Any]:
+        """Of these pixels."""
+        lower, upper = self.box.lower, self.box.upper
+        if isinstance(lower, Tensor) and isinstance(upper, Tensor):
+            return lower[part], upper[part]
+        return lower, upper
 
 
 def _products_over(
