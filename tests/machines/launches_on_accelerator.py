@@ -14,8 +14,8 @@ import intriguing as it
     ("method", "targeted", "budget", "kernels", "waits"),
     [
         ("paper", True, None, 230, 1.0),
-        ("closest", True, 60, 140, 0.7),
-        ("closest", False, 60, 140, 0.75),
+        ("closest", True, 60, 146, 0.6),
+        ("closest", False, 60, 146, 0.7),
         ("ddn", True, 20, 80, 0.9),
         ("pdgd", True, 20, 120, 0.9),
         ("fmn", False, 20, 115, 0.9),

@@ -5,6 +5,7 @@ cut short by a row's own budget alone, and what comes after that is not taken.
 """
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import torch
 from jaxtyping import Int64
@@ -27,6 +28,8 @@ _FINE = 3e-4
 """The gap below which no finer polish follows: it could gain no more than that."""
 _FRESH = 3
 """Gradients that a step of a walk takes anew: a pass and a half; others keep their last ones."""
+_WORTH = 6
+"""Steps that a budget must still allow, or none is begun: fewer seldom pay for what comes first."""
 _TOGETHER = 64
 """Rows that are cut short go together in so many, the longest first: few wait for few."""
 # A forward pass is kept back for verifying.
@@ -108,13 +111,12 @@ class Batch:
         best = self.best
         before = best.spent[rows] / 2
         room = ((best.budget - before - first) / cost).floor().clamp(0, steps)
-        room = torch.where(self.spent[rows], 0, room)
-        order = room.cpu().argsort(descending=True, stable=True)
-        sorted_room = room.cpu()[order]
-        whole, some = (int((sorted_room >= least).sum()) for least in (steps, 1))
-        for part in (order[:whole], *torch.split(order[whole:some], _TOGETHER)):
-            if len(part):
-                yield filled(part.to(rows.device), self.width), int(room[part[0]])
+        room = torch.where(self.spent[rows] | (room < min(_WORTH, steps)), 0, room)
+        most, order = room.cpu().sort(descending=True, stable=True)
+        whole, some = (int((most >= least).sum()) for least in (steps, 1))
+        for begin, end in pairwise((0, *range(whole, some, _TOGETHER), some)):
+            if begin < end:
+                yield filled(order[begin:end].to(rows.device), self.width), int(most[begin])
         taken = self.best.spent[rows] / 2 - before
         self.spent[rows] |= (room < steps) & ((room < 1) | (taken >= first + room * cost))
 

@@ -53,7 +53,7 @@ def polish(
     tangent = aim.linearise(network, z, 1)
     best.offer(z, tangent.lowest, backward=1, length=length)
     shortest = torch.where(tangent.lowest > 0, length, torch.inf)
-    bundle = _Bundle.empty(len(z), min(cuts, steps + 1), z)
+    bundle = _Bundle.empty(len(z), cuts, z)
     rho = torch.ones_like(length)
     sigma = torch.zeros_like(rho)
     margins, short = tangent.margins, (-tangent.lowest).clamp_min(0)
@@ -66,14 +66,13 @@ def polish(
         anchor = torch.addcmul(x, rho[:, None], z) / more
         going = best.within_budget
         trial = bundle.closest(anchor, length, box, going)
-        weights = (bundle.multipliers * more).to(z.dtype)
+        weights = (bundle.multipliers[:, : bundle.used] * more).to(z.dtype)
         # Above the multipliers, as an exact penalty must be; it falls slowly where they do.
         sigma = torch.maximum(0.7 * sigma, 2 * weights.sum(1))
         met = aim.linearise(network, trial, 1)
-        reached = torch.where(going, met.lowest, -torch.inf)
-        away = (trial - x).norm(dim=1)
+        reached, away = met.lowest, (trial - x).norm(dim=1)
         best.offer(trial, reached, backward=1, length=away)
-        shortest = torch.where(reached > 0, torch.minimum(shortest, away), shortest)
+        shortest = torch.where(going & (reached > 0), torch.minimum(shortest, away), shortest)
         missing = (-reached).clamp_min(0)
         accepted = going & (merit(away, missing, sigma) <= merit(length, short, sigma))
         gradient = met.gradients[:, 0]
@@ -89,14 +88,16 @@ def polish(
         margins = torch.where(accepted[:, None], met.margins, margins)
     bundle.drop_contradictions(z, margins, _CONTRADICTS * slope * length)
     closest = bundle.closest(x, torch.zeros_like(rho), box, every)
-    return Walk(z, shortest, model_gap(closest, z, x, short / bundle.norms.amax(1)))
+    steepest = bundle.norms[:, : bundle.used].amax(1)
+    return Walk(z, shortest, model_gap(closest, z, x, short / steepest))
 
 
 @dataclass
 class _Bundle:
     """Tangents g·z − floor of margins, with the class, multiplier and age of each.
 
-    In the first `used` of their places: those after them are free in every row.
+    In the first `used` of their places: those after them are free in every row. Beside the
+    gradients there is one place more, which takes what is not to be kept.
     """
 
     gradients: Float[Tensor, "b m n"]
@@ -110,11 +111,11 @@ class _Bundle:
 
     @classmethod
     def empty(cls, rows: int, cuts: int, like: Float[Tensor, "_ n"]) -> "_Bundle":
-        classes = torch.zeros(rows, cuts, dtype=torch.long, device=like.device)
+        classes = torch.zeros(rows, cuts + 1, dtype=torch.long, device=like.device)
         return cls(
             like.new_zeros(rows, cuts, like.shape[1]),
-            like.new_zeros(rows, cuts),
-            like.new_zeros(rows, cuts),
+            like.new_zeros(rows, cuts + 1),
+            like.new_zeros(rows, cuts + 1),
             classes.bool(),
             classes,
             classes.double(),
@@ -128,34 +129,33 @@ class _Bundle:
 
         Rows that are not `going` keep what they have. Returns the norm of its gradient.
         """
+        cuts = self.gradients.shape[1]
         rank = torch.where(self.multipliers == 0, self.born, self.born + 1_000_000)
-        place = torch.where(self.on, rank, -1).argmin(1, keepdim=True)
-        self.used = min(self.used + 1, self.on.shape[1])
+        free = torch.where(self.on, rank, -1)[:, :cuts].argmin(1, keepdim=True)
+        place = torch.where(going[:, None], free, cuts)
+        self.used = min(self.used + 1, cuts)
         gradient, value = tangent.gradients[:, 0], tangent.lowest[:, None]
         norm = torch.linalg.vector_norm(gradient, dim=1, keepdim=True)
         usable = norm + 0 * value < torch.inf  # as NaN is not
         gradient = torch.where(usable, gradient, 0)
         floor = torch.linalg.vecdot(gradient, z)[:, None] - torch.where(usable, value, 0)
-        here = place[:, :, None].expand(-1, -1, gradient.shape[1])
-        (gradient,) = chosen(going, (gradient,), (self.gradients.gather(1, here)[:, 0],))
-        self.gradients.scatter_(1, here, gradient[:, None])
-        for kept, new in (
-            (self.norms, torch.where(usable, norm, 0)),
-            (self.floors, floor),
-            (self.on, usable & (norm > 0)),
-            (self.classes, tangent.classes),
-            (self.multipliers, torch.zeros_like(norm, dtype=torch.float64)),
-            (self.born, torch.full_like(place, step)),
-        ):
-            kept.scatter_(1, place, torch.where(going[:, None], new, kept.gather(1, place)))
+        here = free[:, :, None].expand(-1, -1, gradient.shape[1])
+        (kept,) = chosen(going, (gradient,), (self.gradients.gather(1, here)[:, 0],))
+        self.gradients.scatter_(1, here, kept[:, None])
+        known = torch.where(usable, norm, 0)
+        self.norms.scatter_(1, place, known)
+        self.floors.scatter_(1, place, floor)
+        self.on.scatter_(1, place, known > 0)
+        self.classes.scatter_(1, place, tangent.classes)
+        self.multipliers.scatter_(1, place, 0.0)
+        self.born.scatter_(1, place, step)
         steep: Tensor = norm[:, 0]
         return steep
 
     def drop_contradictions(self, z: Tensor, margins: Tensor, allowed: Tensor) -> None:
         """Let go of tangents that lie below the margin of their class at z."""
         known = self.classes[:, : self.used]
-        below = self._values(z) < margins.gather(1, known) - allowed[:, None]
-        self.on[:, : self.used] &= ~below
+        self.on[:, : self.used] &= self._values(z) >= margins.gather(1, known) - allowed[:, None]
 
     def closest(
         self, anchor: Tensor, length: Tensor, box: Box, going: Bool[Tensor, " b"]

@@ -55,7 +55,7 @@ def lagrangian_path(
 ) -> Float[Tensor, "b n"]:
     """Walk `stop` of `steps` steps of one pass each; the shortest adversarial point, or the last.
 
-    What a row does beyond its own budget is not taken.
+    What a row does beyond its own budget is not taken, and where it ends then means nothing.
 
     `expected` is the distance D; `rate` is the first step in units of D and `end` the last one as a
     share of it; `smoothing` is how much of the past each running mean keeps. `goal` says what is
@@ -74,8 +74,8 @@ def lagrangian_path(
         margin, y, slope = _constraint(network, goal, towards, aims, z, kind)
         away = z - x
         distance = away.norm(dim=1)
-        adversarial = best.within_budget & (margin > 0)
         best.offer(z, margin, backward=1, length=distance)
+        adversarial = margin > 0
         shorter = adversarial & (distance < length)
         found = torch.where(shorter[:, None], z, found)
         length = torch.where(shorter, distance, length)

@@ -19,7 +19,7 @@ from functools import cache
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Bool, Float, Int64, Shaped
 from torch import Tensor
 
 from intriguing.measures import Box
@@ -108,21 +108,20 @@ class _Dual:
     box: Box
 
     def __call__(self, multipliers: Float[Tensor, "b s m"]) -> tuple[Tensor, Tensor, Tensor]:
-        count, several, _ = multipliers.shape
         weights = multipliers.to(self.anchor.dtype)
-        points = weights.new_empty(count, several, self.anchor.shape[1])
-        values, squares = torch.zeros_like(weights), torch.zeros_like(multipliers[:, :, 0])
-        for part in _parts(points.shape[2]):
+        points, values, lengths = [], [], []
+        for part in _parts(self.anchor):
             anchor, gradients = self.anchor[:, None, part], self.gradients[:, :, part]
-            here = torch.baddbmm(anchor, weights, gradients)
-            here = here.clamp_(*self._bounds(part))
-            values.baddbmm_(here, gradients.transpose(1, 2))
-            points[:, :, part] = here
-            length = torch.linalg.vector_norm(here - anchor, dim=2, dtype=torch.float64)
-            squares.addcmul_(length, length)
-        residual = values.double() - self.at_least[:, None]
-        pressed = (multipliers * residual).sum(2)
-        return points, residual, torch.add(-pressed, squares, alpha=0.5)
+            here = torch.baddbmm(anchor, weights, gradients).clamp_(*self._bounds(part))
+            points.append(here)
+            values.append(torch.bmm(here, gradients.transpose(1, 2)))
+            away = torch.linalg.vector_norm(here - anchor, dim=2, dtype=torch.float64)
+            lengths.append(away)
+        residual = _total(values).double() - self.at_least[:, None]
+        bound = -(multipliers * residual).sum(2)
+        for length in lengths:
+            bound.addcmul_(length, length, value=0.5)
+        return torch.cat(points, 2) if len(points) > 1 else points[0], residual, bound
 
     def _bounds(self, part: slice) -> tuple[Any, Any]:
         """Of these pixels."""
@@ -136,18 +135,28 @@ def _products_over(
     gradients: Float[Tensor, "b m n"], free: Bool[Tensor, "b n"]
 ) -> Float[Tensor, "b m m"]:
     """The products of the gradients with each other over the pixels that are free."""
-    total: Tensor | None = None
-    for part in _parts(free.shape[1]):
+    products = []
+    for part in _parts(free):
         across = gradients[:, :, part] * free[:, None, part]
-        product = torch.bmm(across, across.transpose(1, 2))
-        total = product if total is None else total.add_(product)
-    assert total is not None
+        products.append(torch.bmm(across, across.transpose(1, 2)))
+    return _total(products)
+
+
+def _total(parts: Sequence[Tensor]) -> Tensor:
+    """Their sum, in their order."""
+    total = parts[0]
+    for part in parts[1:]:
+        total = total + part
     return total
 
 
-def _parts(pixels: int) -> Iterator[slice]:
-    """Pixels in turn, so that what is computed of many at once takes little memory."""
-    size = max(_LEAST, -(-pixels // _PARTS))
+def _parts(rows: Shaped[Tensor, "b n"]) -> Iterator[slice]:
+    """Their pixels in turn, so that what is computed of many takes little memory, and its cache.
+
+    All at once on an accelerator, where kernels cost more to launch than to fill.
+    """
+    pixels = rows.shape[1]
+    size = max(_LEAST, -(-pixels // _PARTS)) if rows.device.type == "cpu" else pixels
     for begin in range(0, pixels, size):
         yield slice(begin, begin + size)
 

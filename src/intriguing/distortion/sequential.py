@@ -119,11 +119,10 @@ def sequential(
         # Bounded, so that no single step decides how far the next may go.
         curvature = (-2 * error / moved.square().clamp_min(1e-20)).clamp(-0.6, 50)
         missing = (-reached).clamp_min(0)
-        accepted = going & (merit(away, missing, sigma) <= merit(length, short, sigma))
+        accepted = merit(away, missing, sigma) <= merit(length, short, sigma)
         least = torch.where(accepted, 0.3 * rho, 2 * rho + 1)
         rho = torch.maximum(curvature, least)
-        settling = torch.minimum(residual, moved / so_far * (1 + rho))
-        residual = torch.where(going, settling, residual)
+        residual = torch.minimum(residual, moved / so_far * (1 + rho))
         gradients, classes, multipliers = _renew(
             gradients, classes, multipliers, tangent.gradients, tangent.classes, accepted
         )
