@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check $(PIP_ARGS) -c constraints.txt
 
-.PHONY: help venv dev reproduce playground test lint types imports docs check
+.PHONY: help venv dev reproduce playground test lint types imports docs dist check
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile
@@ -52,6 +52,11 @@ docs: $(VENV)/.installed-docs  ## the site, into build/site: pages, API, gallery
 $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/.made
 	$(INSTALL) -e .
 	@touch $@
+
+# PIP_ARGS serve for installing the wheel, too.
+dist: | $(VENV)/.made  ## wheel and sdist, looked into, installed into a clean environment and tried there
+	$(INSTALL) build
+	$(BIN)/python release/dist.py $(PIP_ARGS)
 
 $(VENV)/.installed-docs: pyproject.toml constraints.txt | $(VENV)/.made
 	$(INSTALL) -e '.[docs]'
