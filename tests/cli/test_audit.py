@@ -73,6 +73,7 @@ def test_a_dry_run_writes_nothing_and_scales(bench, capsys, monkeypatch):
     out = capsys.readouterr().out
     assert "1,000,000 images" in out
     assert "accuracy" in out
+    assert "machine-hours; at best " in out
     assert not (bench / "out").exists()
 
 

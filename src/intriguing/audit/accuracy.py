@@ -58,7 +58,7 @@ class Accuracy(AuditStage):
     def costs(cls, probe: Probe) -> Iterator[Cost]:
         """A forward pass an image."""
         for network in probe.subject.networks:
-            yield Cost(cls.name, network.name, 0.0, probe.forward(network), probe.images)
+            yield Cost(cls.name, network.name, 0.0, probe.forward(network), probe.images, True)
 
     def compute(self, run: Run) -> Made:
         """The share, over all images, and the mean confidence."""

@@ -48,7 +48,7 @@ class Attack(AuditStage):
         """The search of some images."""
         for network in probe.subject.networks:
             each = probe.each(network, lambda few, run: run.loaded(few.examples(few.networks[0])))
-            yield Cost(cls.name, network.name, 0.0, each, probe.attacked)
+            yield Cost(cls.name, network.name, 0.0, each, probe.attacked, True)
 
     def compute(self, run: Run) -> Made:
         """How many are fooled, and how near; what is not found is infinitely far in medians."""

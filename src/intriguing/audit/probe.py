@@ -30,18 +30,30 @@ FEWEST = 4
 
 @dataclass(frozen=True)
 class Cost:
-    """The time of one stage of one network: `fixed` + `each` · images, in seconds."""
+    """The time of one stage of one network: `fixed` + `each` · images, in seconds.
+
+    With `sharded`, the images are cut into shards, and several workers take an equal part each.
+    """
 
     stage: str
     network: str
     fixed: float
     each: float
     images: int
+    sharded: bool = False
 
     @property
     def seconds(self) -> float:
         """The whole."""
-        return self.fixed + self.each * self.images
+        return self.by(1)
+
+    def by(self, workers: int) -> float:
+        """Seconds where so many workers do what can be done at once.
+
+        >>> Cost("attack", "net", 1.0, 2.0, 10, sharded=True).by(5)
+        5.0
+        """
+        return self.fixed + self.each * self.images / (workers if self.sharded else 1)
 
 
 class Probe:

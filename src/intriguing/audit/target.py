@@ -55,7 +55,7 @@ class Target(AuditStage):
             return
         for network in probe.subject.networks:
             each = probe.each(network, lambda few, run: cls._of(few, few.networks[0]).compute(run))
-            yield Cost(cls.name, network.name, 0.0, each, probe.attacked)
+            yield Cost(cls.name, network.name, 0.0, each, probe.attacked, True)
 
     @classmethod
     def _of(cls, subject: Subject, network: Network) -> "Target":

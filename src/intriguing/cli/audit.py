@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
     from intriguing.audit.probe import Cost
 
+FLEETS = (8, 64)
+"""So many machines, or GPUs, a plan is reckoned for where nobody says how many there are."""
 SKIP = f"Stages to leave out: {', '.join(NAMES)}."
 
 
@@ -109,7 +111,9 @@ def audit(
         if dry_run:
             count = data_size or len(found)
             costs = [Cost("start, reading", "", start, each, count)]
-            _describe([*costs, *measure(subject, count, rehearse, progress)], count, folder)
+            costs += measure(subject, count, rehearse, progress)
+            kind = "GPU" if place.type == "cuda" else "machine"
+            _describe(costs, count, folder, kind, running.engine.workers)
             return
         if asked.seconds is not None:
             config = asked.planned(subject, folder)
@@ -129,7 +133,9 @@ def audit(
     _say(done.folder)
 
 
-def _describe(costs: "Sequence[Cost]", count: int, folder: Path) -> None:
+def _describe(
+    costs: "Sequence[Cost]", count: int, folder: Path, kind: str, workers: int | None
+) -> None:
     """Print the plan and its time; nothing is written."""
     from rich.table import Table
     from rich.text import Text
@@ -147,9 +153,15 @@ def _describe(costs: "Sequence[Cost]", count: int, folder: Path) -> None:
     console = Console()
     console.print(table)
     total = sum(cost.seconds for cost in costs)
+    spread = ", ".join(
+        f"{duration(sum(cost.by(many) for cost in costs))} on {many:,}"
+        for many in ((workers,) if workers else FLEETS)
+    )
     console.print(
         f"\nfor      {count:,} images\nin       {folder}\n"
-        f"takes    about {duration(total)} ({total:,.0f} s), by a probe of this machine now",
+        f"takes    about {duration(total)} ({total:,.0f} s), by a probe of this machine now\n"
+        f"costs    {total / 3600:,.3g} {kind}-hours; at best {spread} {kind}s like this one "
+        "(--engine), where attacks and accuracies are spread and all else is not",
         highlight=False, markup=False, soft_wrap=True,
     )  # fmt: skip
 
