@@ -27,8 +27,9 @@ _ROUNDS = 8
 """Of looking again; two or three change anything."""
 _LEAST = 1e-3
 """δ is at least so much of λ, so that p gets anywhere."""
-_POWERS = (20, 2)
-"""Steps of the power method for ‖CᵀDC‖ while it is not proved: at first, and later."""
+_POWERS = (30, 8)
+"""Steps of the power method for ‖CᵀDC‖ while it is not proved: at first, and later. With fewer the
+search finds D whose norm it does not see, and what is proved is far behind."""
 _SHORT = 1.003
 """What they are taken to have come short of it by."""
 

@@ -13,7 +13,15 @@ from intriguing.spectral.certificates.pairwise import PairBounds
 from intriguing.spectral.certificates.relaxation.backward import Choices
 from intriguing.spectral.certificates.relaxation.program import Program, program_of
 from intriguing.spectral.certificates.relaxation.ranges import surroundings
-from intriguing.spectral.certificates.relaxation.search import improved, proved, started
+from intriguing.spectral.certificates.relaxation.search import (
+    AGAIN,
+    APART,
+    FIRST,
+    apart,
+    improved,
+    proved,
+    started,
+)
 from intriguing.spectral.certificates.relaxation.segments import Segment, first_map, segments_of
 from intriguing.spectral.certificates.relaxation.surroundings import Image, Surroundings, image_of
 from intriguing.spectral.certificates.step import Walk
@@ -95,6 +103,7 @@ class _Search:
         # What rounding takes off the lead, here and where it is least.
         self.slack = (self.lead - ahead).nan_to_num(0.0, 0.0, 0.0).clamp_min(0.0)
         self.kept: dict[int, tuple[float, Choices]] = {}
+        self.proved: dict[int, float] = {}
 
     def longer(self, radii: Float[Tensor, " k"]) -> Float[Tensor, " k"]:
         """Try radii: longer as long as all classes are proved to stay behind, then between."""
@@ -158,13 +167,14 @@ class _Search:
         if left and float(value[worst]) > -_HOPELESS * float(self.lead[classes[worst]]):
             rows, classes = rows[left], [classes[i] for i in left]
             warm = all(j in self.kept for j in classes)
-            known = self._known(classes, around.radius) if warm else None
-            choices = known or started(around, rows, apart=True)
-            value, found = self._settle(
-                around, radii, classes, rows, improved(around, rows, choices, warm)
-            )
-            for i, j in enumerate(classes):
-                self.kept[j] = around.radius, found.row(i)
+            if warm:
+                choices, pace = self._known(classes, around.radius), AGAIN
+            else:
+                choices, pace = improved(around, rows, started(around, rows), FIRST), APART
+                self._keep(around, radii, classes, rows, apart(around, choices))
+                choices = self._known(classes, around.radius)
+            choices = improved(around, rows, choices, pace)
+            value = self._keep(around, radii, classes, rows, choices)
             worst = int(value.argmin())
         return float(value[worst]), float(self.lead[classes[worst]])
 
@@ -178,6 +188,18 @@ class _Search:
                 choices = self._known(classes, middle)
                 self._settle(around.within(middle), radii, classes, self._rows(classes), choices)
             low, high = float(radii.min()), middle if float(radii.min()) < middle else high
+
+    def _keep(
+        self, around: Surroundings, radii: Tensor, classes: list[int], rows: Tensor,
+        choices: Choices,
+    ) -> Tensor:  # fmt: skip
+        """Settle what these choices prove, and keep them where they prove most at this radius."""
+        value, found = self._settle(around, radii, classes, rows, choices)
+        for i, j in enumerate(classes):
+            best = self.kept.get(j)
+            if best is None or best[0] != around.radius or value[i] > self.proved[j]:
+                self.kept[j], self.proved[j] = (around.radius, found.row(i)), float(value[i])
+        return value
 
     def _settle(
         self, around: Surroundings, radii: Tensor, classes: list[int], rows: Tensor,

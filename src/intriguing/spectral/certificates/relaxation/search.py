@@ -4,37 +4,40 @@ Adam on slopes, strengths and shares, each row (a class against the label) by it
 it finds needs to be trusted: with whatever it gives, one pass with outward rounding is the proof.
 """
 
+from dataclasses import dataclass, replace
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from intriguing.spectral.certificates.relaxation.backward import Choice, Choices, lower_bound
-from intriguing.spectral.certificates.relaxation.cells import Cells
 from intriguing.spectral.certificates.relaxation.program import Curve
 from intriguing.spectral.certificates.relaxation.surroundings import Surroundings
-from intriguing.spectral.certificates.relaxation.windows import Window, Windows
+from intriguing.spectral.certificates.relaxation.windows import Window
 
-_STEPS = (60, 30)
-"""Of the search: from the start, and from what was found at another radius."""
-_WARM = 0.4
-"""How much of the rates is right there."""
-_RATES = (0.15, 0.3)
-"""Of slopes, and of logarithms."""
-_DECAY = 0.95
-_EVEN, _STRAIGHT = 0.1, 0.003
-"""Strengths relative to the mean: at least, and of units that do not bend in the ball."""
+
+@dataclass(frozen=True)
+class Pace:
+    """Steps of a search, Adam's rates of slopes and of logarithms, and what is left of them."""
+
+    steps: int
+    slopes: float
+    logarithms: float
+    decay: float
+
+
+FIRST = Pace(60, 0.15, 0.3, 0.95)
+"""From lines, with one strength a layer."""
+APART = Pace(80, 0.1, 0.15, 0.97)
+"""From there on, with one for every unit of the first layer."""
+AGAIN = Pace(50, 0.05, 0.1, 0.96)
+"""From what was found at another radius."""
 _PATIENCE, _GAIN = 10, 1e-3
 """Steps in which a bound must gain so much of what it is away from its start."""
 
 
-def started(
-    around: Surroundings, rows: Float[Tensor, "rows classes"], apart: bool = False
-) -> Choices:
-    """CROWN's slopes, and strengths for which the tails cost about what the slopes do.
-
-    Args:
-        apart: Whether every number of the first curve is to have a strength of its own.
-    """
+def started(around: Surroundings, rows: Float[Tensor, "rows classes"]) -> Choices:
+    """CROWN's slopes, and strengths for which the tails cost about what the slopes do."""
     program = around.image.program
     choices: dict[int, Choice] = {}
     linear: dict[int, Tensor] = {len(program.nodes) - 1: rows}
@@ -53,8 +56,6 @@ def started(
                 reach = min(around.reach(before), 1e6)
                 length = torch.linalg.vector_norm(flat, dim=1, keepdim=True)
                 strength = (0.1 * length / max(reach, 1e-12)).clamp_min(1e-12).log()
-                if apart and around.image.first and before == around.image.first.place:
-                    strength = strength + _uneven(around.cells[at], flat)
                 choices[at] = Choice(slopes, strength, torch.full_like(length, -1.0))
                 shape = program.nodes[before].shape
                 parts = [rule.gathered(flat * slopes, shape.numel()).view(len(q), *shape[1:])]
@@ -65,24 +66,21 @@ def started(
     return Choices(choices)
 
 
-def _uneven(cells: Cells | Windows, flat: Tensor) -> Tensor:
-    """By how much, in logarithms, strengths differ: units that count for more bend with more."""
-    mean = flat.square().mean(1, keepdim=True).sqrt().clamp_min(1e-300)
-    low, high = cells.slopes
-    share = torch.where(high > low, (flat.abs() / mean).clamp_min(_EVEN), _STRAIGHT)
-    return share.log()
+def apart(around: Surroundings, choices: Choices) -> Choices:
+    """The same with a strength for every unit of the first layer; all are paid at the input."""
+    first, curves = around.image.first, dict(choices.curves)
+    for at, choice in curves.items():
+        if first is not None and around.image.program.nodes[at].parents == (first.place,):
+            strength = choice.strength.expand_as(choice.slopes)
+            curves[at] = replace(choice, strength=strength)
+    return Choices(curves, choices.nearest)
 
 
 def improved(
-    around: Surroundings, rows: Float[Tensor, "rows classes"], choices: Choices, warm: bool = False,
+    around: Surroundings, rows: Float[Tensor, "rows classes"], choices: Choices, pace: Pace,
     dtype: torch.dtype = torch.float32,
 ) -> Choices:  # fmt: skip
-    """Better choices for these rows.
-
-    Args:
-        warm: Whether the choices come from another radius, and need less of a search.
-    """
-    steps, pace = (_STEPS[1], _WARM) if warm else (_STEPS[0], 1.0)
+    """Better choices for these rows."""
     last = len(around.image.program.nodes) - 1
     kept, end = dict(choices.curves), choices.nearest
     ends = {at: tuple(e.to(dtype) for e in around.cells[at].slopes) for at in kept}
@@ -93,11 +91,11 @@ def improved(
     slopes = [choice.slopes for choice in free.values()]
     logs = [t for choice in free.values() for t in (choice.strength, choice.paid)]
     adam = torch.optim.Adam(
-        [{"params": slopes, "lr": pace * _RATES[0]}, {"params": logs, "lr": pace * _RATES[1]}]
+        [{"params": slopes, "lr": pace.slopes}, {"params": logs, "lr": pace.logarithms}]
     )
     best = torch.full((len(rows),), -torch.inf, dtype=dtype, device=rows.device)
     before, first = best, best
-    for step in range(steps + 1):
+    for step in range(pace.steps + 1):
         with torch.no_grad():
             for at, choice in free.items():
                 choice.slopes.copy_(choice.slopes.clamp(*ends[at]))
@@ -110,7 +108,7 @@ def improved(
                 break
             before = best
             first = best if step == 0 else first
-        if step == steps:
+        if step == pace.steps:
             break
         adam.zero_grad()
         # Operations that are transposed by differentiation share a graph, which is kept.
@@ -121,7 +119,7 @@ def improved(
                     part.grad.nan_to_num_(0.0, 0.0, 0.0)
         adam.step()
         for group in adam.param_groups:
-            group["lr"] *= _DECAY
+            group["lr"] *= pace.decay
     if end is not None:
         end = end.each(lambda t: t.double())
     return Choices(kept, end)
