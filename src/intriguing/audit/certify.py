@@ -9,7 +9,7 @@ from intriguing.audit.probe import Cost, Probe
 from intriguing.audit.spectrum import tight
 from intriguing.audit.stage import AuditStage
 from intriguing.audit.subject import Subject
-from intriguing.report.numbers import share, short
+from intriguing.report.numbers import NEXT_TO_NOTHING, proved_share, share, short
 from intriguing.results.audit import Finding, Knowledge, Tile
 from intriguing.results.measured import Measurement, Metric, first, where
 from intriguing.results.rows import Row
@@ -84,7 +84,7 @@ class Certify(AuditStage):
         )
         ratio = first(rows, metric=Metric.CERTIFIED_RATIO, images="")
         if ratio is not None:
-            said += f", which is {share(ratio.value)} of the distance found"
+            said += f", {proved_share(ratio.value)}"
         if beyond := where(rows, metric=Metric.CERTIFIED):
             shares = ", ".join(f"{100 * float(row.setting):g}" for row in beyond)
             counts = ", ".join(f"{row.count:,}" for row in beyond)
@@ -93,6 +93,8 @@ class Certify(AuditStage):
                 "median distance found"
             )
         of_found = "none" if ratio is None or not ratio.value else share(ratio.value)
+        if ratio is not None and 0 < ratio.value < NEXT_TO_NOTHING:
+            of_found = "next to none"
         return Finding(said, kind, tile=Tile(of_found, RATIO))
 
     @property

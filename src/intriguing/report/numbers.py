@@ -52,6 +52,10 @@ def percent(count: int, total: int) -> str:
     return number(100 * count / total, "%") if total else "none"
 
 
+NEXT_TO_NOTHING = 1e-4
+"""A share of the distance found below which a certificate says nothing of where examples begin."""
+
+
 def share(ratio: float) -> str:
     """A share that may be tiny.
 
@@ -62,6 +66,22 @@ def share(ratio: float) -> str:
     if 0 < percent < 0.01:
         return "< 0.01 %"
     return f"{percent:.0f} %" if percent >= 10 else f"{short(percent)} %"
+
+
+def proved_share(ratio: float) -> str:
+    """What a certificate is worth beside the example found, in words where that is next to nothing.
+
+    >>> proved_share(0.31)
+    'which is 31 % of the distance found'
+    >>> proved_share(2e-14)[:60]
+    'and an example was found 5.0e13 times as far away: the bound'
+    """
+    if not 0 < ratio < NEXT_TO_NOTHING:
+        return f"which is {share(ratio)} of the distance found"
+    return (
+        f"and an example was found {short(1 / ratio)} times as far away: the bound is true, but "
+        "only the search says how near examples are"
+    )
 
 
 def short(value: float) -> str:
