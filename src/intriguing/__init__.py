@@ -52,6 +52,7 @@ if TYPE_CHECKING:
         certify,
         sandwich,
     )
+    from intriguing.spectral.certificates.claimed_constant import ClaimedConstant, check_constant
     from intriguing.spectral.certificates.lipschitz import (
         LayerBound,
         LipschitzReport,
@@ -89,6 +90,7 @@ _HOME = {
     "Box": "measures",
     "Certificates": "spectral.certificates.certificate",
     "Claim": "units.claim",
+    "ClaimedConstant": "spectral.certificates.claimed_constant",
     "CleanAccuracy": "models.clean_accuracy",
     "ClosestConfig": "distortion.closest",
     "DataPair": "data.named",
@@ -149,6 +151,7 @@ _HOME = {
     "attack_in_shards": "scale.attack",
     "build_network": "models.family",
     "certify": "spectral.certificates.certificate",
+    "check_constant": "spectral.certificates.claimed_constant",
     "choose_targets": "distortion.targets",
     "clean_accuracy": "models.clean_accuracy",
     "compare_bases": "units.claim",
@@ -186,6 +189,7 @@ __all__ = [
     "Box",
     "Certificates",
     "Claim",
+    "ClaimedConstant",
     "CleanAccuracy",
     "ClosestConfig",
     "DataPair",
@@ -246,6 +250,7 @@ __all__ = [
     "attack_in_shards",
     "build_network",
     "certify",
+    "check_constant",
     "choose_targets",
     "clean_accuracy",
     "compare_bases",

@@ -15,6 +15,7 @@ examples:
   intriguing spectrum fc.safetensors --data mnist-5k     lower bounds near real images
   intriguing spectrum my_network.py:build --input 3,224,224
   intriguing spectrum my_network.py:build --input 3,32,32 --domain 0,1   pixels lie in [0, 1]
+  intriguing spectrum fc.safetensors --claims-lipschitz 12.5     is that constant right?
   intriguing spectrum my_network.py:build --input 3,32,32 --no-semidefinite   products only: fast
 """
 
@@ -34,6 +35,7 @@ def spectrum(
     domain: Annotated[str | None, arg(metavar="LOWER,UPPER")] = None,
     semidefinite: bool = True,
     all_layers: bool = False,
+    claims_lipschitz: float | None = None,
     reading: Read = FEW,
     running: Run = RUNNING,
 ) -> None:
@@ -44,17 +46,24 @@ def spectrum(
         domain: The interval that pixels lie in, such as 0,1, for operations that are bounded on a
             bounded domain only.
         semidefinite: Also search for a bound better than products; slower on wide networks.
+        claims_lipschitz: A Lipschitz constant that somebody states of the network, in L2: it is
+            refuted by two images that are farther apart behind it (and the exit code is 1), or
+            proved by the bound, or neither, and both numbers are said.
         all_layers: Print layers that only pass changes on (ReLU, reshapes), too; files have all.
     """
     from intriguing.cli import bounding, setup
     from intriguing.cli.opening import open_all
     from intriguing.cli.running import run_verb
+    from intriguing.errors import InputError
     from intriguing.models.weights import model_sha256
-    from intriguing.runs.bounding import Spectrum
+    from intriguing.results.store import read_tensors
+    from intriguing.runs.bounding import Spectrum, StatedConstant
     from intriguing.runs.network_names import names_of
     from intriguing.runs.run import Request, Work
-    from intriguing.runs.stage import Network
+    from intriguing.runs.stage import Network, Stage
 
+    if claims_lipschitz is not None and not 0.0 < claims_lipschitz < float("inf"):
+        raise InputError(f"--claims-lipschitz {claims_lipschitz:g}: give a constant above 0")
     given = None if reading.input is None else bounding.parse_shape(reading.input)
     box = None if domain is None else bounding.parse_domain(domain)
     place = running.chosen
@@ -69,17 +78,27 @@ def spectrum(
             "model": model, "model_sha256": model_sha256(network.model),
             "input": ",".join(map(str, shape)), "data": data, "part": reading.part,
             "limit": reading.limit, "domain": domain, "semidefinite": semidefinite,
-            "seed": running.seed,
+            "seed": running.seed, "claims_lipschitz": claims_lipschitz,
         },
         networks=(network,), images=() if images is None else (images,), tables=("layers",),
         seeds=(running.seed,), device=place,
     )  # fmt: skip
     stage = Spectrum(network, shape, images, box, semidefinite, running.seed)
+    stages: list[Stage] = [stage]
+    constant = None
+    if claims_lipschitz is not None:
+        constant = StatedConstant(network, stage, claims_lipschitz)
+        stages.append(constant)
     folder = running.folder("spectrum", name)
     run_verb(
-        Work(asked, [stage]),
+        Work(asked, stages),
         folder,
         engine=running.engine,
         fresh=running.fresh,
         all_layers=all_layers,
     )
+    if constant is not None:
+        _, words = read_tensors(folder, constant.file)
+        print(f"{name}: {words['said']}")
+        if words["verdict"] == "refuted":
+            raise SystemExit(1)

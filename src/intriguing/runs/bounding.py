@@ -22,6 +22,7 @@ from intriguing.results.rows import LayerRow
 from intriguing.results.store import write_tensors
 from intriguing.runs.run import Run
 from intriguing.runs.stage import Made, Network, Stage
+from intriguing.spectral.certificates.claimed_constant import check_constant
 from intriguing.spectral.certificates.lipschitz import (
     LipschitzReport,
     layer_spectra,
@@ -70,6 +71,41 @@ class Spectrum(Stage):
             raise type(error)(f"{name}: {error}") from error
         write_spectra(run.folder, name, layer_spectra(model, self.shape))
         return Made(tuple(layer_rows(name, report, self.seed)), notes=report.notes)
+
+
+@dataclass(frozen=True)
+class StatedConstant(Stage):
+    """Whether a stated Lipschitz constant of the network is refuted or proved.
+
+    Attributes:
+        spectrum: As the bounds of the layers are asked for.
+        claimed: L2.
+    """
+
+    name: ClassVar[str] = "constant"
+    network: Network
+    spectrum: Spectrum
+    claimed: float
+
+    def compute(self, run: Run) -> Made:
+        """A sentence, and the witness pair."""
+        asked, name = self.spectrum, self.network.name
+        found = check_constant(
+            self.network.model, asked.shape, self.claimed,
+            data=None if asked.images is None else asked.images.images, domain=asked.domain,
+            semidefinite=asked.semidefinite, seed=asked.seed, progress=run.progress,
+        )  # fmt: skip
+        words = {
+            "kind": "witness", "title": f"{name}: a witness pair", "network": name,
+            "verdict": found.verdict, "said": str(found),
+        }  # fmt: skip
+        write_tensors(run.folder, self.file, {"witness": found.witness.numpy()}, words)
+        return Made(words=(str(found),), notes=(f"{name}: {found}.",))
+
+    @property
+    def file(self) -> str:
+        """Its name in tensors/."""
+        return file_name("witness", self.network.name)
 
 
 def check_traceable(spec: str, model: nn.Module, shape: Shape) -> None:
