@@ -15,8 +15,10 @@ from intriguing.graph.precision import answer
 from intriguing.measures import Box, ProgressCallback, as_box
 from intriguing.spectral.certificates.lipschitz import analyse, lipschitz_report
 
-PAIRS, STEPS, RATE, APART = 8, 80, 0.05, 0.01
+PAIRS, STEPS, RATE, APART = 16, 80, 0.05, 0.01
 """Pairs that climb at once, Adam's steps, their length, and how far apart pairs begin."""
+WIDE = 4.0
+"""Deviation of half of the starts, where there is no domain."""
 POWERS = 8
 """Power steps by which each pair first finds the direction that grows most."""
 ROUNDING = 2.0**-40
@@ -132,9 +134,11 @@ def _farthest(
     low, high = (0.0, 1.0) if box is None else (box.lower, box.upper)
     start = torch.rand((PAIRS, *shape), generator=generator, dtype=torch.float64)
     start = low + start * (high - low)
+    if box is None:  # a constant holds far from any image, too
+        start[::2] = WIDE * torch.randn(start[::2].shape, generator=generator, dtype=start.dtype)
     if data is not None:
-        known = data[:PAIRS].detach().cpu().double()
-        start[: len(known)] = known
+        known = data[: PAIRS // 2].detach().cpu().double()
+        start[1 : 2 * len(known) : 2] = known
 
     def kept(images: Tensor) -> Tensor:
         return images if box is None else box.clamp(images)
@@ -174,7 +178,8 @@ def _farthest(
 
 def _lengths(images: Tensor) -> Tensor:
     lengths = torch.linalg.vector_norm(images.flatten(1), dim=1)
-    return lengths.view(-1, *[1] * (images.ndim - 1))
+    shaped: Tensor = lengths.view(-1, *[1] * (images.ndim - 1))
+    return shaped
 
 
 def _quotient(logits: Callable[[Tensor], Tensor], one: Tensor, two: Tensor) -> float:
