@@ -25,13 +25,14 @@ from intriguing.report.html import draw_report
 from intriguing.results.measured import Measurement, where
 from intriguing.results.parquet import read_rows
 from intriguing.results.verdicts import Basis, Verdict, VerdictRow
+from intriguing.scale.engine import HERE, Engine
 
 ASKED = ("formulas", "generative")
 """Topics of few networks."""
 
 
-def ask(folder: Path, *names: str, seeds: int = 2) -> list[VerdictRow]:
-    reproduce(ClaimsConfig(names, "smoke", seeds), folder)
+def ask(folder: Path, *names: str, seeds: int = 2, engine: Engine = HERE) -> list[VerdictRow]:
+    reproduce(ClaimsConfig(names, "smoke", seeds), folder, engine=engine)
     return read_rows(folder, VerdictRow)
 
 
@@ -84,7 +85,8 @@ def test_more_claims_and_seeds_go_on_from_what_is_there(study: Path, tmp_path: P
     after = {file.name: file.stat().st_mtime_ns for file in (folder / "models").iterdir()}
     assert before.items() <= after.items()
     assert len(after) == len(before) + 1
-    alone = ask(tmp_path / "alone", "generative-gaussian", seeds=3)
+    workers = Engine("processes", workers=2)
+    alone = ask(tmp_path / "alone", "generative-gaussian", seeds=3, engine=workers)
     assert alone == some
 
 

@@ -245,8 +245,8 @@ class Run:
                 one for one in waiting.values()
                 if not any(need.key in waiting for need in with_needs(one.needs))
             ]  # fmt: skip
-            shared = dict.fromkeys(need for one in ready for need in one.needs)
-            for need in shared:
+            shared = {need.key: need for one in ready for need in one.needs}
+            for need in shared.values():
                 self._prepare(need)
             self.spread(ready, self.engine, f"{ready[0].name} of {len(ready)}")
             for one in ready:
