@@ -1,14 +1,20 @@
 """Numbers on pages of documentation are those of committed rows."""
 
+import csv
+import importlib.util
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from intriguing.report.claims import to_markdown
 from intriguing.report.contents import read_contents
 from intriguing.results.measured import where
 from intriguing.results.parquet import read_rows
 from intriguing.results.rows import LayerRow
+from intriguing.results.verdicts import VerdictRow
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -72,3 +78,54 @@ def test_the_bound_of_squeezenet_is_that_of_its_audit() -> None:
     raised = power.translate(str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹"))
     assert f"the bound is {mantissa}·10{raised}" in text
     assert f"reach {whole.lower:.1f}" in text
+
+
+def test_verdicts_are_those_of_the_committed_run() -> None:
+    rows = read_rows(DOCS / "results" / "claims", VerdictRow)
+    assert to_markdown(rows) in page("claims.md")
+    said, text = {row.claim: row for row in rows}, plain(page("../README.md"))
+    sets = said["sets-below-models"]
+    assert (
+        f"by {-sets.value:.0f} points of error (95 % {-sets.high:.0f} to {-sets.low:.0f})" in text
+    )
+    assert round(said["weights-nearer"].value) == 8
+    assert "the weights need an eighth of the relative change" in text
+    assert round(10 ** -said["low-probability"].value, -4) == 20_000
+    assert "one direction in twenty thousand" in text
+
+
+def test_calibration_is_that_of_the_committed_figures() -> None:
+    file = ROOT / "benchmarks" / "figures" / "claims_calibration.csv"
+    with file.open(encoding="utf-8") as lines:
+        rows = list(csv.DictReader(lines))
+    text = page("claims.md")
+    for row in rows:
+        values = ("holds", "does not hold", "wrong") if row["holds"] else (
+            "mean over truth", "median power off", "wrong")  # fmt: skip
+        cells = " | ".join(f"{float(row[name]):.3f}" for name in values)
+        assert f"| {row['test']} | {row['spread']} | {row['case']} | {cells} |" in text
+    at_edge = [float(row["wrong"]) for row in rows if row["spread"] in ("normal", "heavy")]
+    assert max(at_edge) <= 0.06
+
+
+def test_another_program_comes_to_the_same_verdicts() -> None:
+    script = ROOT / "benchmarks" / "recheck_claims.py"
+    assert "intriguing" not in re.findall(r"^(?:import|from) (\w+)", script.read_text(), re.M)
+    done = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(done.stdout.splitlines()) >= 5
+
+
+def test_it_notices_a_verdict_that_does_not_follow() -> None:
+    spec = importlib.util.spec_from_file_location(
+        "recheck_claims", ROOT / "benchmarks" / "recheck_claims.py"
+    )
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert module.verdict((1.0, 0.5, 1.5), 0.0, 9.0) == "holds"
+    assert module.verdict((1.0, -0.5, 2.5), 0.0, 9.0) == "open"
+    assert module.verdict((1.0, 0.5, 1.5), 2.0, 9.0) == "does not hold"
