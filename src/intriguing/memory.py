@@ -6,16 +6,29 @@ from pathlib import Path
 import torch
 
 _GROUP = Path("/sys/fs/cgroup")
+_sharing = 1
+
+
+def share_memory(processes: int) -> None:
+    """From now on this process is one of so many that take the machine's memory alike."""
+    global _sharing
+    _sharing = processes
 
 
 def free_memory(device: torch.device | str = "cpu") -> int:
     """Bytes that are free on a device, as far as the system says; never more than really are.
 
     A limit on this process's group counts as well as the machine's memory. Where the system says
-    nothing, half of the machine's memory is taken to be free, or 2 GiB.
+    nothing, half of the machine's memory is taken to be free, or 2 GiB. A worker's part is an equal
+    one (`share_memory`).
     """
     if torch.device(device).type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
+    return _free_here() // _sharing
+
+
+def _free_here() -> int:
+    """Of the machine."""
     found = [bytes_ for bytes_ in (_available(), _left_in_group()) if bytes_ is not None]
     if found:
         return min(found)

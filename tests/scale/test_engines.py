@@ -17,6 +17,7 @@ from torch import nn
 
 import intriguing as it
 from intriguing.errors import InputError, UnsoundBound
+from intriguing.memory import free_memory
 from intriguing.scale.attack import COLUMNS
 from intriguing.scale.jobs import Failure, ended_jobs
 from tests.scale.jobs import TOUCHING, Sweeps, Touchy, Writes
@@ -193,6 +194,16 @@ def test_processes_end_with_the_caller(tmp_path: Path) -> None:
         caller.send_signal(how)
         caller.wait(10)
         _wait(lambda process=process: not _alive(process), 10)
+
+
+def test_workers_take_the_machine_s_memory_alike(tmp_path: Path) -> None:
+    free = free_memory()
+    jobs = ["weighs-1", "weighs-2"]
+    assert all(
+        e.failure is None for e in ended_jobs(Writes(tmp_path), jobs, it.Engine("processes", 2))
+    )
+    for job in jobs:
+        assert int((tmp_path / job).read_text().split()[-1]) < 0.75 * free
 
 
 def test_workers_outlast_the_work_and_take_the_next(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import torch
 from ray.exceptions import RayError
 
 from intriguing.errors import InputError
+from intriguing.memory import share_memory
 from intriguing.scale.engine import Engine, cores, keep_freed_memory
 from intriguing.scale.fingerprint import Fingerprint
 from intriguing.scale.jobs import Failure, Resting, Work, WorkerDied, same_environment
@@ -182,6 +183,7 @@ class _Actor:
     def __init__(self) -> None:
         torch.set_num_threads(1)
         keep_freed_memory()
+        share_memory(cores())  # of this machine, as there is an actor a core
         write_beside_others()
         self.given: _Given | None = None
         self.work: Any = None

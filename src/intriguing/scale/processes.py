@@ -15,6 +15,7 @@ import torch
 from joblib.externals.loky import ProcessPoolExecutor
 from joblib.externals.loky.process_executor import BrokenProcessPool
 
+from intriguing.memory import share_memory
 from intriguing.scale.engine import Engine, cores, keep_freed_memory
 from intriguing.scale.fingerprint import Fingerprint
 from intriguing.scale.jobs import Failure, Resting, Work, WorkerDied, same_environment
@@ -46,7 +47,8 @@ class LocalStaff:
         own = {"CUDA_VISIBLE_DEVICES": _device(number % self.devices)} if self.devices else {}
         environment = same_environment() | own
         worker = _resting.take(_kind(environment)) or LocalWorker(environment)
-        worker.work = _Given(self.folder / "work", self.folder / f"said-{number}", os.getcwd())
+        said = self.folder / f"said-{number}"
+        worker.work = _Given(self.folder / "work", said, os.getcwd(), self.most)
         return worker
 
     def dismiss(self, worker: "LocalWorker") -> None:
@@ -70,11 +72,15 @@ def _device(number: int) -> str:
 
 @dataclass(frozen=True)
 class _Given:
-    """Where a process reads its work, and writes how far it is, from which folder on."""
+    """Where a process reads its work, and writes how far it is, from which folder on.
+
+    And beside how many, itself included.
+    """
 
     file: Path
     said: Path
     folder: str
+    workers: int
 
 
 class LocalWorker:
@@ -162,6 +168,7 @@ def _end_with(parent: int) -> None:
 def _read(given: _Given) -> Failure | Fingerprint:
     try:
         os.chdir(given.folder)  # as paths may be relative
+        share_memory(given.workers)
         work, sent = unpack(given.file)
     except Exception as error:
         return Failure.of(error)
