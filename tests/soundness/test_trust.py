@@ -493,6 +493,18 @@ def test_what_is_as_it_seems_is_certified(name: str) -> None:
     assert (radii(TRICKY[name](0)) > 0).all()
 
 
+def test_pictures_whose_channels_come_last_in_memory_are_certified() -> None:
+    """Convolutions sum them in another order than those of a batch that is put together anew."""
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 16, 3, padding=1), nn.Flatten(),
+        nn.Linear(16 * 14 * 14, 3),
+    ).eval()  # fmt: skip
+    pictures = torch.rand(2, 14, 14, 1).permute(0, 3, 1, 2)
+    labels = model(pictures).argmax(1)
+    assert certify(model, pictures, labels, semidefinite=False, local=False).guaranteed
+
+
 @pytest.mark.parametrize("name", MIXING)
 def test_networks_that_mix_the_images_of_a_batch_are_refused(name: str) -> None:
     model = TRICKY[name](0)

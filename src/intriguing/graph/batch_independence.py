@@ -145,7 +145,9 @@ def _pulls(asked: Classifier, batch: Tensor) -> bool:
 
 def _mixing(graph: fx.GraphModule, batch: Tensor) -> str | None:
     """The first operation whose values for one image change with the others; None if none does."""
-    other = torch.cat([batch[:1], batch[1:].flip(0) * 0.5 + 0.25 * batch[:1]])
+    # In the same order in memory: convolutions sum pixels that lie otherwise in another order.
+    other = batch.clone()
+    other[1:] = batch[1:].flip(0) * 0.5 + 0.25 * batch[:1]
     try:
         first, second = dict(_values(graph, batch)), dict(_values(graph, other))
     except Exception:  # a graph of torch.export may be for one image only
