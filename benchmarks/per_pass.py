@@ -224,11 +224,11 @@ def main() -> int:
         for row in measure(*asked, args.budget, device):
             rows.append(row)
             print(*(f"{key}={value}" for key, value in asdict(row).items()), flush=True)
-    if args.out:
-        with args.out.open("w", newline="") as file:
-            writer = csv.DictWriter(file, [field.name for field in fields(Row)])
-            writer.writeheader()
-            writer.writerows(map(asdict, rows))
+        if args.out:
+            with args.out.open("w", newline="") as file:
+                writer = csv.DictWriter(file, [field.name for field in fields(Row)])
+                writer.writeheader()
+                writer.writerows(map(asdict, rows))
     whole = [row for row in rows if row.ratio is not None and row.vectors is not None]
     worst = max(row.ratio or 0 for row in whole), max(row.vectors or 0 for row in whole)
     print(f"most: {worst[0]} times the bare pass (goal {ALLOWED}), {worst[1]} vectors ({VECTORS})")

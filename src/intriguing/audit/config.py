@@ -1,14 +1,10 @@
 """What an audit is asked for."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from intriguing.audit.stage_names import NAMES
-from intriguing.distortion.closest import ClosestConfig
 from intriguing.distortion.search import Search
 from intriguing.errors import InputError
-
-_FEW = 300
-"""Passes below which the search aims at one class rather than trying several."""
 
 
 @dataclass(frozen=True)
@@ -70,10 +66,4 @@ class AuditConfig:
             InputError: If it cannot be.
         """
         method, budget = ("closest", self.target_budget) if targeted else (self.method, self.budget)
-        search = Search(method, budget, seed=self.seed, batch_size=self.batch_size)
-        if method != "closest":
-            return search
-        config = ClosestConfig(budget=budget)
-        if budget < _FEW:  # there is no time to try several classes
-            config = replace(config, classes=1, rivals=3)
-        return replace(search, config=config)
+        return Search(method, budget, seed=self.seed, batch_size=self.batch_size)
