@@ -182,3 +182,18 @@ def test_what_makes_no_sense_is_refused_before_any_work(asked: dict[str, float],
 def test_a_baseline_and_a_margin_belong_together(tmp_path: Path):
     with pytest.raises(it.InputError, match="belong together"):
         gate(Plane(), tmp_path, no_worse_than=0.05)
+
+
+class Deaf(Plane):
+    """Class 1, whatever the image."""
+
+    def forward(self, images):
+        """The logits 0 and 3, which nothing changes."""
+        return 0 * super().forward(images) + torch.tensor([0.0, 3.0])
+
+
+def test_a_search_that_finds_nothing_anywhere_says_nothing(tmp_path: Path):
+    ended = gate(Deaf(), tmp_path, at_least=0.05, certificates=False)
+    assert ended.ruling == "undecided"
+    assert {(row.near, row.status) for row in ended.rows} == {("unknown", "NOT_FOUND")}
+    assert ended.verdict.images < 40  # it does not go on in vain
