@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check $(PIP_ARGS) -c constraints.txt
 
-.PHONY: help venv dev reproduce playground test lint types imports docs dist check
+.PHONY: help venv dev reproduce playground test lint types imports docs dist check exact-distances
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile
@@ -45,6 +45,10 @@ imports: $(VENV)/.installed-dev  ## the import contract: data flows one way
 	$(BIN)/lint-imports
 
 check: test lint types imports docs  ## all five
+
+# ARGS: NAME=MODEL of trained networks, as benchmarks/exact_distances.py says.
+exact-distances: $(VENV)/.installed-dev  ## minimum distortions proved, and how far attacks are from them
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/exact_distances.py $(ARGS)
 
 docs: $(VENV)/.installed-docs  ## the site, into build/site: pages, API, gallery; every link is looked at
 	$(BIN)/python docs/site/build.py
