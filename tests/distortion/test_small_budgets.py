@@ -43,7 +43,7 @@ def test_answers_from_six_passes_on(name):
 @pytest.mark.parametrize("targets", ["untargeted", "targeted"])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_no_longer_than_a_peer_at_equal_passes(name, targets, method):
-    for budget in (20, 40, 100):
+    for budget in (10, 20, 40, 100):
         ours = lengths(name, targets, "closest", budget)
         peer = lengths(name, targets, method, budget)
         both = ours.isfinite() & peer.isfinite()
@@ -58,6 +58,8 @@ def test_the_first_hundred_passes_bring_nearly_everything(name):
     at = found.curve[:, [BUDGETS.index(budget) for budget in (23, 91)]].mean(0)
     assert at[0] <= 1.05 * found.l2.mean()
     assert at[1] <= 1.04 * found.l2.mean()
+    if name == "smooth":  # sequential steps come before the second path
+        assert found.curve[:, BUDGETS.index(45)].mean() <= 1.02 * found.l2.mean()
 
 
 class Thresholded(nn.Module):
