@@ -49,6 +49,20 @@ def test_the_truth_lies_within_the_bracket(targeted: bool, seed: int) -> None:
     assert closed == int(found.success.sum())
 
 
+def test_nothing_is_proved_beyond_the_truth_from_examples_that_are_too_far() -> None:
+    """A bound that is too high would close nodes before anything nearer is met."""
+    net, images = chain(nn.ReLU(), 4, 3, 3, 3, seed=1), torch.rand(2, 4)
+    labels = predicted(net, images)
+    far = minimum_distortion(net, images, labels, "untargeted", "noise")
+    found = minimum_distortion(net, images, labels, "untargeted", "noise", prove=10.0)
+    truth = [nearest(net, x, y) for x, y in zip(images, labels.tolist(), strict=True)]
+    assert found.success.any()
+    assert (far.l2 > 1.05 * torch.tensor(truth))[found.success].any()
+    for row in found.success.nonzero()[:, 0].tolist():
+        gap = found.gap[row].nan_to_num(1.0)
+        assert float(found.l2[row] * (1 - gap)) <= truth[row] * (1 + 1e-6)
+
+
 def test_a_nearer_example_on_the_way_is_taken() -> None:
     """A short search ends in another piece than the nearest one."""
     net = chain(nn.ReLU(), 12, 10, 8, 4)
