@@ -16,6 +16,7 @@ from torch import Tensor
 from intriguing.distortion.attacks.steps import unit, within_box
 from intriguing.distortion.incumbent import Incumbent
 from intriguing.distortion.problem import Goal, Network
+from intriguing.distortion.rows import chosen
 from intriguing.distortion.uphill import Slope, uphill
 from intriguing.measures import Box
 
@@ -41,11 +42,13 @@ def approach(
     tiny, z = torch.finfo(start.dtype).tiny, start
     seen = Slope(torch.full_like(best.l2, -torch.inf), torch.zeros_like(start))
     for step in range(steps):
-        going = best.l2.isinf().long()
+        going = best.l2.isinf()
         if step and z.device.type == "cpu" and not going.any():
             break
-        seen = uphill(network, goal, z, soft=True)
-        best.offer(z, seen.margin, forward=going, backward=going)
+        now = uphill(network, goal, z, True, going & best.within_budget)
+        (gradient,) = chosen(going, (now.gradient,), (seen.gradient,))
+        seen = Slope(torch.where(going, now.margin, seen.margin), gradient)
+        best.offer(z, seen.margin, forward=going.long(), backward=going.long())
         gradient = within_box(seen.gradient, z, box)
         missing = (-seen.margin).clamp_min(0) / gradient.norm(dim=1).clamp_min(tiny)
         beyond = torch.where(overshoot > 0, 1 + overshoot, 0.5)

@@ -65,11 +65,13 @@ def polish(
         more = 1 + rho[:, None]
         anchor = torch.addcmul(x, rho[:, None], z) / more
         going = best.within_budget
+        if z.device.type == "cpu" and not going.any():
+            break
         trial = bundle.closest(anchor, length, box, going)
         weights = (bundle.multipliers[:, : bundle.used] * more).to(z.dtype)
         # Above the multipliers, as an exact penalty must be; it falls slowly where they do.
         sigma = torch.maximum(0.7 * sigma, 2 * weights.sum(1))
-        met = aim.linearise(network, trial, 1)
+        met = aim.linearise_some(network, trial, 1, going)
         reached, away = met.lowest, (trial - x).norm(dim=1)
         best.offer(trial, reached, backward=1, length=away)
         shortest = torch.where(going & (reached > 0), torch.minimum(shortest, away), shortest)

@@ -81,7 +81,7 @@ def close_in(
         if step == 0 and known is not None:
             margin, gradient = known
         else:
-            margin, gradient = uphill(network, goal, z, soft=closing.soft)
+            margin, gradient = uphill(network, goal, z, closing.soft, best.within_budget)
             best.offer(z, margin, backward=1, length=length)
         shortest = best.l2
         on_line = (length * at_x / (at_x - margin)).nan_to_num(torch.inf, torch.inf, torch.inf)

@@ -23,6 +23,7 @@ from intriguing.distortion.incumbent import Incumbent
 from intriguing.distortion.logit_unit import USUAL_UNIT
 from intriguing.distortion.margins import one_of
 from intriguing.distortion.problem import Goal, Network
+from intriguing.distortion.rows import only, spread_out, width_of
 from intriguing.measures import Box
 from intriguing.models.backward import full_gradient
 
@@ -71,7 +72,12 @@ def lagrangian_path(
     since = torch.full_like(best.forward, steps)
     found, length = z, torch.full_like(expected, torch.inf)
     for step in range(min(stop, steps)):
-        margin, y, slope = _constraint(network, goal, towards, aims, z, kind)
+        few = only(best.within_budget, width_of(z))
+        if few is None or not len(few):
+            margin, y, slope = _constraint(network, goal, towards, aims, z, kind)
+        else:
+            part = _constraint(network, goal[few], towards[few], aims[few], z[few], kind)
+            margin, y, slope = (spread_out(one, few, len(z), 0.0) for one in part)
         away = z - x
         distance = away.norm(dim=1)
         best.offer(z, margin, backward=1, length=distance)

@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from intriguing.distortion.problem import Goal, Network
+from intriguing.distortion.rows import only, spread_out, width_of
 from intriguing.models.backward import full_gradient
 
 
@@ -48,6 +49,25 @@ class Margins:
         less = self.goal.rounding_of(logits)[:, None]
         ahead = logits.gather(1, self.wanted[:, None]) - logits - less
         return torch.where(self.idle, torch.inf, ahead).nan_to_num(nan=-torch.inf, posinf=torch.inf)
+
+    def linearise_some(
+        self, network: Network, z: Float[Tensor, "b n"], chosen: int, going: Bool[Tensor, " b"]
+    ) -> "Tangent":
+        """`linearise` where rows are `going`; of the others the network need not be asked.
+
+        Their `lowest` is −∞ then, and whatever else means nothing.
+        """
+        few = only(going, width_of(z))
+        if few is None or not len(few):
+            return self.linearise(network, z, chosen)
+        part = self[few].linearise(network, z[few], chosen)
+        count = len(z)
+        return Tangent(
+            spread_out(part.margins, few, count, 0.0),
+            spread_out(part.lowest, few, count, -torch.inf),
+            spread_out(part.classes, few, count, 0),
+            spread_out(part.gradients, few, count, 0.0),
+        )
 
     def linearise(
         self, network: Network, z: Float[Tensor, "b n"], chosen: int | Int64[Tensor, "b r"]

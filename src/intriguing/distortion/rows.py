@@ -49,6 +49,24 @@ def places(chosen: Bool[Tensor, " r"], width: int) -> Int64[Tensor, " p"]:
     return filled(chosen.nonzero()[:, 0], width)
 
 
+def only(going: Bool[Tensor, " r"], width: int) -> Int64[Tensor, " p"] | None:
+    """Where the network need be asked at all: None where that is nearly everywhere.
+
+    On a CPU only: an accelerator would have to be waited for.
+    """
+    if going.device.type != "cpu":
+        return None
+    few = places(going, width)
+    return few if len(few) < len(going) else None
+
+
+def spread_out(part: Tensor, rows: Int64[Tensor, " p"], count: int, rest: float) -> Tensor:
+    """What `rows` of so many have, and `rest` in all others."""
+    whole = part.new_full((count, *part.shape[1:]), rest)
+    whole[rows] = part
+    return whole
+
+
 def rows_at_once(images: Tensor, vectors: int) -> int:
     """Images under way at once: few enough for a CPU's cache, or for about 2 GiB of vectors."""
     affordable = (2 << 30) // (vectors * images.shape[1] * images.element_size())

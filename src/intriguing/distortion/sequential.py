@@ -106,7 +106,7 @@ def sequential(
         weights = (multipliers * more).to(z.dtype)
         # Above the multipliers, as an exact penalty must be; it falls slowly where they do.
         sigma = torch.maximum(0.7 * sigma, 2 * weights.sum(1))
-        tangent = aim.linearise(network, trial, count)
+        tangent = aim.linearise_some(network, trial, count, going)
         reached = torch.where(going, tangent.lowest, -torch.inf)
         away = (trial - x).norm(dim=1)
         best.offer(trial, reached, forward=going, backward=count * going, length=away)

@@ -17,6 +17,7 @@ from torch import Tensor
 from intriguing.distortion.logit_unit import USUAL_UNIT
 from intriguing.distortion.margins import one_of
 from intriguing.distortion.problem import Goal, Network
+from intriguing.distortion.rows import only, spread_out, width_of
 from intriguing.models.backward import full_gradient
 
 
@@ -27,11 +28,25 @@ class Slope(NamedTuple):
     gradient: Float[Tensor, "b n"]
 
 
-def uphill(network: Network, goal: Goal, z: Float[Tensor, "b n"], soft: bool) -> Slope:
+def uphill(
+    network: Network,
+    goal: Goal,
+    z: Float[Tensor, "b n"],
+    soft: bool,
+    going: Bool[Tensor, " b"] | None = None,
+) -> Slope:
     """The goal's secure margin at z, and the gradient of the margin or of the soft one: a pass.
 
-    The margin is −∞ for NaN logits, the gradient 0 where it is not finite.
+    The margin is −∞ for NaN logits, the gradient 0 where it is not finite; and so they are of rows
+    that are not `going`, which the network need not be asked about.
     """
+    few = None if going is None else only(going, width_of(z))
+    if few is not None:
+        part = uphill(network, goal[few], z[few], soft) if len(few) else Slope(z[:0, 0], z[:0])
+        return Slope(
+            spread_out(part.margin, few, len(z), -torch.inf),
+            spread_out(part.gradient, few, len(z), 0.0),
+        )
     with torch.enable_grad():
         z = z.detach().requires_grad_()
         logits = network.logits(z)
