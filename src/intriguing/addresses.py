@@ -41,8 +41,8 @@ def as_folder(path: Path | str) -> Path:
         InputError: If it is an address that holds more than a store, a bucket and a prefix, or of
             a store that nobody here knows.
 
-    >>> as_folder("results/a"), as_folder("s3://bucket/a") / "run.json"
-    (PosixPath('results/a'), Address('s3://bucket/a/run.json'))
+    >>> as_folder("results/a"), as_folder("memory://bucket/a") / "run.json"
+    (PosixPath('results/a'), Address('memory://bucket/a/run.json'))
     """
     path = path if isinstance(path, Path) else Path(path)
     parts = path.parts

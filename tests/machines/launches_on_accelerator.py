@@ -1,6 +1,7 @@
 """What a pass of every method asks of an accelerator stays what it is: kernels, and waits.
 
 Measured on FC100-100-10 with 8 images, where a pass of the network alone launches 17 kernels;
+of `closest` at 30 passes, linearised steps and a path, and at 60, where sequential steps are half;
 `benchmarks/launches.py` measures whole searches.
 """
 
@@ -14,8 +15,10 @@ import intriguing as it
     ("method", "targeted", "budget", "kernels", "waits"),
     [
         ("paper", True, None, 230, 1.0),
-        ("closest", True, 60, 146, 0.6),
-        ("closest", False, 60, 146, 0.7),
+        ("closest", True, 30, 110, 1.3),
+        ("closest", False, 30, 130, 1.6),
+        ("closest", True, 60, 180, 0.5),
+        ("closest", False, 60, 228, 0.7),
         ("ddn", True, 20, 80, 0.9),
         ("pdgd", True, 20, 120, 0.9),
         ("fmn", False, 20, 115, 0.9),

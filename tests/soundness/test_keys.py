@@ -44,6 +44,7 @@ LEFT_OUT = {
     "Recipe": {"name", "slug"}, "Regime": {"name", "slug", "curve"}, "Steps": {"every"},
     "Examples": {"shard_size"}, "OneMethod": {"shard_size"},
     "Accuracy": {"batch_size"}, "Noise": {"batch_size"}, "Target": {"shard_size"},
+    "Proved": {"shard_size"}, "Verdict": {"class_names"},
     "Judge": {"batches"}, "QuocNetTraining": {"patches", "engine"},
 }  # fmt: skip
 """Names, times, and what is at once in memory or between two saves; whoever adds to these says

@@ -32,6 +32,7 @@ from tyro.conf import arg
 from intriguing.cli.options import READING, RUNNING, Data, Model, Read, Run
 
 EXIT = {"pass": 0, "fail": 1, "undecided": 3}
+"""Exit codes; 2 is wrong input, as everywhere."""
 
 
 def gate(

@@ -49,8 +49,9 @@ def of_means(values: Sequence[float]) -> Estimate:
 
     Values that are all the same say nothing of their spread, and neither does one alone.
 
-    >>> of_means([1.0, 2.0, 3.0])
-    Estimate(value=2.0, low=-0.48413771175032743, high=4.484137711750327, seeds=3, count=0, total=0)
+    >>> found = of_means([1.0, 2.0, 3.0])
+    >>> f"{found.value} [{found.low:.6f}, {found.high:.6f}] over {found.seeds} seeds"
+    '2.0 [-0.484138, 4.484138] over 3 seeds'
     """
     mean = sum(values) / len(values)
     if len(set(values)) < FEWEST or not all(map(math.isfinite, values)):
@@ -72,8 +73,9 @@ def of_shares(counts: Sequence[int], totals: Sequence[int]) -> Estimate:
     The interval covers Student's over the seeds and Clopper and Pearson's of all that was counted:
     near 0 and 100 % every seed may give the same share, which is no certainty.
 
-    >>> of_shares([0, 0], [50, 50])
-    Estimate(value=0.0, low=0.0, high=3.621669264517641, seeds=2, count=0, total=100)
+    >>> found = of_shares([0, 0], [50, 50])
+    >>> f"{found.value} [{found.low}, {found.high:.6f}] of {found.total}"
+    '0.0 [0.0, 3.621669] of 100'
     """
     count, total = sum(counts), sum(totals)
     ends = list(_exact(count, total))

@@ -22,6 +22,7 @@ HELD_OUT = 5
 _RATES: Mapping[str, float] = {"fc": 1.0, "tanh": 0.2, "mlp": 0.1, "conv": 0.1}
 """The highest learning rate of a family; its networks learn with it at every width and depth."""
 _BATCH = 100
+"""Images of a step of training."""
 
 
 @dataclass(frozen=True)

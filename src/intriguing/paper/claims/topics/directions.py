@@ -20,7 +20,9 @@ from intriguing.results.measured import Metric
 from intriguing.results.verdicts import Source
 
 _DIMENSIONS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48)
+"""Of the subspaces that are tried."""
 _TIMES = (1.2, 1.5, 2.0, 3.0, 4.0)
+"""Lengths of random changes, in units of the shortest that was found."""
 _ERASED = (5, 10, 20, 30)
 """Percent of the pixels."""
 _FEW = 25

@@ -31,7 +31,9 @@ _PLACES = ("input", "2")
 _RADII = (0.1, 0.2)
 """Of the typical distance between two images, or two outputs of the layer."""
 _PENALTIES = (1e-3, 1e-2)
+"""Weights of the spectral penalty that validation chooses from."""
 _POOL = PoolConfig(start=3)
+"""Pools begin after some epochs, when there is something to attack."""
 _COST = 3
 """Times plain training: what pools cost, as docs/hardening.md measured, and deformations get."""
 _HARD = 0.3

@@ -19,6 +19,7 @@ from intriguing.spectral.norms.equation import paper_norm
 from intriguing.spectral.norms.pooling import max_pool_norm
 
 _PAIRS = 2000
+"""Of images, for counter-examples."""
 _PROOF = "nothing: it is proved"
 _FOUND = "nothing: one case is enough"
 

@@ -17,6 +17,7 @@ from intriguing.results.measured import Metric
 from intriguing.results.verdicts import Source
 
 _CONFIDENCE = 0.99
+"""What counts as sure: the reader's own number."""
 _STARTS = 5
 """Of noise, for every class."""
 

@@ -22,6 +22,7 @@ _TINY = "fc6-6-10"
 """Few enough units that a run can lose classes."""
 _DEAD = 3.0
 """Times the median error of its optimiser: a run that failed."""
+# By L-BFGS on all images (None), and by two kinds of minibatches, as long as they need.
 _WAYS: Mapping[str, Schedule | None] = {
     "L-BFGS": None,
     "Adam": Schedule(60, 0.02, optimizer="adam"),

@@ -29,9 +29,11 @@ from intriguing.results.verdicts import Source
 _TENTH = 1.1
 """A tenth more: less is no difference that a reader would act on."""
 _DECAYS = (0.0, 1e-4, 1e-3, 1e-2)
+"""From none to as much as costs accuracy."""
 _WRONG = (0, 20, 40)
 """Percent of the labels that are drawn anew."""
 _JACOBIANS = 20
+"""Images at which a gain is reached."""
 _TWICE = 2.0
 """Lengths of transferred examples over the least: at the least few transfer."""
 

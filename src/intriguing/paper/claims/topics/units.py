@@ -21,9 +21,11 @@ from intriguing.units.directions import haar
 from intriguing.units.measured import measure_bases, scorer
 
 _K = 9
+"""Images of a row, as for Figures 1 to 4."""
 _BASES = 20
 """Random rotations of a layer."""
 _GROUPS = 10
+"""Random groups of each size."""
 _HIDDEN = {"mlp": ("2", "4"), "conv": ("relu3",)}
 """Outputs of hidden layers, as their families name them."""
 

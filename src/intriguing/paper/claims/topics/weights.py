@@ -20,6 +20,7 @@ from intriguing.results.measured import Condition, Metric
 from intriguing.results.verdicts import Source
 
 _BITS = (8, 6, 4, 3)
+"""To which weights are rounded."""
 _ROUNDS = 30
 """Linearised steps; most images need three to six."""
 _OVER = 1.02
