@@ -186,7 +186,11 @@ def test_processes_end_with_the_caller(tmp_path: Path) -> None:
     for how in (signal.SIGINT, signal.SIGKILL):
         (folder := tmp_path / how.name).mkdir()
         command = [sys.executable, str(tmp_path / "caller.py"), str(folder)]
-        callers[how] = subprocess.Popen(command, env=where, stderr=subprocess.DEVNULL)
+        # Ctrl-C is ignored by what a shell has put into the background, and by all that it starts.
+        callers[how] = subprocess.Popen(
+            command, env=where, stderr=subprocess.DEVNULL,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )  # fmt: skip
     for how, caller in callers.items():
         said = tmp_path / how.name / "hang"
         _wait(lambda said=said: said.exists() and bool(said.read_text()))
