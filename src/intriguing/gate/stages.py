@@ -192,6 +192,7 @@ class Verdict(Stage):
         both = [np.stack(side) for side in zip(*(found[r.image_id] for r in rows), strict=True)]
         words = {
             "kind": "gallery", "title": "The images that say most",
+            "chosen": "The nearest, measured by how near they may be.",
             "words": json.dumps(list(map(self._words, rows))),
         }  # fmt: skip
         name = file_name("gallery", self.network.name)

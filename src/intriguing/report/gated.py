@@ -123,14 +123,14 @@ def what_is_near(verdict: RulingRow) -> str:
     }[verdict.kind]
 
 
-def value(verdict: RulingRow) -> str:
+def value(verdict: RulingRow, at_most: str = "at most ") -> str:
     """What was found, as far as it is known; empty where it is not."""
     if math.isnan(verdict.value):
         return ""
     if verdict.kind in ("accuracy", "certified accuracy"):
         return share(verdict.value)
     shown = "∞" if math.isinf(verdict.value) else short(verdict.value)
-    return f"at most {shown}" if verdict.value_at_most else shown
+    return f"{at_most}{shown}" if verdict.value_at_most else shown
 
 
 def value_called(verdict: RulingRow) -> str:
@@ -143,7 +143,7 @@ def value_called(verdict: RulingRow) -> str:
 
 
 def _value_tile(verdict: RulingRow) -> list[Tile]:
-    found = value(verdict)
+    found = value(verdict, "≤ ")
     return [Tile(found, value_called(verdict), f"asked: {short(verdict.limit)}")] if (
         found and verdict.kind in ("distance", "ratio")
     ) else []  # fmt: skip

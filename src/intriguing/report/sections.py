@@ -148,8 +148,8 @@ def _gallery_drawing(file: TensorFile) -> Drawing:
     return Drawing(
         file.name,
         file.metadata.get("title", "The first images"),
-        "Not chosen: the first images attacked. Under each, its class, then what the network says "
-        "of the adversarial image.",
+        f"{file.metadata.get('chosen', 'Not chosen: the first images attacked.')} Under each, its "
+        "class, then what the network says of the adversarial image.",
         "Original images, differences magnified ten times, and adversarial images",
         (f"tensors/{file.name}.safetensors",),
         lambda: gallery(panel(file)),
