@@ -43,7 +43,8 @@ from intriguing.data.sources import load_images
 from intriguing.report.html import draw_report
 from intriguing.runs import attacking
 from intriguing.runs.examples import Examples, Pictures, Summary
-from intriguing.runs.run import Request, Work, run_all
+from intriguing.runs.request import Request, Work
+from intriguing.runs.run import run_all
 from intriguing.runs.stage import Network
 
 FIGURES = Path(__file__).parent / "figures"

@@ -22,7 +22,8 @@ from intriguing.results.rows import ImageRow
 from intriguing.results.store import read_run
 from intriguing.runs import attacking
 from intriguing.runs.examples import Examples, Pictures, Summary
-from intriguing.runs.run import Request, Work, run_all
+from intriguing.runs.request import Request, Work
+from intriguing.runs.run import run_all
 from intriguing.runs.stage import Network
 from intriguing.scale.attack import COLUMNS
 

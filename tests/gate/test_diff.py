@@ -11,7 +11,8 @@ from intriguing.cli import main as cli
 from intriguing.distortion.search import Search
 from intriguing.runs.attacking import plan
 from intriguing.runs.examples import Examples, Summary
-from intriguing.runs.run import Request, Work, run_all
+from intriguing.runs.request import Request, Work
+from intriguing.runs.run import run_all
 from intriguing.runs.stage import Network
 from tests.gate.nets import Plane, images_at, spread
 

@@ -11,7 +11,9 @@ import pytest
 from intriguing.errors import InputError, JobFailed, UnsoundBound
 from intriguing.results.audit import read_audit
 from intriguing.results.store import read_run
-from intriguing.runs.run import Request, Run, open_run
+from intriguing.runs.request import Request
+from intriguing.runs.run import Run, open_run
+from intriguing.runs.spreading import spread
 from intriguing.runs.stage import Made, Stage
 from intriguing.scale.engine import Engine
 from tests.runs import toy
@@ -167,7 +169,7 @@ def test_stages_done_by_other_processes_are_found_done(tmp_path: Path, whole: Pa
     expected = content(whole)
     asked = Request("attack", {"what": "toy"}, images=(toy.images(),))
     with open_run(tmp_path / "spread", asked) as run:
-        run.spread(toy.stages(), Engine("processes", 2), "all of them")
+        spread(run, toy.stages(), Engine("processes", 2), "all of them")
         assert toy.COMPUTED == []
         run.all(toy.stages())
         run.finish()

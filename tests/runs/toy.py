@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from intriguing.data.dataset import ImageSet
 from intriguing.keys import APART
 from intriguing.results.store import write_tensors
-from intriguing.runs.run import Request, Run, open_run
+from intriguing.runs.request import Request
+from intriguing.runs.run import Run, open_run
 from intriguing.runs.stage import Made, Network, Stage
 from intriguing.scale.engine import HERE, Engine
 from intriguing.scale.shards import run_in_shards

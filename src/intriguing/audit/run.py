@@ -32,7 +32,9 @@ from intriguing.report.html import draw_report
 from intriguing.results.audit import StageRecord
 from intriguing.runs.attacking import disk_bytes
 from intriguing.runs.predicting import predict
-from intriguing.runs.run import Request, Run, open_run
+from intriguing.runs.request import Request
+from intriguing.runs.run import Run, open_run
+from intriguing.runs.spreading import ahead
 from intriguing.runs.stage import Network
 from intriguing.runs.transfer_table import NOTES
 from intriguing.scale.engine import HERE, Engine
@@ -141,7 +143,7 @@ def _all_stages(subject: Subject, run: Run) -> None:
             continue
         asked = list(kind.of(subject, run))
         if kind.name not in subject.config.skip:
-            run.ahead(one for one in asked if not isinstance(one, LeftOut))
+            ahead(run, (one for one in asked if not isinstance(one, LeftOut)))
         for one in asked:
             if isinstance(one, LeftOut):
                 run.leave_out(kind, one.network, one.why, asked=one.asked)

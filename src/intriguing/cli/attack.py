@@ -60,7 +60,7 @@ def attack(
     from intriguing.errors import InputError
     from intriguing.runs import attacking
     from intriguing.runs.examples import Examples, Pictures, Summary
-    from intriguing.runs.run import Work
+    from intriguing.runs.request import Work
 
     if save_images and levels != 256:
         raise InputError("--save-images needs --levels 256: an 8-bit file rounds every pixel")

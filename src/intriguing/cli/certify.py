@@ -64,7 +64,7 @@ def certify(
     from intriguing.runs import attacking, bounding, certifying, proving
     from intriguing.runs.certifying import Certificates, Certify
     from intriguing.runs.examples import Examples, Pictures
-    from intriguing.runs.run import Work
+    from intriguing.runs.request import Work
     from intriguing.runs.stage import Stage
     from intriguing.spectral.certificates.exact import Exact
 

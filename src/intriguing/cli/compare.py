@@ -44,7 +44,7 @@ def compare(
     from intriguing.cli.running import run_verb
     from intriguing.runs import attacking, comparing
     from intriguing.runs.comparing import Compare, OneMethod
-    from intriguing.runs.run import Work
+    from intriguing.runs.request import Work
 
     comparing.check_methods(methods)
     goal = attacking.parse_targets(targets)

@@ -44,7 +44,7 @@ def fool(
     from intriguing.runs.bounding import shape_of
     from intriguing.runs.fooling import Fooled, choose_classes
     from intriguing.runs.network_names import names_of
-    from intriguing.runs.run import Request, Work
+    from intriguing.runs.request import Request, Work
     from intriguing.runs.stage import Network
 
     if not 0 < confidence < 1:

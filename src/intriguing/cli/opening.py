@@ -16,7 +16,7 @@ from intriguing.models.requirements import check_classifier, own_labels
 from intriguing.models.weights import model_sha256
 from intriguing.results.schema import Kind
 from intriguing.runs.network_names import names_of
-from intriguing.runs.run import Request
+from intriguing.runs.request import Request
 from intriguing.runs.stage import Network
 
 _SMALL = 3 * 64 * 64

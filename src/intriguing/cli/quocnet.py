@@ -31,7 +31,8 @@ from intriguing.models.quocnet_cost import WAYS, device_cost, stage_costs
 from intriguing.models.weights import save_model
 from intriguing.paper.figure6 import halves, one_against_rest
 from intriguing.runs.quocnet import QuocNetTraining
-from intriguing.runs.run import Request, Run, Work
+from intriguing.runs.request import Request, Work
+from intriguing.runs.run import Run
 from intriguing.runs.training import Errors
 from intriguing.training.engines import Engine, processes
 from intriguing.training.quocnet import PLANS

@@ -7,7 +7,8 @@ from intriguing.cli.command import command
 from intriguing.cli.progress import shown
 from intriguing.cli.report import finish
 from intriguing.report.takeaway import Findings
-from intriguing.runs.run import Run, Work, open_run
+from intriguing.runs.request import Work
+from intriguing.runs.run import Run, open_run
 from intriguing.scale.engine import HERE, Engine
 
 

@@ -59,7 +59,7 @@ def spectrum(
     from intriguing.results.store import read_tensors
     from intriguing.runs.bounding import Spectrum, StatedConstant
     from intriguing.runs.network_names import names_of
-    from intriguing.runs.run import Request, Work
+    from intriguing.runs.request import Request, Work
     from intriguing.runs.stage import Network, Stage
 
     if claims_lipschitz is not None and not 0.0 < claims_lipschitz < float("inf"):

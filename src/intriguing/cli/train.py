@@ -103,7 +103,7 @@ def train(
     from intriguing.models.family import find_family, find_trainable
     from intriguing.models.weights import save_model
     from intriguing.names import file_name
-    from intriguing.runs.run import Request, Work
+    from intriguing.runs.request import Request, Work
     from intriguing.runs.training import Errors, Filters, Training
     from intriguing.training.recipe import Recipe
 

@@ -40,7 +40,7 @@ def transfer(
     from intriguing.errors import InputError
     from intriguing.runs import attacking
     from intriguing.runs.examples import Examples, Pictures, Summary
-    from intriguing.runs.run import Work
+    from intriguing.runs.request import Work
     from intriguing.runs.stage import Stage
     from intriguing.runs.transfer_table import NOTES, Transfer
 

@@ -77,7 +77,7 @@ def units(
     from intriguing.cli.running import run_verb
     from intriguing.models.weights import model_sha256
     from intriguing.runs.network_names import names_of
-    from intriguing.runs.run import Request, Work
+    from intriguing.runs.request import Request, Work
     from intriguing.runs.stage import Network
     from intriguing.runs.study import Study, prepare
     from intriguing.runs.units import stages_of

@@ -23,7 +23,9 @@ from intriguing.models.weights import model_sha256
 from intriguing.report.html import draw_report
 from intriguing.results.gate import FlawRow, GateRow, Ruling, RulingRow
 from intriguing.runs.certifying import Certificates
-from intriguing.runs.run import Request, Run, open_run
+from intriguing.runs.request import Request
+from intriguing.runs.run import Run, open_run
+from intriguing.runs.spreading import ahead
 from intriguing.runs.stage import Network
 from intriguing.scale.engine import HERE, Engine, cores
 
@@ -231,7 +233,7 @@ def _decide(plan: _Plan, run: Run) -> RulingRow:
     ruling: Ruling = "undecided"
     while waiting and ruling == "undecided" and not _in_vain(counted(run, done)):
         wave, waiting = waiting[:at_once], waiting[at_once:]
-        run.ahead(wave)
+        ahead(run, wave)
         for one in wave:
             run.do(one)
             done.append(one)

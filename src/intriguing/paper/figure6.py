@@ -20,7 +20,7 @@ from intriguing.models.families.quocnet import CONFIGS, QuocNetClassifier
 from intriguing.paper.blind_spots import KnownCars, Lost, Shared
 from intriguing.paper.config import ScaleName
 from intriguing.runs.quocnet import QuocNetTraining, load_classifier
-from intriguing.runs.run import Request, Work
+from intriguing.runs.request import Request, Work
 from intriguing.runs.stage import Network, Stage, Trained
 from intriguing.runs.study import Study, prepare
 from intriguing.runs.units import stages_of

@@ -24,7 +24,8 @@ from intriguing.paper.materials import Materials
 from intriguing.paper.remarks import COMPARED, Remarks
 from intriguing.results.schema import RunRecord
 from intriguing.runs.examples import Examples
-from intriguing.runs.run import Request, Work, run_all
+from intriguing.runs.request import Request, Work
+from intriguing.runs.run import run_all
 from intriguing.runs.stage import Stage, Trained, with_needs
 from intriguing.runs.training import Training
 from intriguing.scale.engine import HERE, Engine

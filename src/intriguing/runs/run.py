@@ -6,106 +6,36 @@ changed is made again, and what was made of anything else is never read. Whateve
 process, the folder ends as if it had not happened.
 """
 
-import hashlib
-import json
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from intriguing.addresses import as_folder
-from intriguing.data.dataset import ImageSet
-from intriguing.errors import InputError, JobFailed, UnsoundBound
-from intriguing.files import check_regular, read_json, watch_written, write_whole
-from intriguing.measures import Progress, ProgressCallback
+from intriguing.errors import InputError, JobFailed
+from intriguing.files import watch_written
+from intriguing.measures import ProgressCallback
 from intriguing.names import file_name
 from intriguing.results import schema, store
 from intriguing.results.audit import StageRecord, write_audit
-from intriguing.results.gate import FlawRow, GateRow, RulingRow
-from intriguing.results.measured import Measurement
 from intriguing.results.opening import open_results
 from intriguing.results.parquet import rows_file, write_columns, write_rows
-from intriguing.results.rows import (
-    CertificateRow,
-    ClaimRow,
-    CurvePoint,
-    ImageRow,
-    LayerRow,
-    LossRow,
-    Row,
-)
-from intriguing.results.schema import Kind, ModelRecord, RunRecord
-from intriguing.results.typed import of_json
-from intriguing.results.verdicts import VerdictRow
-from intriguing.runs import provenance
-from intriguing.runs.stage import Made, Network, Stage, Trained, with_needs
+from intriguing.results.rows import CertificateRow, ImageRow, Row
+from intriguing.results.schema import RunRecord
+from intriguing.runs.kept import SMALL, Kept
+from intriguing.runs.request import Request, Work
+from intriguing.runs.spreading import ahead, spread
+from intriguing.runs.stage import Made, Network, Stage, Trained
 from intriguing.scale.engine import HERE, Engine
-from intriguing.scale.jobs import Told, ended_jobs, one_thread
+from intriguing.scale.jobs import Failure, one_thread
 
-
-@dataclass(frozen=True)
-class Request:
-    """What a run is asked for, as its record says it.
-
-    Attributes:
-        kind: The verb.
-        config: JSON-able; a folder serves one configuration.
-        may_differ: Entries of it that may change from call to call.
-        networks, images: That were given, or are known before the first stage.
-        tables, figures, seeds, notes, command: As in `RunRecord`.
-        required_bytes: About what the whole run writes.
-        device: Where it runs.
-        goes_on: Whether a stage that fails becomes a record that says so, and the others go on.
-    """
-
-    kind: Kind
-    config: Mapping[str, Any]
-    may_differ: tuple[str, ...] = ()
-    networks: tuple[Network, ...] = ()
-    models: tuple[ModelRecord, ...] = ()
-    images: tuple[ImageSet, ...] = ()
-    tables: tuple[str, ...] = ()
-    figures: tuple[str, ...] = ()
-    seeds: tuple[int, ...] = (0,)
-    notes: tuple[str, ...] = ()
-    command: str = ""
-    required_bytes: int = 20_000_000
-    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
-    goes_on: bool = False
-
-    def record(self) -> RunRecord:
-        """The record of a run that has just begun."""
-        given = tuple(provenance.record_model(one.name, one.model) for one in self.networks)
-        return RunRecord(
-            self.kind, self.command, dict(self.config), seeds=self.seeds,
-            versions=provenance.versions(), machine=provenance.machine(self.device),
-            data=tuple(map(provenance.record_data, self.images)), models=(*given, *self.models),
-            tables=self.tables, figures=self.figures, notes=self.notes,
-        )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Work:
-    """A run before it begins: what it is asked for, and the stages that answer, in their order.
-
-    Attributes:
-        apart: Stages that do not need each other, which workers may do before the rest, each in
-            one thread.
-        called: How progress calls all of these together.
-        steps: How many stages of progress each of them reports, one after the other.
-    """
-
-    asked: Request
-    stages: Sequence[Stage]
-    apart: Sequence[Stage] = ()
-    called: str = ""
-    steps: int = 1
+_LARGE: tuple[type[Row], ...] = (ImageRow, CertificateRow)
+"""Rows that stages read again from what they left on disk."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +68,7 @@ class Run:
         self.folder, self.asked, self.progress, self.engine = folder, asked, progress, engine
         self.record = None if asked is None else asked.record()
         self.done: list[Done] = []
-        self._kept: dict[str, _Kept] = {}
+        self._kept: dict[str, Kept] = {}
         self._failed: dict[str, Exception] = {}
         self._loaded: dict[str, Any] = {}
 
@@ -146,14 +76,14 @@ class Run:
         """Every stage, and all that is written in the end; the same whoever computes."""
         with one_thread() if work.apart else nullcontext():
             if work.apart and not self.engine.here:
-                self.spread(work.apart, self.engine, work.called, work.steps)
+                spread(self, work.apart, self.engine, work.called, work.steps)
             self.all(work.stages)
             self.finish()
 
     def all(self, stages: Iterable[Stage]) -> list[Done]:
         """Every stage in its order, what workers can do at once before."""
         stages = tuple(stages)
-        self.ahead(stages)
+        ahead(self, stages)
         return [self.do(stage) for stage in stages]
 
     def do(self, stage: Stage) -> Done:
@@ -171,7 +101,7 @@ class Run:
         try:
             return self.keep(stage)
         except Exception as error:
-            if self.asked is None or not self.asked.goes_on or _ends_all(error):
+            if self.asked is None or not self.asked.goes_on or Failure.of(error).ends_all:
                 raise
             record = StageRecord(
                 stage.name, stage.about, "failed", (_said(error),), question=stage.question,
@@ -203,16 +133,22 @@ class Run:
         if kept is None:
             for need in stage.needs:
                 self.keep(need)
-            kept = self._kept[stage.key] = self._recall(stage) or self._compute(stage)
+            kept = self._kept[stage.key] = Kept.read(self.folder, stage) or self._compute(stage)
         record = StageRecord(
             stage.name, stage.about, "done", kept.made.words, warnings=kept.made.warnings,
             question=stage.question, wall_seconds=kept.seconds, finding=kept.made.finding,
         )  # fmt: skip
         return Done(stage, record, kept.made)
 
+    def go_on_without(self, stage: Stage, error: Exception) -> None:
+        """Know why a stage was not done by who was to do it; raise that where nothing can go on."""
+        if self.asked is None or not self.asked.goes_on or Failure.of(error).ends_all:
+            raise error
+        self._failed[stage.key] = error
+
     def holds(self, stage: Stage) -> bool:
         """Whether what a stage makes is kept, so that it would not be made again."""
-        return self._recall(stage) is not None
+        return Kept.read(self.folder, stage) is not None
 
     def loaded(self, stage: Stage) -> Any:
         """What a stage left on disk besides its rows, by its `load`; once in a run."""
@@ -230,68 +166,6 @@ class Run:
     def shards(self, stage: Stage) -> Path:
         """Where a stage saves pieces of its work."""
         return self.folder / "shards" / file_name(*stage.identity)
-
-    def ahead(self, stages: Iterable[Stage]) -> None:
-        """Let workers do the stages that are worth a process of their own, several at once.
-
-        `keep` then finds them done, or raises why they were not. Nothing is done where the engine
-        is this process, or where there is but one.
-        """
-        if self.engine.here:
-            return
-        waiting = {one.key: one for one in with_needs(stages) if one.apart and not self.holds(one)}
-        while len(waiting) > 1:
-            ready = [
-                one for one in waiting.values()
-                if not any(need.key in waiting for need in with_needs(one.needs))
-            ]  # fmt: skip
-            shared = {need.key: need for one in ready for need in one.needs}
-            for need in shared.values():
-                self._prepare(need)
-            self.spread(ready, self.engine, f"{ready[0].name} of {len(ready)}")
-            for one in ready:
-                del waiting[one.key]
-
-    def _prepare(self, need: Stage) -> None:
-        """Keep what several stages need, before they are done at once."""
-        try:
-            self.keep(need)
-        except Exception as error:
-            if self.asked is None or not self.asked.goes_on or _ends_all(error):
-                raise
-            self._failed[need.key] = error
-
-    def spread(self, stages: Sequence[Stage], engine: Engine, what: str, steps: int = 1) -> None:
-        """Do independent stages by an engine; `keep` then finds them done, or knows why not.
-
-        Args:
-            stages: They travel to the workers pickled.
-            engine: Who does them.
-            what: How progress calls all together.
-            steps: How many stages of progress each reports, one after the other.
-
-        Raises:
-            Exception: What the first failing stage raised, where the run does not go on.
-        """
-        shares, done = dict.fromkeys(range(len(stages)), 0.0), 0
-
-        def told(index: int, share: float) -> None:
-            shares[index] = share
-            if self.progress is not None:
-                now, total = round(_PARTS * sum(shares.values())), _PARTS * len(stages)
-                self.progress(Progress(what, now, total, f"{done} of {len(stages)} done"))
-
-        work = _Keeping(self.folder, tuple(stages), steps)
-        gpu = any(one.on_gpu for one in stages)
-        for end in ended_jobs(work, range(len(stages)), engine, gpu=gpu, told=told):
-            done += 1
-            told(end.index, 1.0)
-            if end.failure is None:
-                continue
-            error = end.failure.error()
-            if self.asked is None or not self.asked.goes_on or _ends_all(error):
-                raise error
-            self._failed[stages[end.index].key] = error
 
     def finish(self) -> None:
         """Write all rows, and say that the run is complete."""
@@ -316,7 +190,7 @@ class Run:
             return
         made = [one.made for one in self.done]
         rows: list[Any] = [row for one in made for row in one.rows]
-        for kind in _SMALL:
+        for kind in SMALL:
             some = [row for row in rows if type(row) is kind]
             if some or rows_file(self.folder, kind).exists():
                 write_rows(self.folder, kind, some)
@@ -334,29 +208,14 @@ class Run:
         )  # fmt: skip
         store.write_run(self.folder, record)
 
-    def _compute(self, stage: Stage) -> "_Kept":
+    def _compute(self, stage: Stage) -> Kept:
         start = time.perf_counter()
         with watch_written() as files:  # to the end, as a stage in another one is no file of it
             made = stage.compute(self)
             spent = time.perf_counter() - start if made.seconds is None else made.seconds
-            there = [file for file in files if file.exists()]  # not what was for a while only
-            kept = _Kept(stage.key, spent, made, _digests(self.folder, there))
-            write_whole(self._file(stage), _to_json(kept))
+            kept = Kept.of(self.folder, stage, spent, made, files)
+            kept.write(self.folder, stage)
         return kept
-
-    def _recall(self, stage: Stage) -> "_Kept | None":
-        """What is kept of this very stage, whole and undamaged."""
-        try:
-            kept = _of_json(read_json(self._file(stage), "it is made again"))
-        except (ValueError, KeyError, TypeError, OSError):  # of which InputError is one
-            return None
-        names = [self.folder / name for name in kept.files]
-        return (
-            kept if kept.key == stage.key and _digests(self.folder, names) == kept.files else None
-        )
-
-    def _file(self, stage: Stage) -> Path:
-        return self.folder / "stages" / f"{file_name(*stage.identity)}.json"
 
 
 @contextmanager
@@ -405,45 +264,6 @@ def run_all(
     return store.read_run(as_folder(folder))
 
 
-@dataclass(frozen=True)
-class _Kept:
-    """A stage on disk: what it depends on, what it made, and the digests of the files it wrote."""
-
-    key: str
-    seconds: float
-    made: Made
-    files: dict[str, str]
-
-
-_SMALL: tuple[type[Row], ...] = (
-    Measurement, LayerRow, ClaimRow, CurvePoint, LossRow, VerdictRow, GateRow, FlawRow,
-    RulingRow,
-)  # fmt: skip
-"""Rows that are kept one by one, with their stage."""
-_LARGE: tuple[type[Row], ...] = (ImageRow, CertificateRow)
-"""Rows that stages read again from what they left on disk."""
-
-
-def _to_json(kept: _Kept) -> str:
-    """Rows of a kind together under its name; all else as its fields are called."""
-    rows: dict[str, list[Any]] = {}
-    for row in kept.made.rows:
-        rows.setdefault(type(row).FILE, []).append(vars(row))
-    content = asdict(replace(kept, made=replace(kept.made, rows=())))
-    content["made"]["rows"] = rows
-    return json.dumps(content, ensure_ascii=False)
-
-
-def _of_json(content: Any) -> _Kept:
-    kinds = {kind.FILE: kind for kind in _SMALL}
-    rows: tuple[Any, ...] = tuple(
-        of_json(kinds[name], row)
-        for name, some in content["made"].pop("rows").items() for row in some
-    )  # fmt: skip
-    kept = of_json(_Kept, content)
-    return replace(kept, made=replace(kept.made, rows=rows))
-
-
 def _joined(remarks: Iterable[Mapping[str, tuple[str, ...]]]) -> dict[str, tuple[str, ...]]:
     """Those of several stages about one analysis, one after the other."""
     found: dict[str, tuple[str, ...]] = {}
@@ -453,25 +273,6 @@ def _joined(remarks: Iterable[Mapping[str, tuple[str, ...]]]) -> dict[str, tuple
     return found
 
 
-def _digests(folder: Path, files: Iterable[Path]) -> dict[str, str]:
-    """By their names inside the folder; of shards, which hold their own digests, the size."""
-    found = {}
-    for file in files:
-        name = file.relative_to(folder).as_posix()
-        try:
-            size = check_regular(file, "it is made again")
-            shard = name.startswith("shards/")
-            found[name] = str(size) if shard else hashlib.sha256(file.read_bytes()).hexdigest()
-        except (InputError, OSError):
-            found[name] = "missing"
-    return found
-
-
-def _ends_all(error: Exception) -> bool:
-    of_the_disk = isinstance(error, OSError) or isinstance(error.__cause__, OSError)
-    return of_the_disk or isinstance(error, UnsoundBound)
-
-
 def _said(error: Exception) -> str:
     """An error as one sentence; what is not an InputError keeps its type's name."""
     lines = str(error).strip().splitlines()
@@ -479,32 +280,3 @@ def _said(error: Exception) -> str:
     if isinstance(error, InputError | JobFailed):
         return text
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
-_PARTS = 1000
-"""Of a stage, that progress is counted in where several are done at once."""
-
-
-@dataclass(frozen=True)
-class _Keeping:
-    """What a worker does: one of these stages, kept in the folder.
-
-    Attributes:
-        folder: The results folder.
-        stages: All of them.
-        steps: How many stages of progress each reports, one after the other.
-    """
-
-    folder: Path
-    stages: tuple[Stage, ...]
-    steps: int
-
-    def __call__(self, index: int, told: Told) -> None:
-        seen: list[str] = []
-
-        def progress(step: Progress) -> None:
-            if step.stage not in seen:
-                seen.append(step.stage)
-            told(min(len(seen) - 1 + step.done / max(step.total, 1), self.steps) / self.steps)
-
-        Run(self.folder, progress=progress).keep(self.stages[index])

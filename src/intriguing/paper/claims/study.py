@@ -13,7 +13,8 @@ from intriguing.paper.claims.config import SCALES, ClaimsConfig
 from intriguing.paper.claims.networks import Networks
 from intriguing.paper.claims.topic import EFFECT, Topic
 from intriguing.results.measured import where
-from intriguing.runs.run import Request, Run, Work
+from intriguing.runs.request import Request, Work
+from intriguing.runs.run import Run
 from intriguing.runs.stage import Made, Stage, with_needs
 from intriguing.runs.training import Training
 

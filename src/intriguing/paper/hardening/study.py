@@ -20,7 +20,8 @@ from intriguing.paper.networks import draw
 from intriguing.results.measured import Measurement, Metric
 from intriguing.runs.attacking import Plan
 from intriguing.runs.examples import Examples
-from intriguing.runs.run import Request, Run, Work
+from intriguing.runs.request import Request, Work
+from intriguing.runs.run import Run
 from intriguing.runs.stage import Made, Stage
 from intriguing.runs.training import Training
 
