@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from tests.units.planted import network, noisy_images
 
 from intriguing.units.claim import compare_bases
-from intriguing.units.inference import Measured, effect
+from intriguing.units.inference import MeasuredLayer, effect
 
 CASES: dict[str, tuple[str, Callable[[int], nn.Module]]] = {
     "untrained, ReLU": ("2", lambda i: network(i)),
@@ -92,12 +92,12 @@ def tables(seeds: int, between: float, repeats: int, delta: float = 0.5) -> list
         for _ in range(seeds):
             natural = torch.randn(40, generator=generator)
             natural += between * torch.randn(1, generator=generator)
-            networks.append(Measured(natural, torch.randn(39, 40, generator=generator)))
+            networks.append(MeasuredLayer(natural, torch.randn(39, 40, generator=generator)))
         found = effect(networks, generator)
         low, high = found.interval()
         covers += low <= 0 <= high
         right += found.equivalence(delta) <= 0.05
-        beyond = [Measured(x.natural + delta, x.random) for x in networks]
+        beyond = [MeasuredLayer(x.natural + delta, x.random) for x in networks]
         wrong += effect(beyond, generator).equivalence(delta) <= 0.05
     return [f"{count / repeats:.3f}" for count in (covers, wrong, right)]
 

@@ -161,6 +161,26 @@ def test_a_basis_is_what_its_file_holds_not_what_it_is_called(room):
     np.testing.assert_array_equal(found[1], found[2])
 
 
+def test_dictionaries_stand_beside_units_and_their_control(room):
+    main(["units", "nets.py:conv", "digits", "--layer", "4", "--basis", "natural", "sae",
+          "sae-frozen", "--dictionaries", "2", "-k", "4", *QUICK, "--paths", "0",
+          "--out", "learned"])  # fmt: skip
+    tops = read_columns(room / "learned", TopRow)
+    assert set(tops["basis"]) == {"natural", "sae", "sae-frozen"}
+    assert 1 < len(set(tops["direction"][tops["basis"] == "sae"])) <= 10  # of five units
+    cells = shown(room / "learned")
+    leads = {c.reference: c for c in cells if c.analysis == "dictionary-leads"}
+    assert leads.keys() == {"natural", "random", "sae-frozen"}
+    assert all(c.low < c.value < c.high for c in leads.values())
+    learned = {(c.method, c.metric): c.value for c in cells if c.analysis == "dictionaries"}
+    assert leads["natural"].value == pytest.approx(
+        learned["sae", "coherence"] - learned["natural", "coherence"]
+    )
+    assert learned["sae", "explained"] > learned["sae-frozen", "explained"]
+    page = (room / "learned" / "report" / "index.html").read_text(encoding="utf-8")
+    assert "more coherent than its control with a frozen decoder" in page
+
+
 def test_pictures_of_ones_own_in_grey(room):
     rng = np.random.default_rng(1)
     for kind in ("a", "b"):
@@ -188,6 +208,9 @@ def test_pictures_of_ones_own_in_grey(room):
         (["nets.py:conv", "digits", "--directions", "0"], "give 1 or more"),
         (["nets.py:conv", "digits", "--delta", "0"], "delta"),
         (["nets.py:conv", "digits", "--rotations", "1"], "rotations"),
+        (["nets.py:conv", "digits", "--basis", "sae", "--limit", "17"], "give 18 images"),
+        (["nets.py:conv", "digits", "--basis", "sae", "--dictionaries", "1"], "--no-claim"),
+        (["nets.py:conv", "digits", "--basis", "sae", "--dictionary", "2"], "give 3 or more"),
     ],
 )
 def test_what_does_not_fit_is_said_before_any_work(room, capsys, words, told):

@@ -13,6 +13,7 @@ bases:
   natural    the units themselves
   random     a random rotation of them      gaussian   independent random directions
   pca        directions of most variance    kmeans     from the mean to cluster centres
+  sae        a sparse dictionary, learned   sae-frozen its control, whose decoder is not
   FILE.npy, FILE.safetensors                a matrix of yours, a direction a column
 
 examples:
@@ -21,6 +22,7 @@ examples:
   intriguing units conv.safetensors mnist-5k --also conv-seed1.safetensors conv-seed2.safetensors
   intriguing units squeezenet:squeezenet.safetensors photographs/ --layer fire9 --directions 64
   intriguing units nets.py:build mnist --layer fc1 --basis natural dictionary.npy --no-claim
+  intriguing units conv.safetensors mnist --basis natural random sae sae-frozen
 """
 
 from pathlib import Path
@@ -52,6 +54,8 @@ def units(
     rotations: int | None = None,
     untrained: int = 8,
     paths: int = 10,
+    dictionary: int | None = None,
+    dictionaries: int = 5,
     reading: Read = READING,
     running: Run = RUNNING,
 ) -> None:
@@ -72,6 +76,9 @@ def units(
         rotations: Random bases to compare with, a network; what the test needs when not given.
         untrained: Untrained networks of the same shape to compare with; 0 for none.
         paths: Rotations Q along whose path from the natural basis, Q^α, coherence is followed.
+        dictionary: Features of a learned dictionary; twice as many as units when not given.
+        dictionaries: How many are learned, a network, to be compared with their controls, with
+            units and with random directions.
     """
     from intriguing.cli import setup
     from intriguing.cli.running import run_verb
@@ -91,6 +98,7 @@ def units(
     study = Study(
         layers=layer, bases=basis, k=k, directions=directions, measure=measure, delta=delta,
         rotations=rotations, untrained=untrained, paths=paths, claim=claim, seed=running.seed,
+        dictionary=dictionary, dictionaries=dictionaries,
     )  # fmt: skip
     features = None if other is None else features_of(other, images, place)
     wanted = prepare(
@@ -105,6 +113,7 @@ def units(
             "k": k, "directions": directions, "other": other, "claim": claim,
             "measure": wanted.measure, "delta": delta, "rotations": rotations,
             "untrained": untrained, "paths": paths, "seed": running.seed,
+            "dictionary": dictionary, "dictionaries": dictionaries,
         },
         may_differ=("claim",) if claim else (), networks=networks, images=(images,),
         seeds=(running.seed,), notes=found.remarks, device=place,

@@ -74,6 +74,8 @@ NAMES = {
     M.CERTIFIED: "Certified", M.RELATIVE_DIFFERENCE: "Mean relative difference",
     M.FLAWS: "Flaws found", M.ACCURACY_DIFFERENCE: "Above raw pixels", M.VIOLATIONS: "Violations",
     M.ERROR_DIFFERENCE: "Difference of test errors", M.COHERENCE: "α = {size:g}",
+    M.COHERENCE_DIFFERENCE: "Lead in coherence", M.EXPLAINED: "Variance explained",
+    M.DEAD: "Dead features",
     M.MEDIAN_CERTIFIED: "Certified radius", M.WITHSTOOD: "Under the attack",
     M.DISTORTION_RATIO: "Distortion over plain", M.RADIUS_RATIO: "Radius over plain",
     M.TIME_RATIO: "Time over plain", M.MENDED_BOUND: "Paper, mended",
@@ -233,6 +235,17 @@ VIEWS: dict[str, View] = {
         "Coherence on the way from the units (α = 0) to a random rotation (α = 1)", "Layer",
         _columns(M.COHERENCE), row=("layer",), column=("metric", "size"),
         labels={(): "{layer}"},
+    ),
+    "dictionaries": View(
+        "Learned dictionaries beside units and random directions, on images they had not seen",
+        "Layer, basis",
+        _columns(M.COHERENCE, M.EXPLAINED, M.DEAD, coherence="Coherence"),
+        row=("layer", "method"), labels={(): "{layer}, {method}"},
+    ),
+    "dictionary-leads": View(
+        "By how much a learned dictionary is more coherent", "",
+        _columns(M.COHERENCE_DIFFERENCE), row=("layer", "method", "reference"),
+        labels={(): "{layer}: {method} less {reference}"},
     ),
     "certify": View(
         "What is certified, and what is found", "Network",

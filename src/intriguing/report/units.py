@@ -115,7 +115,22 @@ def _path(contents: Contents) -> Section:
     )
 
 
-PARTS: tuple[Part, ...] = (_claims, _pictures, _coherence, _path)
+def _dictionaries(contents: Contents) -> Section:
+    tables = (*contents.tables_of("dictionary-leads"), *contents.tables_of("dictionaries"))
+    if not tables:
+        return Section("dictionaries", "", "", ())
+    return Section(
+        "dictionaries",
+        "Does a learned dictionary do better?",
+        "sae is a sparse autoencoder of the layer, with more features than units; its directions "
+        "are what features read. sae-frozen is its control, with a decoder left as it was drawn: "
+        "a dictionary that is no more coherent than its control owes nothing to what it learned.",
+        tables,
+        contents.run.remarks.get("dictionaries", ()),
+    )
+
+
+PARTS: tuple[Part, ...] = (_claims, _pictures, _coherence, _dictionaries, _path)
 
 
 def distinction(contents: Contents) -> Findings:
@@ -129,7 +144,8 @@ def distinction(contents: Contents) -> Findings:
         )
         for claim in claims[:4]
     ]
-    said = (*(claim.sentence for claim in claims), *_way(contents), *_rows(contents))
+    learned = contents.run.remarks.get("dictionaries", ())
+    said = (*(claim.sentence for claim in claims), *learned, *_way(contents), *_rows(contents))
     return Findings(tuple(tiles), said)
 
 

@@ -14,11 +14,14 @@ from intriguing.data.dataset import ImageSet
 from intriguing.errors import InputError
 from intriguing.units import directions
 from intriguing.units.activations import Layer, list_layers
+from intriguing.units.dictionaries import FEWEST, halves
+from intriguing.units.dictionary import OVERCOMPLETE, layer_vectors, learn_dictionary
 from intriguing.units.directions import Basis
 from intriguing.units.measured import Measure, reinitialised
 from intriguing.units.receptive_field import ReceptiveField, receptive_field
 
-BASES = ("natural", "random", "gaussian", "pca", "kmeans")
+LEARNED = ("sae", "sae-frozen")
+BASES = ("natural", "random", "gaussian", "pca", "kmeans", *LEARNED)
 FILES = (".npy", ".safetensors")
 NONLINEARITIES = (
     "ReLU",
@@ -49,6 +52,8 @@ class Study:
         rotations: Random bases a network; None for what the test needs.
         untrained: How many untrained networks; 0 to test against rotation alone.
         paths: How many rotations the path Q^α is followed to; 0 for none.
+        dictionary: Features of a learned dictionary; None for twice as many as units.
+        dictionaries: How many are learned, each with its control, to compare them with other bases.
         seed: Of rotations, initialisations and resampling.
     """
 
@@ -63,6 +68,8 @@ class Study:
     paths: int = 10
     claim: bool = True
     seed: int = 0
+    dictionary: int | None = None
+    dictionaries: int = 5
 
 
 @dataclass(frozen=True)
@@ -105,6 +112,7 @@ def prepare(
             f"untrained={study.untrained}, paths={study.paths}; give 0 for none of them, and 2 or "
             "more untrained networks, whose spread the test needs"
         )
+    _check_dictionaries(study, len(images))
     unknown = [b for b in study.bases if b not in BASES and Path(b).suffix not in FILES]
     if unknown or not study.bases or len(set(study.bases)) < len(study.bases):
         raise InputError(
@@ -158,6 +166,24 @@ def prepare(
     return Asked(study, layers, fields, measure, tuple(digests))
 
 
+def _check_dictionaries(study: Study, images: int) -> None:
+    """Refuse numbers that nothing can be learned with."""
+    if not set(LEARNED) & set(study.bases):
+        return
+    if images // 2 < study.k:
+        raise InputError(
+            f"a dictionary is learned from half of the images, and k={study.k} of the other half "
+            f"are ranked; give {2 * study.k} images or more"
+        )
+    if study.dictionary is not None and study.dictionary < 3:
+        raise InputError(f"a dictionary of {study.dictionary} features; give 3 or more")
+    if study.claim and study.dictionaries < FEWEST:
+        raise InputError(
+            f"{study.dictionaries} dictionaries have no interval; give {FEWEST} or more, or "
+            "--no-claim"
+        )
+
+
 def _called(basis: str) -> str:
     """What a basis is called in rows and tables: a file by its stem."""
     return {"kmeans": "k-means"}.get(basis, basis if basis in BASES else Path(basis).stem)
@@ -194,6 +220,8 @@ def choose_bases(
         elif name == "kmeans":
             count = max(2, min(few, len(images) // 4))
             basis = directions.kmeans(model, layer.name, images, count, seed=study.seed)
+        elif name in LEARNED:
+            basis = _learn(study, model, layer, images, name)
         else:
             basis = directions.load_directions(name, units)
         numbers = torch.arange(len(basis))
@@ -206,6 +234,18 @@ def choose_bases(
         kept = Basis(_called(name), basis.matrix[:, numbers])
         found.append((kept, numbers.numpy()))
     return found
+
+
+def _learn(study: Study, model: nn.Module, layer: Layer, images: ImageSet, name: str) -> Basis:
+    """The first of the dictionaries that are compared, or its control."""
+    seen, ranked = (images.subset(half) for half in halves(images, study.seed))
+    vectors, held_out = (
+        layer_vectors(model, layer.name, some, len(some), study.seed) for some in (seen, ranked)
+    )
+    count = OVERCOMPLETE * layer.units if study.dictionary is None else study.dictionary
+    return learn_dictionary(
+        vectors, held_out, count, frozen=name == "sae-frozen", seed=study.seed
+    ).basis(name)
 
 
 def _labels_tell(images: ImageSet, k: int) -> bool:

@@ -16,10 +16,11 @@ from intriguing.measures import ProgressCallback
 from intriguing.results.parquet import write_columns
 from intriguing.results.rows import CoherenceRow, TopRow
 from intriguing.runs import ranked
+from intriguing.runs.dictionaries import Dictionaries
 from intriguing.runs.distinction import Claim, Path, followed
 from intriguing.runs.run import Run
 from intriguing.runs.stage import Made, Network, Stage, Trained
-from intriguing.runs.study import Asked, choose_bases
+from intriguing.runs.study import LEARNED, Asked, Study, choose_bases
 from intriguing.units.activations import activations
 from intriguing.units.coherence import coherence
 from intriguing.units.topk import top_images
@@ -40,7 +41,9 @@ def stages_of(
         other: Vectors of the images in another network's space, by its name.
     """
     first, study = networks[0], asked.study
-    shown = replace(asked, study=replace(study, claim=True))  # of which the ranking knows nothing
+    # Of which the ranking knows nothing:
+    rest = replace(study, claim=True, dictionaries=Study.dictionaries)
+    shown = replace(asked, study=rest)
     stages: list[Stage] = [Ranking(first, images, shown, other)]
     if study.claim:
         features = next(iter(other.values())) if other and asked.measure == "features" else None
@@ -48,6 +51,8 @@ def stages_of(
         stages.append(Claim(*both))
         if study.paths and followed(asked):
             stages.append(Path(*both))
+        if set(LEARNED) & set(study.bases):
+            stages.append(Dictionaries(*both))
     return stages
 
 
@@ -118,6 +123,13 @@ class Ranking(Stage):
             said.append(
                 "In a convolutional layer a unit is a channel; its activation for an image is the "
                 "largest over positions, and crops are the pixels that this position sees."
+            )
+        if set(LEARNED) & set(self.asked.study.bases):
+            said.append(
+                "A direction of sae is what a feature of a sparse autoencoder reads, which was "
+                "learned from a random half of these images; sae-frozen is the same with a decoder "
+                "that was left as drawn. Features that are never active on the other half are left "
+                "out."
             )
         return tuple(said)
 

@@ -159,7 +159,7 @@ def pca(
     vectors, total, square = 0, torch.zeros(()), torch.zeros(())
     stream = activations(model, layer, images, batch_size=batch_size, progress=progress)
     for phi in stream:
-        rows = _vectors(phi[layer])
+        rows = position_vectors(phi[layer])
         vectors += len(rows)
         total = total + rows.sum(0)
         square = square + rows.T @ rows
@@ -198,7 +198,7 @@ def kmeans(
     vectors, total = 0, torch.zeros(())
     stream = activations(model, layer, images, batch_size=batch_size, progress=progress)
     for phi in stream:
-        held.append(_vectors(_sampled(phi[layer], positions, generator)))
+        held.append(position_vectors(some_positions(phi[layer], positions, generator)))
         vectors, total = vectors + len(held[-1]), total + held[-1].sum(0)
         if sum(map(len, held)) >= 4 * count:  # the first piece must hold enough to start from
             clusters.partial_fit(torch.cat(held).numpy())
@@ -275,13 +275,13 @@ def _read_npy(path: Path) -> list[Tensor]:
     return [torch.from_numpy(np.array(np.load(path, mmap_mode="r", allow_pickle=False)))]
 
 
-def _vectors(phi: Float[Tensor, "batch unit ..."]) -> Float[Tensor, "vector unit"]:
+def position_vectors(phi: Float[Tensor, "batch unit ..."]) -> Float[Tensor, "vector unit"]:
     """Every position's vector, in float64 on the CPU."""
     return phi.unsqueeze(2).flatten(2).transpose(1, 2).flatten(0, 1).cpu().double()
 
 
-def _sampled(phi: Tensor, positions: int, generator: torch.Generator) -> Tensor:
-    """At most `positions` of each image's positions, the same draw for a batch of images."""
+def some_positions(phi: Tensor, positions: int, generator: torch.Generator) -> Tensor:
+    """At most `positions` of each image's positions, the same for all of a batch."""
     if phi.ndim == 2:
         return phi
     flat = phi.flatten(2)

@@ -62,8 +62,8 @@ def measure_bases(
     )
     return {
         layer: MeasuredLayer(
-            _coherence(found[layer, "natural"], score),
-            _coherence(found[layer, "random"], score).view(bases, -1),
+            row_coherence(found[layer, "natural"], score),
+            row_coherence(found[layer, "random"], score).view(bases, -1),
         )
         for layer in layers
     }
@@ -105,7 +105,7 @@ def reinitialised(model: nn.Module, seed: int) -> nn.Module:
     return fresh.to(device_of(model)).eval()
 
 
-def _coherence(top: TopImages, score: Callable[[Tensor], Tensor]) -> Float[Tensor, " direction"]:
+def row_coherence(top: TopImages, score: Callable[[Tensor], Tensor]) -> Float[Tensor, " direction"]:
     """Of each direction; NaN where the last of the k images excites it no more than any other."""
     check_rows(top.indices, top.images)
     responds = top.values[:, -1].double() > top.histogram.lowest

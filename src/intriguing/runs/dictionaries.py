@@ -1,0 +1,113 @@
+"""Dictionaries learned on a network's layers, beside its units and beside their own control."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from intriguing.data.dataset import ImageSet
+from intriguing.estimates import Rows, spread
+from intriguing.measures import mean_interval
+from intriguing.results.measured import Measurement, Metric, Unit
+from intriguing.runs.ranked import renamed
+from intriguing.runs.run import Run
+from intriguing.runs.stage import Made, Network, Stage, Trained
+from intriguing.runs.study import Asked
+from intriguing.units.claim import DELTAS, UNITS
+from intriguing.units.dictionaries import Lead, LearnedLayer, compare_dictionaries
+
+_BESIDE = {
+    "sae-frozen": "than its control with a frozen decoder", "natural": "than units",
+    "random": "than random directions",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Dictionaries(Stage):
+    """Does a sparse autoencoder find directions that are more coherent than others?
+
+    Attributes:
+        network: Whose name the rows bear.
+        networks: Of one shape, trained from several seeds.
+        images: Half to learn from, half to rank.
+        asked: By `prepare`.
+        features: Vectors of the images, for the measure of that name.
+    """
+
+    name: ClassVar[str] = "dictionaries"
+    network: Network | Trained
+    networks: tuple[Network | Trained, ...]
+    images: ImageSet
+    asked: Asked
+    features: Tensor | None = None
+
+    def compute(self, run: Run) -> Made:
+        """Coherence by basis, what dictionaries explain, and their leads."""
+        asked, study = self.asked, self.asked.study
+        delta = DELTAS[asked.measure] if study.delta is None else study.delta
+        found = compare_dictionaries(
+            [run.model(one) for one in self.networks], asked.names, self.images,
+            measure=asked.measure, delta=delta, features=self.features, k=study.k,
+            size=study.dictionary, dictionaries=study.dictionaries, seed=study.seed,
+            progress=renamed(run.progress, "learning dictionaries"),
+        )  # fmt: skip
+        rows = [row for layer in found for row in self._rows(layer)]
+        leads = [row for layer in found for row in self._leads(layer)]
+        whose = "networks" if len(self.networks) > 1 else "dictionaries of this one network"
+        said = (
+            f"Dictionaries were learned from half of the images, {study.dictionaries} a network, "
+            f"and rows are of the other half. Intervals are over {whose}, and hold for all layers "
+            f"together; a lead of less than {delta:g} counts as no better.",
+            *(self._sentence(layer, lead) for layer in found for lead in layer.leads),
+        )
+        return Made((*rows, *leads), remarks={self.name: said})
+
+    @property
+    def title(self) -> str:
+        return "learn dictionaries"
+
+    @property
+    def _unit(self) -> Unit:
+        units: dict[str, Unit] = {"share": "share", "bits": "bits"}
+        return units.get(UNITS[self.asked.measure], "cosine")
+
+    def _rows(self, layer: LearnedLayer) -> list[Measurement]:
+        """Means over dictionaries, with Student's interval where they differ."""
+        rows = Rows(self.name, network=self.about, layer=layer.layer, seed=self.asked.study.seed)
+
+        def add(metric: Metric, unit: Unit, values: Sequence[float], method: str) -> None:
+            mean = float(torch.tensor(values, dtype=torch.float64).mean())
+            span = spread(mean_interval(values)) if len(set(values)) > 1 else (None, None)
+            rows.add(metric, unit, mean, len(values), len(values), span, method=method)
+
+        for method in layer.learned[0].coherence:
+            add(Metric.COHERENCE, self._unit, [x.coherence[method] for x in layer.learned], method)
+            if method in layer.learned[0].explained:
+                add(Metric.EXPLAINED, "%", [100 * x.explained[method] for x in layer.learned],
+                    method)  # fmt: skip
+                dead = [100 * x.dead[method] / layer.features for x in layer.learned]
+                add(Metric.DEAD, "%", dead, method)
+        return rows.made
+
+    def _leads(self, layer: LearnedLayer) -> list[Measurement]:
+        rows = Rows("dictionary-leads", network=self.about, layer=layer.layer, method="sae",
+                    seed=self.asked.study.seed)  # fmt: skip
+        for lead in layer.leads:
+            rows.add(
+                Metric.COHERENCE_DIFFERENCE, self._unit, lead.difference, len(layer.learned),
+                len(layer.learned), (lead.low, lead.high), reference=lead.reference,
+            )  # fmt: skip
+        return rows.made
+
+    def _sentence(self, layer: LearnedLayer, lead: Lead) -> str:
+        beside = _BESIDE[lead.reference]
+        words = {
+            "better": f"more coherent {beside}", "no better": f"no more coherent {beside}",
+            "not decided": f"not decided whether more coherent {beside}",
+        }[lead.verdict]  # fmt: skip
+        return (
+            f"{layer.layer}, {layer.features:,} features: {words}: {self.asked.measure} "
+            f"{lead.difference:+.3f} [{lead.low:+.3f}, {lead.high:+.3f}]."
+        )

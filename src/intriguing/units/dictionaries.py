@@ -1,0 +1,194 @@
+"""Is a learned dictionary more coherent than units, than random directions, than its own control?
+
+Half of the images are learned from, and the other half is ranked: rows of images that a dictionary
+had seen would look more alike than those of directions that had seen none.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import torch
+from jaxtyping import Int64
+from torch import Tensor, nn
+
+from intriguing.data.dataset import ImageSet
+from intriguing.errors import InputError
+from intriguing.measures import Progress, ProgressCallback, mean_interval
+from intriguing.units.dictionary import OVERCOMPLETE, layer_vectors, learn_dictionary
+from intriguing.units.directions import Basis, haar, natural
+from intriguing.units.measured import Measure, row_coherence, scorer
+from intriguing.units.topk import top_images
+
+Compared: TypeAlias = Literal["sae-frozen", "natural", "random"]
+"""What a learned dictionary is compared with."""
+COMPARED: tuple[Compared, ...] = ("sae-frozen", "natural", "random")
+Better: TypeAlias = Literal["better", "no better", "not decided"]
+FEWEST = 2
+"""Dictionaries from which an interval can be had at all."""
+
+
+@dataclass(frozen=True)
+class OneLearned:
+    """One learned dictionary of a layer and its control, of one network and seed.
+
+    Attributes:
+        coherence: Mean over directions that respond, on the images that are ranked, by basis.
+        explained, dead: Share of variance explained, and dead features, by dictionary.
+    """
+
+    coherence: dict[str, float]
+    explained: dict[str, float]
+    dead: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Lead:
+    """By how much the learned dictionary is more coherent than `reference`, and the verdict.
+
+    *Better*: the interval is above 0, and not below δ; *no better*:
+    it is below δ, so that a lead that would count is refuted.
+    """
+
+    reference: Compared
+    difference: float
+    low: float
+    high: float
+    verdict: Better
+
+
+@dataclass(frozen=True)
+class LearnedLayer:
+    """What is known of a layer: every dictionary, and the leads."""
+
+    layer: str
+    features: int
+    learned: tuple[OneLearned, ...]
+    leads: tuple[Lead, ...]
+
+
+def halves(images: ImageSet, seed: int) -> tuple[Int64[Tensor, " half"], Int64[Tensor, " half"]]:
+    """Which images are learned from, and which are ranked: a random half each."""
+    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))
+    middle = len(images) // 2
+    return order[:middle].sort().values, order[middle:].sort().values
+
+
+def compare_dictionaries(
+    models: Sequence[nn.Module],
+    layers: Sequence[str],
+    images: ImageSet,
+    *,
+    measure: Measure,
+    delta: float,
+    features: Tensor | None = None,
+    k: int = 9,
+    size: int | None = None,
+    dictionaries: int = 5,
+    level: float = 0.05,
+    seed: int = 0,
+    progress: ProgressCallback | None = None,
+) -> tuple[LearnedLayer, ...]:
+    """Dictionaries of every layer, from several seeds, beside their controls and other bases.
+
+    A lead has Student's interval over the networks, or of one network over its dictionaries; that
+    says nothing of other networks. Intervals hold for all layers together (Bonferroni).
+
+    Args:
+        models: A network, or several of one shape from other seeds, in evaluation mode.
+        layers: Names of layers.
+        images: Half of them is learned from, the other half ranked.
+        measure, features, k: Of coherence, as in `compare_bases`.
+        delta: The lead below which one dictionary counts as no better, in the measure's unit.
+        size: Features; twice as many as units when None.
+        dictionaries: Seeds, a network.
+        level: The probability of a wrong verdict, over all layers together.
+        seed: Of halves, of initial weights and of rotations.
+        progress: Told after each dictionary.
+
+    Raises:
+        InputError: If there are too few images or dictionaries for an interval.
+    """
+    learning, ranking = halves(images, seed)
+    if len(ranking) < k or len(learning) < k:
+        raise InputError(
+            f"k={k} of {len(images)} images, half of which are learned from; give {2 * k} or more"
+        )
+    if dictionaries < FEWEST:
+        raise InputError(f"{dictionaries} dictionaries have no interval; give {FEWEST} or more")
+    seen, ranked = images.subset(learning), images.subset(ranking)
+    score = scorer(measure, ranked, None if features is None else features[ranking])
+    found: dict[str, list[list[OneLearned]]] = {layer: [] for layer in layers}
+    counts: dict[str, int] = {}
+    done, total = 0, len(models) * len(layers) * dictionaries
+    for model in models:
+        for layer in layers:
+            vectors = layer_vectors(model, layer, seen, len(seen), seed)
+            held_out = layer_vectors(model, layer, ranked, len(ranked), seed)
+            counts[layer] = vectors.shape[1] * OVERCOMPLETE if size is None else size
+            mine = []
+            for one in range(dictionaries):
+                mine.append(
+                    _one(model, layer, ranked, score, k, vectors, held_out, counts[layer],
+                         seed + one)
+                )  # fmt: skip
+                done += 1
+                if progress is not None:
+                    progress(Progress("learning dictionaries", done, total))
+            found[layer].append(mine)
+    confidence = 1 - level / len(layers)
+    return tuple(
+        LearnedLayer(
+            layer, counts[layer], tuple(one for mine in several for one in mine),
+            tuple(_lead(several, reference, delta, confidence) for reference in COMPARED),
+        )
+        for layer, several in found.items()
+    )  # fmt: skip
+
+
+def _one(
+    model: nn.Module,
+    layer: str,
+    ranked: ImageSet,
+    score: Callable[[Tensor], Tensor],
+    k: int,
+    vectors: Tensor,
+    held_out: Tensor,
+    size: int,
+    seed: int,
+) -> OneLearned:
+    """A dictionary and its control, from the same initial weights."""
+    learned = {
+        name: learn_dictionary(vectors, held_out, size, frozen=frozen, seed=seed)
+        for name, frozen in (("sae", False), ("sae-frozen", True))
+    }
+    units = vectors.shape[1]
+    turned = haar(units, torch.Generator().manual_seed(seed))
+    bases: list[Basis] = [natural(units), turned, *(d.basis(n) for n, d in learned.items())]
+    tops = top_images(model, [layer], ranked, {layer: bases}, k=k, sign="positive", bins=0)
+    return OneLearned(
+        {b.name: float(row_coherence(tops[layer, b.name], score).nanmean()) for b in bases},
+        {name: one.explained for name, one in learned.items()},
+        {name: int((~one.alive).sum()) for name, one in learned.items()},
+    )
+
+
+def _lead(
+    several: Sequence[Sequence[OneLearned]], reference: Compared, delta: float, confidence: float
+) -> Lead:
+    """Of a list of dictionaries a network."""
+    leads = [[one.coherence["sae"] - one.coherence[reference] for one in mine] for mine in several]
+    over = [sum(mine) / len(mine) for mine in leads] if len(leads) > 1 else leads[0]
+    low, high = mean_interval(over, confidence)
+    return Lead(reference, sum(over) / len(over), low, high, verdict_of(low, high, delta))
+
+
+def verdict_of(low: float, high: float, delta: float) -> Better:
+    """Whether an interval of a lead refutes one that counts, or shows that there is one.
+
+    >>> verdict_of(0.01, 0.2, 0.05), verdict_of(0.01, 0.04, 0.05), verdict_of(-0.1, 0.1, 0.05)
+    ('better', 'no better', 'not decided')
+    """
+    if high < delta:
+        return "no better"
+    return "better" if low > 0 else "not decided"
