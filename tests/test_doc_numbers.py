@@ -108,6 +108,16 @@ def test_calibration_is_that_of_the_committed_figures() -> None:
     assert max(at_edge) <= 0.06
 
 
+def test_intervals_that_were_tried_have_their_committed_rows() -> None:
+    file = ROOT / "benchmarks" / "figures" / "interval_rules.csv"
+    with file.open(encoding="utf-8") as lines:
+        rows = list(csv.DictReader(lines))
+    shown = ("wrong, normal", "wrong, a little skewed", "wrong, as an exponential", "power, normal")
+    assert len(rows) == 6
+    for row in rows:
+        assert f"| {row['rule']} | {' | '.join(row[name] for name in shown)} |" in page("claims.md")
+
+
 def test_another_program_comes_to_the_same_verdicts() -> None:
     script = ROOT / "benchmarks" / "recheck_claims.py"
     assert "intriguing" not in re.findall(r"^(?:import|from) (\w+)", script.read_text(), re.M)
