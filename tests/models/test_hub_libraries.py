@@ -6,6 +6,7 @@ What each library itself makes of a picture and a network is the truth here.
 import importlib
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from torch import nn
 from intriguing.data.sources import load_images
 from intriguing.errors import InputError
 from intriguing.models.clean_accuracy import clean_accuracy
+from intriguing.models.converter import import_onnx2torch
 from intriguing.models.load import load_model
 from intriguing.models.normalized import preprocessing_of
 from intriguing.models.preflight import preflight
@@ -30,6 +32,14 @@ def library(name: str) -> Any:
         return importlib.import_module(name)
     except Exception as error:
         pytest.skip(f"{name} cannot be imported here: {str(error).splitlines()[0]}")
+
+
+def converter() -> None:
+    """onnx2torch, or a reason to skip."""
+    try:
+        import_onnx2torch()
+    except Exception as error:
+        pytest.skip(f"onnx2torch cannot be imported here: {str(error).splitlines()[0]}")
 
 
 PROCESSORS = {
@@ -159,7 +169,7 @@ def graph_of(onnx: Any, *, last: str = "Gemm", domain: str = "") -> Any:
 
 def test_onnx(tmp_path: Path) -> None:
     onnx = library("onnx")
-    library("onnx2torch")
+    converter()
     evaluator = library("onnx.reference").ReferenceEvaluator
     graph = graph_of(onnx)
     onnx.save(graph, tmp_path / "net.onnx")
@@ -175,7 +185,7 @@ def test_onnx(tmp_path: Path) -> None:
 @pytest.mark.parametrize("size", [1, 3])
 def test_onnx_files_for_one_size_of_batch_take_any(tmp_path: Path, size: int) -> None:
     onnx = library("onnx")
-    library("onnx2torch")
+    converter()
     graph = graph_of(onnx)
     images = torch.rand(7, 3, 16, 12)
     onnx.save(graph, tmp_path / "any.onnx")
@@ -194,7 +204,7 @@ def test_onnx_files_for_one_size_of_batch_take_any(tmp_path: Path, size: int) ->
 
 def test_onnx_files_that_cannot_be_taken(tmp_path: Path) -> None:
     onnx = library("onnx")
-    library("onnx2torch")
+    converter()
     path = tmp_path / "net.onnx"
     for last, domain in (("Magic", "mine"), ("BitShift", "")):
         graph = graph_of(onnx, last=last, domain=domain)
@@ -224,3 +234,15 @@ def test_the_example_with_weights_from_a_package() -> None:
     assert found.correct >= 32
     assert found.findings == ()
     assert preflight(network, loaded.images.images[:4]) == ()
+
+
+def test_onnx_does_not_need_torchvision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where one is installed that fails when it is imported, and it stays as it was."""
+    converter()
+    for name in [one for one in sys.modules if one.partition(".")[0] == "onnx2torch"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "torchvision", None)
+    onnx = library("onnx")
+    onnx.save(graph_of(onnx), tmp_path / "net.onnx")
+    assert load_model(f"onnx:{tmp_path}/net.onnx")(torch.rand(2, 3, 16, 12)).shape[0] == 2
+    assert sys.modules["torchvision"] is None

@@ -16,6 +16,7 @@ from intriguing.data.preprocessing import Preprocessing
 from intriguing.errors import InputError
 from intriguing.files import check_regular
 from intriguing.models.bounded import Bounded
+from intriguing.models.converter import import_onnx2torch
 from intriguing.models.normalized import with_preprocessing
 from intriguing.models.onnx_file import first_line, read_onnx
 from intriguing.models.processor import of_processor
@@ -108,7 +109,7 @@ class _Logits(nn.Module):
 def _onnx(name: str) -> nn.Module:
     path = Path(name)
     check_regular(path, "give onnx:FILE")
-    onnx, onnx2torch = _library("onnx", "onnx"), _library("onnx", "onnx2torch")
+    onnx, onnx2torch = _library("onnx", "onnx"), _library("onnx", "onnx2torch", import_onnx2torch)
     graph, sizes = read_onnx(path, onnx)
     try:
         converted = onnx2torch.convert(graph)
@@ -155,9 +156,9 @@ def _takes(model: nn.Module, shape: tuple[int, ...]) -> bool:
         return False
 
 
-def _library(extra: str, module: str) -> Any:
+def _library(extra: str, module: str, get: Callable[[], Any] | None = None) -> Any:
     try:
-        return importlib.import_module(module)
+        return get() if get else importlib.import_module(module)
     except (ImportError, RuntimeError) as error:
         library = module.partition(".")[0]
         missing = isinstance(error, ModuleNotFoundError) and error.name == library
