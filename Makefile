@@ -50,7 +50,7 @@ check: test lint types imports docs  ## all five
 exact-distances: $(VENV)/.installed-dev  ## minimum distortions proved, and how far attacks are from them
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/exact_distances.py $(ARGS)
 
-docs: $(VENV)/.installed-docs  ## the site, into build/site: pages, API, gallery; every link is looked at
+docs: $(VENV)/.installed-docs  ## the site, into build/site: tutorials are run, every link is looked at
 	$(BIN)/python docs/site/build.py
 
 $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/.made

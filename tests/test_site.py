@@ -1,9 +1,11 @@
 """The site has every page, and the check of its links finds what is wrong."""
 
 import importlib.util
+import re
 from pathlib import Path
 
 import pytest
+from nbclient.exceptions import CellExecutionError
 
 ROOT = Path(__file__).parents[1]
 SITE = ROOT / "docs" / "site"
@@ -19,8 +21,10 @@ def build():
 
 def test_every_page_is_in_the_navigation() -> None:
     config = (SITE / "mkdocs.yml").read_text(encoding="utf-8")
-    pages = [page.relative_to(ROOT).as_posix() for page in (ROOT / "docs").glob("*.md")]
-    assert pages
+    docs = ROOT / "docs"
+    pages = [page.relative_to(ROOT).as_posix() for page in docs.glob("*.md")]
+    pages += [f"docs/tutorials/{source.stem}.md" for source in (docs / "tutorials").glob("*.py")]
+    assert len(pages) > 10
     assert not [page for page in pages if f"- {page}\n" not in config]
 
 
@@ -30,6 +34,64 @@ def test_pages_are_laid_out_with_what_they_link_to(build, tmp_path) -> None:
     assert (tmp_path / "docs" / "results" / "mnist" / "report" / "index.html").is_file()
     assert (tmp_path / "benchmarks" / "figures" / "envelope.png").is_file()
     assert not (tmp_path / "src").exists()
+
+
+TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("*.py"))
+
+
+def test_there_are_ten_tutorials_and_a_page_that_names_them() -> None:
+    page = (ROOT / "docs" / "tutorials.md").read_text(encoding="utf-8")
+    assert len(TUTORIALS) == 10
+    assert all(f"(tutorials/{source.name})" in page for source in TUTORIALS)
+
+
+@pytest.mark.parametrize("source", TUTORIALS, ids=lambda source: source.stem)
+def test_a_tutorial_has_a_finding_that_is_checked_an_exercise_and_links_that_lead_somewhere(
+    source,
+) -> None:
+    text = source.read_text(encoding="utf-8")
+    assert text.startswith("# %% [markdown]\n# # ")
+    assert "**The finding.**" in text
+    assert "\nassert " in text
+    assert "# ## Exercise" in text
+    told = "\n".join(line.removeprefix("# ") for line in text.splitlines() if line[:2] == "# ")
+    links = re.findall(r"\]\(([^)#\s]+)", " ".join(told.split()))
+    assert links
+    assert all((source.parent / link).is_file() for link in links), links
+
+
+@pytest.fixture
+def tutorials(build):
+    return build.tutorials
+
+
+def test_a_tutorial_becomes_a_page_with_what_its_cells_print_and_draw(tutorials, tmp_path) -> None:
+    source = tmp_path / "01_a.py"
+    source.write_text(
+        "# %% [markdown]\n# # A\n# [next](02_b.py#c), [API](../api.py)\n\n# %%\nprint(6 * 7)\n\n"
+        "# %%\nimport matplotlib.pyplot as plt\n\nfigure = plt.plot([0, 1])\n"
+    )
+    assert tutorials.make_all([source], tmp_path / "made") == []
+    page = (tmp_path / "made" / "01_a.md").read_text(encoding="utf-8")
+    assert "[next](02_b.md#c), [API](../api.py)" in page
+    assert "```python\nprint(6 * 7)\n```\n\n```{ .text .output }\n42\n```" in page
+    (picture,) = (tmp_path / "made").glob("*.png")
+    assert f"]({picture.name})" in page
+    assert "time.process_time" not in page
+    assert {one.name for one in (tmp_path / "made").iterdir()} > {"01_a.ipynb", "01_a.py"}
+
+
+def test_a_tutorial_that_fails_or_takes_too_long_ends_the_build(
+    tutorials, tmp_path, monkeypatch
+) -> None:
+    source = tmp_path / "01_a.py"
+    source.write_text("# %%\nassert False\n")
+    with pytest.raises(CellExecutionError):
+        tutorials.make_all([source], tmp_path)
+    source.write_text("# %%\nprint(1)\n")
+    monkeypatch.setattr(tutorials, "LONGEST", 0.0)
+    (wrong,) = tutorials.make_all([source], tmp_path)
+    assert wrong.startswith("01_a.py takes")
 
 
 def test_the_api_has_every_public_name(build) -> None:

@@ -1,4 +1,5 @@
-"""Build the site: pages as they lie in the repository, an API, a gallery; then look at every link.
+"""Build the site: pages as they lie in the repository, tutorials, an API, a gallery; then look at
+every link.
 
     make docs            # into build/site; open build/site/index.html
 
@@ -20,8 +21,12 @@ from PIL import Image
 
 import intriguing
 
+sys.path.insert(0, str(Path(__file__).parent))
+import tutorials
+
 ROOT = Path(__file__).parents[2]
 BUILT = ROOT / "build"
+TUTORIALS = ROOT / "docs" / "tutorials"
 # Of the repository, beside the README.
 PAGES = ("CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/README.md", "docs/*.md")
 LINK = re.compile(r"\]\(<?([^)\s>]+)>?(?:\s+\"[^\"]*\")?\)|(?:src|href)=\"([^\"]+)\"")
@@ -36,6 +41,7 @@ def main() -> int:
     shutil.rmtree(BUILT, ignore_errors=True)
     lay_out(pages)
     (pages / "api.md").write_text(api(), encoding="utf-8")
+    slow = tutorials.make_all(sorted(TUTORIALS.glob("*.py")), pages / TUTORIALS.relative_to(ROOT))
     (pages / "gallery.md").write_text(gallery(pages), encoding="utf-8")
     shutil.copy(ROOT / "docs" / "site" / "site.css", pages)
     where = {"SITE_PAGES": str(pages), "SITE_BUILT": str(site), "SITE_SOURCE": str(ROOT / "src")}
@@ -51,7 +57,7 @@ def main() -> int:
         depth = len(page.relative_to(site).parts) - 1
         text = page.read_text(encoding="utf-8")
         page.write_text(text.replace(SHIM, f"{'../' * depth}assets/worker.js"), encoding="utf-8")
-    wrong = list(faults(site))
+    wrong = [*slow, *faults(site)]
     print(*wrong, sep="\n", end="\n" if wrong else "")
     print(f"{site / 'index.html'}: {len(list(site.rglob('*.html')))} pages, {len(wrong)} faults")
     return 1 if wrong else 0
@@ -65,7 +71,8 @@ def lay_out(pages: Path) -> None:
         place = source.relative_to(ROOT)
         target = pages / ("index.md" if place == Path("README.md") else place)
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(text.replace("(README.md", "(index.md"), encoding="utf-8")
+        laid_out = tutorials.as_pages(text.replace("(README.md", "(index.md"))
+        target.write_text(laid_out, encoding="utf-8")
         for link in linked(text):
             take(source.parent / link, pages)
 
