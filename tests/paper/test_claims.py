@@ -15,6 +15,7 @@ from intriguing.cli.main import main
 from intriguing.distortion.confident import confident_images
 from intriguing.distortion.rare import rarity
 from intriguing.errors import InputError
+from intriguing.paper.claims import asking
 from intriguing.paper.claims.catalogue import claims
 from intriguing.paper.claims.config import ClaimsConfig
 from intriguing.paper.claims.deciding import Region, decide, of_means, of_ratios, of_shares
@@ -100,6 +101,22 @@ def test_the_page_has_every_claim_with_its_number_and_filters(study: Path, tmp_p
     assert all(f'data-verdict="{one}"' in page for one in Verdict)
     assert page.count("data-source=") >= len(rows)
     assert (folder / "report/tables/verdicts.csv").read_text().count("\n") == len(rows) + 1
+
+
+def test_networks_that_read_nothing_leave_their_claims_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def all_wrong(model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        return torch.ones(len(images), dtype=torch.bool)
+
+    monkeypatch.setattr(asking, "wrong", all_wrong)
+    rows = ask(tmp_path / "results", "generative-gaussian", "max-pool")
+    assert {row.claim: row.verdict for row in rows} == {
+        "generative-gaussian": Verdict.OPEN, "max-pool": Verdict.HOLDS,
+    }  # fmt: skip
+    page = draw_report(tmp_path / "results").read_text(encoding="utf-8")
+    assert "not to be had in every seed, above 1.5 needed; 2 seeds" in page
+    assert decide(of_shares([3, 0], [10, 0]), Region(low=10.0)) is Verdict.OPEN
 
 
 def test_claims_are_declared_once_and_completely() -> None:

@@ -81,6 +81,8 @@ def decides(row: VerdictRow) -> str:
         return f"{value}, by {'a proof' if row.basis is Basis.PROOF else 'a counter-example'}"
     counted = f", {row.count:,} of {row.total:,}" if row.total else ""
     seeds = f"{row.seeds} seed{'' if row.seeds == 1 else 's'}"
+    if math.isnan(row.value):
+        return f"not to be had in every seed, {needed(row)} needed; {seeds}"
     return (
         f"{value} [{_number(row, row.low)}, {_number(row, row.high)}], {needed(row)} needed; "
         f"{seeds}{counted}"

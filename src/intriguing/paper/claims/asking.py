@@ -10,9 +10,12 @@ from intriguing.data.dataset import ImageSet
 from intriguing.distortion.minimum import minimum_distortion
 from intriguing.distortion.result import Distortions
 from intriguing.distortion.targets import choose_targets
-from intriguing.errors import InputError
 from intriguing.models.classifier import Classifier
 from intriguing.paper.claims.config import ClaimScale
+
+
+class NothingToAsk(Exception):
+    """No image is read by all networks that are compared; one of them learned nothing, then."""
 
 
 @torch.no_grad()
@@ -31,16 +34,13 @@ def read_by_all(models: Iterable[nn.Module], images: ImageSet, count: int) -> Im
     """The first images that all these networks read.
 
     Raises:
-        InputError: If there is none.
+        NothingToAsk: If there is none.
     """
     right = torch.ones(len(images), dtype=torch.bool)
     for model in models:
         right &= ~wrong(model, images.images, images.labels)
     if not bool(right.any()):
-        raise InputError(
-            f"no image of {images.name} is read by all networks that are compared; train them "
-            "longer, at a larger --scale"
-        )
+        raise NothingToAsk
     return images.subset(right.nonzero()[:count, 0])
 
 

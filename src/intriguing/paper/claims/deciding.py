@@ -77,6 +77,8 @@ def of_shares(counts: Sequence[int], totals: Sequence[int]) -> Estimate:
     >>> f"{found.value} [{found.low}, {found.high:.6f}] of {found.total}"
     '0.0 [0.0, 3.621669] of 100'
     """
+    if not all(totals):
+        return Estimate(math.nan, -math.inf, math.inf, len(totals))
     count, total = sum(counts), sum(totals)
     ends = list(_exact(count, total))
     shares = [100 * one / of for one, of in zip(counts, totals, strict=True)]

@@ -1,7 +1,9 @@
 """A topic: measurements on shared networks, of one seed, from which claims are decided."""
 
+import math
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Unpack
@@ -12,6 +14,7 @@ from torch import Tensor, nn
 
 from intriguing.data.dataset import ImageSet
 from intriguing.estimates import About, Rows
+from intriguing.paper.claims.asking import NothingToAsk
 from intriguing.paper.claims.claim import Claim
 from intriguing.paper.claims.config import ClaimScale
 from intriguing.paper.claims.networks import Networks, Wanted
@@ -71,7 +74,8 @@ class Topic(Stage):
         """Rows of one seed; pictures in tensors."""
         models = {role: run.model(one) for role, one in zip(self.roles, self.networks, strict=True)}
         found = Record(self, run.folder)
-        self.measure(models, found)
+        with found.unless_unread(*(claim.name for claim in self.claims)):
+            self.measure(models, found)
         missing = {claim.name for claim in self.claims} - found.decided
         assert not missing, f"{self.name} measures nothing of {missing}"
         return Made(tuple(found.made))
@@ -111,6 +115,20 @@ class Record(Rows):
     def checked(self, claim: str, value: float, confirmed: bool) -> None:
         """A number that a proof or a counter-example gives, and whether the check agrees."""
         self._effect(claim, value, int(confirmed), 1)
+
+    @contextmanager
+    def unless_unread(self, *claims: str) -> Iterator[None]:
+        """What is asked inside may find no image to ask about: then these claims have no quantity.
+
+        A network may have learned nothing, as some trainings do; that is no reason to lose what
+        the others show. A claim without its quantity in one seed is open.
+        """
+        try:
+            yield
+        except NothingToAsk:
+            for claim in claims:
+                if claim not in self.decided:
+                    self._effect(claim, math.nan, 0, 0)
 
     def point(
         self, claim: str, metric: Metric, unit: Unit, value: float,
