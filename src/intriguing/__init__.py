@@ -46,12 +46,7 @@ if TYPE_CHECKING:
     from intriguing.scale.attack import Attacked, attack_in_shards
     from intriguing.scale.engine import Engine
     from intriguing.scale.shards import Shards
-    from intriguing.spectral.certificates.certificate import (
-        Certificates,
-        Sandwich,
-        certify,
-        sandwich,
-    )
+    from intriguing.spectral.certificates.certificate import Certificates, certify
     from intriguing.spectral.certificates.claimed_constant import ClaimedConstant, check_constant
     from intriguing.spectral.certificates.lipschitz import (
         LayerBound,
@@ -60,6 +55,7 @@ if TYPE_CHECKING:
         lipschitz_report,
     )
     from intriguing.spectral.certificates.proved import minimum_distortion
+    from intriguing.spectral.certificates.sandwich import Sandwich, sandwich
     from intriguing.spectral.norms.bound import Bound
     from intriguing.spectral.norms.penalty import SpectralPenalty
     from intriguing.training.batches import Batch
@@ -131,7 +127,7 @@ _HOME = {
     "Progress": "measures",
     "Ranking": "units.ranking",
     "Recipe": "training.recipe",
-    "Sandwich": "spectral.certificates.certificate",
+    "Sandwich": "spectral.certificates.sandwich",
     "Schedule": "models.schedule",
     "Search": "distortion.search",
     "Shards": "scale.shards",
@@ -171,7 +167,7 @@ _HOME = {
     "register_family": "models.family",
     "run_audit": "audit.run",
     "run_gate": "gate.run",
-    "sandwich": "spectral.certificates.certificate",
+    "sandwich": "spectral.certificates.sandwich",
     "top_images": "units.topk",
     "train_network": "training.recipe",
     "train_with_pools": "hardening.train",

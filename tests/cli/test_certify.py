@@ -17,7 +17,7 @@ from intriguing.results.rows import CertificateRow, ImageRow
 from intriguing.results.store import read_run
 from intriguing.runs import certifying
 from intriguing.scale import attack
-from intriguing.spectral.certificates.certificate import certify
+from intriguing.spectral.certificates.certificate import Certifier
 from tests.cli import workshop
 from tests.shown import shown
 
@@ -49,7 +49,7 @@ def work(monkeypatch):
 
         return call
 
-    monkeypatch.setattr(certifying, "certify", counted("certify", certify))
+    monkeypatch.setattr(Certifier, "of", counted("certify", Certifier.of))
     monkeypatch.setattr(attack, "minimum_distortion", counted("attack", minimum_distortion))
     return made
 
@@ -192,11 +192,13 @@ def test_certificates_alone_first_and_the_attack_later(room, work, undrawn):
 def test_a_wrong_certificate_is_shouted_and_the_exit_code_is_1(room, monkeypatch, capsys):
     from dataclasses import replace
 
+    certificates = Certifier.certificates
+
     def boasting(*args, **more):
-        made = certify(*args, **more)
+        made = certificates(*args, **more)
         return replace(made, radius=made.radius * 1000)
 
-    monkeypatch.setattr(certifying, "certify", boasting)
+    monkeypatch.setattr(Certifier, "certificates", boasting)
     assert main([*COMMAND, "--out", "boasting"]) == 1
     shown = capsys.readouterr()
     (said,) = [line for line in shown.err.splitlines() if line.startswith("intriguing: ")]

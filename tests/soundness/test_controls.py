@@ -46,7 +46,8 @@ from intriguing.runs.study import Study, prepare
 from intriguing.runs.units import Ranking
 from intriguing.scale.attack import Attacked
 from intriguing.scale.shards import run_in_shards
-from intriguing.spectral.certificates.certificate import Certificates, Sandwich
+from intriguing.spectral.certificates.certificate import Certificates, Certifier
+from intriguing.spectral.certificates.sandwich import Sandwich
 from intriguing.units.receptive_field import receptive_field
 from tests.shown import laid_out, shown
 
@@ -175,13 +176,13 @@ def test_certificates_that_are_wrong_are_counted_everywhere():
 
 
 def test_an_audit_never_passes_over_a_certificate_that_is_wrong(tmp_path, monkeypatch):
-    true = certifying.certify
+    true = Certifier.certificates
 
     def wrong(*arguments: object, **settings: object) -> Certificates:
         made = true(*arguments, **settings)  # type: ignore[arg-type]
         return replace(made, radius=made.radius + 9)
 
-    monkeypatch.setattr(certifying, "certify", wrong)
+    monkeypatch.setattr(Certifier, "certificates", wrong)
     skip = ("preflight", "noise", "spectrum", "units")
     config = AuditConfig(images=5, budget=40, semidefinite=False, skip=skip)
     with pytest.raises(UnsoundBound, match="an adversarial example lies at"):

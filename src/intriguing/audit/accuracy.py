@@ -19,7 +19,6 @@ from intriguing.results.measured import Condition, Measurement, Metric
 from intriguing.runs.predicting import predict
 from intriguing.runs.run import Run
 from intriguing.runs.stage import Made, Network
-from intriguing.scale.shards import run_in_shards
 
 SHARD = 1000
 """Images whose classes are kept at a time."""
@@ -69,11 +68,9 @@ class Accuracy(AuditStage):
             report(items.stop - items.start)
             return {"predicted": said, "confidence": logits.softmax(1).amax(1)}
 
-        shards = run_in_shards(
-            compute, len(images), SHARD, run.shards(self), self.key,
-            engine=run.engine, gpu=self.on_gpu, stage=f"accuracy of {self.network.name}",
-            progress=run.progress,
-        )  # fmt: skip
+        shards = run.in_parts(
+            self, compute, len(images), SHARD, called=f"accuracy of {self.network.name}"
+        )
         right = int((shards.column("predicted") == images.labels).sum())
         rows = Rows(self.name, network=self.network.name, condition=Condition.CLEAN)
         rows.share(Metric.ACCURACY if self.labelled else Metric.AGREEMENT, right, len(images))

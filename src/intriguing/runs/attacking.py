@@ -90,15 +90,28 @@ def _runner_up(model: nn.Module, images: ImageSet) -> Tensor:
 
 
 def shard_size(plan: Plan, images: int | None = None) -> int:
-    """As many images as are as much work as 2,000 of MNIST, and enough for a batch; not too many.
+    """The usual part, or less.
 
     Args:
         plan: Where every class is tried by itself, an image is so many searches.
-        images: For one search an image, in place of that number.
+        images: For one search an image, in place of the usual number.
     """
     searches = plan.classes - 1 if isinstance(plan.targets, str) else 1
-    usual = min(_WORK, max(64, _WORK * 28**2 // plan.images.images[0].numel()))
-    return max(min((images or usual) // searches, SHARD_SIZE), 1)
+    usual = _work(plan.images) if images is None else images
+    return max(min(usual // searches, SHARD_SIZE), 1)
+
+
+def usual_part(images: ImageSet) -> int:
+    """As many images as are as much work as 2,000 of MNIST, and enough for a batch; not too many.
+
+    Whatever is drawn at random for a part is drawn by it: no time and no engine decides its size.
+    """
+    return min(_work(images), SHARD_SIZE)
+
+
+def _work(images: ImageSet) -> int:
+    numbers = max(images.images.shape[1:].numel(), 1)
+    return min(_WORK, max(64, _WORK * 28**2 // numbers))
 
 
 _WORK = 2000

@@ -2,19 +2,23 @@
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from intriguing.data.checks import check_images
 from intriguing.data.dataset import ImageSet
+from intriguing.data.streamed import unreadable
 from intriguing.distortion.result import Status
 from intriguing.errors import InputError, UnsoundBound
 from intriguing.estimates import Rows
-from intriguing.measures import median
+from intriguing.measures import UNIT_BOX, median
+from intriguing.models.requirements import check_classifier
 from intriguing.names import file_name
 from intriguing.results.measured import Measurement, Metric
 from intriguing.results.rows import CertificateRow, Row
@@ -23,11 +27,22 @@ from intriguing.runs.examples import Examples
 from intriguing.runs.proving import LOWER, Proved
 from intriguing.runs.run import Run
 from intriguing.runs.stage import Made, Network, Stage
-from intriguing.scale.attack import Attacked
-from intriguing.spectral.certificates.certificate import ROUNDING, certify, check_examples
+from intriguing.scale.attack import SHARD_SIZE, Attacked
+from intriguing.scale.shards import Columns
+from intriguing.spectral.certificates.certificate import Certifier
+from intriguing.spectral.certificates.sandwich import ROUNDING, check_examples
 
 SHARES = (0.01, 0.1, 0.5)
 """Of the median distance found: how many images are certified beyond it."""
+PART = 16
+"""Images of a part where the network is bounded anew around each: seconds to minutes."""
+SAMPLE = 16
+"""Images that tell whether a network takes such, and mixes them."""
+COLUMNS = ("radius", "margin", "against", "predicted")
+NOBODY = -1
+"""The class of an image that was not certified."""
+_ROUNDED = 1e-3
+"""Of a length, more than rounding it to float32 takes off."""
 EPSILONS = 7
 """Rows of the table of accuracies at most, when no ε is asked for."""
 
@@ -60,6 +75,7 @@ class Certificates(Stage):
 
     name: ClassVar[str] = "certificates"
     apart: ClassVar[bool] = True
+    cut: ClassVar[bool] = True
     network: Network
     images: ImageSet
     semidefinite: bool
@@ -67,29 +83,35 @@ class Certificates(Stage):
     multipliers: bool = False
 
     def compute(self, run: Run) -> Made:
-        """A file of tensors."""
-        start, name = time.perf_counter(), self.network.name
+        """Of the network once what holds around every image, then image by image; a file of all."""
+        start, name, model = time.perf_counter(), self.network.name, self.network.model
         try:
-            made = certify(
-                self.network.model, self.images.images, self.images.labels,
-                semidefinite=self.semidefinite, local=self.local, multipliers=self.multipliers,
-                progress=run.progress,
+            sample = next(self.images.pixels(SAMPLE))
+            check_classifier(model, sample, self.images.labels, finite=False)
+            certifier = Certifier.of(
+                model, sample, semidefinite=self.semidefinite, local=self.local,
+                multipliers=self.multipliers, progress=run.progress,
+            )  # fmt: skip
+            first = certifier.certificates(sample[:1], self.images.labels[:1].cpu())
+            around = first.formula != certifier.bounds.formula
+            parts = run.in_parts(
+                self, partial(_certified_part, certifier, self.images), len(self.images),
+                PART if around else SHARD_SIZE, given_up=_nothing_certified,
+                called=f"certificates of {name}",
             )  # fmt: skip
         except InputError as error:
             raise InputError(f"{name}: {error}") from error
-        tensors = {
-            "radius": made.radius, "margin": made.margin, "against": made.against,
-            "predicted": made.predicted, "pair_bounds": made.pair_bounds,
-        }  # fmt: skip
         words = {
             "kind": "certificate", "title": f"{name}: certificates", "network": name,
-            "formula": made.formula,
-            "guaranteed": "yes" if made.guaranteed else "no",
-            "as_run": "yes" if made.as_run else "no",
+            "formula": first.formula,
+            "guaranteed": "yes" if first.guaranteed else "no",
+            "as_run": "yes" if first.as_run else "no",
         }  # fmt: skip
-        arrays = {key: tensor.detach().cpu().numpy() for key, tensor in tensors.items()}
+        arrays = {key: parts.column(key).numpy() for key in COLUMNS}
+        arrays["pair_bounds"] = first.pair_bounds.detach().cpu().numpy()
         write_tensors(run.folder, self.file, arrays, words)
-        return Made(seconds=time.perf_counter() - start)
+        lost = int((arrays["predicted"] == NOBODY).sum())
+        return Made(notes=_left_out(name, lost), seconds=time.perf_counter() - start)
 
     def load(self, run: Run) -> Certified:
         """What is in the file."""
@@ -102,6 +124,44 @@ class Certificates(Stage):
     def file(self) -> str:
         """Its name in tensors/."""
         return file_name("certificate", self.network.name)
+
+
+def _certified_part(
+    certifier: Certifier, images: ImageSet, items: slice, report: Callable[[int], None]
+) -> Columns:
+    """Certificates of some images; nothing of what is no picture."""
+    pixels, labels = images.images[items], images.labels[items].cpu()
+    good = (~unreadable(pixels)).nonzero()[:, 0]
+    count, columns = items.stop - items.start, _nothing_certified(items)
+    check_images(pixels[good], UNIT_BOX)
+    if not len(good):
+        return columns
+    made = certifier.certificates(
+        pixels[good], labels[good],
+        progress=lambda step: report(step.done * count // step.total),
+    )  # fmt: skip
+    some = {name: getattr(made, name).detach().cpu() for name in COLUMNS}
+    return {n: c.to(some[n].dtype).index_copy(0, good, some[n]) for n, c in columns.items()}
+
+
+def _nothing_certified(items: slice) -> Columns:
+    """What stands in the place of images that the network fails on."""
+    count = items.stop - items.start
+    none = torch.zeros(count)
+    nobody = torch.full((count,), NOBODY)
+    return {
+        "radius": none, "margin": none.double() - torch.inf, "against": nobody,
+        "predicted": nobody.clone(),
+    }  # fmt: skip
+
+
+def _left_out(name: str, lost: int) -> tuple[str, ...]:
+    if not lost:
+        return ()
+    return (
+        f"{name}: {lost:,} images have no certificate, because they cannot be read or the network "
+        "fails on them; their radius is 0 and their predicted class -1.",
+    )
 
 
 @dataclass(frozen=True)
@@ -156,11 +216,15 @@ class Certify(Stage):
 
     def _check(self, certified: Certified, outcome: Attacked) -> None:
         images = self.certificates.images
-        exact = None if certified.as_run else (self.network.model, images.labels)
         radius = torch.from_numpy(certified.columns["radius"])
+        rows = torch.arange(len(images))
+        if not images.in_memory:  # of pictures that are read again for it, those that may refute
+            rows = (radius > (1 - _ROUNDED) * outcome.columns["l2"]).nonzero()[:, 0]
+        exact = None if certified.as_run else (self.network.model, images.labels[rows])
         try:
-            adversarial = outcome.columns["adversarial"]
-            check_examples(radius, images.images, adversarial, images.ids, exact=exact)
+            adversarial = outcome.columns["adversarial"][rows]
+            names = [images.ids[row] for row in rows.tolist()]
+            check_examples(radius[rows], images.images[rows], adversarial, names, exact=exact)
         except UnsoundBound as refuted:
             raise UnsoundBound(f"{self.network.name}, {refuted}") from None
 
@@ -218,7 +282,7 @@ def certified_columns(
         "certified": certified["radius"].astype(np.float64),
         "found": found,
         "status": status,
-        "pixels": images.images[0].numel(),
+        "pixels": images.images.shape[1:].numel(),
     }
 
 

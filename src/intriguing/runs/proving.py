@@ -16,7 +16,6 @@ from intriguing.runs.examples import Examples
 from intriguing.runs.run import Run
 from intriguing.runs.stage import Made, Network, Stage
 from intriguing.scale.attack import COLUMNS, Attacked
-from intriguing.scale.shards import run_in_shards
 from intriguing.spectral.certificates.exact import SECONDS, Exact, prove
 
 SHARD = 4
@@ -73,10 +72,7 @@ class Proved(Stage):
             made = {name: getattr(done, name).clone() for name in COLUMNS}
             return {**made, LOWER: none.double(), NODES: none.long()}
 
-        shards = run_in_shards(
-            compute, len(images), self.shard_size, run.shards(self), self.key, engine=run.engine,
-            given_up=without, stage=self.title, progress=run.progress,
-        )  # fmt: skip
+        shards = run.in_parts(self, compute, len(images), self.shard_size, given_up=without)
         return Attacked(images, shards, found.method)
 
 

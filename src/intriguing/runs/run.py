@@ -7,7 +7,7 @@ process, the folder ends as if it had not happened.
 """
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -33,6 +33,7 @@ from intriguing.runs.spreading import ahead, spread
 from intriguing.runs.stage import Made, Network, Stage, Trained
 from intriguing.scale.engine import HERE, Engine
 from intriguing.scale.jobs import Failure, one_thread
+from intriguing.scale.shards import Columns, Part, Shards, run_in_shards
 
 _LARGE: tuple[type[Row], ...] = (ImageRow, CertificateRow)
 """Rows that stages read again from what they left on disk."""
@@ -178,6 +179,26 @@ class Run:
             if first is not None or rows_file(self.folder, kind).exists():
                 write_columns(self.folder, kind, chain([] if first is None else [first], parts))
         self._save("complete")
+
+    def in_parts(
+        self, stage: Stage, compute: Part, count: int, size: int = 1, *,
+        given_up: Callable[[slice], Columns] | None = None, called: str = "",
+    ) -> Shards:  # fmt: skip
+        """A stage's work on many items, cut into parts that the engine's workers share.
+
+        Args:
+            stage: Under whose key the parts are kept; it joins what this gives.
+            compute: The work on some of the items, whose answer is a file: tensors with a row an
+                item. It travels to workers pickled.
+            count, size: Items in all, and in a part; no engine and no time decides them.
+            given_up: What stands in the place of items that fail; without it the stage fails.
+            called: By progress; the stage's title when empty.
+        """
+        return run_in_shards(
+            compute, count, size, self.shards(stage), stage.key, engine=self.engine,
+            gpu=stage.on_gpu, given_up=given_up, stage=called or stage.title,
+            progress=self.progress,
+        )  # fmt: skip
 
     def _note(self, done: Done) -> Done:
         self.done.append(done)

@@ -34,7 +34,8 @@ def ahead(run: "Run", stages: Iterable[Stage]) -> None:
                 run.keep(need)
             except Exception as error:
                 run.go_on_without(need, error)
-        spread(run, ready, run.engine, f"{ready[0].name} of {len(ready)}")
+        if not (all(one.cut for one in ready) and len(ready) < run.engine.most):
+            spread(run, ready, run.engine, f"{ready[0].name} of {len(ready)}")
         for one in ready:
             del waiting[one.key]
 

@@ -89,13 +89,15 @@ class Stage(ABC):
         name: What stages of this kind are called, in files and records.
         question: In the reader's words.
         network: Whom it is about; a stage about several has no such field.
-        apart: Whether it is worth a process of its own, where several can be done at once; one
-            that works in shards is not, as these are spread.
+        apart: Whether it is worth a process of its own, where several can be done at once.
+        cut: Whether its work is in parts that workers share (`Run.in_parts`): then it is done by
+            one of them only where there are as many such stages as workers.
     """
 
     name: ClassVar[str]
     question: ClassVar[str] = ""
     apart: ClassVar[bool] = False
+    cut: ClassVar[bool] = False
 
     @abstractmethod
     def compute(self, run: "Run") -> Made:

@@ -1,23 +1,26 @@
 """Whether examples made for one network fool the others, beside amplified ones and equal noise."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from intriguing.data.dataset import ImageSet
+from intriguing.data.streamed import unreadable
 from intriguing.distortion.noise import gaussian_noise
 from intriguing.estimates import Rows
 from intriguing.results.measured import Condition, Measurement, Metric, where
+from intriguing.runs.attacking import usual_part
 from intriguing.runs.examples import Examples
 from intriguing.runs.net_transfer import Beside, Shown, net_rows
 from intriguing.runs.run import Run
 from intriguing.runs.stage import Made, Network, Stage
 from intriguing.scale.attack import Attacked
+from intriguing.scale.shards import Columns, Shards
 from intriguing.transfer import amplify, misread
-from intriguing.transfer.matrix import Batches
 
 NOTES = (
     "Amplified examples are x + s·√n·(x′ − x)/‖x′ − x‖₂, of distortion s exactly. The paper prints "
@@ -48,68 +51,151 @@ class Transfer(Stage):
     most: int | None = None
 
     def compute(self, run: Run) -> Made:
-        """The table."""
-        networks = {one.name: one.model for one in self.networks}
+        """The table.
+
+        The first noise is as large as the examples are on average, which its `reference` says. The
+        rows of "transfer-net" say how much of an error is there without any change (`net_rows`).
+        """
         outcomes: dict[str, Attacked] = {one.network.name: run.loaded(one) for one in self.attacks}
         if self.most is not None:
             outcomes = {name: one.first(self.most) for name, one in outcomes.items()}
-        rows = transfer_rows(networks, outcomes, self.images, self.sizes, self.seed)
-        shown = sum(row.total for row in where(rows, analysis=self.name, metric=Metric.ERROR))
-        return Made(tuple(rows), passes=(shown + len(networks) * len(self.images), 0))
-
-
-def transfer_rows(
-    networks: Mapping[str, nn.Module],
-    outcomes: Mapping[str, Attacked],
-    images: ImageSet,
-    stddevs: Sequence[float],
-    seed: int,
-) -> list[Measurement]:
-    """Errors of every network on every set of distorted images, and how far the nearest ones are.
-
-    The first noise is as large as the examples are on average, which its `reference` says. The rows
-    of "transfer-net" say how much of an error is there without any change (`net_rows`).
-    """
-    rows = Rows("transfer", seed=seed)
-    sets: dict[Shown, Batches] = {}
-    kept: dict[str, Tensor] = {"": torch.ones(len(images), dtype=torch.bool)}
-    for name, outcome in outcomes.items():
-        rows.mean(
-            Metric.MEAN_DISTORTION, "distortion", outcome.sizes, len(outcome), made_for=name,
-            condition=Condition.ADVERSARIAL,
-        )  # fmt: skip
-        kept[name] = outcome.columns["success"]
-        sets[Shown(Condition.ADVERSARIAL, name)] = _changed(outcome, None)
-    mean = sum(row.value for row in rows.made) / len(rows.made) if rows.made else None
-    if mean is not None:
-        _add_noise(sets, images, mean, seed)
-    for stddev in stddevs:
+        rows = Rows("transfer", seed=self.seed)
         for name, outcome in outcomes.items():
-            sets[Shown(Condition.AMPLIFIED, name, stddev)] = _changed(outcome, stddev)
-        _add_noise(sets, images, stddev, seed)
-    clean = misread(networks, [(images.images, images.labels)])
+            rows.mean(
+                Metric.MEAN_DISTORTION, "distortion", outcome.sizes, len(outcome), made_for=name,
+                condition=Condition.ADVERSARIAL,
+            )  # fmt: skip
+        mean = sum(row.value for row in rows.made) / len(rows.made) if rows.made else None
+        showing = _Showing(
+            {one.name: one.model for one in self.networks}, outcomes, self.images,
+            _sets(list(outcomes), mean, self.sizes), self.seed,
+        )  # fmt: skip
+        parts = run.in_parts(
+            self, showing, len(self.images), usual_part(self.images), given_up=showing.nothing
+        )
+        made = _rows(rows, showing, parts, mean)
+        shown = sum(row.total for row in where(made, analysis=self.name, metric=Metric.ERROR))
+        lost = int((parts.column(_column(0, 0)) == _NOT_SHOWN).sum())
+        return Made(
+            tuple(made), notes=_left_out(lost),
+            passes=(shown + len(self.networks) * (len(self.images) - lost), 0),
+        )  # fmt: skip
+
+
+_RIGHT, _WRONG, _NOT_SHOWN = range(3)
+"""What becomes of an image that a network is shown."""
+
+
+def _column(place: int, network: int) -> str:
+    """Of one set shown to one network; the set at place 0 is the images as they are."""
+    return f"{place}/{network}"
+
+
+def _sets(made_for: Sequence[str], mean: float | None, sizes: Sequence[float]) -> list[Shown]:
+    """All that networks are shown, in the order of the rows."""
+    found = [Shown(Condition.ADVERSARIAL, name) for name in made_for]
+    if mean is not None:
+        found.append(Shown(Condition.NOISE, size=mean))
+    for size in sizes:
+        found += [Shown(Condition.AMPLIFIED, name, size) for name in made_for]
+        found.append(Shown(Condition.NOISE, size=size))
+    return list(dict.fromkeys(found))
+
+
+@dataclass(frozen=True)
+class _Showing:
+    """Shows some of the images, and all that is made of them, to every network.
+
+    Attributes:
+        networks, outcomes: By name.
+        images: All of them; examples may be of fewer, under the same ids.
+        sets: What is made of them.
+        seed: Of noise.
+    """
+
+    networks: Mapping[str, nn.Module]
+    outcomes: Mapping[str, Attacked]
+    images: ImageSet
+    sets: Sequence[Shown]
+    seed: int
+
+    @cached_property
+    def rows(self) -> dict[str, Tensor]:
+        """Of each image its row among the examples made for a network; -1 where it has none."""
+        found = {}
+        for name, outcome in self.outcomes.items():
+            if len(outcome) == len(self.images):
+                found[name] = torch.arange(len(outcome))
+                continue
+            known = {one: row for row, one in enumerate(outcome.images.ids)}
+            found[name] = torch.tensor([known.get(one, -1) for one in self.images.ids])
+        return found
+
+    def __call__(self, items: slice, report: Callable[[int], None]) -> Columns:
+        """What each network makes of each set: right, wrong, or not shown."""
+        pixels, labels = self.images.images[items], self.images.labels[items]
+        columns, good = dict(self.nothing(items)), ~unreadable(pixels)
+        for place, shown in enumerate([None, *self.sets]):
+            kept, changed = good, pixels
+            if shown is not None:
+                kept, changed = self._changed(shown, items, pixels, good)
+            seen = kept.nonzero()[:, 0]
+            for number, wrong in enumerate(
+                misread(self.networks, [(changed[seen], labels[seen])]).values()
+            ):
+                columns[_column(place, number)][seen] = wrong.to(torch.uint8)
+            report(len(pixels) * (place + 1) // (len(self.sets) + 1))
+        return columns
+
+    def _changed(
+        self, shown: Shown, items: slice, pixels: Tensor, good: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Which of the images are shown, and all of them as they are shown."""
+        if shown.condition is Condition.NOISE:
+            assert shown.size is not None
+            # Drawn by parts, so that a part needs none of the others.
+            generator = torch.Generator().manual_seed(self.seed + items.start)
+            return good, gaussian_noise(pixels, shown.size, generator)
+        outcome, rows = self.outcomes[shown.made_for], self.rows[shown.made_for][items]
+        kept = good & (rows >= 0)
+        kept &= outcome.success[rows.clamp_min(0)]
+        here = kept.nonzero()[:, 0]
+        examples = outcome.columns["adversarial"][rows[here]].to(pixels.dtype)
+        if shown.size is not None:
+            examples = amplify(pixels[here], examples, shown.size)
+        return kept, pixels.index_copy(0, here, examples.to(pixels.device))
+
+    def nothing(self, items: slice) -> dict[str, Tensor]:
+        """Where networks fail on images: no set is shown."""
+        none = torch.full((items.stop - items.start,), _NOT_SHOWN, dtype=torch.uint8)
+        return {
+            _column(place, network): none.clone()
+            for place in range(len(self.sets) + 1) for network in range(len(self.networks))
+        }  # fmt: skip
+
+
+def _rows(rows: Rows, showing: _Showing, parts: Shards, mean: float | None) -> list[Measurement]:
+    """Errors of every network on every set, what of them is there without, and the difference."""
     pairs: dict[Shown, list[Beside]] = {}
-    for shown, batches in sets.items():
-        places = kept[shown.made_for].nonzero()[:, 0]
+    for place, shown in enumerate(showing.sets, 1):
         as_long = shown.condition is Condition.NOISE and shown.size == mean
-        for network, wrong in misread(networks, batches).items():
-            if len(wrong):
+        for number, network in enumerate(showing.networks):
+            became, plain = (parts.column(_column(one, number)) for one in (place, 0))
+            places = (became != _NOT_SHOWN).nonzero()[:, 0]
+            if len(places):
+                wrong, clean = (one[places] == _WRONG for one in (became, plain))
                 rows.share(
                     Metric.ERROR, int(wrong.sum()), len(wrong), network=network,
                     reference=Condition.ADVERSARIAL if as_long else "", **vars(shown),
                 )  # fmt: skip
-                pair = Beside(network, places, wrong, clean[network][places])
-                pairs.setdefault(shown, []).append(pair)
-    return [*rows.made, *net_rows(rows, pairs, len(images))]
+                pairs.setdefault(shown, []).append(Beside(network, places, wrong, clean))
+    return [*rows.made, *net_rows(rows, pairs, len(showing.images))]
 
 
-def _changed(outcome: Attacked, stddev: float | None) -> Iterator[tuple[Tensor, Tensor]]:
-    for original, adversarial, labels in outcome.found():
-        changed = adversarial.to(original.dtype)
-        yield (changed if stddev is None else amplify(original, changed, stddev)), labels
-
-
-def _add_noise(sets: dict[Shown, Batches], images: ImageSet, stddev: float, seed: int) -> None:
-    generator = torch.Generator().manual_seed(seed)
-    noisy = gaussian_noise(images.images, stddev, generator)
-    sets[Shown(Condition.NOISE, size=stddev)] = [(noisy, images.labels)]
+def _left_out(lost: int) -> tuple[str, ...]:
+    if not lost:
+        return ()
+    return (
+        f"{lost:,} images were shown to no network, because they cannot be read or a network fails "
+        "on them.",
+    )

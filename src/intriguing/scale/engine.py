@@ -59,6 +59,11 @@ class Engine(EngineOptions):
         """Whether nothing leaves this process."""
         return self.engine == "here"
 
+    @property
+    def most(self) -> int:
+        """Workers at once, as far as is known before there are any."""
+        return 1 if self.here else self.workers or cores()
+
 
 HERE = Engine()
 """What holds when nothing else is said."""

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
 import torch
 from safetensors import safe_open
@@ -26,8 +27,10 @@ from intriguing.scale.engine import HERE, Engine
 from intriguing.scale.jobs import DEATHS, Failure, Told, ended_jobs
 from intriguing.written import delete_stale
 
-Columns = Mapping[str, Tensor]
+Columns: TypeAlias = Mapping[str, Tensor]
 """Tensors whose first dimension is the items."""
+Part: TypeAlias = Callable[[slice, Callable[[int], None]], Columns]
+"""Given some of the items, and a function to call with how many of them are done."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,7 @@ class Column:
 
 
 def run_in_shards(
-    compute: Callable[[slice, Callable[[int], None]], Columns],
+    compute: Part,
     count: int,
     size: int,
     folder: Path,
@@ -178,7 +181,7 @@ def run_in_shards(
 class _ShardWork:
     """What computes and writes a shard, in whatever process."""
 
-    compute: Callable[[slice, Callable[[int], None]], Columns]
+    compute: Part
     shards: Shards
     key: str
 
