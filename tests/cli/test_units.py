@@ -131,7 +131,7 @@ def test_a_stopped_test_is_not_done_twice(studied, room, monkeypatch):
     (kept,) = (studied / "stages").glob("claim-*.json")
     before = kept.read_bytes()
     claims = read_rows(studied, ClaimRow)
-    monkeypatch.setattr(distinction, "compare_bases", None)  # would fail if it were called
+    monkeypatch.setattr(distinction, "Comparison", None)  # would fail if it were called
     main(["units", "nets.py:conv", "digits", "--layer", "1", "4", "-k", "4", *QUICK, "--out", "a",
           "--basis", "natural", "random"])  # fmt: skip
     assert read_rows(studied, ClaimRow) == claims

@@ -1,26 +1,29 @@
 """The claim of §3 tested, and coherence followed from the natural basis to rotated ones."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from intriguing.data.dataset import ImageSet
 from intriguing.estimates import Rows
-from intriguing.measures import Progress, mean_interval
+from intriguing.measures import mean_interval
 from intriguing.results.measured import Measurement, Metric, Unit
 from intriguing.results.rows import ClaimRow
-from intriguing.runs.ranked import renamed, responds
+from intriguing.runs.ranked import responds
 from intriguing.runs.run import Run
 from intriguing.runs.stage import Made, Network, Stage, Trained
 from intriguing.runs.study import Asked
+from intriguing.scale.shards import Columns
 from intriguing.units import directions
 from intriguing.units.activations import Layer
-from intriguing.units.claim import LEVEL, UNITS, compare_bases
+from intriguing.units.claim import LEVEL, UNITS, Comparison
 from intriguing.units.directions import Basis
-from intriguing.units.measured import scorer
+from intriguing.units.inference import MeasuredLayer
+from intriguing.units.measured import Tables, scorer
 from intriguing.units.topk import top_images
 
 ALPHAS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
@@ -51,12 +54,16 @@ class Claim(Stage):
         """The verdict on every layer."""
         asked, study = self.asked, self.asked.study
         models = [run.model(one) for one in self.networks]
-        claim = compare_bases(
+        comparison = Comparison.of(
             models, asked.names, self.images, measure=asked.measure,
             features=self.features, k=study.k, delta=study.delta, rotations=study.rotations,
             untrained=study.untrained, seed=study.seed,
-            progress=renamed(run.progress, "testing the claim"),
         )  # fmt: skip
+        parts = run.in_parts(
+            self, partial(_measured, comparison.tables), len(comparison.tables.parts),
+            called="testing the claim",
+        )  # fmt: skip
+        claim = comparison.judged(_layers_of(columns, asked.names) for columns in parts)
         rows = tuple(
             ClaimRow(
                 network=self.about, layer=layer.layer, measure=claim.measure, k=claim.k,
@@ -100,6 +107,23 @@ class Claim(Stage):
         return tuple(said)
 
 
+def _measured(tables: Tables, items: slice, report: Callable[[int], None]) -> Columns:
+    """A piece of the test as tensors, of layers by their places."""
+    (part,) = range(items.start, items.stop)
+    columns = {}
+    for place, layer in enumerate(tables.measured(part).values()):
+        columns[f"natural/{place}"] = layer.natural[None]
+        columns[f"random/{place}"] = layer.random[None]
+    return columns
+
+
+def _layers_of(columns: Columns, names: Sequence[str]) -> dict[str, MeasuredLayer]:
+    return {
+        name: MeasuredLayer(columns[f"natural/{place}"][0], columns[f"random/{place}"][0])
+        for place, name in enumerate(names)
+    }
+
+
 @dataclass(frozen=True)
 class Path(Stage):
     """How coherence goes from the natural basis to rotated ones: of Q^α, for α from 0 to 1."""
@@ -114,27 +138,14 @@ class Path(Stage):
     def compute(self, run: Run) -> Made:
         """Mean coherence, with Student's interval over the rotations Q."""
         asked, models = self.asked, [run.model(one) for one in self.networks]
-        score = scorer(asked.measure, self.images, self.features)
         layers, count = followed(asked), asked.study.paths
-        names = [layer.name for layer in layers]
+        work = partial(_followed, asked, models, self.images, self.features)
+        parts = run.in_parts(self, work, len(models) * count, called="following Q^α").column(
+            "coherent"
+        )
         # By layer, then α: of each Q the mean over the networks.
-        values = {name: [[0.0] * count for _ in ALPHAS] for name in names}
-        for done, model in enumerate(models):
-            for q in range(count):
-                generator = torch.Generator().manual_seed(1000 * (done + 1) + q + asked.study.seed)
-                ways = {layer.name: _way(layer.units, generator) for layer in layers}
-                found = top_images(
-                    model, names, self.images, ways, k=asked.study.k, sign="positive", bins=0
-                )
-                for name in names:
-                    for j, basis in enumerate(ways[name]):
-                        top = found[name, basis.name]
-                        coherent = score(top.indices).double()
-                        coherent = coherent.masked_fill(~responds(top), torch.nan)
-                        values[name][j][q] += float(coherent.nanmean()) / len(models)
-                if run.progress is not None:
-                    step = done * count + q + 1
-                    run.progress(Progress("following Q^α", step, len(models) * count))
+        means = parts.view(len(models), count, len(layers), len(ALPHAS)).mean(0).permute(1, 2, 0)
+        values = {layer.name: some.tolist() for layer, some in zip(layers, means, strict=True)}
         wide = [layer.name for layer in asked.layers if layer not in layers]
         note = (
             f"The path from the natural basis to rotated ones is not followed in {', '.join(wide)},"
@@ -158,6 +169,29 @@ class Path(Stage):
                 rows.add(Metric.COHERENCE, unit, float(several.mean()), len(some), len(some), span,
                          layer=layer.name, size=alpha)  # fmt: skip
         return rows.made
+
+
+def _followed(
+    asked: Asked, models: Sequence[nn.Module], images: ImageSet, features: Tensor | None,
+    items: slice, report: Callable[[int], None],
+) -> Columns:  # fmt: skip
+    """Mean coherence of every layer and α, for some rotations Q of some of the networks."""
+    score = scorer(asked.measure, images, features)
+    layers, means = followed(asked), []
+    names = [layer.name for layer in layers]
+    for item in range(items.start, items.stop):
+        network, q = divmod(item, asked.study.paths)
+        generator = torch.Generator().manual_seed(1000 * (network + 1) + q + asked.study.seed)
+        ways = {layer.name: _way(layer.units, generator) for layer in layers}
+        found = top_images(
+            models[network], names, images, ways, k=asked.study.k, sign="positive", bins=0
+        )
+        for name in names:
+            for basis in ways[name]:
+                top = found[name, basis.name]
+                coherent = score(top.indices).double().masked_fill(~responds(top), torch.nan)
+                means.append(coherent.nanmean())
+    return {"coherent": torch.stack(means).view(-1, len(layers), len(ALPHAS))}
 
 
 def followed(asked: Asked) -> list[Layer]:

@@ -5,7 +5,7 @@ uniformly random (Haar) bases. `intriguing.units.inference` says what is tested,
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from intriguing.data.dataset import ImageSet
 from intriguing.errors import InputError
 from intriguing.measures import Progress, ProgressCallback
-from intriguing.units.activations import activations
 from intriguing.units.inference import (
     MeasuredLayer,
     Tails,
@@ -25,7 +24,7 @@ from intriguing.units.inference import (
     rotation_test,
     untrained_test,
 )
-from intriguing.units.measured import Measure, measure_bases, reinitialised, scorer
+from intriguing.units.measured import Draws, Measure, Tables, reinitialised, units_of
 
 Verdict: TypeAlias = Literal[
     "no distinction", "natural more coherent", "random more coherent", "not decided"
@@ -156,54 +155,98 @@ def compare_bases(
         InputError: If there are fewer than k images, a setting makes no sense, or a network cannot
             be initialised anew.
     """
-    trained = (models,) if isinstance(models, nn.Module) else tuple(models)
-    names = (layers,) if isinstance(layers, str) else tuple(layers)
-    delta = DELTAS.get(measure, math.nan) if delta is None else delta
-    _check(trained, names, images, measure, features, k, delta, level)
-    needed = _rotations(len(trained), len(names), level) if rotations is None else rotations
-    if needed < 2:
-        raise InputError(f"rotations={rotations}; give 2 or more, or None for what the level needs")
-    generator = torch.Generator().manual_seed(seed)
-    fresh = untrained
-    if isinstance(fresh, int):
-        seeds = torch.randint(2**31, (max(fresh, 0),), generator=generator).tolist()
-        fresh = [reinitialised(trained[0], one) for one in seeds]
-    some = next(activations(trained[0], names, images.images[:1]))
-    units = {name: phi.shape[1] for name, phi in some.items()}
-    score = scorer(measure, images, features)
-    tables: list[dict[str, MeasuredLayer]] = []
-    for done, model in enumerate((*trained, *fresh)):
-        bases = needed if done < len(trained) else min(_FEW, needed)
-        tables.append(
-            measure_bases(model, names, images, score, k, bases, needed, generator, batch_size)
-        )
+    comparison = Comparison.of(
+        models, layers, images, measure=measure, features=features, k=k, delta=delta, level=level,
+        rotations=rotations, untrained=untrained, batch_size=batch_size, seed=seed,
+    )  # fmt: skip
+    tables, parts = comparison.tables, []
+    for part in range(len(tables.parts)):
+        parts.append(tables.measured(part))
         if progress is not None:
-            progress(Progress("networks", done + 1, len(trained) + len(fresh)))
-    found = [
-        _judge(
-            name,
-            [table[name] for table in tables[: len(trained)]],
-            [table[name] for table in tables[len(trained) :]],
-            min(_FEW, needed),
-            delta,
-            generator,
-            units[name],
-        )
-        for name in names
-    ]
-    return Claim(
-        _corrected(found, level),
-        measure,
-        UNITS[measure],
-        k,
-        delta,
-        level,
-        len(trained),
-        needed,
-        len(fresh),
-        len(images),
-        _null(len(fresh)),
-    )
+            progress(Progress("networks and bases", part + 1, len(tables.parts)))
+    return comparison.judged(parts)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What `compare_bases` does, in pieces that know nothing of each other, and the verdict on all.
+
+    Attributes:
+        tables: What is measured, the trained networks first.
+        trained, rotations: How many networks are trained, and random bases of each.
+        delta, level: As `compare_bases` takes them.
+        state: Of the generator, for resampling.
+    """
+
+    tables: Tables
+    trained: int
+    rotations: int
+    delta: float
+    level: float
+    state: Tensor
+
+    @classmethod
+    def of(
+        cls,
+        models: nn.Module | Sequence[nn.Module],
+        layers: str | Sequence[str],
+        images: ImageSet,
+        *,
+        measure: Measure = "purity",
+        features: Float[Tensor, "image feature"] | None = None,
+        k: int = 9,
+        delta: float | None = None,
+        level: float = LEVEL,
+        rotations: int | None = None,
+        untrained: int | Sequence[nn.Module] = 8,
+        batch_size: int | None = None,
+        seed: int = 0,
+    ) -> "Comparison":
+        """Look after what is asked and go over all draws; as `compare_bases`."""
+        trained = (models,) if isinstance(models, nn.Module) else tuple(models)
+        names = (layers,) if isinstance(layers, str) else tuple(layers)
+        delta = DELTAS.get(measure, math.nan) if delta is None else delta
+        _check(trained, names, images, measure, features, k, delta, level)
+        needed = _rotations(len(trained), len(names), level) if rotations is None else rotations
+        if needed < 2:
+            raise InputError(
+                f"rotations={rotations}; give 2 or more, or None for what the level needs"
+            )
+        generator = torch.Generator().manual_seed(seed)
+        fresh = untrained
+        if isinstance(fresh, int):
+            seeds = torch.randint(2**31, (max(fresh, 0),), generator=generator).tolist()
+            fresh = [reinitialised(trained[0], one) for one in seeds]
+        networks, draws = (*trained, *fresh), []
+        units = units_of(trained[0], names, images)
+        for done in range(len(networks)):
+            bases = needed if done < len(trained) else min(_FEW, needed)
+            draws.append({n: Draws.of(units[n], bases, needed, generator) for n in names})
+        tables = Tables(networks, names, images, measure, features, k, tuple(draws), batch_size)
+        return cls(tables, len(trained), needed, delta, level, generator.get_state())
+
+    def judged(self, parts: Iterable[Mapping[str, MeasuredLayer]]) -> Claim:
+        """The verdict on every layer, by what all pieces measured."""
+        generator = torch.Generator()
+        generator.set_state(self.state)
+        every, asked = self.tables.joined(parts), self.tables
+        found = [
+            _judge(
+                name,
+                [table[name] for table in every[: self.trained]],
+                [table[name] for table in every[self.trained :]],
+                min(_FEW, self.rotations),
+                self.delta,
+                generator,
+                asked.draws[0][name].units,
+            )
+            for name in asked.layers
+        ]
+        fresh = len(asked.networks) - self.trained
+        return Claim(
+            _corrected(found, self.level), asked.measure, UNITS[asked.measure], asked.k, self.delta,
+            self.level, self.trained, self.rotations, fresh, len(asked.images), _null(fresh),
+        )  # fmt: skip
 
 
 def _judge(

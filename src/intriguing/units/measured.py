@@ -1,7 +1,9 @@
 """Coherence of the natural and of random bases in one network: the table that the test is of."""
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, TypeAlias
 
 import torch
@@ -30,43 +32,138 @@ Measure: TypeAlias = Literal["purity", "entropy", "pixels", "features"]
 
 # Weights of all random directions of a layer; of a layer with very many units, fewer are compared.
 _WEIGHTS = 1 << 27
+_BASES = 20
+"""Random bases of a piece of work: that a network is asked again for the next costs little."""
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Random bases of a layer that anybody can draw: each from where the generator was before it.
+
+    Attributes:
+        units: Of the layer.
+        chosen: Those whose directions are compared.
+        states: Of the generator, one a basis.
+    """
+
+    units: int
+    chosen: Int64[Tensor, " column"]
+    states: tuple[Tensor, ...]
+
+    @classmethod
+    def of(cls, units: int, bases: int, most_bases: int, generator: torch.Generator) -> "Draws":
+        """Go over what so many bases take of the generator."""
+        columns = max(1, min(units, _WEIGHTS // (units * most_bases)))
+        chosen = torch.arange(units)
+        if columns < units:  # one subset for all networks, drawn without looking at them
+            chosen = torch.randperm(units, generator=torch.Generator().manual_seed(units))[:columns]
+        states = []
+        for _ in range(bases):
+            states.append(generator.get_state())
+            torch.randn(units, columns, generator=generator, dtype=torch.float64)
+        return cls(units, chosen.sort().values, tuple(states))
+
+    def bases(self, some: slice) -> list[Basis]:
+        """Of some draws all directions as one basis; with the first, the natural one."""
+        generator, found = torch.Generator(), []
+        for state in self.states[some]:
+            generator.set_state(state)
+            found.append(haar(self.units, generator, len(self.chosen)).matrix.float())
+        natural = [Basis("natural", torch.eye(self.units)[:, self.chosen])]
+        return (natural if some.start == 0 else []) + [Basis("random", torch.cat(found, 1))]
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The coherence of natural and random bases in several networks, measured part by part.
+
+    Attributes:
+        networks: In evaluation mode.
+        layers, images, measure, features, k, batch_size: As `compare_bases` takes them.
+        draws: Of each network the random bases of every layer.
+    """
+
+    networks: tuple[nn.Module, ...]
+    layers: tuple[str, ...]
+    images: ImageSet
+    measure: Measure
+    features: Tensor | None
+    k: int
+    draws: tuple[Mapping[str, Draws], ...]
+    batch_size: int | None = None
+
+    @cached_property
+    def parts(self) -> list[tuple[int, slice]]:
+        """Pieces of the work: a network and some of its bases."""
+        found = []
+        for place, draws in enumerate(self.draws):
+            bases = len(draws[self.layers[0]].states)
+            found += [(place, slice(i, min(i + _BASES, bases))) for i in range(0, bases, _BASES)]
+        return found
+
+    @cached_property
+    def score(self) -> Callable[[Tensor], Tensor]:
+        """What gives rows of images their coherence."""
+        return scorer(self.measure, self.images, self.features)
+
+    def measured(self, part: int) -> dict[str, MeasuredLayer]:
+        """One piece, from one pass of the images; of the natural basis something in the first."""
+        place, some = self.parts[part]
+        asked = {layer: draws.bases(some) for layer, draws in self.draws[place].items()}
+        found = top_images(
+            self.networks[place], self.layers, self.images, asked, k=self.k, sign="positive",
+            bins=0, batch_size=self.batch_size,
+        )  # fmt: skip
+        none = torch.empty(0, dtype=torch.float64)
+        return {
+            layer: MeasuredLayer(
+                row_coherence(found[layer, "natural"], self.score) if some.start == 0 else none,
+                row_coherence(found[layer, "random"], self.score).view(some.stop - some.start, -1),
+            )
+            for layer in self.layers
+        }
+
+    def joined(
+        self, parts: Iterable[Mapping[str, MeasuredLayer]]
+    ) -> list[dict[str, MeasuredLayer]]:
+        """The table of each network from all pieces, in their order."""
+        several: list[list[Mapping[str, MeasuredLayer]]] = [[] for _ in self.networks]
+        for (place, _), one in zip(self.parts, parts, strict=True):
+            several[place].append(one)
+        return [
+            {
+                layer: MeasuredLayer(
+                    some[0][layer].natural, torch.cat([one[layer].random for one in some])
+                )
+                for layer in self.layers
+            }
+            for some in several
+        ]
 
 
 def measure_bases(
     model: nn.Module,
     layers: Sequence[str],
     images: ImageSet,
-    score: Callable[[Tensor], Tensor],
+    measure: Measure,
     k: int,
     bases: int,
-    most_bases: int,
     generator: torch.Generator,
-    batch_size: int | None,
 ) -> dict[str, MeasuredLayer]:
-    """Coherence of the natural and of `bases` random directions, from one pass of the images."""
-    asked: dict[str, list[Basis]] = {}
-    some = next(activations(model, layers, images.images[:1]))
-    for layer, phi in some.items():
-        units = phi.shape[1]
-        columns = max(1, min(units, _WEIGHTS // (units * most_bases)))
-        chosen = torch.arange(units)
-        if columns < units:  # one subset for all networks, drawn without looking at them
-            chosen = torch.randperm(units, generator=torch.Generator().manual_seed(units))[:columns]
-        rotations = [haar(units, generator, columns).matrix.float() for _ in range(bases)]
-        asked[layer] = [
-            Basis("natural", torch.eye(units)[:, chosen.sort().values]),
-            Basis("random", torch.cat(rotations, 1)),
-        ]
-    found = top_images(
-        model, layers, images, asked, k=k, sign="positive", bins=0, batch_size=batch_size
-    )
-    return {
-        layer: MeasuredLayer(
-            row_coherence(found[layer, "natural"], score),
-            row_coherence(found[layer, "random"], score).view(bases, -1),
-        )
-        for layer in layers
+    """Coherence of the natural and of `bases` random directions of one network's layers."""
+    draws = {
+        layer: Draws.of(units, bases, bases, generator)
+        for layer, units in units_of(model, layers, images).items()
     }
+    tables = Tables((model,), tuple(layers), images, measure, None, k, (draws,))
+    (made,) = tables.joined(map(tables.measured, range(len(tables.parts))))
+    return made
+
+
+def units_of(model: nn.Module, layers: Sequence[str], images: ImageSet) -> dict[str, int]:
+    """How many units layers have, by one image."""
+    some = next(activations(model, layers, images.images[:1]))
+    return {name: phi.shape[1] for name, phi in some.items()}
 
 
 def scorer(

@@ -18,7 +18,7 @@ from intriguing.results.verdicts import Source
 from intriguing.units.activations import activations
 from intriguing.units.claim import DELTAS
 from intriguing.units.directions import haar
-from intriguing.units.measured import measure_bases, scorer
+from intriguing.units.measured import measure_bases
 
 _K = 9
 """Images of a row, as for Figures 1 to 4."""
@@ -116,11 +116,8 @@ class Units(Topic):
         self, model: nn.Module, role: str, layers: tuple[str, ...], found: Record
     ) -> dict[str, float]:
         """Natural less random, a layer."""
-        score = scorer("purity", self.test, None)
         k = min(_K, len(self.test))
-        tables = measure_bases(
-            model, layers, self.test, score, k, _BASES, _BASES, self.generator(role), None
-        )
+        tables = measure_bases(model, layers, self.test, "purity", k, _BASES, self.generator(role))
         for layer, table in tables.items():
             for basis, value in (
                 ("natural", table.natural_mean), ("random", float(table.random_means.mean())),
