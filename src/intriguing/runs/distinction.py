@@ -61,7 +61,7 @@ class Claim(Stage):
         )  # fmt: skip
         parts = run.in_parts(
             self, partial(_measured, comparison.tables), len(comparison.tables.parts),
-            called="testing the claim",
+            called="testing the claim", summed=True,
         )  # fmt: skip
         claim = comparison.judged(_layers_of(columns, asked.names) for columns in parts)
         rows = tuple(
@@ -112,14 +112,14 @@ def _measured(tables: Tables, items: slice, report: Callable[[int], None]) -> Co
     (part,) = range(items.start, items.stop)
     columns = {}
     for place, layer in enumerate(tables.measured(part).values()):
-        columns[f"natural/{place}"] = layer.natural[None]
-        columns[f"random/{place}"] = layer.random[None]
+        columns[f"natural/{place}"] = layer.natural
+        columns[f"random/{place}"] = layer.random
     return columns
 
 
 def _layers_of(columns: Columns, names: Sequence[str]) -> dict[str, MeasuredLayer]:
     return {
-        name: MeasuredLayer(columns[f"natural/{place}"][0], columns[f"random/{place}"][0])
+        name: MeasuredLayer(columns[f"natural/{place}"], columns[f"random/{place}"])
         for place, name in enumerate(names)
     }
 

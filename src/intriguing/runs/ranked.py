@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from intriguing.data.dataset import ImageSet
 from intriguing.data.png import shown_as
@@ -16,13 +16,13 @@ from intriguing.measures import ProgressCallback
 from intriguing.names import file_name
 from intriguing.results.store import write_tensors
 from intriguing.units import directions
-from intriguing.units.activations import Layer, pieces
+from intriguing.units.activations import Layer
 from intriguing.units.directions import Basis
 from intriguing.units.receptive_field import ReceptiveField
 from intriguing.units.topk import TopImages
 
-STRONGEST, NEAREST = 6, 5
-"""Directions listed for an image, and neighbours listed for a direction."""
+NEAREST = 5
+"""Neighbours listed for a direction."""
 
 
 def responds(top: TopImages) -> Tensor:
@@ -89,46 +89,6 @@ def coherence_columns(
     }  # fmt: skip
 
 
-def strongest(
-    model: nn.Module,
-    found: Mapping[tuple[str, str], TopImages],
-    images: ImageSet,
-    shown: Tensor,
-    progress: ProgressCallback | None,
-) -> dict[tuple[str, str], tuple[Tensor, Tensor]]:
-    """Of each image shown, the directions it excites most beside what other images do.
-
-    In standard deviations above the mean, both by the histogram of all images.
-    """
-    scale = {key: _mean_and_deviation(top) for key, top in found.items()}
-    best: dict[tuple[str, str], list[tuple[Tensor, Tensor]]] = {key: [] for key in found}
-    names = tuple(dict.fromkeys(layer for layer, _ in found))
-    told = renamed(progress, "from images to directions")
-    for piece in pieces(model, names, images.images[shown], progress=told):
-        for (layer, basis), top in found.items():
-            phi = piece.activations[layer][: piece.count].unsqueeze(2).flatten(2)
-            v = top.directions.to(phi.device, phi.dtype)
-            value = torch.einsum("nup,ud->ndp", phi, v).amax(2).cpu().double()
-            mean, deviation = scale[layer, basis]
-            z = (value - mean) / deviation
-            chosen = z.topk(min(STRONGEST, z.shape[1]), dim=1)
-            best[layer, basis].append((chosen.indices, chosen.values))
-    return {
-        key: (torch.cat([i for i, _ in some]), torch.cat([v for _, v in some]))
-        for key, some in best.items()
-    }
-
-
-def _mean_and_deviation(top: TopImages) -> tuple[Tensor, Tensor]:
-    counts = top.histogram.counts.double()
-    bins = torch.arange(counts.shape[1]) + 0.5
-    middle = (top.histogram.first[:, None] + bins) * top.histogram.width[:, None]
-    total = counts.sum(1).clamp_min(1)
-    mean = (counts * middle).sum(1) / total
-    variance = (counts * (middle - mean[:, None]).square()).sum(1) / total
-    return mean, variance.sqrt().clamp_min(1e-12) + top.histogram.width * 1e-3
-
-
 def write_directions(
     folder: Path,
     layer: Layer,
@@ -173,6 +133,7 @@ def write_directions(
 
 
 def renamed(progress: ProgressCallback | None, stage: str) -> ProgressCallback | None:
+    """Progress under another name."""
     if progress is None:
         return None
     return lambda step: progress(replace(step, stage=stage))

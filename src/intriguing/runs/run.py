@@ -182,7 +182,8 @@ class Run:
 
     def in_parts(
         self, stage: Stage, compute: Part, count: int, size: int = 1, *,
-        given_up: Callable[[slice], Columns] | None = None, called: str = "",
+        given_up: Callable[[slice], Columns] | None = None, called: str = "", within: str = "",
+        summed: bool = False,
     ) -> Shards:  # fmt: skip
         """A stage's work on many items, cut into parts that the engine's workers share.
 
@@ -193,11 +194,13 @@ class Run:
             count, size: Items in all, and in a part; no engine and no time decides them.
             given_up: What stands in the place of items that fail; without it the stage fails.
             called: By progress; the stage's title when empty.
+            within: Which of its cuts this is, where the stage makes several.
+            summed: Whether a part's answer is of its items together, and no row an item.
         """
         return run_in_shards(
-            compute, count, size, self.shards(stage), stage.key, engine=self.engine,
+            compute, count, size, self.shards(stage) / within, stage.key, engine=self.engine,
             gpu=stage.on_gpu, given_up=given_up, stage=called or stage.title,
-            progress=self.progress,
+            progress=self.progress, summed=summed,
         )  # fmt: skip
 
     def _note(self, done: Done) -> Done:

@@ -8,22 +8,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from intriguing.data.dataset import ImageSet
-from intriguing.measures import ProgressCallback
 from intriguing.results.parquet import write_columns
 from intriguing.results.rows import CoherenceRow, TopRow
 from intriguing.runs import ranked
 from intriguing.runs.dictionaries import Dictionaries
 from intriguing.runs.distinction import Claim, Path, followed
+from intriguing.runs.ranking import Ranked, Strongest, part_size
 from intriguing.runs.run import Run
 from intriguing.runs.stage import Made, Network, Stage, Trained
 from intriguing.runs.study import LEARNED, Asked, Study, choose_bases
-from intriguing.units.activations import activations
 from intriguing.units.coherence import coherence
-from intriguing.units.topk import top_images
 
 
 def stages_of(
@@ -77,14 +74,18 @@ class Ranking(Stage):
         asked, images, study = self.asked, self.images, self.asked.study
         name, model = self.about, run.model(self.network)
         bases = {layer.name: choose_bases(study, model, layer, images) for layer in asked.layers}
-        found = top_images(
-            model, asked.names, images, {n: [b for b, _ in some] for n, some in bases.items()},
-            k=study.k, sign="both", seed=study.seed,
-            progress=ranked.renamed(run.progress, "ranking the images"),
+        ranked_by = Ranked.of(
+            model, images, asked.names, {n: [b for b, _ in some] for n, some in bases.items()},
+            study.k,
         )  # fmt: skip
+        parts = run.in_parts(
+            self, ranked_by.part, len(images), part_size(len(images)), summed=True,
+            called="ranking the images", within="ranked",
+        )  # fmt: skip
+        found, own = ranked_by.joined(parts)
+        parts.delete()
         shown = ranked.shown(list(found.values()))
         ranked.write_pictures(run.folder, images, shown)
-        own = _own_spaces(model, asked.names, images, run.progress)
         # Labels that no two images share say nothing of any row.
         alone = int(images.labels.bincount().max()) == 1
         constant = ("purity", "entropy") if alone else ()
@@ -103,7 +104,16 @@ class Ranking(Stage):
                 ]
         write_columns(run.folder, TopRow, tops)
         write_columns(run.folder, CoherenceRow, rows)
-        strongest = ranked.strongest(model, found, images, shown, run.progress)
+        chosen = Strongest(model, images.images[shown], found)
+        parts = run.in_parts(
+            self, chosen.part, len(shown), part_size(len(shown)),
+            called="from images to directions", within="strongest",
+        )  # fmt: skip
+        strongest = {
+            key: (parts.column(f"{place}/direction"), parts.column(f"{place}/strength"))
+            for place, key in enumerate(found)
+        }
+        parts.delete()
         for layer, field in zip(asked.layers, asked.fields, strict=True):
             ranked.write_directions(run.folder, layer, field, bases[layer.name], found, strongest)
         return Made(notes=self._notes(), passes=(2 * len(images) + len(shown), 0))
@@ -132,15 +142,3 @@ class Ranking(Stage):
                 "out."
             )
         return tuple(said)
-
-
-def _own_spaces(
-    model: nn.Module, names: Sequence[str], images: ImageSet, progress: ProgressCallback | None
-) -> dict[str, Tensor]:
-    """The images in every layer's own space, averaged over positions, from one pass."""
-    told = ranked.renamed(progress, "reading the layers")
-    parts: dict[str, list[Tensor]] = {name: [] for name in names}
-    for phi in activations(model, names, images, progress=told):
-        for name, one in phi.items():
-            parts[name].append(one.unsqueeze(2).flatten(2).mean(2).cpu())
-    return {name: torch.cat(some) for name, some in parts.items()}

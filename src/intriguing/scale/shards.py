@@ -5,6 +5,7 @@ again only when it is whole and was computed from the same things; so what comes
 whether the process was interrupted or not.
 """
 
+import contextlib
 import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -65,6 +66,14 @@ class Shards:
         parts = [_read_one(self.path(index), name) for index in range(len(self.slices))]
         return torch.cat(parts)
 
+    def delete(self) -> None:
+        """Of what is joined and kept elsewhere, nothing stays."""
+        for index in range(len(self.slices)):
+            self.path(index).unlink(missing_ok=True)
+        for folder in (self.folder, self.folder.parent):
+            with contextlib.suppress(OSError):  # there are others
+                folder.rmdir()
+
     @property
     def wall_seconds(self) -> float:
         """Time the shards took, whichever process computed them."""
@@ -108,6 +117,7 @@ def run_in_shards(
     given_up: Callable[[slice], Columns] | None = None,
     stage: str = "shards",
     progress: ProgressCallback | None = None,
+    summed: bool = False,
     depth: int = 0,
 ) -> Shards:
     """Compute every shard that is not on disk already.
@@ -125,7 +135,8 @@ def run_in_shards(
         given_up: What stands in the place of items that cannot be computed: a shard that fails is
             cut into ever smaller ones until these are alone. Without it a failure is raised.
         stage: How progress calls this.
-        progress: Called with the number of finished items.
+        progress: Called with the number of finished items, of none first.
+        summed: Whether what `compute` returns is of its items together, and has rows of its own.
         depth: How often what is computed here was cut already.
 
     Raises:
@@ -136,7 +147,7 @@ def run_in_shards(
         raise InputError(f"a shard of {size} items is empty; give 1 or more")
     shards = Shards(folder, count, size)
     delete_stale(shards.path(index) for index in range(len(shards.slices)))
-    work = _ShardWork(compute, shards, key)
+    work = _ShardWork(compute, shards, key, summed)
     items = {index: part.stop - part.start for index, part in enumerate(shards.slices)}
     done, total = dict.fromkeys(items, 0), 0
 
@@ -153,6 +164,8 @@ def run_in_shards(
             told(index, 1.0)
         else:
             todo.append(index)
+    if todo and progress is not None:
+        progress(Progress(stage, total, count))
     failed: dict[int, Failure] = {}
     ends = ended_jobs(
         work, todo, engine, gpu=gpu, deaths=2 if depth else DEATHS,  # a piece is suspected already
@@ -184,6 +197,7 @@ class _ShardWork:
     compute: Part
     shards: Shards
     key: str
+    summed: bool
 
     def __call__(self, index: int, told: Told) -> None:
         items = self.shards.slices[index]
@@ -203,7 +217,8 @@ class _ShardWork:
     def is_done(self, index: int) -> bool:
         """Whether the shard is on disk."""
         items = self.shards.slices[index]
-        return _usable(self.shards.path(index), self._key(items), items.stop - items.start)
+        rows = None if self.summed else items.stop - items.start
+        return _usable(self.shards.path(index), self._key(items), rows)
 
     def _key(self, items: slice) -> str:
         return derive_key(self.key, items.start, items.stop, self.shards.count)
@@ -230,9 +245,7 @@ def _rescued(
         given_up=lambda some: given_up(slice(items.start + some.start, items.start + some.stop)),
     )  # fmt: skip
     columns = [dict(piece) for piece in pieces]
-    for place in range(len(columns)):
-        pieces.path(place).unlink()
-    folder.rmdir()
+    pieces.delete()
     return {name: torch.cat([one[name] for one in columns]) for name in columns[0]}
 
 
@@ -250,7 +263,7 @@ def _counted(items: slice, told: Told) -> Callable[[int], None]:
     return lambda done: told(done / (items.stop - items.start))
 
 
-def _usable(path: Path, key: str, rows: int) -> bool:
+def _usable(path: Path, key: str, rows: int | None) -> bool:
     """Whether the shard is whole, undamaged, and the one that would be computed now."""
     if not path.exists():
         return False
@@ -260,7 +273,7 @@ def _usable(path: Path, key: str, rows: int) -> bool:
         return False
     return (
         notes.get("key") == key
-        and all(len(column) == rows for column in columns.values())
+        and (rows is None or all(len(column) == rows for column in columns.values()))
         and notes.get("content") == _digest(columns)
     )
 
