@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int64
@@ -19,7 +20,7 @@ from intriguing.models.requirements import check_classifier
 from intriguing.spectral.certificates.dual_certificates import dual_certificates
 from intriguing.spectral.certificates.exact import Exact, prove, seconds_of
 from intriguing.spectral.certificates.local_certificates import local_certificates
-from intriguing.spectral.certificates.pairwise import PairBounds, pair_bounds
+from intriguing.spectral.certificates.pairwise import Packed, PairBounds, pair_bounds
 from intriguing.spectral.certificates.relaxation.radii import relaxed_certificates
 
 _BATCH = 256
@@ -74,12 +75,14 @@ class Certifier:
 
     Attributes:
         model: In evaluation mode.
+        sample: Some images, by which batches are tried.
         box: Where images lie.
         bounds: Of the whole space.
         around: What then bounds it anew around each image, in this order, with the words for it.
     """
 
     model: nn.Module
+    sample: Float[Tensor, "n ..."]
     box: Box
     bounds: PairBounds
     around: tuple[tuple[_Around, str], ...]
@@ -96,12 +99,20 @@ class Certifier:
                 "multipliers go on from the semidefinite bound around each image; "
                 "leave out semidefinite=False and local=False, or multipliers=True"
             )
+        sample = images[:_PROBES]
         bounds = pair_bounds(
-            model, tuple(images.shape[1:]), box, images=images[:_PROBES],
-            semidefinite=semidefinite, progress=progress,
+            model, tuple(images.shape[1:]), box, images=sample, semidefinite=semidefinite,
+            progress=progress,
         )  # fmt: skip
         more = (_MULTIPLIERS,) if multipliers else ()
-        return cls(model, box, bounds, (*_AROUND, *more) if local and semidefinite else ())
+        return cls(model, sample, box, bounds, (*_AROUND, *more) if local and semidefinite else ())
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "bounds": Packed.of(self.bounds)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        bounds = state["bounds"].unpacked(state["model"], state["box"], state["sample"])
+        vars(self).update(state, bounds=bounds)
 
     def certificates(
         self, images: Float[Tensor, "n ..."], labels: Int64[Tensor, " n"], *,

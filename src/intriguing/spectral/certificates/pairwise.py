@@ -90,6 +90,33 @@ def pair_bounds(
     return PairBounds(pairs, formula, proved, analysed, layers)
 
 
+@dataclass(frozen=True)
+class Packed:
+    """Bounds as they travel to other processes: without the graph that they are of.
+
+    A graph of torch's cannot be pickled with what it knows; to trace it again takes no time beside
+    the search for pairs.
+    """
+
+    pairs: Float[Tensor, "k k"]
+    formula: str
+    guaranteed: bool
+    chain: bool
+
+    @classmethod
+    def of(cls, bounds: PairBounds) -> "Packed":
+        """What was found."""
+        return cls(bounds.pairs, bounds.formula, bounds.guaranteed, bounds.layers is not None)
+
+    def unpacked(
+        self, model: nn.Module, domain: Box | None, images: Float[Tensor, "n ..."]
+    ) -> PairBounds:
+        """With the graph; the arguments as `pair_bounds` had them."""
+        analysed = analyse(model, tuple(images.shape[1:]), domain, images)
+        layers = chain_of(analysed.walk) if self.chain else None
+        return PairBounds(self.pairs, self.formula, self.guaranteed, analysed, layers)
+
+
 def _by_rows(walked: Walk) -> Tensor | None:
     """‖w_c − w_j‖ times the bound of what the last linear part starts from."""
     last = walked.steps[-1]
