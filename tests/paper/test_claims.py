@@ -3,6 +3,7 @@
 import math
 import re
 import shutil
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -25,8 +26,10 @@ from intriguing.paper.reproduce import reproduce
 from intriguing.report.html import draw_report
 from intriguing.results.measured import Measurement, where
 from intriguing.results.parquet import read_rows
+from intriguing.results.store import read_run
 from intriguing.results.verdicts import Basis, Verdict, VerdictRow
 from intriguing.scale.engine import HERE, Engine
+from tests import forked
 
 ASKED = ("formulas", "generative")
 """Topics of few networks."""
@@ -89,6 +92,36 @@ def test_more_claims_and_seeds_go_on_from_what_is_there(study: Path, tmp_path: P
     workers = Engine("processes", workers=2)
     alone = ask(tmp_path / "alone", "generative-gaussian", seeds=3, engine=workers)
     assert alone == some
+
+
+def _asked(folder: Path, tell: forked.Tell) -> None:
+    config = ClaimsConfig(ASKED, "smoke", 2)
+    reproduce(config, folder, progress=lambda step: tell((step.stage, step.done)))
+
+
+def test_killed_half_way_and_resumed_it_has_the_same_rows_to_the_byte(
+    study: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "killed"
+    measured = folder / "stages" / "claims-generative-seed0.json"
+    for once in ("while a network trains", "after a topic of one seed"):
+        process, steps = forked.start(_asked, folder)
+        told = 0
+        while told < 300 if once.startswith("while") else not measured.exists():
+            assert process.is_alive()
+            told += steps.poll(0.02) and bool(steps.recv())
+        forked.kill(process)
+        assert process.exitcode == -signal.SIGKILL
+        assert read_run(folder).status == "running"
+    ask(folder, *ASKED)
+    rows = sorted(file.name for file in (study / "rows").iterdir())
+    assert rows == sorted(file.name for file in (folder / "rows").iterdir())
+    assert {"verdicts.parquet", "measurements.parquet"} <= set(rows)
+    for name in rows:
+        assert (folder / "rows" / name).read_bytes() == (study / "rows" / name).read_bytes()
+    models = {file.name: file.read_bytes() for file in (study / "models").iterdir()}
+    assert models
+    assert models == {file.name: file.read_bytes() for file in (folder / "models").iterdir()}
 
 
 def test_the_page_has_every_claim_with_its_number_and_filters(study: Path, tmp_path: Path) -> None:

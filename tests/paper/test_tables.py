@@ -17,13 +17,15 @@ from intriguing.paper.items import DEFAULT
 from intriguing.paper.materials import Materials
 from intriguing.paper.networks import draw
 from intriguing.paper.remarks import Remarks, rank_agreement
-from intriguing.paper.reproduce import stages_of
+from intriguing.paper.reproduce import reproduce, stages_of
 from intriguing.results.measured import Condition, Measurement, Metric, where
+from intriguing.results.parquet import read_rows
 from intriguing.results.published import published
 from intriguing.runs.examples import Examples
 from intriguing.runs.training import Training
 from intriguing.scale.attack import Attacked
 from intriguing.scale.shards import run_in_shards
+from tests.paper import running
 
 
 @pytest.fixture
@@ -86,6 +88,48 @@ def test_stages_are_of_the_sets_and_networks_that_they_name() -> None:
     assert [attack.network.images for attack in three.attacks] == [sets.p1, sets.p1, sets.p2]
     assert one.attacks[0].plan.images.ids == sets.train.ids[:60]
     assert three.attacks[0].plan.images.ids == sets.test.ids[:60]
+
+
+def test_further_networks_differ_in_what_they_say() -> None:
+    given = Materials(ReproduceConfig(scale="smoke", further=("conv", "seed", "relu", "tanh")))
+    paper = Materials(ReproduceConfig(scale="smoke"))
+    assert [one.key for one in given.whole(0)[:6]] == [one.key for one in paper.whole(0)]
+    conv, again, relu, tanh = (one.network for one in given.whole(0)[6:])
+    plain = given.whole(0)[3].network
+    assert (conv.recipe.architecture, tanh.recipe.architecture) == (
+        "conv32-64-200-10", "tanh100-100-10",
+    )  # fmt: skip
+    assert relu.recipe.architecture == "mlp100-100-10"
+    # Of other initial weights, and alike in all that is no name:
+    named = {"name": "", "slug": ""}
+    assert again.seed != plain.seed
+    assert replace(again.recipe, **named) == replace(plain.recipe, **named)
+    assert again.images == plain.images
+    half = [one.network for one in given.halves(0)[3:]]
+    assert {one.images.sha256 for one in half} == {given.sets[0].p1.sha256}
+    assert len({one.slug for one in (*half, conv, again, relu, tanh)}) == 8
+
+
+def test_further_networks_leave_the_papers_numbers_as_they_are(smoke: Path, tmp_path: Path) -> None:
+    config = replace(running.CONFIG, items=("table4",), further=("seed", "relu"))
+    reproduce(config, tmp_path / "more")
+    before, after = (
+        where(read_rows(folder, Measurement), analysis="table4")
+        for folder in (smoke, tmp_path / "more")
+    )
+    assert before
+    assert all(row in after for row in before)
+    more = {row.network for row in after} - {row.network for row in before}
+    assert more == {"FC100-100-10*", "ReLU100-100-10"}
+    crossed = where(after, metric=Metric.ERROR, made_for="FC100-100-10*", network="FC123-456-10")
+    assert [row.condition for row in crossed] == [Condition.ADVERSARIAL, Condition.AMPLIFIED]
+
+
+def test_further_networks_that_cannot_be_had_are_refused() -> None:
+    with pytest.raises(InputError, match="conv, seed, relu, tanh"):
+        ReproduceConfig(items=("table1",), further=("resnet",))
+    with pytest.raises(InputError, match="table1, table2, table3, table4"):
+        ReproduceConfig(items=("figure7",), further=("conv",))
 
 
 def test_what_was_not_found_is_said(partly: Attacked) -> None:

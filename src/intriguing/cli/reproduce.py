@@ -29,6 +29,7 @@ examples:
   intriguing reproduce table1 figure7           only these
   intriguing reproduce --scale paper --seeds 3  the paper's size, with the spread over seeds
   intriguing reproduce --scale paper --dry-run  what would run, and how long it would take
+  intriguing reproduce table1 table2 --further conv seed    with networks that the paper has not
   intriguing reproduce table5                   the spectral analysis of AlexNet, in a minute
   intriguing reproduce figure1 figure2          what units and random directions respond to
   intriguing reproduce figure3 figure4 --network squeezenet:squeezenet.safetensors --images photos/
@@ -70,6 +71,7 @@ def reproduce(
     images: Annotated[str | None, arg(metavar="FOLDER")] = None,
     budget: int = 200,
     search: bool = False,
+    further: Annotated[tuple[str, ...], arg(metavar="NETWORK ...")] = (),
     limits: Annotated[Limits, OmitArgPrefixes] = LIMITS,
     place: Annotated[Place, OmitArgPrefixes] = PLACE,
 ) -> None:
@@ -86,6 +88,8 @@ def reproduce(
         images: For figure3 to figure5: a folder or a .zip of pictures.
         budget: Passes an image of the search for figure5.
         search: For hardening: try settings on held-out training images, without the test images.
+        further: Networks that table1 to table4 have besides the paper's: conv (of convolutions),
+            seed (100-100-10 from other initial weights), relu, tanh (100-100-10 of such units).
     """
     from intriguing.cli import bounding, hardening
     from intriguing.cli.progress import shown
@@ -95,12 +99,14 @@ def reproduce(
     from intriguing.paper.config import ReproduceConfig
     from intriguing.paper.figure6 import Figure6Config
     from intriguing.paper.hardening.config import HardeningConfig
-    from intriguing.paper.items import DEFAULT
+    from intriguing.paper.items import ALONE, DEFAULT
     from intriguing.paper.reproduce import Config, work_of
 
     device = str(place.chosen)
     config: Config
     many = 1 if seeds is None else seeds
+    if further and set(items) & set(ALONE):
+        raise InputError("further networks are for table1 to table4")
     if items == ("figure6",):
         if images is not None or input is not None or dry_run:
             raise InputError(
@@ -131,7 +137,7 @@ def reproduce(
         config = ReproduceConfig(
             items=tuple(dict.fromkeys(items)) or DEFAULT, scale=scale, seeds=many, device=device,
             network=network, input=None if input is None else bounding.parse_shape(input),
-            images=images, budget=budget,
+            images=images, budget=budget, further=tuple(dict.fromkeys(further)),
         )  # fmt: skip
         name = "reproduce"
     folder = as_folder(place.out or Path("results") / f"{name}-{scale}")

@@ -11,9 +11,11 @@ from intriguing.paper.items import (
     FIGURES,
     ITEMS,
     OF_MNIST,
+    OF_NETWORKS,
     OF_PHOTOGRAPHS,
     TABLES,
 )
+from intriguing.paper.networks import FURTHER
 
 ScaleName: TypeAlias = Literal["smoke", "quick", "paper"]
 
@@ -69,6 +71,7 @@ class ReproduceConfig:
         input: The shape of one of its images, where it does not say that itself.
         images: A folder or zip of pictures, for Figures 3 to 5.
         budget: Passes of the search for each of Figure 5's images.
+        further: Of `FURTHER`: networks that Tables 1 to 4 have besides the paper's.
     """
 
     items: tuple[str, ...] = DEFAULT
@@ -82,6 +85,7 @@ class ReproduceConfig:
     input: tuple[int, ...] | None = None
     images: str | None = None
     budget: int = 200
+    further: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         unknown = [item for item in self.items if item not in (*ITEMS, *ALONE)]
@@ -120,6 +124,15 @@ class ReproduceConfig:
             )
         if self.input is not None and self.network is None:
             raise InputError("an input shape is of a network; give the network, too")
+        if unknown := [one for one in self.further if one not in FURTHER]:
+            raise InputError(
+                f"there is no further network {unknown[0]!r}; choose from {', '.join(FURTHER)}"
+            )
+        if self.further and not set(OF_NETWORKS) & set(self.items):
+            raise InputError(
+                f"further networks are for {', '.join(OF_NETWORKS)}, which are not asked for; add "
+                "one"
+            )
         if self.budget < 1:
             raise InputError(f"{self.budget} passes allow no search; give 1 or more")
 

@@ -33,6 +33,8 @@ FIGURES: Mapping[str, Make] = {
 }
 ITEMS: Mapping[str, Make] = {**TABLES, **FIGURES}
 
+OF_NETWORKS = ("table1", "table2", "table3", "table4")
+"""Tables of several networks, which may have further ones besides the paper's."""
 OF_MNIST = ("figure1", "figure2")
 OF_PHOTOGRAPHS = ("figure3", "figure4", "figure5")
 """Figures of a network and photographs of the user's."""

@@ -20,7 +20,14 @@ from intriguing.measures import ProgressCallback
 from intriguing.models.load import load_model
 from intriguing.models.normalized import preprocessing_of
 from intriguing.paper.config import SCALES, ReproduceConfig, Scale
-from intriguing.paper.networks import MNIST_NETWORKS, SPLIT_NETWORKS, Part, draw, short_name
+from intriguing.paper.networks import (
+    MNIST_NETWORKS,
+    SPLIT_NETWORKS,
+    Part,
+    draw,
+    further,
+    short_name,
+)
 from intriguing.runs.attacking import Plan
 from intriguing.runs.examples import Examples
 from intriguing.runs.stage import Network
@@ -144,12 +151,15 @@ class Materials:
         return choose_targets(images.labels, images.classes, generator)
 
     def whole(self, seed: int) -> tuple[Examples, ...]:
-        """The networks of Tables 1 and 2."""
-        return tuple(self.attack(recipe, seed) for recipe in MNIST_NETWORKS)
+        """The networks of Tables 1 and 2, the further ones last."""
+        besides = further(self.config.further, len(self.sets[seed].train))
+        return tuple(self.attack(recipe, seed) for recipe in (*MNIST_NETWORKS, *besides))
 
     def halves(self, seed: int) -> tuple[Examples, ...]:
-        """The networks of Tables 3 and 4."""
-        return tuple(self.attack(recipe, seed, part) for recipe, part in SPLIT_NETWORKS)
+        """The networks of Tables 3 and 4, the further ones last, which learn from P1."""
+        besides = further(self.config.further, len(self.sets[seed].p1), "P1")
+        networks = (*SPLIT_NETWORKS, *((recipe, "P1") for recipe in besides))
+        return tuple(self.attack(recipe, seed, part) for recipe, part in networks)
 
     @property
     def used(self) -> tuple[Sequence[ImageSet], Sequence[Network], tuple[str, ...]]:

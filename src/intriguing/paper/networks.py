@@ -1,6 +1,8 @@
 """The MNIST networks: six of Tables 1 and 2, three of the split experiment, one convolutional."""
 
 import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import PurePath
 from typing import Literal, TypeAlias
 
@@ -41,6 +43,37 @@ def convolutional(images: int) -> Recipe:
         CONVOLUTIONAL, CONVOLUTIONAL, CONVOLUTIONAL, decay=(1e-4,) * 4,
         schedule=find_family(CONVOLUTIONAL).schedule(images),
     )  # fmt: skip
+
+
+def _relu(images: int) -> Recipe:
+    architecture = "mlp100-100-10"
+    return Recipe(
+        "ReLU100-100-10", architecture, architecture, _SIGMOID_DECAY,
+        schedule=find_family(architecture).schedule(images),
+    )  # fmt: skip
+
+
+FURTHER: Mapping[str, Callable[[int], Recipe]] = {
+    "conv": convolutional,
+    "seed": lambda images: Recipe(
+        "FC100-100-10*", "fc100-100-10-again", "fc100-100-10", _SIGMOID_DECAY
+    ),
+    "relu": _relu,
+    "tanh": lambda images: Recipe(
+        "tanh100-100-10", "tanh100-100-10", "tanh100-100-10", _SIGMOID_DECAY
+    ),
+}
+"""Networks that Tables 1 to 4 may have besides the paper's, of so many training images: one of
+convolutions; FC100-100-10 from other initial weights, which differs in nothing else; and the same
+with tanh, or with ReLU, He's initial weights and minibatches, by which ReLU networks learn."""
+
+
+def further(names: Sequence[str], images: int, part: Part = "train") -> tuple[Recipe, ...]:
+    """These networks, trained on so many images of a part."""
+    made = tuple(FURTHER[name](images) for name in names)
+    if part == "train":
+        return made
+    return tuple(replace(one, slug=f"{one.slug}-{part.lower()}") for one in made)
 
 
 def draw(*names: object) -> int:

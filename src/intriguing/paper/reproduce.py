@@ -30,7 +30,7 @@ from intriguing.runs.stage import Stage, Trained, with_needs
 from intriguing.runs.training import Training
 from intriguing.scale.engine import HERE, Engine
 
-MAY_DIFFER = ("items", "seeds", "data_root", "network", "input", "images", "budget")
+MAY_DIFFER = ("items", "seeds", "data_root", "network", "input", "images", "budget", "further")
 """What may change between two runs in one folder: all that is computed stays of use."""
 
 
