@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -37,14 +38,63 @@ def tables(text: str) -> dict[str, list[list[str]]]:
     return found
 
 
-@pytest.mark.parametrize("source", ["reproduction.md", "../README.md"])
-def test_the_papers_tables_have_the_numbers_of_the_full_run(source: str) -> None:
+def load(script: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(script.stem, script)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+MACROS = load(DOCS / "site" / "macros.py")
+
+
+@pytest.mark.parametrize("source", MACROS.PAGES, ids=lambda source: source.stem)
+def test_numbers_with_a_macro_are_those_of_the_rows(source: Path) -> None:
+    text = source.read_text(encoding="utf-8")
+    assert MACROS.filled(text) == text
+    found = sum(len(kind.findall(text)) for kind in (MACROS.NUMBER, MACROS.TABLE))
+    assert found == text.count("<!--= ") + text.count("<!--| ")  # none that is not understood
+    of_rows = ("README", "gate", "playground", "scale", "claims")
+    assert source.parent.name == "benchmarks" or source.stem not in of_rows or found
+
+
+WITH_A_TABLE = """<!--| figures("engines") | * | {workers:.0f} -->
+
+| engine | workers |
+| --- | ---: |
+| here | 7 |
+| two | 7 |
+"""
+
+
+def test_a_macro_writes_what_the_rows_say() -> None:
+    share = (
+        '<!--= only(figures("gate_calibration", distances="smooth", truth="at"), "wrong"):.1% -->'
+    )
+    assert MACROS.filled(f"wrong in (7{share}).") == f"wrong in (3.9 %{share})."
+    assert MACROS.filled(WITH_A_TABLE).endswith("| here | 1 |\n| two | 2 |\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ('7<!--= only(figures("engines"), "workers"):.0f -->', LookupError),
+        ('7<!--= table("mnist", "Table 1", "FC11", "Test error"):.2f -->', LookupError),
+        ('\n<!--= only(figures("engines", engine="here"), "workers"):.0f -->', ValueError),
+        (WITH_A_TABLE.replace("| two | 7 |\n", ""), LookupError),
+    ],
+)
+def test_a_macro_without_its_row_is_no_number(text: str, fault: type[Exception]) -> None:
+    with pytest.raises(fault):
+        MACROS.filled(text)
+
+
+def test_the_papers_tables_have_the_numbers_of_the_full_run() -> None:
     drawn = {table.heading: table for table in read_contents(DOCS / "results" / "mnist").tables}
-    text = page(source)
-    if source.endswith("README.md"):  # there Table 1 stands without its name
-        text = re.sub(r"\n\n(\| \| Training error)", r"\n\n**Table 1**\n\n\1", text)
-    printed = tables(text)
-    assert printed.keys() == ({"Table 1"} if "README" in source else set(drawn) & set(printed))
+    printed = tables(page("reproduction.md"))
+    assert printed.keys() == set(drawn) & set(printed)
     compared = 0
     for title, (head, *lines) in printed.items():
         table = drawn[title]
@@ -83,11 +133,7 @@ def test_the_bound_of_squeezenet_is_that_of_its_audit() -> None:
 def test_verdicts_are_those_of_the_committed_run() -> None:
     rows = read_rows(DOCS / "results" / "claims", VerdictRow)
     assert to_markdown(rows) in page("claims.md")
-    said, text = {row.claim: row for row in rows}, plain(page("../README.md"))
-    sets = said["sets-below-models"]
-    assert (
-        f"by {-sets.value:.0f} points of error (95 % {-sets.high:.0f} to {-sets.low:.0f})" in text
-    )
+    said, text = {row.claim: row for row in rows}, plain(page("claims.md"))
     assert round(said["weights-nearer"].value) == 8
     assert "the weights need an eighth of the relative change" in text
     assert round(10 ** -said["low-probability"].value, -4) == 20_000
@@ -129,13 +175,7 @@ def test_another_program_comes_to_the_same_verdicts() -> None:
 
 
 def test_it_notices_a_verdict_that_does_not_follow() -> None:
-    spec = importlib.util.spec_from_file_location(
-        "recheck_claims", ROOT / "benchmarks" / "recheck_claims.py"
-    )
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = load(ROOT / "benchmarks" / "recheck_claims.py")
     assert module.verdict((1.0, 0.5, 1.5), 0.0, 9.0) == "holds"
     assert module.verdict((1.0, -0.5, 2.5), 0.0, 9.0) == "open"
     assert module.verdict((1.0, 0.5, 1.5), 2.0, 9.0) == "does not hold"

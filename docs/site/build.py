@@ -22,6 +22,7 @@ from PIL import Image
 import intriguing
 
 sys.path.insert(0, str(Path(__file__).parent))
+import macros
 import tutorials
 
 ROOT = Path(__file__).parents[2]
@@ -58,6 +59,11 @@ def main() -> int:
         text = page.read_text(encoding="utf-8")
         page.write_text(text.replace(SHIM, f"{'../' * depth}assets/worker.js"), encoding="utf-8")
     wrong = [*slow, *faults(site)]
+    wrong += [
+        f"{page.relative_to(ROOT)} has other numbers than the rows: python docs/site/macros.py"
+        for page in macros.PAGES
+        if macros.filled(text := page.read_text(encoding="utf-8")) != text
+    ]
     print(*wrong, sep="\n", end="\n" if wrong else "")
     print(f"{site / 'index.html'}: {len(list(site.rglob('*.html')))} pages, {len(wrong)} faults")
     return 1 if wrong else 0

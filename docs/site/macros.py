@@ -1,0 +1,130 @@
+"""Numbers on pages come from committed rows: what a page says is computed and compared, or written.
+
+    python docs/site/macros.py            # write them; `make docs` and the tests only compare
+
+Pages are read on code hosts as well, so a macro is a comment beside what it makes. Behind a number:
+
+    0.056<!--= table("mnist", "Table 1", "FC100-100-10", "Av. min. distortion"):.3f -->
+
+Before a table, one template for all rows, in their order; `*` keeps what stands there:
+
+    <!--| figures("playground") | * | {mean_ratio:.4f} | {median_ms:.0f} ms -->
+"""
+
+import csv
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from intriguing.report.contents import read_contents
+from intriguing.results.parquet import read_rows
+from intriguing.results.verdicts import VerdictRow
+
+ROOT = Path(__file__).parents[2]
+PAGES = (
+    ROOT / "README.md",
+    ROOT / "benchmarks" / "README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+)
+NUMBER = re.compile(r"(?P<told>[^\s|(\[]+)<!--= (?P<made>.+?):(?P<how>[^:\"')]*) -->", re.DOTALL)
+TABLE = re.compile(
+    r"(?P<before><!--\| (?P<rows>[^|]+) \| (?P<cells>.+?) -->\n\n(?:\|.*\n){2})"
+    r"(?P<body>(?:\|.*\n)+)"
+)
+
+
+def filled(text: str) -> str:
+    """A page with every number that has a macro made anew from the rows.
+
+    Raises:
+        LookupError: If there is no such row.
+        ValueError: If a macro stands at the beginning of a line, which would end a paragraph.
+    """
+    if wrong := re.search(r"^<!--=.*", text, re.MULTILINE):
+        raise ValueError(f"a line begins with {wrong[0]}; wrap the lines otherwise")
+    return TABLE.sub(_table, NUMBER.sub(_number, text))
+
+
+def figures(name: str, **where: str) -> list[dict[str, Any]]:
+    """Rows of a file of `benchmarks/figures`, with numbers as numbers; only those that fit."""
+    with (ROOT / "benchmarks" / "figures" / f"{name}.csv").open(encoding="utf-8") as lines:
+        rows = [{key: _typed(value) for key, value in row.items()} for row in csv.DictReader(lines)]
+    return [row for row in rows if all(str(row[key]) == value for key, value in where.items())]
+
+
+def only(rows: list[dict[str, Any]], column: str) -> Any:
+    """A value of the one row that there is."""
+    if len(rows) != 1:
+        raise LookupError(f"{len(rows)} rows, where one is meant")
+    return rows[0][column]
+
+
+def table(run: str, heading: str, row: str, column: str) -> float:
+    """A cell of a table of `docs/results`, by what people read."""
+    for drawn in read_contents(ROOT / "docs" / "results" / run).tables:
+        if drawn.heading == heading:
+            keys = {called: key for key, called in drawn.rows.items()}
+            columns = {called: key for key, called in drawn.columns.items()}
+            cell = drawn.at(keys[row], columns[column])
+            if cell is not None and cell.value is not None:
+                return cell.value
+    raise LookupError(f"{run} has no {heading} with {row}, {column}")
+
+
+def verdict(claim: str) -> VerdictRow:
+    """The committed verdict on a claim."""
+    rows = read_rows(ROOT / "docs" / "results" / "claims", VerdictRow)
+    return {row.claim: row for row in rows}[claim]
+
+
+def _number(macro: re.Match[str]) -> str:
+    value = eval(macro["made"], globals())  # a page of this repository
+    return macro[0].replace(macro["told"], _in_words(format(value, macro["how"])), 1)
+
+
+def _table(macro: re.Match[str]) -> str:
+    rows: list[Mapping[str, Any]] = eval(macro["rows"], globals())
+    lines = macro["body"].splitlines()
+    if len(lines) != len(rows):
+        raise LookupError(f"{len(rows)} rows for {len(lines)} lines of {macro['rows']}")
+    return macro["before"] + "".join(
+        f"{line}\n" for line in _lines(rows, lines, macro["cells"].split(" | "))
+    )
+
+
+def _lines(rows: list[Mapping[str, Any]], lines: list[str], templates: list[str]) -> Iterator[str]:
+    for row, line in zip(rows, lines, strict=True):
+        there = [cell.strip() for cell in line.split("|")[1:-1]]
+        cells = [
+            old if template == "*" else _in_words(template.format(**row))
+            for template, old in zip(templates, there, strict=True)
+        ]
+        yield f"| {' | '.join(cells)} |".replace("|  |", "| |")
+
+
+def _in_words(told: str) -> str:
+    """As pages write numbers."""
+    return re.sub(r"\b100\.0+%", "100%", told).replace("%", " %").replace("nan", "")
+
+
+def _typed(value: str) -> float | str:
+    try:
+        return float(value or "nan")
+    except ValueError:
+        return value
+
+
+def main() -> int:
+    """Write every page whose numbers are not those of the rows."""
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        if (made := filled(text)) != text:
+            page.write_text(made, encoding="utf-8")
+            print(f"{page.relative_to(ROOT)}: numbers written")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
