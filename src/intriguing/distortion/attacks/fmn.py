@@ -15,25 +15,27 @@ from intriguing.distortion.incumbent import Incumbent
 from intriguing.distortion.problem import Goal, Logits
 from intriguing.measures import Box, l2
 
-_OVERSHOOT = 0.1
-"""Beyond the linearised boundary, where the source stops short of it; see below."""
+_BEYOND = 1.02
+"""Times the distance of the linearised boundary, where the source stops short of it; see below."""
+_IN_VAIN = 0.5
+"""Of all steps, without a success: whoever is not there by then is held back by the box."""
 
 
 @attack(budget=1000)
 def fmn(logits: Logits, goal: Goal, images: Tensor, box: Box, budget: int, seed: int) -> Incumbent:
     """Fast minimum-norm attack, L2 (Pintor et al. 2021, arXiv:2102.12827, algorithm 1).
 
-    r moves along the unit gradient of the margin by α and is projected onto the ball of radius ε
-    and the box. Until the first success ε reaches 10 % beyond the linearised boundary, |m|/‖∇m‖
-    from r; then it shrinks by γ after a success, to the shortest r at most, and grows by γ after a
-    failure. α falls from 1 to .01 box widths and γ from .05 to .001, along a cosine over `budget`
-    steps. Nothing is random: `seed` is not used.
+    r moves along the unit gradient of the margin by α, is given the length ε and clamped to the
+    box. Until the first success ε reaches to the linearised boundary, |m|/‖∇m‖ from r; then it
+    shrinks by γ after a success, to the shortest r at most, and grows by γ after a failure. α falls
+    from 1 to .01 box widths and γ from .05 to .001, along a cosine over `budget` steps. Nothing is
+    random: `seed` is not used.
 
-    Two things differ from the source, whose algorithm stalls short of the boundary wherever the box
-    holds pixels back: ∇m is taken over the pixels that the box lets move, since the others carry r
-    nowhere and make ε too short, and ε goes a little beyond the boundary instead of up to it. (The
-    authors' code passes the boundary because its first ε adds up a batch's margins, foolbox's
-    because its projection does nothing.)
+    Two things differ from the source. It projects onto the ball of radius ε, its authors' code onto
+    the sphere, as is done here: where gradients vanish the ball leaves r a fifth longer. And it
+    stalls short of the boundary for good where the box holds pixels back. So after half of the
+    steps in vain ∇m is taken over the pixels that the box lets move, since the others carry r
+    nowhere and make ε too short, and ε goes a little beyond the boundary instead of up to it.
     """
     best = Incumbent(images)
     tiny = torch.finfo(images.dtype).tiny
@@ -43,15 +45,18 @@ def fmn(logits: Logits, goal: Goal, images: Tensor, box: Box, budget: int, seed:
     for step in range(budget):
         margin, uphill = margin_and_gradient(logits, goal, points)
         best.offer(points, margin, backward=1)
-        uphill = within_box(uphill, points, box)
+        beyond = 1.0
+        if step >= _IN_VAIN * budget:
+            held = best.l2.isinf()[:, None]
+            uphill = torch.where(held, within_box(uphill, points, box), uphill)
+            beyond = _BEYOND
         alpha = box.width * (0.01 + 0.99 * cosine(step, budget))
         gamma = 0.001 + 0.049 * cosine(step, budget)
-        ahead = (1 + _OVERSHOOT) * margin.abs() / uphill.norm(dim=1).clamp_min(tiny)
-        boundary = l2(images, points) + ahead
+        ahead = margin.abs() / uphill.norm(dim=1).clamp_min(tiny)
+        boundary = beyond * (l2(images, points) + ahead)
         outside = torch.where(best.l2.isfinite(), radius * (1 + gamma), boundary)
         inside = torch.minimum(radius * (1 - gamma), best.l2)
         radius = torch.minimum(torch.where(margin > 0, inside, outside), farthest)
         r = points - images + alpha * unit(uphill)
-        shrink = (radius / r.norm(dim=1).clamp_min(tiny)).clamp_max(1)
-        points = box.clamp(images + shrink[:, None] * r)
+        points = box.clamp(images + radius[:, None] * unit(r))
     return best
