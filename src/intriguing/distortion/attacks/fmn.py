@@ -1,16 +1,10 @@
-"""FMN: steps up the margin, projected onto a ball that closes in on the boundary."""
+"""FMN: steps up the margin, on a sphere that closes in on the boundary."""
 
 import torch
 from torch import Tensor
 
 from intriguing.distortion.attack import attack
-from intriguing.distortion.attacks.steps import (
-    cosine,
-    margin_and_gradient,
-    reach,
-    unit,
-    within_box,
-)
+from intriguing.distortion.attacks.steps import cosine, margin_and_gradient, reach, unit
 from intriguing.distortion.incumbent import Incumbent
 from intriguing.distortion.problem import Goal, Logits
 from intriguing.measures import Box, l2
@@ -18,7 +12,7 @@ from intriguing.measures import Box, l2
 _BEYOND = 1.02
 """Times the distance of the linearised boundary, where the source stops short of it; see below."""
 _IN_VAIN = 0.5
-"""Of all steps, without a success: whoever is not there by then is held back by the box."""
+"""Of all steps: whoever is not there by then is held back by the box."""
 
 
 @attack(budget=1000)
@@ -31,11 +25,10 @@ def fmn(logits: Logits, goal: Goal, images: Tensor, box: Box, budget: int, seed:
     from 1 to .01 box widths and γ from .05 to .001, along a cosine over `budget` steps. Nothing is
     random: `seed` is not used.
 
-    Two things differ from the source. It projects onto the ball of radius ε, its authors' code onto
-    the sphere, as is done here: where gradients vanish the ball leaves r a fifth longer. And it
-    stalls short of the boundary for good where the box holds pixels back. So after half of the
-    steps in vain ∇m is taken over the pixels that the box lets move, since the others carry r
-    nowhere and make ε too short, and ε goes a little beyond the boundary instead of up to it.
+    Two things differ from the source. It projects onto the ball of radius ε, adv-lib (adapted from
+    the authors' code) onto the sphere, as is done here: where gradients vanish the ball leaves r a
+    fifth longer. And it stalls short of the boundary for good where the box holds pixels back; so
+    after half of the steps in vain ε reaches a little beyond the boundary instead of up to it.
     """
     best = Incumbent(images)
     tiny = torch.finfo(images.dtype).tiny
@@ -45,11 +38,7 @@ def fmn(logits: Logits, goal: Goal, images: Tensor, box: Box, budget: int, seed:
     for step in range(budget):
         margin, uphill = margin_and_gradient(logits, goal, points)
         best.offer(points, margin, backward=1)
-        beyond = 1.0
-        if step >= _IN_VAIN * budget:
-            held = best.l2.isinf()[:, None]
-            uphill = torch.where(held, within_box(uphill, points, box), uphill)
-            beyond = _BEYOND
+        beyond = _BEYOND if step >= _IN_VAIN * budget else 1.0
         alpha = box.width * (0.01 + 0.99 * cosine(step, budget))
         gamma = 0.001 + 0.049 * cosine(step, budget)
         ahead = margin.abs() / uphill.norm(dim=1).clamp_min(tiny)
