@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check $(PIP_ARGS) -c constraints.txt
 
-.PHONY: help venv dev reproduce playground test lint types imports docs dist check exact-distances
+.PHONY: help venv dev reproduce playground test lint types imports docs accessible dist check exact-distances
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile
@@ -52,6 +52,11 @@ exact-distances: $(VENV)/.installed-dev  ## minimum distortions proved, and how 
 
 docs: $(VENV)/.installed-docs  ## the site, into build/site: tutorials are run, every link is looked at
 	$(BIN)/python docs/site/build.py
+
+# Of npm's; not needed to build the site. ARGS: more pages, such as playground.html.
+accessible: $(VENV)/.installed-docs  ## after docs: can everybody use it? axe-core asks, in Chromium
+	npm install --silent --no-save --prefix build/npm axe-core@4.14.1
+	PYTHONPATH=. $(BIN)/python docs/site/axe.py $(ARGS)
 
 $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/.made
 	$(INSTALL) -e .

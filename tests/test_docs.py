@@ -6,6 +6,7 @@ import functools
 import importlib
 import re
 import shlex
+import subprocess
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 import torch
 import tyro
+import yaml
 
 import intriguing
 from intriguing.cli.main import VERBS
@@ -89,19 +91,33 @@ def _import_what_it_imports(source: str) -> None:
             assert all(hasattr(module, name.name) for name in node.names)
 
 
+TUTORIALS = tuple(sorted((ROOT / "docs" / "tutorials").glob("*.py")))
+MORE = (ROOT / "benchmarks" / "README.md",)
+
+
+def lines_of_shells() -> Iterator[tuple[str, str]]:
+    """Lines in blocks of pages, and in what is indented on tutorials, with where they stand."""
+    for page in (*PAGES, *MORE):
+        for language, source, _ in blocks(page.read_text(encoding="utf-8")):
+            if language in ("", "sh", "bash"):
+                for line in source.replace("\\\n", " ").splitlines():
+                    yield page.name, line
+    for tutorial in TUTORIALS:
+        for line in re.findall(r"^#     (.+)$", tutorial.read_text(encoding="utf-8"), re.M):
+            yield tutorial.name, line
+
+
 def commands() -> Iterator[tuple[str, list[str]]]:
     """Every line of a page that a shell would be given, with where it stands."""
-    for page in PAGES:
-        for language, source, _ in blocks(page.read_text(encoding="utf-8")):
-            lines = source.replace("\\\n", " ").splitlines() if language in ("", "sh") else ()
-            for line in lines:
-                told = re.match(r"(?:\$ |.*-m )?intriguing (?P<words>[a-z].*)", line)
-                if told and not line.startswith("intriguing 0"):
-                    yield page.name, shlex.split(told["words"], comments=True)
+    for page, line in lines_of_shells():
+        told = re.match(r"(?:\$ |.*-m )?intriguing (?P<words>[a-z].*)", line)
+        if told and not line.startswith("intriguing 0"):
+            yield page, shlex.split(told["words"], comments=True)
 
 
 def test_pages_have_command_lines() -> None:
     assert len(list(commands())) > 60
+    assert any(page.startswith("09_gate") for page, _ in commands())
     assert {words[0] for _, words in commands()} == set(VERBS)
 
 
@@ -114,6 +130,30 @@ def test_verbs_take_the_command_lines(page: str, words: list[str]) -> None:
     def unworking(*args: object, **kwargs: object) -> None: ...
 
     tyro.cli(unworking, args=rest, config=(tyro.conf.FlagCreatePairsOff,))
+
+
+def test_targets_and_scripts_of_command_lines_are_there() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.M))
+    named = {name for _, line in lines_of_shells() for name in re.findall(r"^make ([\w-]+)", line)}
+    text = "\n".join(page.read_text(encoding="utf-8") for page in (*PAGES, *MORE))
+    scripts = set(re.findall(r"\b((?:benchmarks|docs|examples)/[\w/]+\.py)\b", text))
+    assert {"docs", "playground", "reproduce"} <= named
+    assert named <= targets, named - targets
+    assert len(scripts) > 5
+    assert not [script for script in scripts if not (ROOT / script).is_file()]
+
+
+@pytest.mark.parametrize("page", [*PAGES, *MORE], ids=lambda page: page.parent.name + page.stem)
+def test_other_blocks_are_what_they_are_called(page: Path) -> None:
+    """YAML that can be read, shell scripts without slips of syntax; no language is unknown."""
+    for language, source, line in blocks(page.read_text(encoding="utf-8")):
+        where = f"{page.name}:{line}"
+        assert language in ("", "python", "sh", "bash", "diff", "yaml", "text"), where
+        if language == "yaml":
+            assert list(yaml.safe_load_all(source)), where
+        if language in ("sh", "bash"):
+            done = subprocess.run(["bash", "-n"], input=source, text=True, capture_output=True)
+            assert done.returncode == 0, f"{where}: {done.stderr}"
 
 
 def test_the_architecture_names_every_room_in_the_order_of_the_import_contract() -> None:

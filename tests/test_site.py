@@ -3,9 +3,11 @@
 import importlib.util
 import re
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from nbclient.exceptions import CellExecutionError
+from PIL import Image
 
 ROOT = Path(__file__).parents[1]
 SITE = ROOT / "docs" / "site"
@@ -98,7 +100,29 @@ def test_the_api_has_every_public_name(build) -> None:
     import intriguing
 
     pages = build.api()
-    assert all(f".{name}\n" in pages for name in intriguing._HOME)
+    for name in intriguing._HOME:
+        _, _, rest = pages.partition(f".{name}\n")
+        link = rest.lstrip().splitlines()[0]  # from every symbol to its section of the paper
+        assert re.fullmatch(r"\[§.+\]\(docs/paper\.md#[\w-]+\) · \[.+\]\(docs/.+\.md\)", link)
+    assert "§4.1" in pages.partition("proved.minimum_distortion\n")[2].lstrip().splitlines()[0]
+
+
+def test_the_gallery_leads_to_every_report_and_to_pictures_at_full_size(build, tmp_path) -> None:
+    page = build.gallery(tmp_path)
+    reports = sorted((ROOT / "docs" / "results").rglob("report/index.html"))
+    assert len(reports) > 5
+    shown = re.findall(r'<a href="([^"]+)"><img src="([^"]+)"', page)
+    for report in reports:
+        assert f'<a href="{report.relative_to(ROOT).as_posix()}">' in page
+        assert (tmp_path / report.relative_to(ROOT)).is_file()
+    assert len(shown) > 2 * len(reports)
+    for full, small in shown:
+        if small.endswith(".svg"):
+            assert ElementTree.parse(tmp_path / small).getroot().tag.endswith("svg")
+        else:
+            with Image.open(tmp_path / full) as large, Image.open(tmp_path / small) as thumbnail:
+                assert thumbnail.width <= build.THUMBNAIL[0]
+                assert abs(large.width / large.height - thumbnail.width / thumbnail.height) < 0.1
 
 
 @pytest.mark.parametrize(

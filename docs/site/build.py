@@ -7,7 +7,11 @@ Pages keep their places beside one another, so a link that works on a code host 
 What a page links to (figures, reports, examples) is taken along. Nothing else is.
 """
 
+import base64
+import html
 import html.parser
+import io
+import json
 import os
 import re
 import shutil
@@ -33,7 +37,34 @@ PAGES = ("CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/README.md", "docs/*.md")
 LINK = re.compile(r"\]\(<?([^)\s>]+)>?(?:\s+\"[^\"]*\")?\)|(?:src|href)=\"([^\"]+)\"")
 SHIM = "https://unpkg.com/iframe-worker/shim"
 """What the theme would load from another host, so that the search works from a disk: ours does."""
+_NEAREST = ("§4.1 The search", "41-the-search")
+_BLIND = ("§4 Blind spots", "4-blind-spots")
+_SPECTRAL = ("§4.3 Spectral analysis", "43-spectral-analysis")
+_FRAMEWORK = ("§2 Framework", "2-framework")
+SECTIONS = {
+    "audit": (_BLIND, ("audits", "audit")),
+    "data": (_FRAMEWORK, ("data", "data")),
+    "distortion": (_NEAREST, ("minimum distortion", "minimum-distortion")),
+    "errors": (_FRAMEWORK, ("how it is built", "architecture")),
+    "gate": (_BLIND, ("gates", "gate")),
+    "graph": (_SPECTRAL, ("spectral bounds", "spectral")),
+    "hardening": (("§4.2 What they share", "42-what-they-share"), ("hardening", "hardening")),
+    "measures": (_NEAREST, ("minimum distortion", "minimum-distortion")),
+    "models": (_FRAMEWORK, ("networks and pictures", "models-and-data")),
+    "results": (_BLIND, ("audits", "audit")),
+    "scale": (_NEAREST, ("from one laptop to a cluster", "scale")),
+    "spectral": (_SPECTRAL, ("spectral bounds", "spectral")),
+    "training": (_FRAMEWORK, ("the reproduction", "reproduction")),
+    "transfer": (("§4.2 What they share", "42-what-they-share"), ("transfer", "guide")),
+    "units": (("§3 Units", "3-units"), ("units", "units")),
+}
+"""By room: the section of the paper that its symbols belong to, and the page of its topic."""
+ELSEWHERE = {"minimum_distortion": "distortion"}
+"""What is defined in one room and belongs to another: proofs of optimality need certificates."""
 THUMBNAIL = (480, 360)
+SHOWN = 3
+"""Pictures of a report."""
+SVG = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
 
 
 def main() -> int:
@@ -113,48 +144,75 @@ def api() -> str:
     for name in intriguing.__all__:
         home = intriguing._HOME.get(name)
         if home is not None:
-            rooms.setdefault(home.split(".")[0], []).append(f"intriguing.{home}.{name}")
+            room = ELSEWHERE.get(name, home.split(".")[0])
+            rooms.setdefault(room, []).append(f"intriguing.{home}.{name}")
     parts = ["# API\n\nEverything here is imported from `intriguing` itself.\n"]
     for room, names in sorted(rooms.items()):
         parts.append(f"## {room.capitalize()}\n")
-        parts += [f"::: {name}\n" for name in sorted(names, key=str.casefold)]
+        (section, place), (page, file) = SECTIONS[room]
+        link = f"[{section}](docs/paper.md#{place}) · [{page}](docs/{file}.md)\n{{ .section }}\n"
+        parts += [f"::: {name}\n\n{link}" for name in sorted(names, key=str.casefold)]
     return "\n".join(parts)
 
 
 def gallery(pages: Path) -> str:
-    """A picture of every report that is in the repository, and a link to it."""
+    """Every report that is in the repository: what was run, and pictures of it at full size."""
     cards = []
     for report in sorted((ROOT / "docs" / "results").rglob("report/index.html")):
         take(report, pages)
-        told = re.search(r"<h1[^>]*>(.*?)</h1>", report.read_text(encoding="utf-8"), re.DOTALL)
+        text = report.read_text(encoding="utf-8")
+        told = re.search(r"<h1[^>]*>(.*?)</h1>", text, re.DOTALL)
         title = re.sub(r"<[^>]+>", "", told[1]).strip() if told else report.parent.parent.name
+        run = json.loads((report.parent.parent / "run.json").read_text(encoding="utf-8"))
         place = report.relative_to(ROOT).as_posix()
-        picture = thumbnail(report.parent, pages)
-        image = f'<img src="{picture}" alt="" loading="lazy">' if picture else ""
-        cards.append(f'<a href="{place}">{image}{title}</a>')
+        shown = "".join(
+            f'<a href="{full}"><img src="{small}" alt="A picture of this report, at full size" '
+            'loading="lazy"></a>'
+            for full, small in pictures(report, text, pages)
+        )
+        cards.append(
+            f'<section><h2><a href="{place}">{title}</a></h2>\n'
+            f"<p><code>{html.escape(run['command'])}</code></p>\n<div>{shown}</div></section>"
+        )
     return (
         "# Gallery\n\nReports of real runs, as they were written: each is one page that works "
-        "offline.\n\n"
+        "offline. A title leads to its report, a picture to the same at full size.\n\n"
         f'<div class="gallery">\n{chr(10).join(cards)}\n</div>\n'
     )
 
 
-def thumbnail(report: Path, pages: Path) -> str | None:
-    """A small copy of a report's largest picture."""
-    pictures = [p for p in report.rglob("*") if p.suffix in (".png", ".webp", ".jpg")]
-    if not pictures:
-        return None
-    largest = max(pictures, key=lambda picture: picture.stat().st_size)
-    name = "-".join(report.relative_to(ROOT / "docs" / "results").parts[:-1]) + ".png"
-    small = pages / "thumbnails" / name
-    small.parent.mkdir(exist_ok=True)
-    with Image.open(largest) as opened:
-        picture = opened.convert("RGB")
-        width, height = picture.size
-        picture = picture.crop((0, 0, width, min(height, width * 3 // 4)))
-        picture.thumbnail(THUMBNAIL)
-        picture.save(small)
-    return f"thumbnails/{name}"
+def pictures(report: Path, text: str, pages: Path) -> Iterator[tuple[str, str]]:
+    """Links to some pictures of a report and to small copies: of its files, else of its page."""
+    name = "-".join(report.relative_to(ROOT / "docs" / "results").parts[:-2])
+    folder = pages / "thumbnails"
+    folder.mkdir(exist_ok=True)
+    files = [p for p in report.parent.rglob("*") if p.suffix in (".png", ".webp", ".jpg")]
+    full = [(file.relative_to(ROOT).as_posix(), file.read_bytes()) for file in files]
+    if not full:
+        inside = re.findall(r'src="data:image/(png|webp|jpeg);base64,([^"]+)"', text)
+        for number, (kind, content) in enumerate(dict.fromkeys(inside)):
+            full.append((f"thumbnails/{name}-{number}-full.{kind}", base64.b64decode(content)))
+    full = sorted(full, key=lambda one: len(one[1]), reverse=True)[:SHOWN]
+    for number, (place, content) in enumerate(full):
+        if not (pages / place).exists():
+            (pages / place).write_bytes(content)
+        small = f"thumbnails/{name}-{number}.png"
+        with Image.open(io.BytesIO(content)) as opened:
+            opened.convert("RGB").resize(_fitted(opened.size)).save(pages / small)
+        yield place, small
+    drawings = re.findall(r"<svg\b.*?</svg>", text, re.DOTALL) if not full else []
+    for number, drawing in enumerate(sorted(drawings, key=len, reverse=True)[:SHOWN]):
+        place = f"thumbnails/{name}-{number}.svg"
+        drawn = drawing if "xmlns=" in drawing else drawing.replace("<svg", f"<svg {SVG}", 1)
+        (pages / place).write_text(drawn, encoding="utf-8")
+        yield place, place
+
+
+def _fitted(size: tuple[int, int]) -> tuple[int, int]:
+    """As large as a thumbnail may be; what is smaller grows, by whole times."""
+    shrink = min(THUMBNAIL[0] / size[0], THUMBNAIL[1] / size[1])
+    scale = shrink if shrink < 1 else int(shrink)
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
 class _Links(html.parser.HTMLParser):

@@ -82,8 +82,8 @@ assert forgotten.accuracy < 0.8 < it.clean_accuracy(told, digits.test).accuracy
 #
 # All questions at once, kept stage by stage, with one page to hand on. On the command line it is
 #
-#     intriguing audit onnx:digits.onnx digits --images 16 --out results
-#     intriguing audit torchvision:resnet50 folder:photographs/ --images 20min
+#     intriguing audit onnx:digits.onnx --data digits --images 16 --out results
+#     intriguing audit torchvision:resnet50 --data folder:photographs/ --images 20min
 #
 # and `--dry-run` says before how long it will take.
 

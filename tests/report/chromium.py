@@ -73,6 +73,11 @@ class Chromium:
         self._call("Page.navigate", url=url)
         self.wait("document.readyState === 'complete' && location.protocol === 'file:'")
 
+    def prefer(self, scheme: str) -> None:
+        """As a reader who likes pages "light" or "dark"."""
+        feature = {"name": "prefers-color-scheme", "value": scheme}
+        self._call("Emulation.setEmulatedMedia", features=[feature])
+
     def run(self, script: str) -> Any:
         """The value of an expression, as JSON; promises are waited for."""
         answer = self._call(
