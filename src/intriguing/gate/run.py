@@ -1,7 +1,8 @@
 """A gate: images in a random order, until what they say is enough for a verdict."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,13 @@ from intriguing.data.dataset import ImageSet
 from intriguing.distortion.search import Search
 from intriguing.errors import InputError
 from intriguing.gate.config import GateConfig
-from intriguing.gate.masking import Flaws, Masking, hides
+from intriguing.gate.early import ends_beyond
+from intriguing.gate.masking import SEARCHED, Flaws, Masking, hides
 from intriguing.gate.sequential import SequentialTest
 from intriguing.gate.stages import TIGHT, Round, Verdict, counted
 from intriguing.measures import ProgressCallback
 from intriguing.models.classifier import Classifier, device_of
+from intriguing.models.groups import LARGE
 from intriguing.models.requirements import check_classifier
 from intriguing.models.resized import fitted
 from intriguing.models.weights import model_sha256
@@ -32,9 +35,15 @@ from intriguing.scale.engine import HERE, Engine, cores
 ROUNDS = (16, 16, 32, 32, 64)
 """Images of the first rounds; later ones are as large as the last. A verdict falls at an image, not
 at the end of a round: only what was searched in vain behind it is less with small ones."""
+ALONE = 8
+"""Images of a round where each goes through the network alone, so that more gain nothing."""
+_FIRST = 2
+"""Rounds at a time, whoever computes, until it is known how far beyond the limit is enough."""
 _LOOKED = 16
-"""Images of the checks that take no search. Where these find a flaw that stands in the way of a
-pass, no more than the first rounds are searched: they may yet show a fail."""
+"""Images of the checks that take no search."""
+_HIDDEN = 160
+"""Images that are searched at most where these find a flaw that stands in the way of a pass: they
+may yet show a fail."""
 _PIXELS = 3 * 64 * 64
 """Of images, up to which certificates are tried without being asked for: beyond,
 bounds cost minutes and reach no distance that matters."""
@@ -145,7 +154,8 @@ def run_gate(
     plan = _Plan(network, chosen, config, baseline, order, others)
     kept = {
         "images_sha256": images.sha256, "model_sha256": model_sha256(network.model),
-        **asdict(config), "baseline": "" if baseline is None else baseline.name,
+        **asdict(config), "levels": plan.search.levels,
+        "baseline": "" if baseline is None else baseline.name,
         "surrogates": [model_sha256(one.model) for one in others], **(settings or {}),
     }  # fmt: skip
     asked = Request(
@@ -199,22 +209,26 @@ class _Plan:
         baseline = next(iter(self.compared), None)
         known = None if self.given is None or self.given.l2 is None else self.given.l2[self.order]
         short = min(self.config.short, self.search.budget or self.config.short)
-        start, sizes = 0, iter(ROUNDS)
+        sizes = (ALONE,) if self.images.images.shape[1:].numel() > LARGE else ROUNDS
+        start, first = 0, iter(sizes)
         while start < len(self.images):
-            rows = torch.arange(start, min(start + next(sizes, ROUNDS[-1]), len(self.images)))
+            rows = torch.arange(start, min(start + next(first, sizes[-1]), len(self.images)))
             yield Round(
                 self.network, self.images.subset(rows), start, self.config.demand, self.search,
-                short, None if radii is None else radii[rows], baseline,
+                short, math.inf, None if radii is None else radii[rows], baseline,
                 None if known is None else known[rows],
             )  # fmt: skip
             start = int(rows[-1]) + 1
 
-    @property
-    def masking(self) -> Masking:
-        """The look behind the gradients."""
+    def masking(self, rows: Sequence[GateRow]) -> Masking:
+        """The look behind the gradients, at the first images for which a search speaks."""
         config = self.config
+        some = [row for row in rows if row.near == "not near" and row.ended in SEARCHED]
+        some = some[: config.sample]
+        known = [row.found if row.ended == "search" else math.nan for row in some]
         return Masking(
-            self.network, self.images.first(config.sample), self.search,
+            self.network, self.images.subset(torch.tensor([row.place for row in some]).long()),
+            torch.tensor(known), torch.tensor([row.limit for row in some]), self.search,
             Search("square", config.sample_budget, self.search.levels, config.seed),
             (*self.compared, *self.surrogates),
         )  # fmt: skip
@@ -226,13 +240,17 @@ def _decide(plan: _Plan, run: Run) -> RulingRow:
     flaws = Flaws(plan.network, plan.images.first(_LOOKED))
     run.do(flaws)
     certified = plan.config.demand.certified
-    most = sum(ROUNDS) if hides(run, flaws) and not certified else len(plan.images)
+    most = _HIDDEN if hides(run, flaws) and not certified else len(plan.images)
     waiting = [one for one in plan.rounds(_radii(plan, run)) if one.start < most]
     at_once = 1 if run.engine.here else run.engine.workers or cores()
     done: list[Round] = []
     ruling: Ruling = "undecided"
+    far: float | None = None
     while waiting and ruling == "undecided" and not _in_vain(counted(run, done)):
-        wave, waiting = waiting[:at_once], waiting[at_once:]
+        far = far or ends_beyond(counted(run, done), plan.config.far)
+        size = at_once if far else _FIRST
+        wave = [replace(one, far=far or math.inf) for one in waiting[:size]]
+        waiting = waiting[size:]
         ahead(run, wave)
         for one in wave:
             run.do(one)
@@ -240,8 +258,9 @@ def _decide(plan: _Plan, run: Run) -> RulingRow:
             ruling, _ = test.decided([row.near for row in counted(run, done)])
             if ruling != "undecided":  # what was done ahead counts for nothing
                 break
-    masking = None if ruling == "fail" or certified else plan.masking
-    if masking is not None:
+    masking = None
+    if ruling != "fail" and not certified:
+        masking = plan.masking(counted(run, done))
         run.do(masking)
     baseline = "" if plan.given is None else plan.given.name
     verdict = Verdict(

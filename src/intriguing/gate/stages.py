@@ -38,7 +38,7 @@ class Round(Stage):
     """Consecutive images of the random order, each decided.
 
     Attributes:
-        network, demand, search, short: As in `Judge`.
+        network, demand, search, short, far: As in `Judge`.
         images: Of the round.
         start: Place of the first in the random order.
         radii: Their certified radii; None where nothing is certified.
@@ -54,6 +54,7 @@ class Round(Stage):
     demand: Demand
     search: Search
     short: int
+    far: float
     radii: Tensor | None = None
     baseline: Network | None = None
     known: Tensor | None = None
@@ -65,7 +66,7 @@ class Round(Stage):
             return Made()
         rows = torch.tensor([self.images.ids.index(one) for one in images.ids])
         baseline, spent = self._baseline(images)
-        judge = Judge(self.network.model, self.demand, self.search, self.short)
+        judge = Judge(self.network.model, self.demand, self.search, self.short, self.far)
         radii = self._radii(images, rows, run)
         known = baseline if self.known is None else self.known[rows]
         judged = judge(images.images, images.labels, radii, known)
@@ -102,7 +103,7 @@ class Round(Stage):
             yield GateRow(
                 self.network.name, self.start + place, images.ids[row], int(images.labels[row]),
                 int(judged.predicted[row]), int(judged.became[row]), float(judged.limit[row]),
-                float(judged.found[row]), float(judged.certified[row]),
+                float(judged.found[row]), float(judged.first[row]), float(judged.certified[row]),
                 float(judged.baseline[row]), judged.near[row], judged.ended[row],
                 judged.status[row], int(judged.forward[row]), int(judged.backward[row]), pixels,
             )  # fmt: skip
@@ -173,6 +174,7 @@ class Verdict(Stage):
             sum(one.ended in _PROVED and one.near == "not near" for one in rows),
             low, high, evidence.passing, evidence.failing, refused, value, at_most,
             self.rounds[0].search.method, self.rounds[0].search.budget or 0, self.rounds[0].short,
+            sum(one.ended == "far" for one in rows), config.far,
             0 if self.masking is None else len(self.masking.images), config.seed,
         )  # fmt: skip
         self._show(run, telling(rows))
