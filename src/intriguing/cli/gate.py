@@ -92,7 +92,8 @@ def gate(
     from intriguing.errors import InputError
     from intriguing.gate.baseline import read_baseline
     from intriguing.gate.config import GateConfig
-    from intriguing.gate.run import Baseline, run_gate
+    from intriguing.gate.plan import Baseline
+    from intriguing.gate.run import run_gate
     from intriguing.keys import derive_key
 
     if (against is None) != (no_worse_than is None):

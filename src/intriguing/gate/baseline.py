@@ -9,7 +9,7 @@ import torch
 from intriguing.data.dataset import ImageSet
 from intriguing.distortion.search import Search
 from intriguing.errors import InputError
-from intriguing.gate.run import Baseline
+from intriguing.gate.plan import Baseline
 from intriguing.results.gate import GateRow, RulingRow
 from intriguing.results.parquet import read_columns, read_rows
 from intriguing.results.rows import ImageRow

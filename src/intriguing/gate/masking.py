@@ -134,6 +134,6 @@ class Masking(Stage):
         )  # fmt: skip
 
 
-def hides(run: Run, stage: Flaws | Masking) -> bool:
+def hides(run: Run, stage: Stage) -> bool:
     """Whether it found what stands in the way of a pass."""
     return any(isinstance(row, FlawRow) and row.decides for row in run.keep(stage).made.rows)

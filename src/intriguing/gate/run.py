@@ -1,7 +1,7 @@
 """A gate: images in a random order, until what they say is enough for a verdict."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,16 +10,15 @@ import torch
 from torch import Tensor, nn
 
 from intriguing.data.dataset import ImageSet
-from intriguing.distortion.search import Search
 from intriguing.errors import InputError
 from intriguing.gate.config import GateConfig
 from intriguing.gate.early import ends_beyond
-from intriguing.gate.masking import SEARCHED, Flaws, Masking, hides
+from intriguing.gate.masking import Flaws, hides
+from intriguing.gate.plan import ROUNDS, Baseline, Plan
 from intriguing.gate.sequential import SequentialTest
 from intriguing.gate.stages import TIGHT, Round, Verdict, counted
-from intriguing.measures import ProgressCallback
+from intriguing.measures import Progress, ProgressCallback
 from intriguing.models.classifier import Classifier, device_of
-from intriguing.models.groups import LARGE
 from intriguing.models.requirements import check_classifier
 from intriguing.models.resized import fitted
 from intriguing.models.weights import model_sha256
@@ -32,11 +31,6 @@ from intriguing.runs.spreading import ahead
 from intriguing.runs.stage import Network
 from intriguing.scale.engine import HERE, Engine, cores
 
-ROUNDS = (16, 16, 32, 32, 64)
-"""Images of the first rounds; later ones are as large as the last. A verdict falls at an image, not
-at the end of a round: only what was searched in vain behind it is less with small ones."""
-ALONE = 8
-"""Images of a round where each goes through the network alone, so that more gain nothing."""
 _FIRST = 2
 """Rounds at a time, whoever computes, until it is known how far beyond the limit is enough."""
 _LOOKED = 16
@@ -47,27 +41,6 @@ may yet show a fail."""
 _PIXELS = 3 * 64 * 64
 """Of images, up to which certificates are tried without being asked for: beyond,
 bounds cost minutes and reach no distance that matters."""
-
-
-@dataclass(frozen=True)
-class Baseline:
-    """What `no_worse_than` compares with.
-
-    Attributes:
-        name: As the report calls it.
-        model: A network, searched on the same images; None where distances are known.
-        l2: ‖r‖₂ of its nearest example of every image, in their order; NaN where unknown.
-        search: By which these were found; the network is searched by the same.
-    """
-
-    name: str
-    model: nn.Module | None = None
-    l2: Tensor | None = None
-    search: Search | None = None
-
-    def __post_init__(self) -> None:
-        if (self.model is None) == (self.l2 is None):
-            raise InputError("give a baseline's network, or the distances found for it")
 
 
 @dataclass(frozen=True)
@@ -151,7 +124,7 @@ def run_gate(
     check_classifier(network.model, next(images.pixels(16)), images.labels)
     others = tuple(Network(n, fitted(one, shape)) for n, one in (surrogates or {}).items())
     chosen, order = _drawn(images, config)
-    plan = _Plan(network, chosen, config, baseline, order, others)
+    plan = Plan(network, chosen, config, baseline, order, others)
     kept = {
         "images_sha256": images.sha256, "model_sha256": model_sha256(network.model),
         **asdict(config), "levels": plan.search.levels,
@@ -180,61 +153,7 @@ def _drawn(images: ImageSet, config: GateConfig) -> tuple[ImageSet, Tensor]:
     return images.subset(order), order
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """What a gate is made of."""
-
-    network: Network
-    images: ImageSet
-    config: GateConfig
-    given: Baseline | None
-    order: Tensor
-    surrogates: tuple[Network, ...]
-
-    @property
-    def compared(self) -> tuple[Network, ...]:
-        """The network of the baseline, where there is one."""
-        if self.given is None or self.given.model is None:
-            return ()
-        return (Network(self.given.name, fitted(self.given.model, self.images.images.shape[1:])),)
-
-    @property
-    def search(self) -> Search:
-        """The whole search: the baseline's, where its distances are known."""
-        known = None if self.given is None else self.given.search
-        return known or self.config.search
-
-    def rounds(self, radii: Tensor | None) -> Iterator[Round]:
-        """All of them, in their order."""
-        baseline = next(iter(self.compared), None)
-        known = None if self.given is None or self.given.l2 is None else self.given.l2[self.order]
-        short = min(self.config.short, self.search.budget or self.config.short)
-        sizes = (ALONE,) if self.images.images.shape[1:].numel() > LARGE else ROUNDS
-        start, first = 0, iter(sizes)
-        while start < len(self.images):
-            rows = torch.arange(start, min(start + next(first, sizes[-1]), len(self.images)))
-            yield Round(
-                self.network, self.images.subset(rows), start, self.config.demand, self.search,
-                short, math.inf, None if radii is None else radii[rows], baseline,
-                None if known is None else known[rows],
-            )  # fmt: skip
-            start = int(rows[-1]) + 1
-
-    def masking(self, rows: Sequence[GateRow]) -> Masking:
-        """The look behind the gradients, at the first images for which a search speaks."""
-        config = self.config
-        some = [row for row in rows if row.near == "not near" and row.ended in SEARCHED]
-        some = some[: config.sample]
-        known = [row.found if row.ended == "search" else math.nan for row in some]
-        return Masking(
-            self.network, self.images.subset(torch.tensor([row.place for row in some]).long()),
-            torch.tensor(known), torch.tensor([row.limit for row in some]), self.search,
-            Search("square", config.sample_budget, self.search.levels, config.seed),
-            (*self.compared, *self.surrogates),
-        )  # fmt: skip
-
-
-def _decide(plan: _Plan, run: Run) -> RulingRow:
+def _decide(plan: Plan, run: Run) -> RulingRow:
     """Round after round, until it is decided; then what stands in the way of a pass."""
     test = SequentialTest(plan.config.demand.share, plan.config.level)
     flaws = Flaws(plan.network, plan.images.first(_LOOKED))
@@ -255,16 +174,25 @@ def _decide(plan: _Plan, run: Run) -> RulingRow:
         for one in wave:
             run.do(one)
             done.append(one)
-            ruling, _ = test.decided([row.near for row in counted(run, done)])
+            rows = counted(run, done)
+            ruling, evidence = test.decided([row.near for row in rows])
+            if run.progress:
+                words = f"{evidence.near:,} too near; {ruling}"
+                run.progress(Progress("images", len(rows), most, words))
             if ruling != "undecided":  # what was done ahead counts for nothing
                 break
-    masking = None
+    masking, longer = None, None
     if ruling != "fail" and not certified:
         masking = plan.masking(counted(run, done))
         run.do(masking)
+    if ruling == "pass" and not certified:
+        longer = plan.longer(counted(run, done), test)
+        if longer is not None:
+            run.do(longer)
     baseline = "" if plan.given is None else plan.given.name
     verdict = Verdict(
-        plan.network, tuple(done), plan.config, flaws, masking, baseline, len(plan.images),
+        plan.network, tuple(done), plan.config, flaws, masking, longer, baseline,
+        len(plan.images),
         tuple(plan.images.class_names),
     )  # fmt: skip
     (row,) = run.do(verdict).made.rows
@@ -278,7 +206,7 @@ def _in_vain(rows: Sequence[GateRow]) -> bool:
     return len(rows) >= sum(ROUNDS[:2]) and unknown > len(rows) / 2
 
 
-def _radii(plan: _Plan, run: Run) -> Tensor | None:
+def _radii(plan: Plan, run: Run) -> Tensor | None:
     """Radii around the images by the bounds of the whole network, where these may help.
 
     They cost a forward pass an image, so that all images are certified at once.

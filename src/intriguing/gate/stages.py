@@ -16,6 +16,7 @@ from intriguing.distortion.minimum import minimum_distortion
 from intriguing.distortion.search import Search
 from intriguing.gate.config import Demand, GateConfig
 from intriguing.gate.judging import Judge, Judged
+from intriguing.gate.longer import Longer
 from intriguing.gate.masking import Flaws, Masking, hides
 from intriguing.gate.sequential import SequentialTest
 from intriguing.keys import APART
@@ -140,7 +141,8 @@ class Verdict(Stage):
         rounds: In their order.
         config: What is asked.
         flaws: Of the network.
-        masking: The look behind the gradients; None where none was needed.
+        masking, longer: The looks behind the gradients and beyond the budget; None where none was
+            needed.
         baseline: As the report calls it; empty without one.
         most: Images that there are to look at.
         class_names: Of the images.
@@ -152,6 +154,7 @@ class Verdict(Stage):
     config: GateConfig
     flaws: Flaws
     masking: Masking | None
+    longer: Longer | None
     baseline: str
     most: int
     class_names: tuple[str, ...] = field(metadata=APART, default=())
@@ -162,7 +165,8 @@ class Verdict(Stage):
         test = SequentialTest(self.config.demand.share, self.config.level)
         ruling, evidence = test.decided([one.near for one in rows])
         rows = rows[: evidence.images]
-        hidden = hides(run, self.flaws) or (self.masking is not None and hides(run, self.masking))
+        looks = (self.flaws, self.masking, self.longer)
+        hidden = any(one is not None and hides(run, one) for one in looks)
         refused = ruling == "pass" and hidden
         low, high = test.interval(evidence.near, evidence.images, evidence.unknown)
         value, at_most = _value(rows, self.config.demand)
