@@ -15,6 +15,7 @@ a row contradicts itself or another.
 """
 
 import argparse
+import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -36,6 +37,9 @@ from intriguing.spectral.certificates.exact import GAP, Exact, prove
 METHODS = ("closest", "paper", "ddn", "fmn", "alma", "pdgd", "cw", "superdeepfool")
 ROUNDING = 1e-5
 OUT = Path(__file__).parent / "exact"
+PAGE = Path(__file__).parents[1] / "docs" / "exact.md"
+BEGIN, END = "<!-- rows -->", "<!-- end of rows -->"
+"""Between them the page has a table of the rows in `OUT`, written whenever these are."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +109,9 @@ def main() -> None:
                     mine.append(rows[-1])
                     write_rows(asked.out, Distance, rows)
                 print(f"{name} {goal}: {first + len(some)} of {len(waiting)}", flush=True)
-    summarise(rows)
+    print(summarise(rows))
+    if asked.out == OUT:
+        PAGE.write_text(filled(PAGE.read_text(encoding="utf-8"), rows), encoding="utf-8")
     if wrong := contradictions(rows):
         raise SystemExit("\n".join(wrong))
 
@@ -170,6 +176,7 @@ def _keep(out: Path, model: torch.nn.Module, row: Distance, image: Tensor, examp
     about = f"{row.image_id} {row.target}"
     kept |= {f"{about} image": (image * 255).round().byte(), f"{about} example": example}
     save_file(kept, file)
+    file.chmod(0o644)
 
 
 def _shortest(several: list[Distortions]) -> Distortions:
@@ -187,17 +194,43 @@ def _picked(several: list[Distortions], which: Tensor) -> list[Distortions]:
     return [several[i] for i in which.tolist()]
 
 
-def summarise(rows: list[Distance]) -> None:
-    """Of each network and method, how far it is above the shortest known."""
-    for name, target in sorted({(row.network, row.target >= 0) for row in rows}):
-        some = [r for r in rows if r.network == name and (r.target >= 0) == target]
-        closed = sum(row.optimal for row in some)
-        print(f"{name}, {'targeted' if target else 'untargeted'}: {closed} of {len(some)} to 1 %")
-        for method in METHODS:
-            excess = torch.tensor([getattr(r, method) / r.upper - 1 for r in some if r.optimal])
-            if len(excess):
-                far = int((excess > 0.01).sum())
-                print(f"  {method}: median {float(excess.median()):.2%}, above 1 %: {far}")
+def summarise(rows: list[Distance]) -> str:
+    """As markdown: what is proved, and how far each method ends above the shortest that is known.
+
+    Only distances that are proved count: of others the shortest known may not be the truth.
+    """
+    groups = sorted({(row.network, row.target >= 0) for row in rows})
+    proved = {g: [r for r in rows if (r.network, r.target >= 0) == g and r.optimal] for g in groups}
+    head = [f"{name}, {'targeted' if aimed else 'untargeted'}" for name, aimed in groups]
+    of = {g: sum((r.network, r.target >= 0) == g for r in rows) for g in groups}
+    lines = [["", *head, "all"], ["---", *["---:" for _ in head], "---:"]]
+    count = sum(map(len, proved.values()))
+    each = [f"{len(proved[g])} of {of[g]}" for g in groups]
+    lines.append(["proved to 1 %", *each, f"{count} of {len(rows)}"])
+    seconds = [statistics.median(r.seconds for r in rows if (r.network, r.target >= 0) == g)
+               for g in groups]  # fmt: skip
+    lines.append(["seconds, median", *(f"{s:.1f}" for s in seconds), ""])
+    for method in METHODS:
+        cells = [_excess(proved[g], method) for g in groups]
+        cells.append(_excess([r for g in groups for r in proved[g]], method, worst=True))
+        lines.append([f"`{method}`", *cells])
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _excess(rows: list[Distance], method: str, *, worst: bool = False) -> str:
+    excess = [getattr(row, method) / row.upper - 1 for row in rows]
+    if not excess:
+        return "–"
+    far = sum(one > GAP for one in excess)
+    said = f"{statistics.median(excess):.2%}; {far} of {len(excess)}".replace("%", " %")
+    return f"{said}; {max(excess):.0%}".replace("%", " %").replace("  ", " ") if worst else said
+
+
+def filled(page: str, rows: list[Distance]) -> str:
+    """The page with the table of these rows."""
+    before, _, rest = page.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}\n\n{summarise(rows)}\n\n{END}{after}"
 
 
 def _asked() -> argparse.Namespace:
