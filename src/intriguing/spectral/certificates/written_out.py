@@ -136,7 +136,7 @@ class _Writer:
             self.matrix = torch.cat(rows + taps[even:])
             self._close(_relu(self.matrix[:, 0]), None)
             identity = torch.eye(len(self.weights[-1]), dtype=whole.dtype, device=whole.device)
-            units = identity.split(len(taps[0]))
+            units = torch.split(identity, len(taps[0]))
             taps = [units[i] + units[i + 1] for i in range(0, even, 2)] + list(units[even:])
         self.sums = taps[0]
         return True
