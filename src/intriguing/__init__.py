@@ -74,7 +74,7 @@ if TYPE_CHECKING:
     from intriguing.units.ranking import Ranking
     from intriguing.units.topk import TopImages, top_images
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOME = {
     "Attacked": "scale.attack",
