@@ -46,15 +46,22 @@ class _Lines:
         return stat.S_ISREG(found.st_mode) and found.st_nlink == 1
 
     def add(self, line: bytes) -> None:
+        """Whatever is there is not read: of hundreds of thousands of files that would be quadratic.
+
+        So a file that was deleted and made again has two lines.
+        """
         descriptor = open_plain(self.file, os.O_APPEND)
-        with open(descriptor, "r+b") as file:
-            if line + b"\n" not in file.read():
-                file.write(line + b"\n")  # in one piece: other processes append, too
-                file.flush()
-                os.fsync(descriptor)
+        try:
+            size = os.fstat(descriptor).st_size
+            whole = not size or os.pread(descriptor, 1, size - 1) == b"\n"
+            # In one piece, as other processes append, too; and behind what was cut short.
+            os.write(descriptor, (b"" if whole else b"\n") + line + b"\n")
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
     def lines(self) -> list[bytes]:
-        return self.file.read_bytes().splitlines()
+        return list(dict.fromkeys(self.file.read_bytes().splitlines()))
 
     def end(self) -> None:
         self.file.unlink()

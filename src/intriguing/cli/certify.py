@@ -35,6 +35,7 @@ def certify(
     multipliers: bool = False,
     exact: str | None = None,
     epsilon: tuple[float, ...] = (),
+    stream: bool = False,
     reading: Read = READING,
     running: Run = RUNNING,
 ) -> None:
@@ -55,6 +56,7 @@ def certify(
             2m. Examples that turn up on the way replace longer ones. For chains of some hundreds
             of units, of fully connected layers and small convolutions.
         epsilon: L2 distances at which accuracies are printed; round ones when not given.
+        stream: As of `intriguing attack`.
     """
     from intriguing.cli.opening import open_all
     from intriguing.cli.running import run_verb
@@ -74,7 +76,7 @@ def certify(
         raise InputError("--exact goes on from what the search finds; leave out --no-attack")
     search = Search(budget=budget, seed=running.seed)
     place = running.chosen
-    opened = open_all([model], data, place, reading)
+    opened = open_all([model], data, place, reading, stream=stream or None)
     images, network = opened.images, opened.only
     plan = attacking.plan(network.model, images, "untargeted", running.seed)
     bounding.check_traceable(model, network.model, tuple(images.images.shape[1:]))

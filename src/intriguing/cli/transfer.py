@@ -25,6 +25,7 @@ def transfer(
     targets: Targets = "random",
     method: Method = "paper",
     amplify: tuple[float, ...] = (0.1,),
+    stream: bool = False,
     reading: Read = READING,
     running: Run = RUNNING,
 ) -> None:
@@ -33,6 +34,7 @@ def transfer(
     Args:
         method: How examples are searched, see `intriguing attack`; paper is what Tables 2 and 4 do.
         amplify: Distortions to which the examples are amplified.
+        stream: As of `intriguing attack`.
     """
     from intriguing.cli.opening import open_all
     from intriguing.cli.running import run_verb
@@ -52,7 +54,7 @@ def transfer(
     search = Search(method, seed=running.seed)
     search.check_goal(untargeted=goal == "untargeted")
     place = running.chosen
-    opened = open_all(models, data, place, reading)
+    opened = open_all(models, data, place, reading, stream=stream or None)
     images = opened.images
     attacks = tuple(
         Examples(network, attacking.plan(network.model, images, goal, running.seed), search)

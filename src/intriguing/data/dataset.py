@@ -73,7 +73,7 @@ class ImageSet:
         for tensor in (self.images, self.labels) if self.in_memory else (self.labels,):
             digest.update(str((tensor.dtype, tuple(tensor.shape))).encode())
             raw = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
-            digest.update(raw.numpy().tobytes())
+            digest.update(raw.numpy().data)
         return digest.hexdigest()
 
     @cached_property

@@ -12,13 +12,14 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from intriguing.data.dataset import ImageSet
 from intriguing.data.folder import ENDINGS
 from intriguing.data.limits import LIMITS, Limits
 from intriguing.data.preprocessing import Preprocessing
-from intriguing.data.streamed import Files, Ids, Streamed, streamed
+from intriguing.data.streamed import PIECE, Files, Ids, Streamed, streamed
 from intriguing.errors import InputError
 from intriguing.files import check_regular
 from intriguing.names import readable
@@ -64,7 +65,7 @@ def list_packed(source: str, how: Preprocessing, limits: Limits = LIMITS) -> tup
     labels = np.zeros(len(names), np.int64) if said is None else said
     if classes is None:
         classes = tuple(map(str, range(int(labels.max()) + 1))) if known else ("unlabelled",)
-    pixels = Streamed(files, how, np.arange(len(names)), limits)
+    pixels = Streamed(files, how, np.arange(len(names), dtype=np.int32), limits)
     return streamed(Path(given).name, pixels, labels, names, classes), known
 
 
@@ -216,7 +217,7 @@ def _parquet(
     schema: Any = None
     for number, path in enumerate(paths):
         try:
-            with pq.ParquetFile(path) as file:
+            with pq.ParquetFile(path, pre_buffer=False) as file:
                 schema = schema or file.schema_arrow
                 column = _column(schema, path)
                 label = next((n for n in _LABELS if n in file.schema_arrow.names), None)
@@ -227,18 +228,37 @@ def _parquet(
                     groups.append((number, group))
                     total += file.metadata.row_group(group).num_rows
                 if label is not None:
-                    said.append(file.read([label]).column(0).combine_chunks())
-                named = file.read([name]).column(0) if name is not None else None
+                    said.append(_whole(_pieces(file, label)))
+                named = _pieces(file, name) if name is not None else []
         except (pa.ArrowException, OSError, KeyError) as error:
             words = str(error).partition("\n")[0]
             raise InputError(f"{path} cannot be read as Parquet ({words}); give another") from error
-        if named is not None and pa.types.is_string(named.type):
-            names.append(pa.array(map(readable, named.to_pylist()), pa.string()))
+        if named and all(_is_text(one.type) and not one.null_count for one in named):
+            names += named
         else:
-            names.append(pa.array([f"{path.name}/{row:07d}" for row in range(rows)]))
+            numbers = pc.utf8_lpad(pa.array(np.arange(rows)).cast(pa.string()), 7, "0")
+            names.append(pc.binary_join_element_wise(f"{path.name}/", numbers, ""))
     labels, classes = _classes(said, schema, total, paths[0])
     files = ParquetFiles(paths, column, np.array(starts, np.int64), tuple(groups))
-    return files, Ids(pa.concat_arrays(names)), labels, classes
+    return files, Ids.of(names), labels, classes
+
+
+def _pieces(file: Any, column: str) -> list[Any]:
+    """A column in pieces, decoded one by one: a whole one takes twice its memory."""
+    batches = file.iter_batches(PIECE, columns=[column], use_threads=False)
+    return [batch.column(0) for batch in batches]
+
+
+def _whole(pieces: list[Any]) -> Any:
+    """Integers in an array of numpy's, of which nothing is kept that they were decoded to."""
+    whole = pa.chunked_array(pieces)
+    if pa.types.is_integer(whole.type) and not whole.null_count:
+        return np.require(whole.to_numpy(), np.int64, "W")
+    return whole.combine_chunks()
+
+
+def _is_text(kind: Any) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
 def _column(schema: Any, path: Path) -> str:
@@ -264,19 +284,19 @@ def _classes(
     """Labels, and the names of classes where anything says them."""
     if sum(map(len, said)) != total or not total:
         return None, None
-    whole = pa.concat_arrays(said)
+    if all(isinstance(part, np.ndarray) for part in said):
+        labels = said[0] if len(said) == 1 else np.concatenate(said)
+        if labels.min() < 0:  # as test sets without labels have
+            return None, None
+        return labels, _named(schema, int(labels.max()) + 1)
+    whole = pa.concat_arrays([pa.array(part) for part in said])
     if whole.null_count:
         raise InputError(
             f"{whole.null_count} rows of {path.parent} have no label; give all or none"
         )
-    if pa.types.is_integer(whole.type):
-        labels = np.asarray(whole.to_numpy(zero_copy_only=False), np.int64)
-        if labels.min() < 0:  # as test sets without labels have
-            return None, None
-        return labels, _named(schema, int(labels.max()) + 1)
-    words = np.asarray(whole.cast(pa.string()).to_pylist(), object)
-    names, labels = np.unique(words.astype(str), return_inverse=True)
-    return labels.astype(np.int64), tuple(names.tolist())
+    words = whole.cast(pa.string()).dictionary_encode()
+    names, ranks = np.unique(np.array(words.dictionary.to_pylist(), str), return_inverse=True)
+    return ranks[words.indices.to_numpy()].astype(np.int64), tuple(names.tolist())
 
 
 def _named(schema: Any, count: int) -> tuple[str, ...] | None:

@@ -6,13 +6,14 @@ in shards, in this process or another, reads its own part and nothing else.
 
 import hashlib
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Protocol, cast
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 from torch import Tensor
 
@@ -101,11 +102,16 @@ class Streamed:
         return digest.hexdigest()
 
 
+PIECE = 1 << 16
+"""Names that are looked at together."""
+
+
 class Ids(Sequence[str]):
     """Names of images in Arrow: a string of Python's takes six times as much."""
 
     def __init__(self, names: Any) -> None:
-        self.names = names if isinstance(names, pa.Array) else pa.array(names, pa.string())
+        arrow = isinstance(names, pa.Array | pa.ChunkedArray)
+        self.names = names if arrow else pa.array(names, pa.string())
 
     def __len__(self) -> int:
         return len(self.names)
@@ -121,14 +127,32 @@ class Ids(Sequence[str]):
     @cached_property
     def sha256(self) -> str:
         """Of the names in their order."""
-        digest = hashlib.sha256()
-        for name in self:
-            digest.update(name.encode() + b"\0")
-        return digest.hexdigest()
+        digest, lengths = hashlib.sha256(), hashlib.sha256()
+        for start in range(0, len(self), PIECE):
+            part = _together(self.names[start : start + PIECE])
+            lengths.update(pc.binary_length(part).to_numpy(zero_copy_only=False).tobytes())
+            whole = pc.binary_join(pa.ListArray.from_arrays([0, len(part)], part), "")
+            digest.update(whole[0].as_buffer())
+        return hashlib.sha256(digest.digest() + lengths.digest()).hexdigest()
+
+    @classmethod
+    def of(cls, pieces: Iterable[pa.Array]) -> "Ids":
+        """Names from outside, each as a line of visible text, as nearly all of them are already."""
+        kept = []
+        for piece in pieces:
+            for start in range(0, len(piece), PIECE):
+                part = piece[start : start + PIECE].cast(pa.string())
+                odd = pc.any(pc.match_substring_regex(part, "[^ -~]")).as_py()
+                kept.append(pa.array(map(readable, part.to_pylist()), pa.string()) if odd else part)
+        return cls(pa.chunked_array(kept, pa.string()))
 
     def take(self, indices: np.ndarray) -> "Ids":
         """Some of them."""
         return Ids(self.names.take(pa.array(indices)))
+
+
+def _together(names: Any) -> Any:
+    return names.combine_chunks() if isinstance(names, pa.ChunkedArray) else names
 
 
 def streamed(
@@ -141,7 +165,7 @@ def streamed(
     """A set of which no image has been read."""
     kept = ids if isinstance(ids, Ids) else Ids([readable(one) for one in ids])
     return ImageSet(
-        name, cast(Tensor, pixels), torch.from_numpy(labels.astype(np.int64)),
+        name, cast(Tensor, pixels), torch.from_numpy(labels.astype(np.int64, copy=False)),
         cast(tuple[str, ...], kept), class_names,
     )  # fmt: skip
 

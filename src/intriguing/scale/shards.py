@@ -51,8 +51,12 @@ class Shards:
     @property
     def slices(self) -> list[slice]:
         """Which items each shard holds."""
-        starts = range(0, self.count, self.size)
-        return [slice(start, min(start + self.size, self.count)) for start in starts]
+        return [self.items(index) for index in range(-(-self.count // self.size))]
+
+    def items(self, index: int) -> slice:
+        """Which items one shard holds."""
+        start = index * self.size
+        return slice(start, min(start + self.size, self.count))
 
     def path(self, index: int) -> Path:
         """File of one shard."""
@@ -200,7 +204,7 @@ class _ShardWork:
     summed: bool
 
     def __call__(self, index: int, told: Told) -> None:
-        items = self.shards.slices[index]
+        items = self.shards.items(index)
         self.write(index, lambda: self.compute(items, _counted(items, told)))
 
     def write(self, index: int, made: Callable[[], Columns]) -> None:
@@ -209,14 +213,14 @@ class _ShardWork:
         columns = made()
         seconds = time.perf_counter() - start
         notes = {
-            "key": self._key(self.shards.slices[index]), "content": _digest(columns),
+            "key": self._key(self.shards.items(index)), "content": _digest(columns),
             "wall_seconds": repr(seconds),
         }  # fmt: skip
         write_tensors(self.shards.path(index), columns, notes)
 
     def is_done(self, index: int) -> bool:
         """Whether the shard is on disk."""
-        items = self.shards.slices[index]
+        items = self.shards.items(index)
         rows = None if self.summed else items.stop - items.start
         return _usable(self.shards.path(index), self._key(items), rows)
 
@@ -231,7 +235,7 @@ def _rescued(
 
     How a shard is cut changes nothing, as no item's columns depend on the others.
     """
-    items = work.shards.slices[index]
+    items = work.shards.items(index)
     count = items.stop - items.start
     if count == 1:
         return given_up(items)
