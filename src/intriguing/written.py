@@ -46,19 +46,7 @@ class _Lines:
         return stat.S_ISREG(found.st_mode) and found.st_nlink == 1
 
     def add(self, line: bytes) -> None:
-        """Whatever is there is not read: of hundreds of thousands of files that would be quadratic.
-
-        So a file that was deleted and made again has two lines.
-        """
-        descriptor = open_plain(self.file, os.O_APPEND)
-        try:
-            size = os.fstat(descriptor).st_size
-            whole = not size or os.pread(descriptor, 1, size - 1) == b"\n"
-            # In one piece, as other processes append, too; and behind what was cut short.
-            os.write(descriptor, (b"" if whole else b"\n") + line + b"\n")
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        append_line(self.file, line)
 
     def lines(self) -> list[bytes]:
         return list(dict.fromkeys(self.file.read_bytes().splitlines()))
@@ -190,6 +178,23 @@ def refuse_links(folder: Path) -> None:
                 f"{path} is a symbolic link, and results are written only inside {folder}; put a "
                 "folder in its place, or choose another --out"
             )
+
+
+def append_line(file: Path, line: bytes) -> None:
+    """Add a line to a file of ours, on the disk when this ends.
+
+    Whatever is there is not read: with hundreds of thousands of lines that would be quadratic. So
+    what is said twice stands there twice.
+    """
+    descriptor = open_plain(file, os.O_APPEND)
+    try:
+        size = os.fstat(descriptor).st_size
+        whole = not size or os.pread(descriptor, 1, size - 1) == b"\n"
+        # In one piece, as other processes append, too; and behind what was cut short.
+        os.write(descriptor, (b"" if whole else b"\n") + line + b"\n")
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def open_plain(path: Path, flags: int = 0) -> int:

@@ -21,10 +21,12 @@ from intriguing.results.parquet import read_columns
 from intriguing.results.rows import ImageRow
 from intriguing.results.store import read_run
 from intriguing.runs import attacking
+from intriguing.runs.certifying import Certificates, Certify
 from intriguing.runs.examples import Examples, Pictures, Summary
 from intriguing.runs.request import Request, Work
 from intriguing.runs.run import run_all
 from intriguing.runs.stage import Network
+from intriguing.runs.transfer_table import Transfer
 from intriguing.scale.attack import COLUMNS
 
 DIGITS = it.load_data("digits").test.first(24)
@@ -84,8 +86,8 @@ def parquet(root: Path) -> str:
 SOURCES = (folder, zipped, tars, parquet)
 
 
-def network() -> nn.Module:
-    torch.manual_seed(0)
+def network(seed: int = 0) -> nn.Module:
+    torch.manual_seed(seed)
     return nn.Sequential(nn.Flatten(), nn.Linear(64, 20), nn.Tanh(), nn.Linear(20, 10)).eval()
 
 
@@ -141,14 +143,21 @@ def test_a_run_of_streamed_images_leaves_the_rows_of_one_that_kept_them(tmp_path
         known = Network("net", network())
         plan = attacking.plan(known.model, images, "random", 0)
         examples = Examples(known, plan, it.Search("ddn", 20), shard_size=10)
-        stages = [examples, Summary(known, examples), Pictures(known, examples)]
+        other = Network("other", network(1))
+        both = examples, Examples(other, plan, it.Search("ddn", 20), shard_size=10)
+        stages = [
+            *both, Summary(known, examples), Pictures(known, examples),
+            Transfer((known, other), both, images, (0.1,), 0),
+            Certify(known, Certificates(known, images, semidefinite=False), examples),
+        ]  # fmt: skip
         place = tmp_path / str(stream)
-        asked = Request("attack", {}, networks=(known,), images=(images,))
+        asked = Request("attack", {}, networks=(known, other), images=(images,))
         run_all(Work(asked, stages), place)
         assert read_run(place).data[0].images == 24
         found[stream] = {
             **{n: c.tolist() for n, c in read_columns(place, ImageRow).items()},
             "rows": (place / "rows" / "measurements.parquet").read_bytes(),
+            "certificates": (place / "rows" / "certificates.parquet").read_bytes(),
             "gallery": (place / "tensors" / "gallery-net.safetensors").read_bytes(),
         }
     assert repr(found[False]) == repr(found[True])  # of which NaN equals NaN

@@ -112,6 +112,16 @@ def test_only_one_process_writes(tmp_path: Path) -> None:
     assert subprocess.run(command).returncode == 0
 
 
+def test_a_line_that_was_cut_short_hides_no_other_file(tmp_path: Path) -> None:
+    started(tmp_path)
+    with (tmp_path / ".written").open("a") as file:
+        file.write('"rows/cut')
+    for name in ("a", "b"):
+        write_whole(tmp_path / "rows" / name, name)
+    with open_results(tmp_path, "reproduce", CONFIG, fresh=True):
+        assert not (tmp_path / "rows").exists()
+
+
 def test_temporary_files_of_a_killed_run_are_swept(tmp_path: Path) -> None:
     started(tmp_path)
     shard = tmp_path / "shards" / "00001.safetensors"

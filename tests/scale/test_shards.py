@@ -1,3 +1,5 @@
+import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +11,8 @@ from torch import Tensor
 
 from intriguing.errors import InputError
 from intriguing.measures import Progress
-from intriguing.models.weights import write_tensors
+from intriguing.models.weights import read_tensors, write_tensors
+from intriguing.scale import shards as module
 from intriguing.scale.shards import Shards, run_in_shards
 
 
@@ -47,6 +50,35 @@ def test_an_interrupted_run_goes_on_where_it_was(tmp_path: Path) -> None:
     assert rest.computed == [8, 9]
     assert shards.column("square").tolist() == [i * i for i in range(10)]
     assert [part["half"].tolist() for part in shards][2] == [4.0, 4.5]
+
+
+def test_what_was_found_whole_is_not_read_again_until_it_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Slow(Squares):
+        def __call__(self, items: slice, report: Callable[[int], None]) -> dict[str, Tensor]:
+            time.sleep(0.05)
+            return super().__call__(items, report)
+
+    paths = [run(tmp_path, Slow()).path(index) for index in range(3)]
+    read: list[Path] = []
+
+    def noted(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+        read.append(path)
+        return read_tensors(path)
+
+    monkeypatch.setattr(module, "read_tensors", noted)
+    again = Squares()
+    run(tmp_path, again)
+    assert again.computed == []
+    assert read == paths[2:]  # written as the list was
+    os.utime(paths[0])
+    run(tmp_path, again)
+    assert paths[0] in read
+    assert again.computed == []
+    paths[0].write_bytes(paths[0].read_bytes()[:-1] + b"!")
+    run(tmp_path, again)
+    assert again.computed == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize("damage", ["truncate", "flip", "empty", "rows", "foreign"])

@@ -26,6 +26,7 @@ from intriguing.measures import Progress, ProgressCallback
 from intriguing.models.weights import read_tensors, write_tensors
 from intriguing.scale.engine import HERE, Engine
 from intriguing.scale.jobs import DEATHS, Failure, Told, ended_jobs
+from intriguing.scale.verified import LIST, Verified
 from intriguing.written import delete_stale
 
 Columns: TypeAlias = Mapping[str, Tensor]
@@ -74,6 +75,7 @@ class Shards:
         """Of what is joined and kept elsewhere, nothing stays."""
         for index in range(len(self.slices)):
             self.path(index).unlink(missing_ok=True)
+        (self.folder / LIST).unlink(missing_ok=True)
         for folder in (self.folder, self.folder.parent):
             with contextlib.suppress(OSError):  # there are others
                 folder.rmdir()
@@ -151,7 +153,7 @@ def run_in_shards(
         raise InputError(f"a shard of {size} items is empty; give 1 or more")
     shards = Shards(folder, count, size)
     delete_stale(shards.path(index) for index in range(len(shards.slices)))
-    work = _ShardWork(compute, shards, key, summed)
+    work, verified = _ShardWork(compute, shards, key, summed), Verified(folder)
     items = {index: part.stop - part.start for index, part in enumerate(shards.slices)}
     done, total = dict.fromkeys(items, 0), 0
 
@@ -164,7 +166,9 @@ def run_in_shards(
 
     todo = []
     for index in items:
-        if work.is_done(index):
+        path, own = shards.path(index), work.key_of(index)
+        if verified.holds(path, own) or work.is_done(index):
+            verified.add(path, own)
             told(index, 1.0)
         else:
             todo.append(index)
@@ -178,6 +182,7 @@ def run_in_shards(
     for end in ends:
         index = todo[end.index]
         if end.failure is None:
+            verified.add(shards.path(index), work.key_of(index))
             told(index, 1.0)
             continue
         failed[index] = end.failure
@@ -213,7 +218,7 @@ class _ShardWork:
         columns = made()
         seconds = time.perf_counter() - start
         notes = {
-            "key": self._key(self.shards.items(index)), "content": _digest(columns),
+            "key": self.key_of(index), "content": _digest(columns),
             "wall_seconds": repr(seconds),
         }  # fmt: skip
         write_tensors(self.shards.path(index), columns, notes)
@@ -222,9 +227,11 @@ class _ShardWork:
         """Whether the shard is on disk."""
         items = self.shards.items(index)
         rows = None if self.summed else items.stop - items.start
-        return _usable(self.shards.path(index), self._key(items), rows)
+        return _usable(self.shards.path(index), self.key_of(index), rows)
 
-    def _key(self, items: slice) -> str:
+    def key_of(self, index: int) -> str:
+        """Of one shard."""
+        items = self.shards.items(index)
         return derive_key(self.key, items.start, items.stop, self.shards.count)
 
 
