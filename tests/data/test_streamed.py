@@ -163,6 +163,19 @@ def test_a_run_of_streamed_images_leaves_the_rows_of_one_that_kept_them(tmp_path
     assert repr(found[False]) == repr(found[True])  # of which NaN equals NaN
 
 
+def test_an_audit_of_streamed_images_leaves_the_rows_of_one_that_kept_them(tmp_path: Path) -> None:
+    source, found = parquet(tmp_path), {}
+    config = it.AuditConfig(
+        images=4, budget=10, method="ddn", semidefinite=False, skip=("units", "spectrum")
+    )
+    for stream in (False, True):
+        images, place = load_images(source, SHAPE, stream=stream).images, tmp_path / str(stream)
+        it.run_audit(network(), images, place, config, labelled=False, report=False)
+        found[stream] = {one.name: one.read_bytes() for one in (place / "rows").iterdir()}
+    assert {"images.parquet", "certificates.parquet"} <= set(found[True])
+    assert found[False] == found[True]
+
+
 @pytest.mark.parametrize("make", SOURCES)
 def test_another_picture_makes_another_set(tmp_path: Path, make: Callable[[Path], str]) -> None:
     source = make(tmp_path)

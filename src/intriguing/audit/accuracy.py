@@ -10,6 +10,7 @@ from intriguing.audit.probe import Cost, Probe
 from intriguing.audit.stage import AuditStage
 from intriguing.audit.subject import Subject
 from intriguing.data.dataset import ImageSet
+from intriguing.data.streamed import unreadable
 from intriguing.estimates import Rows
 from intriguing.keys import APART
 from intriguing.models.clean_accuracy import clean_accuracy
@@ -64,7 +65,10 @@ class Accuracy(AuditStage):
         model, images = self.network.model, self.images
 
         def compute(items: slice, report: Callable[[int], None]) -> dict[str, Tensor]:
-            said, logits = predict(model, images.images[items], self.batch_size)
+            pixels = images.images[items]
+            said, logits = predict(model, pixels, self.batch_size)
+            if not images.in_memory:  # what is no picture is of no class
+                said[unreadable(pixels)] = -1
             report(items.stop - items.start)
             return {"predicted": said, "confidence": logits.softmax(1).amax(1)}
 
@@ -96,6 +100,6 @@ class Accuracy(AuditStage):
     def _warnings(self) -> tuple[Warned, ...]:
         if not self.labelled:
             return ()
-        few = SAMPLE if self.images.images[0].numel() <= SMALL else SAMPLE // 4
+        few = SAMPLE if self.images.images.shape[1:].numel() <= SMALL else SAMPLE // 4
         looked = clean_accuracy(self.network.model, self.images, sample=few, seed=self.seed)
         return tuple(Warned(one.name, one.measured, one.consequence) for one in looked.findings)

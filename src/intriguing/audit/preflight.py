@@ -33,7 +33,7 @@ class Preflight(AuditStage):
 
     def compute(self, run: Run) -> Made:
         """Warnings, each with what follows from it."""
-        found = list(preflight(self.network.model, self.images.images[:16]))
+        found = list(preflight(self.network.model, next(self.images.pixels(16))))
         if self.labelled:
             found += clean_accuracy(
                 self.network.model, self.images, seed=self.seed, progress=run.progress

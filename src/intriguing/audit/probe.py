@@ -91,7 +91,7 @@ class Probe:
         total = len(self.subject.images)
         count = min(FEWEST, total)
         while True:
-            few, run = self._small(network, self.subject.images.first(count))
+            few, run = self._small(network, self.subject.images.first(count).read())
             start = time.perf_counter()
             work(few, run)
             elapsed = time.perf_counter() - start
@@ -104,7 +104,7 @@ class Probe:
     ) -> float:
         """Seconds of work on so many images, None for all; what fails, fails soon."""
         images = self.subject.images
-        few, run = self._small(network, images if count is None else images.first(count))
+        few, run = self._small(network, images if count is None else images.first(count).read())
         start = time.perf_counter()
         with suppress(Exception):  # the audit itself says so
             work(few, run)
@@ -125,7 +125,7 @@ def pass_seconds(model: nn.Module, images: ImageSet, count: int = 8) -> float:
     """Seconds of one forward and backward pass of one image, in a small batch."""
     asked = Classifier.of(model)
     asked.begin(images.images.shape[1:])
-    x = asked.fit(images.images[:count]).requires_grad_()
+    x = asked.fit(next(images.pixels(count))).requires_grad_()
     best = float("inf")
     for _ in range(2):
         start = time.perf_counter()

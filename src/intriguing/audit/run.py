@@ -45,6 +45,8 @@ KEPT = ("models_sha256", "images_sha256", "labelled")
 
 FEW = 64
 """Images of a rehearsal."""
+BATCHES = 1024
+"""Images in memory while the first network says what they are."""
 
 
 @dataclass(frozen=True)
@@ -182,15 +184,17 @@ def prepare(
         raise InputError("there is nothing to audit; give a network and at least one image")
     if not all(name.strip() for name in networks):
         raise InputError("a network has no name; give each one, such as its file's")
-    check_images(images.images, UNIT_BOX)
+    if images.in_memory:
+        check_images(images.images, UNIT_BOX)
     if images.images.dtype.itemsize < 4:  # files and figures keep no 16-bit numbers
         images = images.to(images.images.device, torch.float32)
     shape = tuple(images.images.shape[1:])
     ready = tuple(Network(name, fitted(model, shape)) for name, model in networks.items())
     if not labelled:
         first = ready[0].model
-        classes = check_classifier(first, images.images[:16])
-        images = relabelled(images, predict(first, images.images)[0], classes)
+        classes = check_classifier(first, next(images.pixels(16)))
+        said = torch.cat([predict(first, part)[0] for part in images.pixels(BATCHES)])
+        images = relabelled(images, said, classes)
     subject = Subject(ready, images, labelled, config, tuple(words))
     counts = subject.classes
     if config.target is not None and config.target >= min(counts.values()):

@@ -41,7 +41,10 @@ class Spectrum(AuditStage):
         """One a network."""
         for network in subject.networks:
             yield cls(
-                network, subject.images.first(NEAR), tight(subject, network), subject.config.seed
+                network,
+                subject.images.first(NEAR).read(),
+                tight(subject, network),
+                subject.config.seed,
             )
 
     @classmethod

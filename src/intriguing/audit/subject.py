@@ -58,10 +58,11 @@ class Subject:
 
     @cached_property
     def chosen(self) -> ImageSet:
-        """The images that are attacked: the first that all networks classify correctly."""
+        """The images that are attacked, in memory: the first that all networks get right."""
         count = self.config.images or len(self.images)
         models = [one.model for one in self.networks]
-        return self.images.subset(first_correct(models, self.images, count, self.config.seed))
+        found = first_correct(models, self.images, count, self.config.seed)
+        return self.images.subset(found).read()
 
     def examples(self, network: Network) -> Examples:
         """The search for the nearest example of any wrong class of every chosen image."""
@@ -74,7 +75,7 @@ class Subject:
 
 def _classes(network: Network, images: ImageSet) -> int:
     try:
-        return check_classifier(network.model, images.images[:16], images.labels)
+        return check_classifier(network.model, next(images.pixels(16)), images.labels)
     except InputError as error:
         raise InputError(f"{network.name}: {error}") from error
 

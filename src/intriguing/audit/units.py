@@ -49,7 +49,7 @@ class Units(AuditStage):
             directions=DIRECTIONS, rotations=config.rotations, untrained=config.untrained, paths=0,
             seed=config.seed,
         )  # fmt: skip
-        yield cls(first, subject.images.subset(some.sort().values), study)
+        yield cls(first, subject.images.subset(some.sort().values).read(), study)
         for one in others:
             why = f"The units were studied of {first.name} only, the first network."
             yield LeftOut(one.name, why)

@@ -51,6 +51,7 @@ def audit(
     skip: Annotated[tuple[str, ...], arg(metavar="STAGE ...", help=SKIP)] = (),
     dry_run: bool = False,
     data_size: Annotated[int | None, arg(metavar="N")] = None,
+    stream: bool = False,
     reading: Read = READING,
     running: Run = RUNNING,
 ) -> None:
@@ -72,6 +73,8 @@ def audit(
         untrained: Untrained networks to compare the units with; 0 for none.
         dry_run: Only measure on a few images how long it would take, stage by stage.
         data_size: With --dry-run: as if DATA had so many images.
+        stream: Read pictures when they are looked at, and keep none in memory but those that are
+            attacked; done without asking where all would take more than a GiB.
     """
     from intriguing.audit.config import AuditConfig
     from intriguing.audit.cost import measure
@@ -101,7 +104,7 @@ def audit(
     place, names = running.chosen, names_of(models)
     networks = {n: setup.load_network(m, place) for n, m in zip(names, models, strict=True)}
     first, start = networks[names[0]], elapsed()
-    loaded = setup.choose_images(models[0], first, data, reading)
+    loaded = setup.choose_images(models[0], first, data, reading, stream or None)
     found, labelled, words = loaded.images, loaded.labelled, loaded.remarks
     each = (elapsed() - start) / len(found)
     folder = running.folder("audit", names[0])

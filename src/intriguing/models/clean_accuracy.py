@@ -111,7 +111,7 @@ def clean_accuracy(
         raise InputError("there are no images; give at least one")
     generator = torch.Generator().manual_seed(seed)
     chosen = torch.randperm(len(images), generator=generator)[:sample].sort().values
-    drawn = images.subset(chosen)
+    drawn = images.subset(chosen).read()
     asked = _Asked(drawn, batch_size, progress)
     logits = asked.logits(model)
     given, labels, classes = logits.argmax(1), drawn.labels.cpu(), logits.shape[1]

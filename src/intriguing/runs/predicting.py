@@ -7,6 +7,7 @@ from jaxtyping import Int64
 from torch import Tensor, nn
 
 from intriguing.data.dataset import ImageSet
+from intriguing.data.streamed import unreadable
 from intriguing.models.classifier import Classifier
 
 
@@ -40,9 +41,10 @@ def first_correct(
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))
     labels, kept = images.labels.cpu(), []
     for part in torch.split(order, 2 * count):
-        right = torch.ones(len(part), dtype=torch.bool)
+        pixels = images.images[part]
+        right = ~unreadable(pixels)
         for model in models:
-            right &= predict(model, images.images[part])[0] == labels[part]
+            right &= predict(model, pixels)[0] == labels[part]
         if without is not None:
             right &= labels[part] != without
         kept += part[right].tolist()
