@@ -194,6 +194,7 @@ def run_in_shards(
         how = partial(run_in_shards, engine=_sooner(engine), gpu=gpu, depth=depth + 1)
         work.write(index, partial(_rescued, work, index, given_up, how))
         told(index, 1.0)
+    verified.settle(map(shards.path, items))
     if not engine.here:
         note_made(shards.path(index) for index in todo if index not in failed)
     return shards

@@ -2,9 +2,11 @@
 
 import contextlib
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from intriguing.addresses import Address
+from intriguing.files import write_whole
 from intriguing.written import append_line, note_written
 
 LIST = "verified"
@@ -47,6 +49,13 @@ class Verified:
         self._known[path.name] = said
         note_written(self.file)
         append_line(self.file, f"{path.name} {said}".encode())
+
+    def settle(self, paths: Iterable[Path]) -> None:
+        """In the end a line a shard, in their order, whatever happened on the way."""
+        names = [path.name for path in paths if path.name in self._known]
+        content = "".join(f"{name} {self._known[name]}\n" for name in names)
+        if self._known and (not self.file.exists() or self.file.read_text() != content):
+            write_whole(self.file, content)
 
 
 def _state(path: Path, key: str) -> str | None:
