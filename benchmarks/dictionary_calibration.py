@@ -6,7 +6,7 @@ Images are vectors of sixteen pixels, and the layer is the image itself. Planted
 features, which labels follow: a dictionary has something to find that its frozen control cannot.
 Planted, labels at random: no basis can be more coherent than another. Featureless: directions are
 alike by symmetry, and labels are read by eight of them. Whatever is called better in the last two
-is wrong. Each line of `figures/dictionary_calibration.csv` counts verdicts of as many new cases.
+is wrong. A line of `figures/dictionary_calibration.csv` is a new case; those that are there stay.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from intriguing.units.dictionaries import COMPARED, compare_dictionaries, halves
 from intriguing.units.dictionary import layer_vectors, learn_dictionary
 
 OUT = Path(__file__).parent / "figures" / "dictionary_calibration.csv"
-HEAD = ("case", "beside", "repeats", "better", "no better", "not decided", "recovered")
+HEAD = ("case", "repeat", *COMPARED, "recovered")
 FEATURES = 32
 SEES = nn.Sequential(nn.Flatten()).eval()
 CASES: dict[str, Callable[[int], tuple[ImageSet, Tensor | None]]] = {
@@ -39,42 +39,45 @@ CASES: dict[str, Callable[[int], tuple[ImageSet, Tensor | None]]] = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeats", type=int, default=40)
+    parser.add_argument("--repeats", type=int, default=20)
     repeats = parser.parse_args().repeats
     torch.set_num_threads(1)
-    lines = [line for case in CASES for line in count(case, repeats)]
+    known = read()
+    for case, make in CASES.items():
+        for i in range(repeats):
+            row = known.setdefault((case, str(i)), {"case": case, "repeat": str(i)})
+            images, planted = make(i)
+            if not row.get(COMPARED[0]):
+                row.update(verdicts(images, 1000 * i))
+            if planted is not None and not row.get("recovered"):
+                row["recovered"] = f"{share(images, planted, 1000 * i):.4f}"
+            write(known)
+            print(row, flush=True)
+
+
+def read() -> dict[tuple[str, str], dict[str, str]]:
+    """The lines that are there, by case and repeat."""
+    if not OUT.exists():
+        return {}
+    with OUT.open(newline="", encoding="utf-8") as file:
+        return {(row["case"], row["repeat"]): dict(row) for row in csv.DictReader(file)}
+
+
+def write(known: dict[tuple[str, str], dict[str, str]]) -> None:
+    """All lines."""
     with OUT.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(HEAD)
-        writer.writerows(lines)
+        writer = csv.DictWriter(file, HEAD, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(known.values())
 
 
-def count(case: str, repeats: int) -> list[tuple[str, ...]]:
-    """Verdicts beside each reference, and the mean share of planted features found."""
-    verdicts = {reference: [] for reference in COMPARED}
-    recovered = []
-    for i in range(repeats):
-        images, planted = CASES[case](i)
-        (found,) = compare_dictionaries(
-            [SEES], ["0"], images, measure="purity", delta=0.05, size=FEATURES, dictionaries=3,
-            seed=1000 * i,
-        )  # fmt: skip
-        for lead in found.leads:
-            verdicts[lead.reference].append(lead.verdict)
-        if planted is not None:
-            recovered.append(share(images, planted, 1000 * i))
-        print(case, i + 1, {name: some[-1] for name, some in verdicts.items()}, flush=True)
-    mean = f"{sum(recovered) / len(recovered):.3f}" if recovered else ""
-    return [
-        (
-            case,
-            reference,
-            str(repeats),
-            *(f"{some.count(v) / repeats:.3f}" for v in HEAD[3:6]),
-            mean,
-        )
-        for reference, some in verdicts.items()
-    ]
+def verdicts(images: ImageSet, seed: int) -> dict[str, str]:
+    """By what the learned dictionary is compared with."""
+    (found,) = compare_dictionaries(
+        [SEES], ["0"], images, measure="purity", delta=0.05, size=FEATURES, dictionaries=3,
+        seed=seed,
+    )  # fmt: skip
+    return {lead.reference: lead.verdict for lead in found.leads}
 
 
 def share(images: ImageSet, planted: Tensor, seed: int) -> float:

@@ -8,13 +8,16 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
+from scipy import stats
 
+from intriguing.paper.hardening.regimes import regime
 from intriguing.report.claims import to_markdown
 from intriguing.report.contents import read_contents
-from intriguing.results.measured import where
+from intriguing.results.measured import Measurement, where
 from intriguing.results.parquet import read_rows
-from intriguing.results.rows import LayerRow
+from intriguing.results.rows import ClaimRow, LayerRow
 from intriguing.results.verdicts import VerdictRow
 
 ROOT = Path(__file__).parents[1]
@@ -118,6 +121,64 @@ def test_hardening_has_the_errors_of_its_run() -> None:
     shown = [f"| {cell.value:.2f} [" for cell in table.where() if cell.metric == "error"]
     assert len(shown) >= 8
     assert all(one in text for one in shown), [one for one in shown if one not in text]
+
+
+def test_units_of_other_networks_have_their_committed_rows() -> None:
+    text = plain(page("units.md")).replace("−", "-")
+    folders = [
+        file.parents[1]
+        for file in sorted((DOCS / "results" / "units").glob("*/rows/claims.parquet"))
+    ]
+    claims = [
+        claim for folder in folders if not (folder / "report").exists()
+        for claim in read_rows(folder, ClaimRow)
+    ]  # fmt: skip
+    assert len(claims) >= 5
+    for claim in claims:
+        span = f"{claim.difference:+.3f} [{claim.low:+.3f}, {claim.high:+.3f}]"
+        assert f"{claim.natural:.3f} | {claim.random:.3f} | {span}" in text, claim
+    leads = [
+        row for folder in folders
+        for row in where(read_rows(folder, Measurement), analysis="dictionary-leads")
+    ]  # fmt: skip
+    assert len(leads) >= 9
+    for row in leads:
+        assert f"{row.value:+.3f} [{row.low:+.3f}, {row.high:+.3f}]" in text, row
+
+
+def test_dictionaries_err_as_often_as_their_committed_cases() -> None:
+    file = ROOT / "benchmarks" / "figures" / "dictionary_calibration.csv"
+    with file.open(encoding="utf-8") as lines:
+        rows = list(csv.DictReader(lines))
+    text = plain(page("units.md"))
+    for case in ("planted", "planted, labels at random", "featureless"):
+        mine = [row for row in rows if row["case"] == case]
+        better = sum(row["sae-frozen"] == "better" for row in mine)
+        assert f"{better} of {len(mine)}" in text
+        assert (better == len(mine)) if case == "planted" else (better <= 0.05 * len(mine))
+    found = [float(r["recovered"]) for r in rows if r["case"] == "planted" and r["recovered"]]
+    assert len(found) >= 20
+    assert f"{100 * np.mean(found):.0f} % of them" in text
+
+
+def test_the_penalty_is_judged_where_validation_chose() -> None:
+    with (ROOT / "benchmarks/figures/hardening_fair.csv").open(encoding="utf-8") as lines:
+        rows = [row for row in csv.DictReader(lines) if row["what"] in ("penalty", "weight-decay")]
+    tried = {r["setting"]: int(r["wrong"]) for r in rows if r["judged by"] == "validation"}
+    best = min(tried, key=lambda setting: tried[setting])
+    assert regime("penalty-chosen").penalty == float(best.removeprefix("weight "))
+    text = plain(page("hardening.md"))
+    assert ", ".join(f"{wrong / 100:.2f} % at {s[7:]}" for s, wrong in tried.items()) in text
+    judged: dict[str, dict[str, float]] = {"penalty": {}, "weight-decay": {}}
+    for row in rows:
+        if row["judged by"] == "test":
+            judged[row["what"]][row["seed"]] = 100 * int(row["wrong"]) / int(row["of"])
+    seeds = sorted(judged["penalty"].keys() & judged["weight-decay"].keys())
+    apart = [judged["penalty"][seed] - judged["weight-decay"][seed] for seed in seeds]
+    low, high = stats.t.interval(0.95, len(apart) - 1, np.mean(apart), stats.sem(apart))
+    word = "holds" if high < 0 else "does not hold" if low > 0 else "open"
+    span = f"{np.mean(apart):+.2f} points [{low:+.2f} to {high:+.2f}], {len(apart)} seeds."
+    assert f"generalization (§4.3) | {word}: {span.replace('-', '−')} |" in text
 
 
 def test_the_bound_of_squeezenet_is_that_of_its_audit() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from intriguing.cli.main import main
 from intriguing.data.dataset import ImageSet
 from intriguing.data.named import DataPair
 from intriguing.errors import InputError
@@ -47,6 +48,11 @@ def test_one_class_against_as_many_others() -> None:
     first, second = halves(whole, 0)
     assert not set(first.ids) & set(second.ids)
     assert len(first) == len(second) == 45
+
+
+def test_seeds_that_it_would_not_run_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["reproduce", "figure6", "--seeds", "5"]) == 2
+    assert "no --seeds" in capsys.readouterr().err
 
 
 def test_from_nothing_to_the_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

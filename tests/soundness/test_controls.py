@@ -434,7 +434,7 @@ def test_every_family_is_trained_as_it_is_called():
     known = {family.slug: family for family in REGIMES}
     assert list(known) == [
         "weight-decay", "dropout", "pool-input", "pools-joint", "penalty", "pools-alternating",
-        "noise", "pool-1", "pool-2", "pool-penalty",
+        "noise", "pool-1", "pool-2", "pool-penalty", "penalty-chosen",
     ]  # fmt: skip
     every = ("input", "1", "2")
     places = {
@@ -443,7 +443,8 @@ def test_every_family_is_trained_as_it_is_called():
     }  # fmt: skip
     for slug, family in known.items():
         assert tuple(place.layer for place in family.places) == places.get(slug, ())
-        assert (family.penalty > 0) == (slug in ("penalty", "pool-penalty"))
+        penalised = ("penalty", "pool-penalty", "penalty-chosen")
+        assert (family.penalty > 0) == (slug in penalised)
         assert (family.pools.search == "gaussian") == (slug == "noise")
         assert (family.pools.scheme == "joint") == (slug == "pools-joint")
         dropped = family.schedule.input_dropout + family.schedule.dropout
@@ -452,6 +453,9 @@ def test_every_family_is_trained_as_it_is_called():
     assert replace(known["noise"].pools, search="steps") == known["pool-input"].pools
     assert known["noise"].places == known["pool-input"].places
     assert known["noise"].decay == known["pool-input"].decay
+    # What the sentence on the penalty is judged at differs from the baseline by the penalty alone.
+    plain = known["weight-decay"]
+    assert replace(known["penalty-chosen"], name=plain.name, slug=plain.slug, penalty=0.0) == plain
 
 
 def test_every_claim_compares_what_its_sentence_names():
@@ -465,7 +469,8 @@ def test_every_claim_compares_what_its_sentence_names():
         ("pools-alternating", 1.2), ("pools-joint", 1.2), ("pools-alternating", "weight-decay"),
         ("pools-alternating", "dropout"), ("pools-alternating", "pool-input"),
         ("pools-joint", "pool-input"), ("pool-input", "weight-decay"), ("pool-input", "noise"),
-        ("pool-2", "pool-1"), ("pool-2", "pool-input"), ("penalty", "weight-decay"),
+        ("pool-2", "pool-1"), ("pool-2", "pool-input"),
+        ("penalty-chosen", "weight-decay"),
     ]  # fmt: skip
     for words, pair in (
         ("second hidden before first", ("pool-2", "pool-1")),

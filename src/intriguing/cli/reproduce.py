@@ -9,7 +9,7 @@ makes 64 of these ostriches by changes that nobody sees. A run that was stopped 
 same command is run again, and finished networks are kept when you come back for more items or
 seeds.
 
-hardening stands alone: ten ways of training the 100-100-10 network, with pools of adversarial
+hardening stands alone: eleven ways of training the 100-100-10 network, with pools of adversarial
 examples at its layers (§4.2), spectral penalties (§4.3), dropout and noise, each judged by its test
 error, the nearest adversarial examples, and certified radii. With --search settings are tried on
 held-out training images instead.
@@ -108,6 +108,8 @@ def reproduce(
     if further and set(items) & set(ALONE):
         raise InputError("further networks are for table1 to table4")
     if items == ("figure6",):
+        if seeds is not None:
+            raise InputError("figure6 trains two large networks of one seed: no --seeds")
         if images is not None or input is not None or dry_run:
             raise InputError(
                 "figure6 takes --network FILE.safetensors, the file of `intriguing train "

@@ -23,6 +23,8 @@ from intriguing.units.topk import TopImages
 
 NEAREST = 5
 """Neighbours listed for a direction."""
+_AT_ONCE = 64
+"""Pictures that are brought to 8 bits at once: each is four times as large before, and copied."""
 
 
 def responds(top: TopImages) -> Tensor:
@@ -39,8 +41,8 @@ def shown(tops: Sequence[TopImages]) -> Tensor:
 
 def write_pictures(folder: Path, images: ImageSet, shown: Tensor) -> None:
     """The images at these indices, in 8 bits, with their ids and labels."""
-    pictures = shown_as(images.images[shown]).clamp(0, 1)
-    pixels = (pictures * 255).round().to(torch.uint8).cpu().numpy()
+    parts = (shown_as(images.images[some]).clamp(0, 1) for some in torch.split(shown, _AT_ONCE))
+    pixels = torch.cat([(part * 255).round().to(torch.uint8).cpu() for part in parts]).numpy()
     metadata = {
         "kind": "unit-images",
         "title": "The images that any direction shows, in 8 bits",

@@ -133,7 +133,9 @@ def label_entropy(labels: Int64[Tensor, "direction k"]) -> Float[Tensor, " direc
 def unit_vectors(vectors: Float[Tensor, "image feature"]) -> Float[Tensor, "image feature"]:
     """Vectors less their mean, scaled to length 1 (one equal to the mean stays 0)."""
     flat = vectors.detach().cpu().flatten(1)
-    return functional.normalize(flat - flat.mean(0), dim=1)
+    unit = flat - flat.mean(0)
+    # In place: of photographs' pixels a further copy is as large as all of them.
+    return unit.div_(unit.norm(dim=1, keepdim=True).clamp_min(1e-12))
 
 
 def mean_cosine(
@@ -204,8 +206,15 @@ def chance_entropy(counts: Sequence[int] | Tensor, k: int) -> float:
 
 
 def chance_cosine(unit: Float[Tensor, "image feature"]) -> float:
-    """The mean cosine over all pairs of different images: `mean_cosine` of all of them."""
-    return float(_pairs(unit[None])[0])
+    """The mean cosine over all pairs of different images: `mean_cosine` of all of them.
+
+    Part by part: in float64 all of many photographs would be twice as large again.
+    """
+    total, own = torch.zeros(unit.shape[1], dtype=torch.float64), 0.0
+    for part in torch.split(unit, max(1, _GATHERED // unit.shape[1])):
+        total += part.sum(0, dtype=torch.float64)
+        own += float(part.square().sum(dtype=torch.float64))
+    return (float(total.square().sum()) - own) / (len(unit) * (len(unit) - 1))
 
 
 def draw_rows(count: int, k: int, rows: int, generator: torch.Generator) -> Int64[Tensor, "row k"]:
