@@ -2,22 +2,27 @@
 
     intriguing train mlp50-50-10 mnist
     python benchmarks/exact_distances.py mlp50-50-10=mlp50-50-10.safetensors [NAME=MODEL ...]
-        [--images 200] [--seconds 60] [--goals untargeted random] [--chunk 10]
+        [--images 200] [--seconds 60] [--goals untargeted random] [--chunk 50] [--keep 0]
 
 Every image is searched by each method with its usual budget; what is shortest is where the proof
 starts, and what the proof meets may be shorter still. Rows go to benchmarks/exact/rows/ (--out),
-chunk by chunk, so an interrupted run goes on: what is there for the same weights is not computed
+image by image, so an interrupted run goes on: what is there for the same weights is not computed
 again; of other weights under the same name it replaces them. MODEL is what `intriguing attack`
 takes. Images are the first of MNIST's test set that the network reads rightly, of `random` targets
-those that seed 0 draws. It ends with exit code 1 if a row contradicts itself or another.
+those that seed 0 draws. Of the first --keep rows of each network and goal the weights, images and
+shortest examples are kept as well, from which rows are checked again. It ends with exit code 1 if
+a row contradicts itself or another.
 """
 
 import argparse
-from dataclasses import dataclass, fields
+import statistics
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import ClassVar
 
 import torch
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from intriguing import load_data, load_model, minimum_distortion
@@ -25,13 +30,16 @@ from intriguing.distortion.problem import Goal
 from intriguing.distortion.result import Distortions, Status
 from intriguing.distortion.targets import choose_targets
 from intriguing.measures import UNIT_BOX
-from intriguing.models.weights import model_sha256
+from intriguing.models.weights import model_sha256, save_model
 from intriguing.results.parquet import read_rows, write_rows
 from intriguing.spectral.certificates.exact import GAP, Exact, prove
 
 METHODS = ("closest", "paper", "ddn", "fmn", "alma", "pdgd", "cw", "superdeepfool")
 ROUNDING = 1e-5
 OUT = Path(__file__).parent / "exact"
+PAGE = Path(__file__).parents[1] / "docs" / "exact.md"
+BEGIN, END = "<!-- rows -->", "<!-- end of rows -->"
+"""Between them the page has a table of the rows in `OUT`, written whenever these are."""
 
 
 @dataclass(frozen=True)
@@ -93,14 +101,17 @@ def main() -> None:
             for first in range(0, len(waiting), asked.chunk):
                 some = torch.tensor(waiting[first : first + asked.chunk])
                 targets = None if untargeted else drawn[some]
-                found = _distances(model, test.images[some], test.labels[some], targets, asked)
-                rows += [
-                    Distance(name, digest, test.ids[i], int(test.labels[i]), *one)
-                    for i, one in zip(some.tolist(), found, strict=True)
-                ]
-                write_rows(asked.out, Distance, rows)
+                each = _distances(model, test.images[some], test.labels[some], targets, asked)
+                for i, (one, example) in zip(some.tolist(), each, strict=True):
+                    rows.append(Distance(name, digest, test.ids[i], int(test.labels[i]), *one))
+                    if len(mine) < asked.keep:
+                        _keep(asked.out, model, rows[-1], test.images[i], example)
+                    mine.append(rows[-1])
+                    write_rows(asked.out, Distance, rows)
                 print(f"{name} {goal}: {first + len(some)} of {len(waiting)}", flush=True)
-    summarise(rows)
+    print(summarise(rows))
+    if asked.out == OUT:
+        PAGE.write_text(filled(PAGE.read_text(encoding="utf-8"), rows), encoding="utf-8")
     if wrong := contradictions(rows):
         raise SystemExit("\n".join(wrong))
 
@@ -127,8 +138,8 @@ def contradictions(rows: list[Distance]) -> list[str]:
 def _distances(
     model: torch.nn.Module, images: Tensor, labels: Tensor, targets: Tensor | None,
     asked: argparse.Namespace,
-) -> list[tuple]:  # fmt: skip
-    """Everything of a row from its target on."""
+) -> Iterator[tuple[tuple, Tensor]]:  # fmt: skip
+    """Everything of a row from its target on, and the shortest example."""
     aim = "untargeted" if targets is None else targets
     # The paper's search aims at one class: untargeted it is the nearest of all of them.
     aims = {m: "all" if targets is None and m == "paper" else aim for m in METHODS}
@@ -136,16 +147,36 @@ def _distances(
     best = _shortest(list(each.values()))
     goal = Goal(labels, targeted=False) if targets is None else Goal(targets)
     network = Exact.of(model, images, UNIT_BOX)
-    proofs = prove(network, images, goal, best, UNIT_BOX, seconds=asked.seconds)
-    return [
-        (
-            -1 if targets is None else int(targets[i]), float(proofs.lower[i]),
-            float(proofs.distortions.l2[i]),
-            int(proofs.distortions.status[i]) == Status.OPTIMAL, int(proofs.nodes[i]),
-            round(float(proofs.seconds[i]), 2), *(float(each[m].l2[i]) for m in METHODS),
+    for i in range(len(images)):
+        one = slice(i, i + 1)
+        made = prove(
+            network, images[one], goal[one], _rows(best, one), UNIT_BOX, seconds=asked.seconds
         )
-        for i in range(len(images))
-    ]  # fmt: skip
+        yield (
+            -1 if targets is None else int(targets[i]), float(made.lower[0]),
+            float(made.distortions.l2[0]), int(made.distortions.status[0]) == Status.OPTIMAL,
+            int(made.nodes[0]), round(float(made.seconds[0]), 2),
+            *(float(each[m].l2[i]) for m in METHODS),
+        ), made.distortions.adversarial[0]  # fmt: skip
+
+
+def _rows(found: Distortions, rows: slice) -> Distortions:
+    names = ("adversarial", "distortion", "l2", "success", "status", "targets", "gap")
+    return replace(found, **{name: getattr(found, name)[rows] for name in names})
+
+
+def _keep(out: Path, model: torch.nn.Module, row: Distance, image: Tensor, example: Tensor) -> None:
+    """The network once, and of this row what it is recomputed from."""
+    out.mkdir(parents=True, exist_ok=True)
+    weights = out / f"{row.network}.safetensors"
+    if not weights.exists():
+        save_model(weights, model, row.network)
+    file = out / f"{row.network}-examples.safetensors"
+    kept = load_file(file) if file.exists() else {}
+    about = f"{row.image_id} {row.target}"
+    kept |= {f"{about} image": (image * 255).round().byte(), f"{about} example": example}
+    save_file(kept, file)
+    file.chmod(0o644)
 
 
 def _shortest(several: list[Distortions]) -> Distortions:
@@ -163,17 +194,43 @@ def _picked(several: list[Distortions], which: Tensor) -> list[Distortions]:
     return [several[i] for i in which.tolist()]
 
 
-def summarise(rows: list[Distance]) -> None:
-    """Of each network and method, how far it is above the shortest known."""
-    for name, target in sorted({(row.network, row.target >= 0) for row in rows}):
-        some = [r for r in rows if r.network == name and (r.target >= 0) == target]
-        closed = sum(row.optimal for row in some)
-        print(f"{name}, {'targeted' if target else 'untargeted'}: {closed} of {len(some)} to 1 %")
-        for method in METHODS:
-            excess = torch.tensor([getattr(r, method) / r.upper - 1 for r in some if r.optimal])
-            if len(excess):
-                far = int((excess > 0.01).sum())
-                print(f"  {method}: median {float(excess.median()):.2%}, above 1 %: {far}")
+def summarise(rows: list[Distance]) -> str:
+    """As markdown: what is proved, and how far each method ends above the shortest that is known.
+
+    Only distances that are proved count: of others the shortest known may not be the truth.
+    """
+    groups = sorted({(row.network, row.target >= 0) for row in rows})
+    proved = {g: [r for r in rows if (r.network, r.target >= 0) == g and r.optimal] for g in groups}
+    head = [f"{name}, {'targeted' if aimed else 'untargeted'}" for name, aimed in groups]
+    of = {g: sum((r.network, r.target >= 0) == g for r in rows) for g in groups}
+    lines = [["", *head, "all"], ["---", *["---:" for _ in head], "---:"]]
+    count = sum(map(len, proved.values()))
+    each = [f"{len(proved[g])} of {of[g]}" for g in groups]
+    lines.append(["proved to 1 %", *each, f"{count} of {len(rows)}"])
+    seconds = [statistics.median(r.seconds for r in rows if (r.network, r.target >= 0) == g)
+               for g in groups]  # fmt: skip
+    lines.append(["seconds, median", *(f"{s:.1f}" for s in seconds), ""])
+    for method in METHODS:
+        cells = [_excess(proved[g], method) for g in groups]
+        cells.append(_excess([r for g in groups for r in proved[g]], method, worst=True))
+        lines.append([f"`{method}`", *cells])
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _excess(rows: list[Distance], method: str, *, worst: bool = False) -> str:
+    excess = [getattr(row, method) / row.upper - 1 for row in rows]
+    if not excess:
+        return "–"
+    far = sum(one > GAP for one in excess)
+    said = f"{statistics.median(excess):.2%}; {far} of {len(excess)}".replace("%", " %")
+    return f"{said}; {max(excess):.0%}".replace("%", " %").replace("  ", " ") if worst else said
+
+
+def filled(page: str, rows: list[Distance]) -> str:
+    """The page with the table of these rows."""
+    before, _, rest = page.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}\n\n{summarise(rows)}\n\n{END}{after}"
 
 
 def _asked() -> argparse.Namespace:
@@ -182,7 +239,8 @@ def _asked() -> argparse.Namespace:
     parser.add_argument("--images", type=int, default=200)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--goals", nargs="+", default=["untargeted", "random"])
-    parser.add_argument("--chunk", type=int, default=10)
+    parser.add_argument("--chunk", type=int, default=50)
+    parser.add_argument("--keep", type=int, default=0)
     parser.add_argument("--out", type=Path, default=OUT)
     return parser.parse_args()
 

@@ -8,6 +8,7 @@ has to train a network there, find the nearest examples of ten digits, and draw 
 
 import email.parser
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -38,6 +39,10 @@ SMOKE = (
 
 def main() -> int:
     """Build and check; 1 where something is wrong."""
+    wrong = version_faults(ROOT)
+    if wrong:
+        print(*wrong, sep="\n")
+        return 1
     shutil.rmtree(DIST, ignore_errors=True)
     _run([sys.executable, "-m", "build", "--outdir", str(DIST), str(ROOT)])
     (wheel,), (source,) = DIST.glob("*.whl"), DIST.glob("*.tar.gz")
@@ -50,6 +55,30 @@ def main() -> int:
         try_out(wheel, Path(folder), sys.argv[1:])
     print(f"{wheel.name} and {source.name}: looked into, installed and tried")
     return 0
+
+
+def version_faults(root: Path) -> list[str]:
+    """Files that say another version, or another date, than pyproject.toml and CHANGELOG.md."""
+    version = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"][
+        "version"
+    ]
+    changes = (root / "CHANGELOG.md").read_text(encoding="utf-8")
+    latest = re.search(r"^## \[(.+)\](?: - (\S+))?$", changes, re.MULTILINE)
+    date = latest[2] if latest else None
+    patterns = {
+        "CHANGELOG.md": rf"^## \[{re.escape(version)}\] - \d{{4}}-\d\d-\d\d$",
+        "src/intriguing/__init__.py": rf'^__version__ = "{re.escape(version)}"$',
+        "CITATION.cff": rf"^version: {re.escape(version)}\ndate-released: {date}$",
+        ".zenodo.json": rf'^  "version": "{re.escape(version)}",\n  "publication_date": "{date}",$',
+    }
+    wrong = [
+        f"{name} does not say version {version}, with the changelog's date"
+        for name, pattern in patterns.items()
+        if not re.search(pattern, (root / name).read_text(encoding="utf-8"), re.MULTILINE)
+    ]
+    if latest and latest[1] != version:
+        wrong.append(f"CHANGELOG.md begins with {latest[1]}, not with {version}")
+    return wrong
 
 
 def names_of(archive: Path) -> list[str]:

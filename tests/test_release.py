@@ -53,3 +53,30 @@ def test_files(dist, tmp_path, more, fewer, fault) -> None:
 def test_metadata(dist, tmp_path) -> None:
     made = wheel(tmp_path, [], "Name: other\n\n# intriguing\n")
     assert "Name is other, not intriguing" in dist.metadata_faults(made)
+
+
+def test_every_file_says_the_same_version(dist) -> None:
+    assert dist.version_faults(ROOT) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "was", "now"),
+    [
+        ("pyproject.toml", 'version = "', 'version = "9.'),
+        ("CHANGELOG.md", "## [", "## [Unreleased]\n\n## ["),
+        ("CITATION.cff", "date-released: 20", "date-released: 19"),
+        (".zenodo.json", '"version": "', '"version": "9.'),
+        ("src/intriguing/__init__.py", '__version__ = "', '__version__ = "9.'),
+    ],
+)
+def test_a_file_that_says_another_version_is_named(dist, tmp_path, name, was, now) -> None:
+    for each in (
+        "pyproject.toml", "CHANGELOG.md", "CITATION.cff", ".zenodo.json",
+        "src/intriguing/__init__.py",
+    ):  # fmt: skip
+        text = (ROOT / each).read_text(encoding="utf-8")
+        (tmp_path / each).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / each).write_text(text.replace(was, now, 1) if each == name else text)
+    found = dist.version_faults(tmp_path)
+    assert found
+    assert name == "pyproject.toml" or any(line.startswith(name) for line in found)

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from intriguing.distortion.targets import choose_targets
     from intriguing.errors import InputError, UnsoundBound
     from intriguing.gate.config import Demand, GateConfig
-    from intriguing.gate.run import Baseline, Gate, run_gate
+    from intriguing.gate.plan import Baseline
+    from intriguing.gate.run import Gate, run_gate
     from intriguing.graph.operation import Operation, ValueRange
     from intriguing.graph.table import register_bound
     from intriguing.hardening.config import PoolConfig
@@ -73,13 +74,13 @@ if TYPE_CHECKING:
     from intriguing.units.ranking import Ranking
     from intriguing.units.topk import TopImages, top_images
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOME = {
     "Attacked": "scale.attack",
     "Audit": "audit.run",
     "AuditConfig": "audit.config",
-    "Baseline": "gate.run",
+    "Baseline": "gate.plan",
     "Basis": "units.directions",
     "Batch": "training.batches",
     "Bound": "spectral.norms.bound",

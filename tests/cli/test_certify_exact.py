@@ -5,7 +5,7 @@ import pytest
 
 from intriguing.cli.main import main
 from intriguing.results.parquet import read_columns
-from intriguing.results.rows import CertificateRow
+from intriguing.results.rows import CertificateRow, ProofRow
 
 NETWORK = """
 import torch
@@ -37,6 +37,11 @@ def test_certified_and_found_are_the_same_to_a_percent(room, capsys):
     ratio = columns["certified"][right] / columns["found"][right]
     assert ((ratio > 0.9899) & (ratio < 1)).all()
     assert set(np.array(columns["status"])[right]) == {"OPTIMAL"}
+    proofs = read_columns(room / "out", ProofRow)
+    assert list(proofs["image_id"]) == list(columns["image_id"])
+    assert (proofs["nodes"][right] >= 9).all()  # one for each class, at least
+    assert (proofs["nodes"][~right] == 0).all()
+    assert (proofs["lower"][right] >= columns["certified"][right]).all()
     assert "Exact to 1 %" in capsys.readouterr().out
     shards = sorted((room / "out").glob("shards/*prove*/*.safetensors"))
     assert len(shards) == 6

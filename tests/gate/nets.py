@@ -74,3 +74,22 @@ def images_at(distances: Tensor, name: str = "planted") -> it.ImageSet:
 def spread(count: int, low: float = 0.1, high: float = 1.1) -> Tensor:
     """Evenly spread distances."""
     return torch.linspace(low, high, count)
+
+
+class Steep(nn.Module):
+    """Pixels behind steep sigmoids, as in a network that is made to look far from everything."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        self.wide, self.last = nn.Linear(PIXELS, 20), nn.Linear(20, 3)
+        self.wide.weight.data = torch.randn(20, PIXELS, generator=generator)
+        self.wide.bias.data = -0.5 * self.wide.weight.data.sum(1)
+        self.last.weight.data = torch.randn(3, 20, generator=generator)
+        self.last.bias.data = torch.zeros(3)
+        self.eval().requires_grad_(False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Three logits."""
+        steep = torch.sigmoid(60 * (images.flatten(1) - 0.5))
+        return self.last(torch.relu(self.wide(steep)))

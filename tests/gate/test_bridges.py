@@ -5,8 +5,11 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 import intriguing as it
+from intriguing.adapter import MinimumDistortion
+from intriguing.bridges.foolbox import judged, to_foolbox
 from intriguing.bridges.maite import (
     ErrorRate,
     MaiteDataset,
@@ -55,6 +58,29 @@ def test_maite_evaluates_our_parts_by_its_own_task():
         model=model, dataset=dataset, metric=metric, batch_size=4, augmentation=attack
     )
     assert fooled["error"] == 1.0
+
+
+def test_what_foolbox_s_attacks_answer_is_judged_as_ours_is():
+    foolbox = pytest.importorskip("foolbox")
+    network, images, labels = Plane(), IMAGES.images[:6], IMAGES.labels[:6]
+    theirs = judged(foolbox.attacks.L2DeepFoolAttack(overshoot=1e-3), network, images, labels)
+    assert torch.allclose(theirs.l2, spread(6), rtol=2e-3)
+    assert torch.allclose(theirs.distortion * PIXELS**0.5, theirs.l2)
+    model = to_foolbox(network)
+    assert foolbox.accuracy(model, IMAGES.images, IMAGES.labels) == 0.75
+    ours = MinimumDistortion(budget=40)(model, images, labels, epsilons=[0.2, 0.6])[2]
+    assert ours.sum(1).tolist() == [1, 3]
+
+    def liar(
+        model: object, inputs: Tensor, criterion: object, **more: object
+    ) -> tuple[Tensor, ...]:
+        outside = torch.where(torch.arange(6).view(-1, 1, 1, 1) < 3, inputs, inputs - 2)
+        return outside, outside, torch.ones(6, dtype=torch.bool)
+
+    found = judged(liar, network, images, labels)
+    assert not found.success.any()
+    assert found.l2.isinf().all()
+    assert found.adversarial.isnan().all()
 
 
 def test_torchmetrics_adds_distortions_up_over_batches():
@@ -118,8 +144,25 @@ def test_wandb_gets_a_summary_and_the_report(folder: Path, monkeypatch: pytest.M
     assert run.logged[0].files == [str(folder / "run.json"), str(folder / "report")]
 
 
+def test_wandb_s_own_client_keeps_a_run_offline(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    wandb = pytest.importorskip("wandb")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_DIR", str(tmp_path))
+    run = log_to_wandb(folder, wandb.init(project="gates"))
+    assert run.summary["gate.passed"] == 1.0
+    assert run.summary["intriguing.ruling"] == "pass"
+    run.finish()
+    (kept,) = tmp_path.glob("wandb/offline-run-*/run-*.wandb")
+    assert b"evidence.json" in kept.read_bytes()
+
+
 def test_what_is_not_installed_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch):
     for name, call in (("mlflow", log_to_mlflow), ("wandb", log_to_wandb)):
         monkeypatch.setitem(__import__("sys").modules, name, None)
         with pytest.raises(it.InputError, match=rf"pip install 'intriguing\[{name}\]'"):
             call(folder)
+    monkeypatch.setitem(__import__("sys").modules, "foolbox", None)
+    with pytest.raises(it.InputError, match="pip install foolbox"):
+        to_foolbox(Plane())

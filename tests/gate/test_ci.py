@@ -5,6 +5,7 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from intriguing.cli.main import main
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
 SECTION = re.search(r"^## A gate in your CI\n\n```\n(.*?)^```$", README, re.M | re.S)
-GATE = ROOT / "examples" / "ci" / "gate.sh"
+CI = ROOT / "examples" / "ci"
 
 
 @pytest.fixture(scope="module")
@@ -54,18 +55,40 @@ def test_the_readme_s_commands_give_a_red_and_then_a_green_run(
     assert "PASS" in said[2]
 
 
-def test_the_action_s_script_says_the_verdict_where_github_reads_it(place: Path):
+def steps(place: Path, **inputs: str) -> Iterator[subprocess.CompletedProcess[str]]:
+    """The shell steps of the Action as they stand, as GitHub would run them."""
+    yaml = pytest.importorskip("yaml")
+    action = yaml.safe_load((CI / "action.yml").read_text("utf-8"))
+    given = {name: one.get("default", "") for name, one in action["inputs"].items()} | inputs
+
+    def filled(text: str) -> str:
+        return re.sub(r"\$\{\{ inputs\.(\w+) \}\}", lambda name: given[name[1]], text)
+
+    for step in action["runs"]["steps"]:
+        skipped = step.get("if") == "inputs.install != ''" and not given["install"]
+        if "run" in step and not skipped:
+            assert step["shell"] == "bash"
+            env = {name: filled(str(text)) for name, text in step["env"].items()}
+            words = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]]
+            yield run(place, words, GITHUB_ACTION_PATH=str(CI), **env)
+
+
+def test_the_action_s_steps_say_the_verdict_where_github_reads_it(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+):
     summary = place / "summary.md"
-    words = [str(GATE), "weights.safetensors", "digits", "--at-least", "0.2"]
-    acted = run(place, words, GITHUB_STEP_SUMMARY=str(summary), GATE_OUT="here")
-    assert acted.returncode == 1
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
+    asked = "'weights.safetensors' digits --at-least 0.2"
+    (acted,) = steps(place, arguments=asked, out="here", install="")
+    assert acted.returncode == 1, acted.stderr
     assert "::error title=intriguing gate::FAIL" in acted.stdout
     assert summary.read_text().startswith("## ❌ FAIL")
+    assert (place / "here" / "report" / "junit.xml").exists()
 
 
 def test_wrong_input_leaves_no_verdict(place: Path):
     summary = place / "none.md"
-    ended = run(place, [str(GATE), "nothing.safetensors", "digits", "--at-least", "0.2"],
+    ended = run(place, [str(CI / "gate.sh"), "nothing.safetensors", "digits", "--at-least", "0.2"],
                 GITHUB_STEP_SUMMARY=str(summary))  # fmt: skip
     assert ended.returncode == 2
     assert ended.stderr.startswith("intriguing: ")

@@ -105,6 +105,37 @@ def test_the_results_of_an_attack_are_a_baseline(place: Path, capsys: pytest.Cap
     assert "any wrong class" in capsys.readouterr().err
 
 
+def test_the_results_of_an_audit_are_a_baseline(place: Path, capsys: pytest.CaptureFixture[str]):
+    data, earlier = f"folder:{place / 'pictures'}", place / "audit"
+    words = ["--images", "12", "--budget", "30", "--input", "1,8,8", "--out", str(earlier)]
+    skip = ["--skip", "preflight", "noise", "transfer", "certify", "spectrum", "units"]
+    network = f"{place / 'net.py'}:build"
+    assert main(["audit", network, "--data", data, *words, *skip]) == 0
+    against = ("--against", str(earlier), "--no-worse-than", "5%")
+    code, out = gate(place, *against)
+    assert code == 0
+    known = dict(zip(*_lengths(earlier), strict=True))
+    rows = read_rows(out, GateRow)
+    assert {row.image_id for row in rows} <= set(known)
+    assert all(row.baseline == pytest.approx(known[row.image_id]) for row in rows)
+    assert "Compared on the 12 images" in (out / "run.json").read_text()
+    assert read_rows(out, RulingRow)[0].budget == 30
+    assert main(["audit", network, f"{network[:-5]}other", "--data", data, *words[:-1],
+                 str(place / "two"), *skip]) == 0  # fmt: skip
+    assert gate(place, "--against", str(place / "two"), "--no-worse-than", "5%")[0] == 2
+    assert "an audit of 2 networks" in capsys.readouterr().err
+
+
+def test_the_short_searches_of_a_gate_are_a_baseline(place: Path):
+    _, earlier = gate(place, "--at-least", "0.01", "--short", "10")
+    code, out = gate(place, "--against", str(earlier), "--no-worse-than", "5%")
+    assert code == 0
+    known = {row.image_id: row.first for row in read_rows(earlier, GateRow)}
+    for row in read_rows(out, GateRow):
+        assert row.baseline == pytest.approx(known[row.image_id])
+    assert read_rows(out, RulingRow)[0].budget == 10
+
+
 def _lengths(folder: Path) -> tuple[list[str], list[float]]:
     from intriguing.results.parquet import read_columns
     from intriguing.results.rows import ImageRow

@@ -1,5 +1,6 @@
 """What a gate writes for other tools, held against their own validators."""
 
+import html
 import json
 import math
 import re
@@ -106,3 +107,21 @@ def test_the_page_shows_the_verdict_and_the_images_that_say_most(reports: dict[s
     assert "FAIL" in page
     assert "The images that say most" in page
     assert "<i>@me" not in page
+
+
+@pytest.mark.parametrize("ruling", ["pass", "undecided"])
+def test_the_page_holds_the_record_of_evidence(ruling: str, reports: dict[str, Path]):
+    page = html.unescape((reports[ruling] / "index.html").read_text())
+    record = json.loads((reports[ruling] / "evidence.json").read_text())
+    assert all(f">{key}" in page for key in record)
+    for part in ("subject", "data"):
+        assert all(f"sha256: {one['sha256']}" in page for one in record[part])
+    for one in (*record["results"], *record["flaws"]):
+        assert " · ".join(f"{key}: {_word(value)}" for key, value in one.items()) in page
+    assert all(limit in page for limit in record["limits"])
+
+
+def _word(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "none" if value is None else str(value)

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import intriguing as it
-from tests.gate.nets import PIXELS, Bent, Hiding, Plane, images_at, spread
+from tests.gate.nets import PIXELS, Bent, Hiding, Plane, Steep, images_at, spread
 
 IMAGES = images_at(spread(120))
 """At distances from .1 to 1.1 in L2: distortions of .6 at the median over the root of 36 pixels."""
@@ -63,6 +63,44 @@ def test_a_certificate_that_decides_saves_the_search(tmp_path: Path):
     assert searched.verdict.proved == 0
     assert proved.ruling == searched.ruling == "pass"
     assert [row.near for row in proved.rows] == [row.near for row in searched.rows]
+
+
+def test_what_is_found_far_beyond_the_limit_ends_once_the_first_images_show_that_it_may(
+    tmp_path: Path,
+):
+    mixed = images_at(torch.cat([torch.full((30,), 0.3), torch.full((40,), 1.0)]))
+    asked = {"at_least": 0.4 / math.sqrt(PIXELS), "certificates": False}
+    early, whole = (gate(Bent(), tmp_path / str(f), mixed, far=f, **asked) for f in (2.0, math.inf))
+    assert [row.near for row in early.rows] == [row.near for row in whole.rows]
+    ended = {row.ended for row in early.rows[32:]}
+    assert ended == {"short search", "far"}
+    assert {row.ended for row in early.rows[:32]} == {"short search", "search"}
+    assert {row.ended for row in whole.rows} == {"short search", "search"}
+    assert early.verdict.far == sum(row.ended == "far" for row in early.rows) > 0
+    for row, other in zip(early.rows[32:], whole.rows[32:], strict=True):
+        assert row.forward_passes <= other.forward_passes / (2 if row.ended == "far" else 1)
+
+
+def steep_images() -> it.ImageSet:
+    pixels = torch.rand(50, 1, 6, 6, generator=torch.Generator().manual_seed(0))
+    ids = tuple(f"steep/{i:02d}" for i in range(50))
+    return it.ImageSet("steep", pixels, Steep()(pixels).argmax(1), ids, ("a", "b", "c"))
+
+
+def test_every_image_is_searched_to_the_end_where_that_comes_much_nearer(tmp_path: Path):
+    ended = gate(Steep(), tmp_path, steep_images(), at_least=0.009, quantile=0.35, short=7)
+    gains = [row.first / row.found for row in ended.rows if row.ended == "search"]
+    assert max(gains) > 2
+    assert "far" not in {row.ended for row in ended.rows}
+    assert len(ended.rows) > 32
+
+
+def test_a_search_that_has_not_come_to_its_end_gives_no_pass(tmp_path: Path):
+    asked = {"at_least": 0.005, "quantile": 0.5, "short": 5}
+    ended = gate(Steep(), tmp_path, steep_images(), budget=7, **asked)
+    assert (ended.ruling, ended.verdict.refused) == ("undecided", True)
+    assert any(flaw.decides and "35 passes" in flaw.seen for flaw in ended.flaws)
+    assert gate(Steep(), tmp_path / "40", steep_images(), **asked).ruling == "pass"
 
 
 def test_accuracies_found_and_proved_agree_where_both_are_exact(tmp_path: Path):

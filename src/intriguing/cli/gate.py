@@ -47,8 +47,8 @@ def gate(
         str | None,
         arg(
             metavar="BASELINE",
-            help="A network, or the --out folder of `intriguing attack` or "
-            "`certify` on the same images.",
+            help="A network, or the --out folder of `intriguing attack`, `audit`, "
+            "`certify` or `gate` on the same images.",
         ),
     ] = None,
     no_worse_than: Annotated[str | None, arg(metavar="SHARE", help="Such as 5%% or 0.05.")] = None,
@@ -56,6 +56,7 @@ def gate(
     images: int = 1000,
     budget: int = 200,
     short: int = 20,
+    far: float = 2.0,
     certificates: bool | None = None,
     sample: int = 8,
     sample_budget: int = 200,
@@ -76,6 +77,8 @@ def gate(
         budget: Passes of the search that decides an image in the end, a pass being half a forward
             and a backward one.
         short: Passes of the search that comes first, and often decides.
+        far: Times its limit: an image for which the short search finds nothing nearer is decided,
+            where the first images show that the long one comes little nearer; inf to search all.
         certificates: Try certificates before long searches, or do not; where they may help when not
             given.
         sample: Images on which a search without gradients is tried before a pass.
@@ -89,14 +92,15 @@ def gate(
     from intriguing.errors import InputError
     from intriguing.gate.baseline import read_baseline
     from intriguing.gate.config import GateConfig
-    from intriguing.gate.run import Baseline, run_gate
+    from intriguing.gate.plan import Baseline
+    from intriguing.gate.run import run_gate
     from intriguing.keys import derive_key
 
     if (against is None) != (no_worse_than is None):
         raise InputError("--against and --no-worse-than belong together; give both or neither")
     config = GateConfig(
         at_least, quantile, robust_accuracy, eps, certified, parse_share(no_worse_than), level,
-        images, budget, short, certificates, sample, sample_budget, running.seed,
+        images, budget, short, far, certificates, sample, sample_budget, running.seed,
     )  # fmt: skip
     earlier = against is not None and (Path(against) / "run.json").exists()
     if against is not None and Path(against).is_dir() and not earlier:
@@ -106,21 +110,22 @@ def gate(
     compared = [against] if against is not None and not earlier else []
     opened = open_all([model, *compared, *surrogates], data, running.chosen, reading)
     network, *others = opened.networks
-    baseline = None
-    if against is not None:
-        baseline = (
-            read_baseline(Path(against), opened.images) if earlier
-            else Baseline(others[0].name, others[0].model)
-        )  # fmt: skip
-        others = others[len(compared) :]
+    baseline, asked_images, notes = None, opened.images, opened.notes
+    if earlier:
+        baseline, asked_images = read_baseline(Path(str(against)), opened.images)
+        if len(asked_images) < len(opened.images):
+            notes = (*notes, f"Compared on the {len(asked_images):,} images that {against} has "
+                     f"searched, of {len(opened.images):,}.")  # fmt: skip
+    elif compared:
+        baseline, *others = Baseline(others[0].name, others[0].model), *others[1:]
     # A new version of the weights, or another question, has a folder of its own.
     given = opened.images.sha256, opened.record["models_sha256"], config, against
     folder = running.folder("gate", network.name, Path(data).stem, derive_key(*given)[:8])
     with shown() as progress:
         ended = run_gate(
-            network.model, opened.images, folder, config, baseline=baseline, name=network.name,
+            network.model, asked_images, folder, config, baseline=baseline, name=network.name,
             surrogates={one.name: one.model for one in others},
-            settings={**opened.record, "against": against}, words=opened.notes, command=command(),
+            settings={**opened.record, "against": against}, words=notes, command=command(),
             engine=running.engine, fresh=running.fresh, report=False, progress=progress,
         )  # fmt: skip
     finish(folder)

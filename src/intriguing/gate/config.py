@@ -63,6 +63,9 @@ class GateConfig:
         images: To look at, at most.
         budget: Passes of a search, a pass being half a forward and a backward one.
         short: Passes of the search that comes first; what it decides needs no more.
+        far: Times its limit: an image whose example by the short search is farther than that is
+            decided, once the first images have shown how little nearer the whole search comes
+            (`gate/early.py`); infinite to search every image to the end.
         certificates: Whether certificates are tried before long searches; None where they may help.
         sample: Images on which a search without gradients is tried before a pass.
         sample_budget: Passes of each of these searches.
@@ -82,6 +85,7 @@ class GateConfig:
     images: int = 1000
     budget: int = 200
     short: int = 20
+    far: float = 2.0
     certificates: bool | None = None
     sample: int = 8
     sample_budget: int = 200
@@ -121,6 +125,8 @@ class GateConfig:
                 f"--short {self.short} and --budget {self.budget}: give passes, the short search "
                 "no more than the other"
             )
+        if not self.far >= 1:
+            raise InputError(f"--far {self.far}: give 1 or more, or inf to search to the end")
         if self.sample_budget < 1:
             raise InputError(f"--sample-budget {self.sample_budget} allows no pass; give 1 or more")
 

@@ -25,6 +25,7 @@ class Judged:
     became: Tensor
     limit: Tensor
     found: Tensor
+    first: Tensor
     certified: Tensor
     baseline: Tensor
     near: list[Near]
@@ -41,7 +42,7 @@ class Judge:
 
     1. A misclassified image is at distance 0, without any search.
     2. A search of few passes: what it finds below the limit is too near, however much nearer more
-       passes would come.
+       passes would come. Where what it finds is farther than `far` limits, it is taken for decided.
     3. What is found is proved to be the nearest on affine networks; on others a certified radius of
        the limit or more proves that no example is nearer.
     4. The whole search decides the others. One that finds nothing at all, anywhere in the box, says
@@ -52,12 +53,14 @@ class Judge:
         demand: What is too near.
         search: The whole search.
         short: Passes of the first one.
+        far: In limits, above 1; infinite where the first one decides by what is near alone.
     """
 
     model: nn.Module
     demand: Demand
     search: Search
     short: int
+    far: float
 
     def __call__(
         self, images: Tensor, labels: Tensor, radii: Tensor | None, baseline: Tensor
@@ -83,7 +86,8 @@ class Judge:
         else:
             self._search(outcome, certified, limit, labels)
         return Judged(
-            predicted, outcome.became, limit, outcome.found, certified, baseline,
+            predicted, outcome.became, limit, outcome.found, outcome.first,
+            certified, baseline,
             [_NAMES[code] for code in outcome.near.tolist()], outcome.ended, outcome.status,
             outcome.forward, outcome.backward, outcome.adversarial,
         )  # fmt: skip
@@ -96,11 +100,14 @@ class Judge:
         outcome.end(nothing, _NOT_NEAR, "no need")
         rest = (known & ~nothing).nonzero()[:, 0]
         self._look(outcome, rest, labels, replace(self.search, budget=self.short))
-        found = outcome.found.double() < limit
-        outcome.end(found & outcome.open, _NEAR, "short search")
+        outcome.first[rest] = outcome.found[rest]
+        found = outcome.found.double()
+        outcome.end((found < limit) & outcome.open, _NEAR, "short search")
         optimal = torch.tensor([one == Status.OPTIMAL.name for one in outcome.status])
         outcome.end(optimal & outcome.open & known, _NOT_NEAR, "proof")
         outcome.end((certified.double() >= limit) & outcome.open, _NOT_NEAR, "certificate")
+        beyond = known & found.isfinite() & (found > self.far * limit)
+        outcome.end(beyond & outcome.open, _NOT_NEAR, "far")
         if self.search.budget != self.short:
             self._look(outcome, (known & outcome.open).nonzero()[:, 0], labels, self.search)
         found = outcome.found.double() < limit
@@ -127,6 +134,7 @@ class _Outcome:
         self.ended: list[Ended] = ["failed"] * count
         self.status = ["NOT_SEARCHED"] * count
         self.found = torch.full((count,), torch.inf)
+        self.first = torch.full((count,), torch.nan)
         self.became = torch.where(predicted == labels.cpu(), -1, predicted)
         self.forward, self.backward = torch.zeros(2, count, dtype=torch.long)
         self.adversarial = torch.full(images.shape, torch.nan, dtype=torch.float32)

@@ -19,6 +19,8 @@ from intriguing.runs.stage import Made, Network, Stage
 NEARER = 0.98
 """Of the length found by gradients: what is nearer than that was hidden from them. Nothing is
 hidden where a weaker search finds much the same example."""
+SEARCHED = ("search", "far")
+"""What decides an image by searching in vain; what is proved needs no second look."""
 FARTHER = (1.0, 1.5, 2.0)
 """Times their length, at which another network's examples are shown."""
 
@@ -48,11 +50,14 @@ class Masking(Stage):
     """A search without gradients on a sample, and examples of other networks shown to this one.
 
     Should either come nearer than the search by gradients, this was misled (Athalye et al. 2018,
-    arXiv:1802.00420, section 3.1).
+    arXiv:1802.00420, section 3.1). Images that ended after the short search are searched to the
+    end: one with an example below its limit shows that they ended too early.
 
     Attributes:
         network: Which is judged.
-        images: The sample, drawn at random.
+        images: The sample: some of those for which a search found nothing nearer than the limit.
+        known: ‖r‖₂ that the whole search by gradients found; NaN where it was not made.
+        limit: ‖r‖₂ below which each image is too near.
         search: The one by gradients.
         without: The one without.
         sources: Networks whose examples are shown to it.
@@ -61,6 +66,8 @@ class Masking(Stage):
     name: ClassVar[str] = "masking"
     network: Network
     images: ImageSet
+    known: Tensor
+    limit: Tensor
     search: Search
     without: Search
     sources: tuple[Network, ...] = ()
@@ -69,7 +76,10 @@ class Masking(Stage):
         """A row a flaw."""
         sample, flaws = self.images.read(), []
         if len(sample):
-            own = self._found(self.network, sample, self.search)
+            own = self.known.double()
+            if len(ended := own.isnan().nonzero()[:, 0]):
+                own[ended] = self._found(self.network, sample.subset(ended), self.search)
+                flaws += self._too_early(int((own < self.limit)[ended].sum()), len(ended))
             others = {"a search without gradients": self._found(self.network, sample, self.without)}
             for source in self.sources:
                 others[f"an example of {source.name}"] = self._transferred(source, sample)
@@ -102,6 +112,16 @@ class Masking(Stage):
             shortest = torch.where(some & fooled, torch.minimum(shortest, length), shortest)
         return shortest
 
+    def _too_early(self, near: int, total: int) -> list[FlawRow]:
+        if not near:
+            return []
+        return [FlawRow(
+            self.network.name, "short searches that ended too early",
+            f"for {near} of {total} images whose short search ended far beyond the limit, the "
+            "whole search found an example below it",
+            "what the short search does not find says too little; give --far inf", decides=True,
+        )]  # fmt: skip
+
     def _flaw(self, what: str, count: int, ratio: float, total: int) -> FlawRow:
         share = "which found nothing" if ratio == 0 else f"at {ratio:.0%} of that distance"
         return FlawRow(
@@ -114,6 +134,6 @@ class Masking(Stage):
         )  # fmt: skip
 
 
-def hides(run: Run, stage: Flaws | Masking) -> bool:
+def hides(run: Run, stage: Stage) -> bool:
     """Whether it found what stands in the way of a pass."""
     return any(isinstance(row, FlawRow) and row.decides for row in run.keep(stage).made.rows)

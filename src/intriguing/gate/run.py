@@ -1,7 +1,8 @@
 """A gate: images in a random order, until what they say is enough for a verdict."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from intriguing.data.dataset import ImageSet
-from intriguing.distortion.search import Search
 from intriguing.errors import InputError
 from intriguing.gate.config import GateConfig
-from intriguing.gate.masking import Flaws, Masking, hides
+from intriguing.gate.early import ends_beyond
+from intriguing.gate.masking import Flaws, hides
+from intriguing.gate.plan import ROUNDS, Baseline, Plan
 from intriguing.gate.sequential import SequentialTest
 from intriguing.gate.stages import TIGHT, Round, Verdict, counted
-from intriguing.measures import ProgressCallback
+from intriguing.measures import Progress, ProgressCallback
 from intriguing.models.classifier import Classifier, device_of
 from intriguing.models.requirements import check_classifier
 from intriguing.models.resized import fitted
@@ -29,36 +31,16 @@ from intriguing.runs.spreading import ahead
 from intriguing.runs.stage import Network
 from intriguing.scale.engine import HERE, Engine, cores
 
-ROUNDS = (16, 16, 32, 32, 64)
-"""Images of the first rounds; later ones are as large as the last. A verdict falls at an image, not
-at the end of a round: only what was searched in vain behind it is less with small ones."""
+_FIRST = 2
+"""Rounds at a time, whoever computes, until it is known how far beyond the limit is enough."""
 _LOOKED = 16
-"""Images of the checks that take no search. Where these find a flaw that stands in the way of a
-pass, no more than the first rounds are searched: they may yet show a fail."""
+"""Images of the checks that take no search."""
+_HIDDEN = 160
+"""Images that are searched at most where these find a flaw that stands in the way of a pass: they
+may yet show a fail."""
 _PIXELS = 3 * 64 * 64
 """Of images, up to which certificates are tried without being asked for: beyond,
 bounds cost minutes and reach no distance that matters."""
-
-
-@dataclass(frozen=True)
-class Baseline:
-    """What `no_worse_than` compares with.
-
-    Attributes:
-        name: As the report calls it.
-        model: A network, searched on the same images; None where distances are known.
-        l2: ‖r‖₂ of its nearest example of every image, in their order; NaN where unknown.
-        search: By which these were found; the network is searched by the same.
-    """
-
-    name: str
-    model: nn.Module | None = None
-    l2: Tensor | None = None
-    search: Search | None = None
-
-    def __post_init__(self) -> None:
-        if (self.model is None) == (self.l2 is None):
-            raise InputError("give a baseline's network, or the distances found for it")
 
 
 @dataclass(frozen=True)
@@ -142,10 +124,11 @@ def run_gate(
     check_classifier(network.model, next(images.pixels(16)), images.labels)
     others = tuple(Network(n, fitted(one, shape)) for n, one in (surrogates or {}).items())
     chosen, order = _drawn(images, config)
-    plan = _Plan(network, chosen, config, baseline, order, others)
+    plan = Plan(network, chosen, config, baseline, order, others)
     kept = {
         "images_sha256": images.sha256, "model_sha256": model_sha256(network.model),
-        **asdict(config), "baseline": "" if baseline is None else baseline.name,
+        **asdict(config), "levels": plan.search.levels,
+        "baseline": "" if baseline is None else baseline.name,
         "surrogates": [model_sha256(one.model) for one in others], **(settings or {}),
     }  # fmt: skip
     asked = Request(
@@ -170,82 +153,46 @@ def _drawn(images: ImageSet, config: GateConfig) -> tuple[ImageSet, Tensor]:
     return images.subset(order), order
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """What a gate is made of."""
-
-    network: Network
-    images: ImageSet
-    config: GateConfig
-    given: Baseline | None
-    order: Tensor
-    surrogates: tuple[Network, ...]
-
-    @property
-    def compared(self) -> tuple[Network, ...]:
-        """The network of the baseline, where there is one."""
-        if self.given is None or self.given.model is None:
-            return ()
-        return (Network(self.given.name, fitted(self.given.model, self.images.images.shape[1:])),)
-
-    @property
-    def search(self) -> Search:
-        """The whole search: the baseline's, where its distances are known."""
-        known = None if self.given is None else self.given.search
-        return known or self.config.search
-
-    def rounds(self, radii: Tensor | None) -> Iterator[Round]:
-        """All of them, in their order."""
-        baseline = next(iter(self.compared), None)
-        known = None if self.given is None or self.given.l2 is None else self.given.l2[self.order]
-        short = min(self.config.short, self.search.budget or self.config.short)
-        start, sizes = 0, iter(ROUNDS)
-        while start < len(self.images):
-            rows = torch.arange(start, min(start + next(sizes, ROUNDS[-1]), len(self.images)))
-            yield Round(
-                self.network, self.images.subset(rows), start, self.config.demand, self.search,
-                short, None if radii is None else radii[rows], baseline,
-                None if known is None else known[rows],
-            )  # fmt: skip
-            start = int(rows[-1]) + 1
-
-    @property
-    def masking(self) -> Masking:
-        """The look behind the gradients."""
-        config = self.config
-        return Masking(
-            self.network, self.images.first(config.sample), self.search,
-            Search("square", config.sample_budget, self.search.levels, config.seed),
-            (*self.compared, *self.surrogates),
-        )  # fmt: skip
-
-
-def _decide(plan: _Plan, run: Run) -> RulingRow:
+def _decide(plan: Plan, run: Run) -> RulingRow:
     """Round after round, until it is decided; then what stands in the way of a pass."""
     test = SequentialTest(plan.config.demand.share, plan.config.level)
     flaws = Flaws(plan.network, plan.images.first(_LOOKED))
     run.do(flaws)
     certified = plan.config.demand.certified
-    most = sum(ROUNDS) if hides(run, flaws) and not certified else len(plan.images)
+    most = _HIDDEN if hides(run, flaws) and not certified else len(plan.images)
     waiting = [one for one in plan.rounds(_radii(plan, run)) if one.start < most]
     at_once = 1 if run.engine.here else run.engine.workers or cores()
     done: list[Round] = []
     ruling: Ruling = "undecided"
+    far: float | None = None
     while waiting and ruling == "undecided" and not _in_vain(counted(run, done)):
-        wave, waiting = waiting[:at_once], waiting[at_once:]
+        far = far or ends_beyond(counted(run, done), plan.config.far)
+        size = at_once if far else _FIRST
+        wave = [replace(one, far=far or math.inf) for one in waiting[:size]]
+        waiting = waiting[size:]
         ahead(run, wave)
         for one in wave:
             run.do(one)
             done.append(one)
-            ruling, _ = test.decided([row.near for row in counted(run, done)])
+            rows = counted(run, done)
+            ruling, evidence = test.decided([row.near for row in rows])
+            if run.progress:
+                words = f"{evidence.near:,} too near; {ruling}"
+                run.progress(Progress("images", len(rows), most, words))
             if ruling != "undecided":  # what was done ahead counts for nothing
                 break
-    masking = None if ruling == "fail" or certified else plan.masking
-    if masking is not None:
+    masking, longer = None, None
+    if ruling != "fail" and not certified:
+        masking = plan.masking(counted(run, done))
         run.do(masking)
+    if ruling == "pass" and not certified:
+        longer = plan.longer(counted(run, done), test)
+        if longer is not None:
+            run.do(longer)
     baseline = "" if plan.given is None else plan.given.name
     verdict = Verdict(
-        plan.network, tuple(done), plan.config, flaws, masking, baseline, len(plan.images),
+        plan.network, tuple(done), plan.config, flaws, masking, longer, baseline,
+        len(plan.images),
         tuple(plan.images.class_names),
     )  # fmt: skip
     (row,) = run.do(verdict).made.rows
@@ -259,7 +206,7 @@ def _in_vain(rows: Sequence[GateRow]) -> bool:
     return len(rows) >= sum(ROUNDS[:2]) and unknown > len(rows) / 2
 
 
-def _radii(plan: _Plan, run: Run) -> Tensor | None:
+def _radii(plan: Plan, run: Run) -> Tensor | None:
     """Radii around the images by the bounds of the whole network, where these may help.
 
     They cost a forward pass an image, so that all images are certified at once.

@@ -16,6 +16,7 @@ from intriguing.distortion.minimum import minimum_distortion
 from intriguing.distortion.search import Search
 from intriguing.gate.config import Demand, GateConfig
 from intriguing.gate.judging import Judge, Judged
+from intriguing.gate.longer import Longer
 from intriguing.gate.masking import Flaws, Masking, hides
 from intriguing.gate.sequential import SequentialTest
 from intriguing.keys import APART
@@ -38,7 +39,7 @@ class Round(Stage):
     """Consecutive images of the random order, each decided.
 
     Attributes:
-        network, demand, search, short: As in `Judge`.
+        network, demand, search, short, far: As in `Judge`.
         images: Of the round.
         start: Place of the first in the random order.
         radii: Their certified radii; None where nothing is certified.
@@ -54,6 +55,7 @@ class Round(Stage):
     demand: Demand
     search: Search
     short: int
+    far: float
     radii: Tensor | None = None
     baseline: Network | None = None
     known: Tensor | None = None
@@ -65,7 +67,7 @@ class Round(Stage):
             return Made()
         rows = torch.tensor([self.images.ids.index(one) for one in images.ids])
         baseline, spent = self._baseline(images)
-        judge = Judge(self.network.model, self.demand, self.search, self.short)
+        judge = Judge(self.network.model, self.demand, self.search, self.short, self.far)
         radii = self._radii(images, rows, run)
         known = baseline if self.known is None else self.known[rows]
         judged = judge(images.images, images.labels, radii, known)
@@ -102,7 +104,7 @@ class Round(Stage):
             yield GateRow(
                 self.network.name, self.start + place, images.ids[row], int(images.labels[row]),
                 int(judged.predicted[row]), int(judged.became[row]), float(judged.limit[row]),
-                float(judged.found[row]), float(judged.certified[row]),
+                float(judged.found[row]), float(judged.first[row]), float(judged.certified[row]),
                 float(judged.baseline[row]), judged.near[row], judged.ended[row],
                 judged.status[row], int(judged.forward[row]), int(judged.backward[row]), pixels,
             )  # fmt: skip
@@ -139,7 +141,8 @@ class Verdict(Stage):
         rounds: In their order.
         config: What is asked.
         flaws: Of the network.
-        masking: The look behind the gradients; None where none was needed.
+        masking, longer: The looks behind the gradients and beyond the budget; None where none was
+            needed.
         baseline: As the report calls it; empty without one.
         most: Images that there are to look at.
         class_names: Of the images.
@@ -151,6 +154,7 @@ class Verdict(Stage):
     config: GateConfig
     flaws: Flaws
     masking: Masking | None
+    longer: Longer | None
     baseline: str
     most: int
     class_names: tuple[str, ...] = field(metadata=APART, default=())
@@ -161,7 +165,8 @@ class Verdict(Stage):
         test = SequentialTest(self.config.demand.share, self.config.level)
         ruling, evidence = test.decided([one.near for one in rows])
         rows = rows[: evidence.images]
-        hidden = hides(run, self.flaws) or (self.masking is not None and hides(run, self.masking))
+        looks = (self.flaws, self.masking, self.longer)
+        hidden = any(one is not None and hides(run, one) for one in looks)
         refused = ruling == "pass" and hidden
         low, high = test.interval(evidence.near, evidence.images, evidence.unknown)
         value, at_most = _value(rows, self.config.demand)
@@ -173,6 +178,7 @@ class Verdict(Stage):
             sum(one.ended in _PROVED and one.near == "not near" for one in rows),
             low, high, evidence.passing, evidence.failing, refused, value, at_most,
             self.rounds[0].search.method, self.rounds[0].search.budget or 0, self.rounds[0].short,
+            sum(one.ended == "far" for one in rows), config.far,
             0 if self.masking is None else len(self.masking.images), config.seed,
         )  # fmt: skip
         self._show(run, telling(rows))

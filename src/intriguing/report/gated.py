@@ -180,12 +180,14 @@ def _grounds(gate: Gated) -> Iterator[str]:
         )
     else:
         searched = others - verdict.proved
+        vain = f"for {searched:,} no nearer example was found by `{verdict.method}`"
+        proved = f"for {verdict.proved:,} it is proved that there is none"
+        said = [vain + _within(verdict)] if searched or not verdict.proved else []
+        said += [proved] if verdict.proved else []
         yield (
-            f"Of {verdict.images:,} images {verdict.near:,} have {what_is_near(verdict)}; for "
-            f"{searched:,} no nearer example was found by `{verdict.method}`{_within(verdict)}"
-            + (f", and for {verdict.proved:,} it is proved that there is none" if verdict.proved
-               else "") + "."
-        )  # fmt: skip
+            f"Of {verdict.images:,} images {verdict.near:,} have {what_is_near(verdict)}; "
+            f"{', and '.join(said)}."
+        )
     if verdict.unknown:
         yield (
             f"For {verdict.unknown:,} images nothing is known: the search found no example at any "
@@ -209,7 +211,13 @@ def _grounds(gate: Gated) -> Iterator[str]:
 
 
 def _within(verdict: RulingRow) -> str:
-    return f" within {verdict.budget:,} passes an image" if verdict.budget else ""
+    if not verdict.budget:
+        return ""
+    early = (
+        f", of which {verdict.far:,} ended after {verdict.short:,} with an example farther than "
+        f"{short(verdict.beyond)} times the limit"
+    )
+    return f" within {verdict.budget:,} passes an image" + (early if verdict.far else "")
 
 
 def _limits(verdict: RulingRow) -> Iterator[str]:

@@ -9,11 +9,12 @@ Ruling: TypeAlias = Literal["pass", "fail", "undecided"]
 Near: TypeAlias = Literal["near", "not near", "unknown"]
 """Whether an image's nearest example is nearer than it may be; unknown where the search failed."""
 Ended: TypeAlias = Literal[
-    "misclassified", "short search", "proof", "certificate", "search", "no need", "not finite",
-    "failed",
+    "misclassified", "short search", "far", "proof", "certificate", "search", "no need",
+    "not finite", "failed",
 ]  # fmt: skip
-"""What decided an image: a proof that the example found is the nearest; no need where the baseline
-misreads it, so that nothing can be worse."""
+"""What decided an image: the short search, by an example below the limit, or by one so far beyond
+it that the whole search would come no nearer; a proof that the example found is the nearest; no
+need where the baseline misreads it, so that nothing can be worse."""
 DemandKind: TypeAlias = Literal["distance", "accuracy", "certified accuracy", "ratio"]
 
 
@@ -28,6 +29,7 @@ class GateRow:
         limit: Nearer than this is too near; infinite where any example is.
         found: The nearest example found, an upper bound; 0 where misclassified, infinite where none
             was. A search that has decided ends, so it may be far from the least.
+        first: What the short search found, likewise; NaN where there was none.
         certified: No example is nearer; NaN where nothing was certified.
         baseline: The nearest example found for the baseline; NaN without one.
         pixels: Numbers in the image: the paper's distortion is L2 / sqrt(pixels).
@@ -43,6 +45,7 @@ class GateRow:
     became: Int32
     limit: float
     found: float
+    first: float
     certified: float
     baseline: float
     near: Near
@@ -90,6 +93,8 @@ class RulingRow:
             of; for an accuracy, the share of images that are not near.
         value_at_most: Whether it is no more than an upper bound, because searches ended early.
         method, budget, short: Of the searches, in passes an image.
+        far: Images that the short search decided by an example far beyond the limit.
+        beyond: How far, in limits.
         checked: Images on which a search without gradients was tried as well.
     """
 
@@ -117,5 +122,7 @@ class RulingRow:
     method: Word
     budget: Int32
     short: Int32
+    far: int
+    beyond: float
     checked: Int32
     seed: Int32

@@ -156,6 +156,27 @@ class CertificateRow:
 
 
 @dataclass(frozen=True)
+class ProofRow:
+    """How near an example of one image can be at all, by branch and bound.
+
+    Attributes:
+        lower: No example is nearer, L2; 0 where nothing is proved.
+        found: L2 of the closest one; infinite where there is none.
+        status: As in `ImageRow`: OPTIMAL where both are within the gap that was asked for.
+        nodes: Boxes of activations that were bounded; 0 where there was nothing to prove.
+    """
+
+    FILE: ClassVar[str] = "proofs"
+
+    network: Word
+    image_id: str
+    lower: float
+    found: float
+    status: Word
+    nodes: Int32
+
+
+@dataclass(frozen=True)
 class TopRow:
     """One of the images that excite a direction most.
 

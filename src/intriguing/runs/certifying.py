@@ -203,6 +203,8 @@ class Certify(Stage):
                 self.network.name, self.certificates.images, self._certified(run).columns,
                 outcome, self.seed,
             )  # fmt: skip
+        elif isinstance(self.attack, Proved):
+            yield from self.attack.columns(run, kind)
 
     def _certified(self, run: Run) -> Certified:
         """The certificates, longer where a proof went on from an example."""

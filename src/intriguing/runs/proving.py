@@ -1,17 +1,18 @@
 """Distances proved by branch and bound, image by image, from a search's examples on."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from intriguing.distortion.problem import Goal
-from intriguing.distortion.result import Distortions
+from intriguing.distortion.result import Distortions, Status
 from intriguing.errors import InputError
 from intriguing.keys import APART
 from intriguing.measures import UNIT_BOX
+from intriguing.results.rows import ProofRow, Row
 from intriguing.runs.examples import Examples
 from intriguing.runs.run import Run
 from intriguing.runs.stage import Made, Network, Stage
@@ -45,6 +46,17 @@ class Proved(Stage):
         """All is in shards."""
         found: Attacked = run.loaded(self)
         return Made(seconds=found.wall_seconds)
+
+    def columns(self, run: Run, kind: type[Row]) -> Iterator[Mapping[str, Any]]:
+        """A row an image."""
+        if kind is ProofRow:
+            columns = run.loaded(self).columns
+            yield {
+                "network": self.network.name, "image_id": list(self.attack.plan.images.ids),
+                "lower": columns[LOWER].double().numpy(), "found": columns["l2"].double().numpy(),
+                "status": [Status(code).name for code in columns["status"].tolist()],
+                "nodes": columns[NODES].numpy(),
+            }  # fmt: skip
 
     def load(self, run: Run) -> Attacked:
         """The examples, some of them shorter, with a column of what is proved."""

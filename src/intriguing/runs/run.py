@@ -25,7 +25,7 @@ from intriguing.results import schema, store
 from intriguing.results.audit import StageRecord, write_audit
 from intriguing.results.opening import open_results
 from intriguing.results.parquet import rows_file, write_columns, write_rows
-from intriguing.results.rows import CertificateRow, ImageRow, Row
+from intriguing.results.rows import CertificateRow, ImageRow, ProofRow, Row
 from intriguing.results.schema import RunRecord
 from intriguing.runs.kept import SMALL, Kept
 from intriguing.runs.request import Request, Work
@@ -35,7 +35,7 @@ from intriguing.scale.engine import HERE, Engine
 from intriguing.scale.jobs import Failure, one_thread
 from intriguing.scale.shards import Columns, Part, Shards, run_in_shards
 
-_LARGE: tuple[type[Row], ...] = (ImageRow, CertificateRow)
+_LARGE: tuple[type[Row], ...] = (ImageRow, CertificateRow, ProofRow)
 """Rows that stages read again from what they left on disk."""
 
 

@@ -7,6 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from intriguing import InputError, Status, certify, minimum_distortion
+from intriguing.distortion.problem import Goal
+from intriguing.measures import UNIT_BOX
+from intriguing.spectral.certificates.exact import Exact, prove
 from tests.oracles.activation_patterns import nearest
 
 
@@ -63,6 +66,17 @@ def test_nothing_is_proved_beyond_the_truth_from_examples_that_are_too_far() -> 
         assert float(found.l2[row] * (1 - gap)) <= truth[row] * (1 + 1e-6)
 
 
+def test_a_hundredth_beyond_what_is_true_is_never_proved() -> None:
+    net, images = chain(nn.ReLU(), 4, 3, 3, 3, seed=2), torch.rand(1, 4)
+    labels = predicted(net, images)
+    found = minimum_distortion(net, images, labels, "untargeted", prove=5.0)
+    assert found.status.tolist() == [int(Status.OPTIMAL)]
+    exact = Exact.of(net, images, UNIT_BOX)
+    asked = exact, images, Goal(labels, targeted=False), found, UNIT_BOX
+    made = prove(*asked, seconds=1.0, gap=-0.01)
+    assert 0.98 * float(found.l2) < float(made.lower) <= float(found.l2) * (1 + 1e-6)
+
+
 def test_a_nearer_example_on_the_way_is_taken() -> None:
     """A short search ends in another piece than the nearest one."""
     net = chain(nn.ReLU(), 12, 10, 8, 4)
@@ -98,6 +112,47 @@ def test_convolutions_are_written_out_and_radii_end_at_examples() -> None:
     assert made.distortions is not None
     assert float(made.radius / made.distortions.l2) > 0.9899
     assert float(made.radius) < float(made.distortions.l2)
+
+
+@pytest.mark.parametrize("rectified_first", [True, False])
+def test_a_max_pool_is_written_out(rectified_first: bool) -> None:
+    """Beside the same network of matrices alone, whose activation patterns are all tried."""
+    torch.manual_seed(5)
+    scale, last = nn.Conv2d(1, 1, 1), nn.Linear(2, 3)
+    last.weight.data.mul_(4.0)
+    scale.weight.data.fill_(1.5)
+    scale.bias.data.fill_(-0.4)
+    between = [nn.ReLU(), nn.MaxPool2d((1, 3), (1, 2))]
+    between = between if rectified_first else between[::-1]
+    net = nn.Sequential(scale, *between, nn.Flatten(), last).eval()
+    first, pairs, triples = nn.Linear(5, 5), nn.Linear(5, 6), nn.Linear(6, 4)
+    first.weight.data, first.bias.data = 1.5 * torch.eye(5), torch.full((5,), -0.4)
+    pairs.weight.data = torch.zeros(6, 5)
+    triples.weight.data = torch.zeros(4, 6)
+    for window, start in enumerate((0, 2)):
+        # max(a, b, c) = relu(m − c) + relu(c) with m = relu(a − b) + relu(b)
+        pairs.weight.data[3 * window, start : start + 2] = torch.tensor([1.0, -1.0])
+        pairs.weight.data[3 * window + 1, start + 1] = 1.0
+        pairs.weight.data[3 * window + 2, start + 2] = 1.0
+        one = torch.tensor([1.0, 1.0, -1.0])
+        triples.weight.data[2 * window, 3 * window : 3 * window + 3] = one
+        triples.weight.data[2 * window + 1, 3 * window + 2] = 1.0
+    pairs.bias.data.zero_()
+    triples.bias.data.zero_()
+    end = nn.Linear(4, 3)
+    end.weight.data, end.bias.data = last.weight.data.repeat_interleave(2, 1), last.bias.data
+    same = nn.Sequential(
+        nn.Flatten(), first, nn.ReLU(), pairs, nn.ReLU(), triples, nn.ReLU(), end
+    ).eval()
+    images = torch.rand(2, 1, 1, 5)[:1]
+    assert torch.allclose(net(images), same(images), atol=1e-6)
+    labels = predicted(net, images)
+    found = minimum_distortion(net, images, labels, "untargeted", prove=5.0)
+    assert found.status.tolist() == [int(Status.OPTIMAL)]
+    low = found.l2 * (1 - found.gap)
+    reached = minimum_distortion(same, images, labels, "untargeted", prove=5.0)
+    assert (low <= reached.l2 * (1 + 1e-5)).all()
+    assert (reached.l2 * (1 - reached.gap) <= found.l2 * (1 + 1e-5)).all()
 
 
 @pytest.mark.parametrize(

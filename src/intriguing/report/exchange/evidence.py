@@ -48,6 +48,9 @@ def evidence(gate: Gated, run: RunRecord) -> dict[str, Any]:
             "search": None if certified else {
                 "method": verdict.method, "budget_passes": verdict.budget or None,
                 "first_budget_passes": verdict.short,
+                "ended_after_first": {
+                    "images": verdict.far, "beyond_limits": _number(verdict.beyond),
+                },
             },
             "checked_without_gradients": verdict.checked,
         },

@@ -1,7 +1,6 @@
 """D(x, l) proved by branch and bound: how much shorter than what was found could one be?"""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -18,15 +17,12 @@ from intriguing.graph.operations.activations import slopes_of
 from intriguing.measures import Box, Progress, ProgressCallback, distortion, l2
 from intriguing.models.classifier import Classifier
 from intriguing.spectral.certificates.dual_certificates import entering
-from intriguing.spectral.certificates.feed_forward import activations_of, chain_of, preactivations
+from intriguing.spectral.certificates.feed_forward import bending, chain_of, pooling
 from intriguing.spectral.certificates.lipschitz import Analysed, analyse
-from intriguing.spectral.dual.around import Dense as DenseChain
+from intriguing.spectral.certificates.written_out import WrittenOut, written_out
 from intriguing.spectral.dual.curve import followed
 from intriguing.spectral.exact.ascent import Leads
 from intriguing.spectral.exact.search import bracket
-from intriguing.spectral.norms.convolution_layer import Convolution
-from intriguing.spectral.norms.explicit_matrix import affordable, explicit_matrix
-from intriguing.spectral.semidefinite.layers import Dense, Flatten, Layer, Slope
 
 SECONDS = 60.0
 """Of one core for each image, where nothing is said."""
@@ -55,13 +51,12 @@ class Exact:
     """A network whose distances can be proved: its layers, the convolutions written out.
 
     Attributes:
-        chain, last: Weights before activations, and of the last layer.
+        written: As one chain of matrices and activations.
         analysed: The graph that they are of.
         classifier: As it runs.
     """
 
-    chain: DenseChain
-    last: Float[Tensor, "classes units"]
+    written: WrittenOut
     analysed: Analysed
     classifier: Classifier
 
@@ -77,53 +72,27 @@ class Exact:
             raise InputError(analysed.mixing)
         classifier = Classifier.of(model)
         why = "the network computes in 16 bits" if classifier.coarse else ""
-        layers = chain_of(analysed.walk)
-        operations = activations_of(analysed.walk)
-        weights = None if layers is None else _matrices(layers)
-        if not why and (layers is None or weights is None):
-            why = "the network is no chain of small layers without pools or branches"
-        elif not why and not operations:
+        written = written_out(analysed.walk)
+        sizes = [] if written is None else [len(weight) for weight in written.chain.weights]
+        straight = not bending(analysed.walk) and not pooling(analysed.walk)
+        if not why and straight and chain_of(analysed.walk) is not None:
             why = "it is affine, and `closest` proves its distances by itself"
-        elif not why and not (all(map(_follows, operations))):
+        elif not why and written is None:
+            why = "the network is no chain of small layers, or a pool is beside no ReLU"
+        elif not why and written is not None and not all(map(_follows, written.chain.activations)):
             why = "an activation is neither straight on both sides of 0 nor smooth"
-        elif not why and weights is not None and max(map(len, weights)) > UNITS:
-            why = f"a layer has {max(map(len, weights)):,} units; at most {UNITS:,} are affordable"
-        if why or weights is None:
+        elif not why and max(sizes) > UNITS:
+            why = f"a layer has {max(sizes):,} units; at most {UNITS:,} are affordable"
+        if why or written is None:
             raise InputError(
                 f"its distances cannot be proved exactly: {why}; leave out `exact` or `prove`: "
                 "`certify` without it gives radii of all networks"
             )
-        chain = DenseChain(tuple(weights[:-1]), operations)
-        return cls(chain, weights[-1], analysed, classifier)
+        return cls(written, analysed, classifier)
 
 
 def _follows(operation: Operation) -> bool:
     return followed(operation) and slopes_of(operation) is not None
-
-
-def _matrices(layers: Sequence[Layer]) -> list[Tensor] | None:
-    """One before each activation and one at the end, or None if that is not what layers are."""
-    weights: list[Tensor] = []
-    linear = False
-    for layer in layers:
-        if isinstance(layer, Flatten):
-            continue
-        if isinstance(layer, Slope):
-            if not linear:
-                return None
-            linear = False
-            continue
-        if linear:
-            return None
-        if isinstance(layer, Dense):
-            weights.append(layer.weight.double())
-        elif isinstance(layer, Convolution) and affordable(layer, generous=True):
-            groups = explicit_matrix(layer).double()
-            weights.append(torch.block_diag(*groups))  # type: ignore[no-untyped-call]
-        else:
-            return None
-        linear = True
-    return weights if linear and len(weights) > 1 else None
 
 
 @dataclass(frozen=True)
@@ -169,7 +138,7 @@ def prove(
         gap: Share of the distance found within which nothing more is asked for.
         progress: Called after each image.
     """
-    place = network.last.device
+    place = network.written.last.device
     logits = torch.cat(
         [network.classifier.each(x).detach().cpu() for x in torch.split(images, 256)]
     )
@@ -187,28 +156,30 @@ def prove(
     flat = network.classifier.fit(images).flatten(1)
     searched = Network(network.classifier, tuple(images.shape[1:]))
     points = network.classifier.fit(found.adversarial).flatten(1).clone()
+    tried = torch.zeros_like(found.success)
     hopeful = found.success & (found.status != int(Status.ALREADY)) & (found.l2 > 0)
     for row in hopeful.nonzero()[:, 0].tolist():
-        values = preactivations(network.analysed.graph, walk, images[row : row + 1])
+        values = network.written.values(network.analysed.graph, walk, images[row : row + 1])
         margins = _ahead(logits[row].double(), goal, row) - allowed[row]
         if values is None or not bool(margins.isfinite().all()):
             continue
         one = entering(walk, images[row : row + 1].double()).to(place)
         nearest = _Nearest(searched, goal[row : row + 1], flat[row], points[row], box)
-        rows = _ahead(network.last, goal, row)
+        rows = _ahead(network.written.last, goal, row)
         shaped = (1, *rows.shape) if goal.targeted else (len(rows), 1, rows.shape[1])
         made = bracket(
-            network.chain, one, (low - one).clamp_max(0.0), (high - one).clamp_min(0.0),
-            [value[0] for value in values],
+            network.written.chain, one, (low - one).clamp_max(0.0), (high - one).clamp_min(0.0),
+            values,
             Leads(rows.reshape(shaped), margins.to(place).reshape(shaped[:2])),
             float(lower[row]), nearest.length, gap, seconds, nearest.offer,
         )  # fmt: skip
+        tried[row] = True
         lower[row], spent[row] = made.lower, made.seconds
         nodes[row], left[row] = made.nodes, made.open
         points[row] = nearest.point
         if progress is not None:
             progress(Progress("prove distances", row + 1, len(images)))
-    return Proofs(lower, _proved(found, flat, points, lower, gap), nodes, left, spent)
+    return Proofs(lower, _proved(found, flat, points, lower, tried, gap), nodes, left, spent)
 
 
 def _ahead(logits: Tensor, goal: Goal, row: int) -> Tensor:
@@ -220,12 +191,12 @@ def _ahead(logits: Tensor, goal: Goal, row: int) -> Tensor:
 
 
 def _proved(
-    found: Distortions, images: Tensor, points: Tensor, lower: Tensor, gap: float
+    found: Distortions, images: Tensor, points: Tensor, lower: Tensor, tried: Tensor, gap: float
 ) -> Distortions:
     length, stddev = (measure(images, points).cpu() for measure in (l2, distortion))
     length = torch.where(found.success, length, torch.inf).to(found.l2.dtype)
     share = (1.0 - lower / length.double()).clamp_min(0.0)
-    asked = lower > 0
+    asked = tried | (lower > 0)
     least = torch.nextafter(share.float(), torch.ones(())).to(found.gap)
     known = torch.where(asked & found.success, least, found.gap)
     # Radii are rounded down: what was asked for counts as reached up to a millionth.

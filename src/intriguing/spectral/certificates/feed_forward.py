@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
@@ -41,20 +42,37 @@ def chain_of(walk: Walk) -> tuple[Layer, ...] | None:
 
 def activations_of(walk: Walk) -> tuple[Operation, ...]:
     """The operation of each slope of `chain_of`, in its order."""
-    return tuple(step.operation for step in walk.steps if _bends(step) and step.operation)
+    return tuple(step.operation for step in bending(walk) if step.operation)
+
+
+def bending(walk: Walk) -> list[Step]:
+    """The steps that `chain_of` makes slopes of."""
+    return [step for step in walk.steps if _bends(step)]
+
+
+def pooling(walk: Walk) -> list[Step]:
+    """The steps that `chain_of` makes pools of."""
+    return [s for s in walk.steps if s.kind == "pool" and s.operation and _is_max_pool(s.operation)]
 
 
 def preactivations(
     graph: fx.GraphModule, walk: Walk, images: Float[Tensor, "n ..."]
 ) -> tuple[Float[Tensor, "n units"], ...] | None:
     """What enters each activation of a chain, in float64; None if the graph does more than that."""
+    return entering_steps(graph, walk, images, bending(walk))
+
+
+def entering_steps(
+    graph: fx.GraphModule, walk: Walk, images: Float[Tensor, "n ..."], chosen: Sequence[Step]
+) -> tuple[Float[Tensor, "n units"], ...] | None:
+    """What enters some steps of a chain, the same way."""
     rows: list[list[Tensor]] = []
+    numbers = [walk.steps.index(step) - 1 for step in chosen]
     for image in images.to(device_of(graph)):
         steps = [e.operation for e in execute(graph, image[None].double()) if e.operation]
         if len(steps) != len(walk.steps) - 1:
             return None
-        pairs = zip(walk.steps[1:], steps, strict=True)
-        rows.append([operation.x.flatten(1) for step, operation in pairs if _bends(step)])
+        rows.append([steps[number].x.flatten(1) for number in numbers])
     return tuple(torch.cat(column) for column in zip(*rows, strict=True))
 
 

@@ -3,7 +3,8 @@
 The first layer's ends are the least and greatest of a linear function over ball and box. Those of
 later layers come from a linear relaxation, backwards (Zhang et al. 2018, CROWN): a sum q·w of the
 units' changes is at least Σ (q a + E)·ζ − F, where F is the largest of −q v + Eζ on each unit's
-curve, for any slopes E; some gradient steps find good ones. Rounding is paid for as in `proof.py`.
+curve, for any slopes E; some gradient steps find good ones. What units can do one by one counts
+where that is less. Rounding is paid for as in `proof.py`.
 """
 
 from collections.abc import Sequence
@@ -82,6 +83,7 @@ def around(
         rows = torch.cat([weight, -weight])
         sofar = Around(chain, region, tuple(coarse))
         least = torch.cat([_least(sofar, part) for part in torch.split(rows, TOGETHER)])
+        least = torch.maximum(least, _apart(sofar, rows))
         low, high = least[: len(value)], -least[len(value) :]
         coarse.append(curve(operation, value, doubt, low, high))
         fine.append(curve(operation, value, doubt, low, high, fine=True))
@@ -106,6 +108,18 @@ def _least(net: Around, rows: Float[Tensor, "rows units"]) -> Float[Tensor, " ro
             rate = RATE * (1.0 - step / STEPS)
             offsets = [o + rate * g.sign() for o, g in zip(offsets, gradients, strict=True)]
     return best
+
+
+def _apart(net: Around, rows: Float[Tensor, "rows units"]) -> Float[Tensor, " rows"]:
+    """The same, each unit of straight pieces at its worst by itself: exact where there is one."""
+    if not net.curves or net.curves[-1].pieces is None:
+        return torch.full_like(rows[:, 0], -torch.inf)
+    own = net.curves[-1]
+    moved = own.slope * own.nodes + own.values
+    low, high = moved.amin(0)[0] - own.doubt[0], moved.amax(0)[0] + own.doubt[0]
+    size = rows.abs() @ (own.moved + own.bent)[0]
+    least = rows.clamp_min(0.0) @ low + rows.clamp_max(0.0) @ high
+    return least - rounding_of(2 * own.units) * size
 
 
 def _first_offsets(net: Around, rows: Tensor) -> list[Tensor]:

@@ -29,7 +29,7 @@ ROUNDING = 1e-9
 """What float64 does to σ, and jumps of torch's own approximations, relative to 1 + its size."""
 _NEAR = 1e-3
 """Shorter chords, relative to the longest, are left out of a and ρ: rounding bends them."""
-_NARROW = 1e-9
+_NARROW = 1e-6
 """Of slopes: a unit whose chords differ by less is taken for straight, and pays for the rest."""
 NODES, FINE = 33, 513
 """Points of a smooth curve while multipliers are looked for, and in the proof."""

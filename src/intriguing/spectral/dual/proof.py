@@ -27,6 +27,13 @@ def proved_radius(lead: Lead, given: Multipliers) -> Float[Tensor, " rows"]:
 
     For ‖δ‖ ≤ r ≤ R the lead is at least S − λr²/2: its curves and its box hold in all of R's ball.
     """
+    return proved_lead(lead, given)[0]
+
+
+def proved_lead(
+    lead: Lead, given: Multipliers
+) -> tuple[Float[Tensor, " rows"], Float[Tensor, " rows"]]:
+    """The same radius, and what is proved of the lead in all of R's ball; −∞ if nothing is."""
     quadratics, scale, boxes = given
     rows = lead.rows
     state = _State(
@@ -44,7 +51,8 @@ def proved_radius(lead: Lead, given: Multipliers) -> Float[Tensor, " rows"]:
     radius = (2.0 * held.clamp_min(0.0) / scale).sqrt() * DOWN
     sure = state.proved & held.isfinite() & (scale > 0)
     radius = torch.where(sure, radius.clamp_max(lead.net.region.radius), 0.0)
-    return radius.nan_to_num(0.0, 0.0, 0.0)
+    least = torch.where(sure, held - 0.5 * scale * lead.net.region.radius**2, -torch.inf)
+    return radius.nan_to_num(0.0, 0.0, 0.0), least
 
 
 def _moves(lead: Lead, number: int) -> Tensor:

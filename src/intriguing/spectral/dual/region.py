@@ -30,7 +30,8 @@ class Region:
         """
         corner = torch.where(rows > 0, self.low, self.high)
         inside = torch.linalg.vector_norm(corner, dim=1) <= self.radius
-        unit = (torch.linalg.vector_norm(rows, dim=1) / self.radius).clamp_min(1e-300)
+        # A row may be 0: what it is divided by must not be.
+        unit = (torch.linalg.vector_norm(rows, dim=1) / self.radius).clamp_min(1e-200)
         low, high = torch.full_like(unit, -60.0), torch.full_like(unit, 1.0)
         for _ in range(_HALVINGS):
             middle = (low + high) / 2

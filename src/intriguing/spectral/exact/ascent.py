@@ -14,7 +14,7 @@ from torch import Tensor
 from intriguing.spectral.dual.around import Around, rounding_of
 from intriguing.spectral.dual.curve import Quadratic
 from intriguing.spectral.dual.lagrangian import KINDS, Lead, Multipliers, Soft
-from intriguing.spectral.dual.proof import proved_radius
+from intriguing.spectral.dual.proof import proved_lead
 from intriguing.spectral.exact.nodes import Nodes, Root
 
 SLOWEST = 0.1
@@ -65,16 +65,20 @@ class Leads:
 def proved(root: Root, nodes: Nodes, leads: Leads) -> Nodes:
     """With as much as the multipliers prove, if that is more."""
     net = root.around(nodes, fine=True)
-    radius = proved_radius(leads.surely(net, nodes.about, nodes.mix), nodes.given)
-    return replace(nodes, bound=torch.maximum(nodes.bound, radius))
+    radius, least = proved_lead(leads.surely(net, nodes.about, nodes.mix), nodes.given)
+    return replace(nodes, bound=torch.maximum(nodes.bound, radius), least=least)
 
 
 def raised(root: Root, nodes: Nodes, leads: Leads, steps: int, heats: tuple[float, float]) -> Nodes:
-    """After an ascent, where it proves more; else as before, with a shorter step."""
+    """After an ascent, where it proves more of the whole ball; else as before, with shorter steps.
+
+    A smaller ball may be proved by less than that, so what was proved of one is kept.
+    """
     after = proved(root, climb(root, nodes, leads, steps, heats)[0], leads)
-    better = after.bound > nodes.bound
+    better = after.least > nodes.least
     before = replace(nodes, rate=nodes.rate * SHORTER)
-    return after.where(better, before)
+    made = after.where(better, before)
+    return replace(made, bound=torch.maximum(after.bound, nodes.bound))
 
 
 def climb(

@@ -91,6 +91,7 @@ class Nodes:
         quadratics, scale, boxes: Multipliers, for the coordinates of the curves between the ends.
         mix: Logarithms of the weights of a lead's rows.
         bound: Up to where it is proved to hold no example.
+        least: What the multipliers prove of the lead in the whole ball.
         rate: First step of the next ascent.
     """
 
@@ -102,6 +103,7 @@ class Nodes:
     boxes: Float[Tensor, "n pixels"]
     mix: Float[Tensor, "n rows"]
     bound: Float[Tensor, " n"]
+    least: Float[Tensor, " n"]
     rate: Float[Tensor, " n"]
 
     def __len__(self) -> int:
@@ -147,6 +149,7 @@ class Nodes:
             act(*(one.boxes for one in all_of)),
             act(*(one.mix for one in all_of)),
             act(*(one.bound for one in all_of)),
+            act(*(one.least for one in all_of)),
             act(*(one.rate for one in all_of)),
         )
 

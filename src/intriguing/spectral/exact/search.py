@@ -20,7 +20,7 @@ TOGETHER = 24
 """Nodes that are split at once."""
 FIRST, STEPS = 100, 16
 """Steps of the ascent before anything is split, and in every half."""
-FIRST_HEATS, HEATS = (0.1, 0.005), (0.02, 0.002)
+FIRST_HEATS, HEATS = (0.1, 0.005), (0.005, 0.0005)
 """Temperatures; halves start from good multipliers …"""
 FIRST_RATE, RATE = 0.05, 0.02
 """… and take shorter steps."""
@@ -114,7 +114,7 @@ def _first(root: Root, leads: Leads) -> Nodes:
         tuple(own.low.expand(count, -1) for own in root.fine),
         tuple(own.high.expand(count, -1) for own in root.fine),
         tuple(quadratics), scale, boxes, mix, torch.zeros_like(scale),
-        torch.full_like(scale, FIRST_RATE),
+        torch.full_like(scale, -torch.inf), torch.full_like(scale, FIRST_RATE),
     )  # fmt: skip
     nodes = climb(root, nodes, leads, FIRST, FIRST_HEATS)[0]
     return replace(nodes, rate=torch.full_like(scale, RATE))

@@ -1,0 +1,112 @@
+"""How much nearer the whole search of a gate comes than its short one, image by image.
+
+    INTRIGUING_DATA=FOLDER python benchmarks/gate_early.py [--networks mlp resnet20] [--images 24]
+
+An image for which the short search finds nothing within twice its limit ends there, once the first
+images of the gate have gained less than √2 by the whole search. Each row of
+benchmarks/figures/gate_early.csv (--out) is a network, and its first images that it classifies
+correctly: the median and the largest gain, the distance of the short search over that of the whole
+one; on how many images it is more than √2 and more than 2, where ending early could have been
+wrong; and the median distortion by the short search, the whole one, and, where any gain is more
+than √2, one of five times the passes, as the gate then makes. "steep" is "mlp" behind
+sigmoid(60 (x − ½)). Rows of other networks stay as they are.
+"""
+
+import argparse
+import csv
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from intriguing import minimum_distortion
+from intriguing.files import write_whole
+from intriguing.gate.config import GateConfig
+from intriguing.gate.early import MUCH
+from intriguing.gate.longer import TIMES
+from intriguing.models.classifier import Classifier
+from networks import SOURCES, Subject, published
+
+TABLE = Path(__file__).parent / "figures" / "gate_early.csv"
+COLUMNS = (
+    "network", "images", "short", "budget", "median_gain", "largest_gain", "over_1.41", "over_2",
+    "distortion_short", "distortion", "distortion_longer",
+)  # fmt: skip
+
+
+class Steep(nn.Module):
+    """A network behind steep sigmoids."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+        self.eval()
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Its logits."""
+        logits: Tensor = self.model(torch.sigmoid(60 * (images - 0.5)))
+        return logits
+
+
+def mlp() -> Subject:
+    """784-100-10 of ReLU, trained on MNIST."""
+    return published("mlp100-10", "mlp_100.safetensors", "mnist_200.npz")
+
+
+def steep() -> Subject:
+    model, images, labels = mlp()
+    return Steep(model), images, labels
+
+
+NETWORKS: dict[str, Callable[[], Subject]] = {
+    "mlp": mlp, "steep": steep,
+    **{name: SOURCES[name] for name in ("mnist-adversarial", "resnet2b", "resnet20", "squeezenet")},
+}  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--networks", nargs="+", default=list(NETWORKS), choices=list(NETWORKS))
+    parser.add_argument("--images", type=int, default=24)
+    parser.add_argument("--out", type=Path, default=TABLE)
+    asked = parser.parse_args()
+    rows: dict[str, dict[str, object]] = {}
+    if asked.out.exists():
+        with asked.out.open(encoding="utf-8") as file:
+            rows = {row["network"]: dict(row) for row in csv.DictReader(file)}
+    for name in asked.networks:
+        rows[name] = measured(name, asked.images)
+        print(rows[name], flush=True)
+        text = io.StringIO()
+        table = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+        table.writeheader()
+        table.writerows(rows[one] for one in NETWORKS if one in rows)
+        write_whole(asked.out, text.getvalue())
+
+
+def measured(name: str, count: int) -> dict[str, object]:
+    """A row."""
+    model, images, labels = NETWORKS[name]()
+    right = Classifier.of(model).each(images).argmax(1) == labels
+    images, labels = images[right][:count], labels[right][:count]
+    config = GateConfig(at_least=1.0)
+
+    def sizes(budget: int) -> Tensor:
+        found = minimum_distortion(model, images, labels, "untargeted", budget=budget)
+        return found.distortion.double()
+
+    first, whole = sizes(config.short), sizes(config.budget)
+    gains = first / whole
+    longer = sizes(TIMES * config.budget) if bool((gains > MUCH).any()) else None
+    middles = [f"{float(one.median()):.4g}" for one in (first, whole, longer) if one is not None]
+    return dict(zip(COLUMNS, (
+        name, len(gains), config.short, config.budget, f"{float(gains.median()):.4g}",
+        f"{float(gains.max()):.4g}", int((gains > MUCH).sum()), int((gains > config.far).sum()),
+        *middles, *([""] if longer is None else []),
+    ), strict=True))  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
