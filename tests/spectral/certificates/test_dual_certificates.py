@@ -119,6 +119,22 @@ def test_logits_that_are_nearly_equal_have_no_radius() -> None:
     assert (certify(net, images, labels).radius == 0).all()
 
 
+def test_seconds_are_what_bounds_around_an_image_may_take() -> None:
+    net, images = chain("relu", 12, 10, 8, 3), torch.rand(4, 12)[:1]
+    labels = predicted(net, images)
+    plain, tight, ample = (
+        certify_as_asked(net, images, labels, **settings).radius
+        for settings in ({}, {"seconds": 1e-9}, {"seconds": 30.0})
+    )
+    assert torch.equal(tight, plain)  # no ball is tried
+    assert torch.equal(ample, certify(net, images, labels).radius)
+    assert (ample >= plain).all()
+    assert (ample > 1.01 * plain).any()
+    for settings in ({"seconds": 0.0}, {"seconds": 1.0, "local": False}):
+        with pytest.raises(InputError, match="seconds"):
+            certify_as_asked(net, images, labels, **settings)
+
+
 @pytest.mark.parametrize("without", ["local", "semidefinite"])
 def test_multipliers_are_not_left_out_in_silence(without: str) -> None:
     net, images = chain("relu", 4, 3, 2), torch.rand(1, 4)

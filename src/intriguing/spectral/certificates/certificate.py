@@ -1,7 +1,9 @@
 """A radius around every image that no adversarial example can undercut."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -91,7 +93,7 @@ class Certifier:
     def of(
         cls, model: nn.Module, images: Float[Tensor, "n ..."], box: Box = UNIT_BOX, *,
         semidefinite: bool = True, local: bool = True, multipliers: bool = False,
-        progress: ProgressCallback | None = None,
+        seconds: float | None = None, progress: ProgressCallback | None = None,
     ) -> "Certifier":  # fmt: skip
         """Bound a network; of the images a few, by which batches are tried. As `certify`."""
         if multipliers and not (local and semidefinite):
@@ -99,13 +101,25 @@ class Certifier:
                 "multipliers go on from the semidefinite bound around each image; "
                 "leave out semidefinite=False and local=False, or multipliers=True"
             )
+        if seconds is not None and not 0 < seconds < math.inf:
+            raise InputError(f"seconds={seconds!r}: give more than 0 for each image")
+        if seconds is not None and not (local and semidefinite):
+            raise InputError("`seconds` are for bounds around each image; leave them out, or "
+                             "semidefinite=False and local=False")  # fmt: skip
         sample = images[:_PROBES]
         bounds = pair_bounds(
             model, tuple(images.shape[1:]), box, images=sample, semidefinite=semidefinite,
             progress=progress,
         )  # fmt: skip
-        more = (_MULTIPLIERS,) if multipliers else ()
-        return cls(model, sample, box, bounds, (*_AROUND, *more) if local and semidefinite else ())
+        more = (_MULTIPLIERS,) if multipliers or seconds is not None else ()
+        around = [(method, words) for method, words in (*_AROUND, *more) if local and semidefinite]
+        if seconds is not None:
+            around = [
+                (partial(method, seconds=seconds) if method is not local_certificates else method,
+                 words)
+                for method, words in around
+            ]  # fmt: skip
+        return cls(model, sample, box, bounds, tuple(around))
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "bounds": Packed.of(self.bounds)}
@@ -153,6 +167,7 @@ def certify(
     local: bool = True,
     multipliers: bool = False,
     exact: bool | float = False,
+    seconds: float | None = None,
     batch_size: int | None = None,
     progress: ProgressCallback | None = None,
 ) -> Certificates:
@@ -181,6 +196,9 @@ def certify(
             `dual_certificates.OPERATIONS`.
         exact: Seconds of one core that each image may take besides until the radius is within 1 %
             of an example (True: a minute), for small networks, as `minimum_distortion(prove=…)`.
+        seconds: Of one core, for each image, after which the relaxation and the multipliers, which
+            are then searched as well, try no further ball. What is known by then counts; more
+            seconds never prove less, but radii depend on how fast the machine is.
         batch_size: Images a forward pass.
         progress: Called as the work goes on.
 
@@ -198,16 +216,16 @@ def certify(
     check_images(images, box)
     asked = Classifier.of(model)
     labels = check_labels(labels, len(images), check_classifier(asked, images, finite=False)).cpu()
-    seconds = seconds_of(exact)
-    provable = Exact.of(model, images, box) if seconds else None
+    proof = seconds_of(exact)
+    provable = Exact.of(model, images, box) if proof else None
     certifier = Certifier.of(
         model, images, box, semidefinite=semidefinite, local=local, multipliers=multipliers,
-        progress=progress,
+        seconds=seconds, progress=progress,
     )  # fmt: skip
     made = certifier.certificates(images, labels, batch_size=batch_size, progress=progress)
     if provable is None:
         return made
-    return _closed(made, provable, model, images, labels, box, seconds, progress)
+    return _closed(made, provable, model, images, labels, box, proof, progress)
 
 
 def _closed(

@@ -1,5 +1,8 @@
 """Certified radii made larger by multipliers of all that holds around an image, and in its box."""
 
+import math
+import time
+
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
@@ -32,6 +35,8 @@ def dual_certificates(
     bounds: PairBounds,
     box: Box,
     progress: ProgressCallback | None = None,
+    *,
+    seconds: float = math.inf,
 ) -> Float[Tensor, "n k"] | None:
     """Radii against each class, no smaller than those given, or None if the network has no such.
 
@@ -45,6 +50,7 @@ def dual_certificates(
         bounds: The network.
         box: Where images lie: nothing is proved of others.
         progress: Called after each image.
+        seconds: Of one core, after which no further ball is tried around an image.
     """
     made = _chain(bounds)
     if made is None:
@@ -72,6 +78,7 @@ def dual_certificates(
                 chain, here, (low.to(place) - here).clamp_max(0.0),
                 (high.to(place) - here).clamp_min(0.0), [value[0] for value in values], rows,
                 ahead[number, waiting].to(place), radii[number, waiting].to(place), steps,
+                time.process_time() + seconds,
             )  # fmt: skip
             radii[number, waiting] = larger.to(radii)
         if progress is not None:

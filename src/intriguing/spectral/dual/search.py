@@ -1,5 +1,7 @@
 """The largest ball around an image that multipliers prove to be free of other classes."""
 
+import math
+import time
 from collections.abc import Sequence
 
 import torch
@@ -28,7 +30,7 @@ def longer(
     chain: Dense, image: Float[Tensor, " pixels"], low: Float[Tensor, " pixels"],
     high: Float[Tensor, " pixels"], values: Sequence[Float[Tensor, " units"]],
     rows: Float[Tensor, "classes units"], margins: Float[Tensor, " classes"],
-    known: Float[Tensor, " classes"], steps: int,
+    known: Float[Tensor, " classes"], steps: int, until: float = math.inf,
 ) -> Float[Tensor, " classes"]:  # fmt: skip
     """Radii against each class, at least what is known.
 
@@ -43,11 +45,12 @@ def longer(
         margins: Each lead, at the image.
         known: Radii that are proved already, above 0.
         steps: Of the ascent in the first ball.
+        until: No ball is tried once the process has taken so many seconds.
     """
     known = known.clone()
     points: dict[int, Tensor] = {}
     factors, number = [WIDER] * WIDENINGS + [LAST] * ROUNDS, 0
-    while factors:
+    while factors and time.process_time() < until:
         before, factor = float(known.min()), factors.pop(0)
         radius = before * factor
         chosen = (known < radius).nonzero()[:, 0]

@@ -1,6 +1,7 @@
 """Certified radii made larger by a linear relaxation of the network around each image."""
 
 import math
+import time
 
 import torch
 from jaxtyping import Float, Int64
@@ -49,6 +50,8 @@ def relaxed_certificates(
     bounds: PairBounds,
     box: Box,
     progress: ProgressCallback | None = None,
+    *,
+    seconds: float = math.inf,
 ) -> Float[Tensor, "n k"] | None:
     """Radii against each class, no smaller than those given, or None if the network has no such.
 
@@ -58,6 +61,8 @@ def relaxed_certificates(
         images, labels: Which images.
         bounds: The network.
         box: Where images lie: nothing is proved of others.
+        progress: Called after each image.
+        seconds: Of one core, after which no further radius is tried around an image.
     """
     if not bounds.guaranteed or _dense(bounds.analysed.walk):
         return None
@@ -74,11 +79,11 @@ def relaxed_certificates(
         for b in (box.lower, box.upper)
     )
     for row, image in enumerate(images):
+        until = time.process_time() + seconds
         if bool((ahead[row] > 0).all()):
             around = image_of(program, image[None].to(device).double(), low, high, first)
-            radii[row] = _Search(program, segments, around, int(labels[row]), ahead[row]).longer(
-                radii[row]
-            )
+            search = _Search(program, segments, around, int(labels[row]), ahead[row])
+            radii[row] = search.longer(radii[row], until)
         if progress is not None:
             progress(Progress("relax around each image", row + 1, len(images)))
     return radii
@@ -105,13 +110,16 @@ class _Search:
         self.kept: dict[int, tuple[float, Choices]] = {}
         self.proved: dict[int, float] = {}
 
-    def longer(self, radii: Float[Tensor, " k"]) -> Float[Tensor, " k"]:
-        """Try radii: longer as long as all classes are proved to stay behind, then between."""
+    def longer(self, radii: Float[Tensor, " k"], until: float) -> Float[Tensor, " k"]:
+        """Try radii: longer as long as all classes are proved to stay behind, then between.
+
+        None is tried once the process has taken so many seconds.
+        """
         radii, known, beyond = radii.clone(), None, math.inf
         widest = float(torch.maximum(-self.image.down, self.image.up).norm())
         reach = max(1.2 * float(radii.min()), min(_FIRST * self._linear(), 0.5 * widest))
         for _ in range(_TRIALS):
-            if reach <= float(radii.min()):
+            if reach <= float(radii.min()) or time.process_time() >= until:
                 break  # nothing longer is left to try, or rounding leaves none
             if known is None or reach < _NEAR * known.radius:
                 around = surroundings(self.image, self.segments, reach, known)
