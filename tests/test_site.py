@@ -125,6 +125,14 @@ def test_the_gallery_leads_to_every_report_and_to_pictures_at_full_size(build, t
                 assert abs(large.width / large.height - thumbnail.width / thumbnail.height) < 0.1
 
 
+def test_code_can_be_scrolled_by_keyboard_and_the_search_has_a_name(build) -> None:
+    page = '<div class="md-search" data-md-component="search" role="dialog"><pre id="a"><code>x'
+    made = build.usable(page)
+    assert '<div class="md-search" aria-label="Search" data' in made
+    assert '<pre tabindex="0" id="a"><code>x' in made
+    assert build.usable(made) == made
+
+
 @pytest.mark.parametrize(
     ("body", "fault"),
     [

@@ -102,10 +102,8 @@ def main() -> int:
 
 def usable(page: str) -> str:
     """What the theme leaves out for readers without a mouse, or without eyes."""
-    named = page.replace('class="md-search"', 'class="md-search" aria-label="Search"')
-    return re.sub(
-        r"(<pre\b[^>]*>(?:<span></span>)?<code)\b(?! tabindex)", r'\1 tabindex="0"', named
-    )
+    named = page.replace('class="md-search" data', 'class="md-search" aria-label="Search" data')
+    return re.sub(r"<pre\b(?![^>]* tabindex)", '<pre tabindex="0"', named)
 
 
 def lay_out(pages: Path) -> None:
