@@ -1,12 +1,15 @@
 """Run foolbox 3's own attack tests against ours.
 
     git clone --branch v3.3.4 https://github.com/bethgelab/foolbox FOLDER
-    python benchmarks/foolbox_tests.py FOLDER/tests [--method closest] [more words for pytest]
+    python benchmarks/foolbox_tests.py FOLDER/tests [--method closest] [--budget 12]
+        [more words for pytest]
 
 Our search, behind foolbox's `MinimizationAttack`, takes the place of three attacks that foolbox's
 tests construct, and of their tests those are run that are given one: untargeted, targeted, with and
 without a largest distance, repeated, at other bounds of the pixels, with criteria to be refused.
-The MNIST network of foolbox's zoo is replaced by ours, so that nothing is downloaded.
+Nothing is downloaded: the MNIST network of foolbox's zoo is replaced by ours, and torchvision's
+ShuffleNet by SqueezeNet (`stand_ins/torchvision/models.py`; where to find its weights:
+`networks.py`), of whose photographs a pass takes a tenth of a second: --budget is of an image.
 """
 
 import argparse
@@ -28,6 +31,7 @@ from intriguing.distortion.minimum import minimum_distortion
 from intriguing.errors import InputError
 from networks import convolutional
 
+sys.path.append(str(Path(__file__).parent / "stand_ins"))
 REPLACED = ("DDNAttack", "InversionAttack", "L2ContrastReductionAttack")
 FILES = ("test_attacks.py", "test_attacks_base.py", "test_attacks_raise.py")
 ZOO = """
@@ -54,6 +58,7 @@ class Ours(MinimizationAttack):
 
     distance = foolbox.distances.l2
     method = "closest"
+    budget: int | None = None
 
     def __init__(self, **_: object) -> None:
         """The settings of the attack that it replaces mean nothing here."""
@@ -80,8 +85,9 @@ class Ours(MinimizationAttack):
         else:
             raise InputError(f"criterion {criterion} is not one that names classes")
         found = minimum_distortion(
-            AsModule(model), x.raw, labels, targets, self.method, box=tuple(model.bounds)
-        )
+            AsModule(model), x.raw, labels, targets, self.method,
+            box=tuple(model.bounds), budget=self.budget,
+        )  # fmt: skip
         success = found.success.view(-1, *[1] * (x.ndim - 1))
         return restore(eagerpy.astensor(torch.where(success, found.adversarial, x.raw)))
 
@@ -112,9 +118,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("tests", type=Path)
     parser.add_argument("--method", default="closest")
+    parser.add_argument("--budget", type=int)
     args, words = parser.parse_known_args()
     sys.modules["foolbox_tests"] = sys.modules[__name__]
-    Ours.method = args.method
+    Ours.method, Ours.budget = args.method, args.budget
     for name in REPLACED:
         setattr(foolbox.attacks, name, Ours)
     tests = [str(args.tests.resolve() / name) for name in FILES]
@@ -122,7 +129,7 @@ def main() -> int:
         zoo = Path(folder) / "examples" / "zoo" / "mnist"
         zoo.mkdir(parents=True)
         (zoo / "foolbox_model.py").write_text(ZOO.format(here=str(Path(__file__).parent)))
-        settings = ["--backend", "pytorch", "--skipslow", "-p", "no:cacheprovider", "-q", "-ra"]
+        settings = ["--backend", "pytorch", "-p", "no:cacheprovider", "-q", "-ra"]
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(folder)
             return int(pytest.main([*settings, *words, *tests], [OnlyOurs()]))

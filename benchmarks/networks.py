@@ -200,22 +200,25 @@ class Thresholded(nn.Module):
 
 def published(architecture: str, file: str, images: str) -> Subject:
     """Somebody's network, and the 200 lossless test images of SDP-CROWN's benchmark."""
-    model = load_model(f"{architecture}:{_data('weights', 'peers', file)}").requires_grad_(False)
-    kept = np.load(_data("lossless", images))
+    model = load_model(f"{architecture}:{data_file('weights', 'peers', file)}").requires_grad_(
+        False
+    )
+    kept = np.load(data_file("lossless", images))
     pixels = torch.from_numpy(kept["images"]).permute(0, 3, 1, 2).float() / 255
     return model, pixels.contiguous(), torch.from_numpy(kept["labels"]).long()
 
 
 def photographs() -> Subject:
     """SqueezeNet, and every tenth of 1,000 photographs of a class each."""
-    path = _data("weights", "squeezenet_v1.0.safetensors")
+    path = data_file("weights", "squeezenet_v1.0.safetensors")
     model = load_model(f"squeezenet:{path}").requires_grad_(False)
-    archive = _data("imagenet_samples_1000_short256_jpg.zip")
+    archive = data_file("imagenet_samples_1000_short256_jpg.zip")
     loaded = load_images(f"zip:{archive}", preprocessing_of(model), limit=100)
     return model, loaded.images.images, torch.arange(0, 1000, 10)
 
 
-def _data(*parts: str) -> Path:
+def data_file(*parts: str) -> Path:
+    """A file of $INTRIGUING_DATA."""
     path = Path(os.environ.get("INTRIGUING_DATA", "."), *parts)
     if not path.is_file():
         raise InputError(f"there is no {path}; set INTRIGUING_DATA to the folder that has it")

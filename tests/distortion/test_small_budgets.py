@@ -109,3 +109,23 @@ def test_the_network_is_not_asked_about_images_past_their_budget():
     model.register_forward_hook(lambda _, given, __: seen.append(len(given[0])))
     found = it.minimum_distortion(model, images, labels, "untargeted", budget=150)
     assert sum(seen) <= 1.55 * int(found.passes.sum())
+
+
+def test_no_image_is_asked_about_more_often_than_is_counted():
+    """Each point once, since copies fill a group up; looks at the network come before.
+
+    Without the copies in their place, 64 times more often of those that had spent their budget.
+    """
+    images = it.load_data("mnist-5k").test.images[:16]
+    model, seen = kinked_network(), torch.zeros(16)
+    labels = model(images).argmax(1)
+
+    def count(_, given, __):
+        points = torch.unique(given[0].detach().flatten(1), dim=0)
+        nearest = torch.cdist(points.float(), images.flatten(1)).argmin(1)
+        seen.add_(torch.bincount(nearest, minlength=16))
+
+    hook = model.register_forward_hook(count)
+    found = it.minimum_distortion(model, images, labels, "untargeted", budget=200)
+    hook.remove()
+    assert (seen - found.forward_passes).max() <= 8

@@ -50,14 +50,14 @@ def places(chosen: Bool[Tensor, " r"], width: int) -> Int64[Tensor, " p"]:
 
 
 def only(going: Bool[Tensor, " r"], width: int) -> Int64[Tensor, " p"] | None:
-    """Where the network need be asked at all: None where that is nearly everywhere.
+    """Where the network need be asked at all: None where that is everywhere.
 
-    On a CPU only: an accelerator would have to be waited for.
+    The others give way to copies, so that it is never asked about an image past that one's own
+    budget. On a CPU only: an accelerator would have to be waited for.
     """
-    if going.device.type != "cpu":
+    if going.device.type != "cpu" or bool(going.all()):
         return None
-    few = places(going, width)
-    return few if len(few) < len(going) else None
+    return places(going, width)
 
 
 def spread_out(part: Tensor, rows: Int64[Tensor, " p"], count: int, rest: float) -> Tensor:
