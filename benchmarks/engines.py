@@ -3,6 +3,7 @@
     python benchmarks/engines.py same [--images 10000] [--workers 2] [--budget 30]
     python benchmarks/engines.py deaths [--images 4000] [--deaths 20]
     python benchmarks/engines.py stream [--images 1000000]
+    python benchmarks/engines.py manifest [--images 10000000]
 
 `same`: times of each engine, with starts of workers and without that of Ray's cluster, and whether
 all tensors are equal to the byte. What other work leaves of the cores decides wall time: so CPU
@@ -12,6 +13,9 @@ processes, or of all divided by the cores. A row an engine goes to `benchmarks/f
 SIGKILL, nodes lost and added, and the driver is killed and started again, at random moments; then
 the shards are compared with an undisturbed run's. `stream`: time, and the peak of memory of the
 driver above its imports and of a worker, for synthetic pictures that stay in their Parquet file.
+`manifest`: CPU time and memory above the imports until it is known what a set of so many images is
+and which of its shards, all of which are there, need not be computed; a row goes to
+`benchmarks/figures/manifest.csv`.
 """
 
 import argparse
@@ -46,6 +50,8 @@ from intriguing.runs.examples import Examples, Pictures, Summary
 from intriguing.runs.request import Request, Work
 from intriguing.runs.run import run_all
 from intriguing.runs.stage import Network
+from intriguing.scale.attack import SHARD_SIZE
+from intriguing.scale.shards import run_in_shards
 
 FIGURES = Path(__file__).parent / "figures"
 SHARD = 100
@@ -238,6 +244,45 @@ def stream(arguments: argparse.Namespace) -> None:
         )
 
 
+def manifest(arguments: argparse.Namespace) -> None:
+    """Open a set of pictures that nobody looks at, and go on with a run in which all is done."""
+    with tempfile.TemporaryDirectory() as place:
+        path, folder = Path(place) / "pictures.parquet", Path(place) / "shards"
+        _write_ids(path, arguments.images)
+        load_images(str(path), (1, 8, 8), limit=10, stream=True)  # all that is imported
+        for step in ("first", "again"):
+            before, start = _peak(), time.process_time()
+            images = load_images(str(path), (1, 8, 8), stream=True).images
+            key = images.digest
+            opened = time.process_time() - start
+            run_in_shards(_nothing, len(images), 10 * SHARD_SIZE, folder, key)
+            row = {
+                "step": step, "images": len(images), "open_seconds": round(opened, 1),
+                "all_seconds": round(time.process_time() - start, 1),
+                "more_gb": round(_peak() - before, 2), "load": round(os.getloadavg()[0], 1),
+            }  # fmt: skip
+            print(row, flush=True)
+            _append(FIGURES / "manifest.csv", row)
+            del images
+
+
+def _nothing(items: slice, report: Callable[[int], None]) -> dict[str, torch.Tensor]:
+    return {"none": torch.zeros(items.stop - items.start, dtype=torch.uint8)}
+
+
+def _write_ids(path: Path, count: int) -> None:
+    """The same picture again and again, under as many ids."""
+    image = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    schema = pa.schema([("id", pa.string()), ("image", image), ("label", pa.int64())])
+    one = {"bytes": b"P5 8 8 255\n" + bytes(64), "path": None}
+    with pq.ParquetWriter(path, schema) as writer:
+        for start in range(0, count, 100_000):
+            places = np.arange(start, min(start + 100_000, count))
+            rows = {"id": [f"picture/{place:08}" for place in places], "label": places % 10}
+            images = pa.array([one] * len(places), image)
+            writer.write_table(pa.table({**rows, "image": images}, schema=schema), 50_000)
+
+
 def _write_pictures(path: Path, count: int) -> None:
     draw = np.random.default_rng(0)
     image = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
@@ -293,14 +338,17 @@ def main() -> None:
         attack(Path(folder), engine, int(count), int(budget), SHARD)
         return
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("what", choices=("same", "deaths", "stream"))
+    parser.add_argument("what", choices=("same", "deaths", "stream", "manifest"))
     parser.add_argument("--images", type=int)
     parser.add_argument("--budget", type=int, default=30)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--deaths", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    usual = {"same": (same, 10_000), "deaths": (deaths, 4000), "stream": (stream, 1_000_000)}
+    usual = {
+        "same": (same, 10_000), "deaths": (deaths, 4000), "stream": (stream, 1_000_000),
+        "manifest": (manifest, 10_000_000),
+    }  # fmt: skip
     measure, count = usual[arguments.what]
     arguments.images = arguments.images or count
     torch.set_num_threads(1)

@@ -180,8 +180,8 @@ def refuse_links(folder: Path) -> None:
             )
 
 
-def append_line(file: Path, line: bytes) -> None:
-    """Add a line to a file of ours, on the disk when this ends.
+def append_line(file: Path, line: bytes, *, lasting: bool = True) -> None:
+    """Add a line to a file of ours; where it is to be lasting, it is on the disk when this ends.
 
     Whatever is there is not read: with hundreds of thousands of lines that would be quadratic. So
     what is said twice stands there twice.
@@ -192,7 +192,8 @@ def append_line(file: Path, line: bytes) -> None:
         whole = not size or os.pread(descriptor, 1, size - 1) == b"\n"
         # In one piece, as other processes append, too; and behind what was cut short.
         os.write(descriptor, (b"" if whole else b"\n") + line + b"\n")
-        os.fsync(descriptor)
+        if lasting:
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)
 

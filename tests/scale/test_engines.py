@@ -48,6 +48,16 @@ def files(folder: Path) -> dict[str, bytes]:
     return found
 
 
+def test_among_jobs_that_are_alike_one_that_hangs_is_stopped_unasked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("intriguing.scale.jobs.LEAST_MINUTES", 0.02)
+    jobs = ["fine-1", "fine-2", "fine-3", "hang"]
+    work = Writes(tmp_path)
+    ended = list(ended_jobs(work, jobs, it.Engine("processes", 1), alike=True))
+    assert [one.failure and one.failure.kind for one in ended] == [None, None, None, "time"]
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 def test_every_engine_writes_the_same_shards(tmp_path: Path, engine: str) -> None:
     images = it.load_data("digits").test.first(50)

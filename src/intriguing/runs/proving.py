@@ -84,7 +84,9 @@ class Proved(Stage):
             made = {name: getattr(done, name).clone() for name in COLUMNS}
             return {**made, LOWER: none.double(), NODES: none.long()}
 
-        shards = run.in_parts(self, compute, len(images), self.shard_size, given_up=without)
+        shards = run.in_parts(
+            self, compute, len(images), self.shard_size, given_up=without, alike=False
+        )
         return Attacked(images, shards, found.method)
 
 

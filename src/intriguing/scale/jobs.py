@@ -31,6 +31,9 @@ Work: TypeAlias = Callable[[Any, Told], None]
 
 DEATHS = 3
 """A job that outlived so many workers is to blame for it; that many by accident are rare."""
+LEAST_MINUTES, _TIMES, _KNOWN = 10.0, 20.0, 3
+"""A job hangs after so many minutes, and so many times the longest of those before, if so many were
+done: shards differ by a few times, and a loaded machine slows them by as much again."""
 _STILLBORN = 10
 """So many workers that die one after the other before any is ready are no accident."""
 _PAUSE = 0.02
@@ -153,6 +156,7 @@ def ended_jobs(
     *,
     gpu: bool = False,
     deaths: int = DEATHS,
+    alike: bool = False,
     told: Callable[[int, float], None] | None = None,
 ) -> Iterator[Ended]:
     """Do every job, and say of each how it ended, in the order in which they end.
@@ -163,6 +167,8 @@ def ended_jobs(
         engine: Who computes.
         gpu: Whether a worker needs a GPU of its own.
         deaths: How many workers may die of a job before it is given up.
+        alike: Whether jobs cost about the same; then one that takes far longer than all before is
+            stopped where the engine names no limit.
         told: Called now and then with a job's index and how much of it is done.
 
     Raises:
@@ -179,7 +185,7 @@ def ended_jobs(
         return
     staff = _staff(work, engine, gpu, len(jobs))
     try:
-        yield from _Shift(staff, jobs, engine, deaths, told).ended()
+        yield from _Shift(staff, jobs, engine, deaths, told, alike).ended()
     finally:
         staff.close()
 
@@ -214,12 +220,15 @@ class _Shift:
         engine: Engine,
         deaths: int,
         told: Callable[[int, float], None] | None,
+        alike: bool,
     ) -> None:
         self.staff, self.jobs, self.engine, self.most, self.told = staff, jobs, engine, deaths, told
         self.todo = deque(range(len(jobs)))
         self.deaths = dict.fromkeys(range(len(jobs)), 0)
         self.places: list[_Place] = []
         self.stillborn = 0
+        self.alike = alike
+        self.lasted: list[float] = []
 
     def ended(self) -> Iterator[Ended]:
         """Until no job is left."""
@@ -263,6 +272,8 @@ class _Shift:
             place.ready, self.stillborn = True, 0
         elif index is None and answer is not None:
             raise answer.error()
+        else:
+            self.lasted.append(time.monotonic() - place.since)
         self._give(place)
         return None if index is None or isinstance(answer, Fingerprint) else Ended(index, answer)
 
@@ -278,12 +289,18 @@ class _Shift:
             return None
         if self.told is not None:
             self.told(place.index, place.worker.share())
-        limit = self.engine.job_minutes
+        limit = self._minutes()
         if limit is None or time.monotonic() - place.since < 60 * limit:
             return None
         place.worker.stop()
         self.places.remove(place)
         return Ended(place.index, Failure("time", f"it took longer than {limit:g} minutes"))
+
+    def _minutes(self) -> float | None:
+        """The limit of a job: as asked, or by what those before took."""
+        if self.engine.job_minutes is not None or not self.alike or len(self.lasted) < _KNOWN:
+            return self.engine.job_minutes
+        return max(LEAST_MINUTES, _TIMES * max(self.lasted) / 60)
 
     def _died(self, index: int | None, how: str) -> Ended | None:
         if index is None:  # it was never ready: another one may fare better, but not for ever

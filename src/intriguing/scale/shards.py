@@ -124,6 +124,7 @@ def run_in_shards(
     stage: str = "shards",
     progress: ProgressCallback | None = None,
     summed: bool = False,
+    alike: bool = True,
     depth: int = 0,
 ) -> Shards:
     """Compute every shard that is not on disk already.
@@ -143,6 +144,7 @@ def run_in_shards(
         stage: How progress calls this.
         progress: Called with the number of finished items, of none first.
         summed: Whether what `compute` returns is of its items together, and has rows of its own.
+        alike: Whether shards cost about the same, as `ended_jobs` takes it.
         depth: How often what is computed here was cut already.
 
     Raises:
@@ -176,7 +178,8 @@ def run_in_shards(
         progress(Progress(stage, total, count))
     failed: dict[int, Failure] = {}
     ends = ended_jobs(
-        work, todo, engine, gpu=gpu, deaths=2 if depth else DEATHS,  # a piece is suspected already
+        work, todo, engine, gpu=gpu, alike=alike,
+        deaths=2 if depth else DEATHS,  # a piece is suspected already
         told=lambda i, share: told(todo[i], share),
     )  # fmt: skip
     for end in ends:
@@ -191,7 +194,7 @@ def run_in_shards(
             raise end.failure.error()
     for index in failed:
         assert given_up is not None
-        how = partial(run_in_shards, engine=_sooner(engine), gpu=gpu, depth=depth + 1)
+        how = partial(run_in_shards, engine=_sooner(engine), gpu=gpu, alike=alike, depth=depth + 1)
         work.write(index, partial(_rescued, work, index, given_up, how))
         told(index, 1.0)
     verified.settle(map(shards.path, items))

@@ -48,7 +48,7 @@ class Verified:
             return
         self._known[path.name] = said
         note_written(self.file)
-        append_line(self.file, f"{path.name} {said}".encode())
+        append_line(self.file, f"{path.name} {said}".encode(), lasting=False)  # else it is read
 
     def settle(self, paths: Iterable[Path]) -> None:
         """In the end a line a shard, in their order, whatever happened on the way."""
