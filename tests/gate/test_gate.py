@@ -210,6 +210,7 @@ def test_an_interrupted_gate_goes_on_where_it_was(tmp_path: Path):
         ({"at_least": 0.1, "quantile": 1.0}, "below 1"),
         ({"at_least": 0.1, "short": 300}, "no more than the other"),
         ({"at_least": 0.1, "certified": True}, "about an accuracy"),
+        ({"at_least": 0.1, "far": 0.5}, "give 1 or more, or inf"),
     ],
 )
 def test_what_makes_no_sense_is_refused_before_any_work(asked: dict[str, float], words: str):
