@@ -24,7 +24,7 @@ PAGES = (
     "index.html", "gallery.html", "docs/contents.html", "docs/tutorials.html",
     "docs/tutorials/01_by_hand.html", "docs/tutorials/04_units.html", "docs/paper.html",
     "docs/guide.html", "docs/audit.html", "docs/gate.html", "docs/claims.html",
-    "docs/spectral.html", "docs/playground.html", "benchmarks/README.html", "CONTRIBUTING.html",
+    "docs/spectral.html", "docs/playground.html", "benchmarks/index.html", "CONTRIBUTING.html",
     "api.html",
 )  # fmt: skip
 WIDTHS = {"screen": 1280, "telephone": 390}
@@ -40,7 +40,8 @@ def main() -> int:
     rows, wrong = [], []
     for device, width in WIDTHS.items():
         with TemporaryDirectory() as profile:
-            window = chromium.Chromium(Path(profile), width=width)
+            window = chromium.Chromium(Path(profile))
+            window.narrow(width)
             for page in pages:
                 for scheme in ("light", "dark"):
                     row, found = look(window, page, library, scheme, width)

@@ -78,6 +78,13 @@ class Chromium:
         feature = {"name": "prefers-color-scheme", "value": scheme}
         self._call("Emulation.setEmulatedMedia", features=[feature])
 
+    def narrow(self, width: int, height: int = 900) -> None:
+        """As on a screen of so many pixels, which may be smaller than a window can be."""
+        self._call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width, height=height, deviceScaleFactor=1, mobile=False,
+        )  # fmt: skip
+
     def run(self, script: str) -> Any:
         """The value of an expression, as JSON; promises are waited for."""
         answer = self._call(
