@@ -60,7 +60,10 @@ def test_a_run_at_an_address_is_the_run_on_a_disk(
     assert main([*ATTACK, str(there)]) == 0
     ours, theirs = objects(room / "here"), objects(there)
     assert measured(ours) == measured(theirs)
-    assert {name for name in ours if name[0] != "."} == {name for name in theirs if name[0] != "."}
+    # A store has no times by which a shard could be known again, so nobody lists them there.
+    assert {name for name in ours if name[0] != "." and Path(name).name != "verified"} == {
+        name for name in theirs if name[0] != "."
+    }
     assert {path.name for path in room.iterdir()} == {"here", "fc10.safetensors"}
     assert repr(read_rows(there, ImageRow)) == repr(read_rows(room / "here", ImageRow))
     capsys.readouterr()
