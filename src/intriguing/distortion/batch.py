@@ -14,9 +14,11 @@ from torch import Tensor
 from intriguing.distortion.bundle import polish
 from intriguing.distortion.closest_config import ClosestConfig
 from intriguing.distortion.incumbent import Incumbent
+from intriguing.distortion.lagrangian import lagrangian_path
 from intriguing.distortion.margins import Margins
 from intriguing.distortion.problem import Goal, Network, passes_to_measure
 from intriguing.distortion.rows import filled, places, width_of
+from intriguing.distortion.schedule import Round
 from intriguing.distortion.sequential import Walk, sequential
 from intriguing.measures import Box
 
@@ -44,7 +46,7 @@ class Batch:
     searches that have found the shortest r again. nearest: untargeted, the likeliest classes, the
     nearest first; turn: how many of them have had a path of their own, −1 before their steps.
     spent: a larger budget would have gone on here. calm: how alike successive gradients were on
-    the first path (`close_in`).
+    the first path (`close_in`). strayed: the first few steps did not lead to an answer.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class Batch:
         self.turn = torch.full_like(self.again, -1)
         self.spent = torch.zeros_like(self.smooth)
         self.calm = torch.zeros_like(self.gap)
+        self.strayed = torch.zeros_like(self.smooth)
 
     def look(self) -> tuple[Tensor, Tensor, Tensor]:
         """The logits of the images, which are finite, and which reach the goal as they are.
@@ -136,6 +139,27 @@ class Batch:
         """A class against the label alone, as asked for in an untargeted search."""
         goal = self.goal[rows]
         return Margins.against(wanted, goal.classes, goal, self.per_class.shape[1])
+
+    def follow(
+        self,
+        rows: Tensor,
+        plan: Round,
+        start: Tensor,
+        expected: Tensor,
+        towards: Goal | None = None,
+    ) -> Tensor:
+        """A path as planned, toward its own goal or one class: its shortest answer, or its end."""
+        goal, ends = self.goal[rows], start.clone()
+        for part, stop in self.with_room(rows, plan.steps):
+            best, ours = self.best.take(rows[part]), goal[part]
+            ends[part] = lagrangian_path(
+                self.network, ours, ours if towards is None else towards[part],
+                best, start[part], expected[part], self.box, classes=self.per_class.shape[1],
+                kind=plan.kind, steps=plan.steps, stop=stop, rate=plan.rate, end=plan.end,
+                smoothing=plan.smoothing,
+            )  # fmt: skip
+            self.best.put(rows[part], best)
+        return ends
 
     def walk(self, rows: Tensor, aim: Margins, start: Tensor, most: int | None = None) -> Walk:
         """Sequential steps from `start`."""

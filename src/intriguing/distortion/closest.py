@@ -36,6 +36,7 @@ from intriguing.distortion.start import (
     CALM,
     RESTLESS,
     close,
+    close_elsewhere,
     first_answers,
     refine,
     step_from_images,
@@ -81,8 +82,9 @@ def _search(batch: Batch, matrix: Tensor | None) -> Found:
     stepped = batch.smooth.clone()
     step_from_images(batch, rows, logits, stepped)
     close(batch, rows, at_x, SECOND)
-    try_steps(batch, rows, RESTLESS)
+    close_elsewhere(batch, rows, at_x)
     refine(batch, rows)
+    try_steps(batch, rows, RESTLESS)
     # Untargeted, they go to several classes, which helps on networks with kinks, too.
     helps = torch.ones_like(stepped) if not batch.goal.targeted else batch.smooth
     step_from_images(batch, rows, logits, helps & ~stepped)

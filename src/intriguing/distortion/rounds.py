@@ -12,7 +12,6 @@ from torch import Tensor
 
 from intriguing.distortion.attacks.noise import noise
 from intriguing.distortion.batch import AGAIN, SMOOTH, Batch
-from intriguing.distortion.lagrangian import lagrangian_path
 from intriguing.distortion.margins import Margins
 from intriguing.distortion.rows import places
 from intriguing.distortion.schedule import SCHEDULE, directions
@@ -77,7 +76,7 @@ def _round(batch: Batch, rows: Tensor, number: int, aims: Tensor | None = None) 
     config, goal, best = batch.config, batch.goal[rows], batch.best.take(rows)
     touring = aims is not None
     plan = SCHEDULE[number % len(SCHEDULE)]
-    towards = goal
+    towards = None
     if aims is None and not goal.targeted and number in (1, 3):
         rank = (number // 2) % min(config.classes, batch.nearest.shape[1])
         aims = batch.nearest[rows, rank]
@@ -94,16 +93,8 @@ def _round(batch: Batch, rows: Tensor, number: int, aims: Tensor | None = None) 
         push = directions(batch.x[rows], batch.seed, number)
         push = push * (plan.noise * expected)[:, None]
         start = batch.box.clamp(start + push)
-    point = start.clone()
-    for part, stop in batch.with_room(rows, plan.steps):
-        some, ours = best.take(part), goal[part]
-        point[part] = lagrangian_path(
-            batch.network, ours, ours if towards is goal else towards[part], some, start[part],
-            expected[part], batch.box, classes=batch.per_class.shape[1], kind=plan.kind,
-            steps=plan.steps, stop=stop, rate=plan.rate, end=plan.end, smoothing=plan.smoothing,
-        )  # fmt: skip
-        best.put(part, some)
-        batch.best.put(rows[part], some)
+    point = batch.follow(rows, plan, start, expected, towards)
+    best = batch.best.take(rows)
     if goal.targeted:
         aim = Margins.against_all(goal.classes, goal, batch.per_class.shape[1])
     else:
