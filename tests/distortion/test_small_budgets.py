@@ -84,6 +84,30 @@ def test_a_network_whose_gradients_vanish_is_fooled_in_sixty_passes():
     assert (ours.l2 / ddn.l2).mean() < 1
 
 
+class Steep(nn.Module):
+    """Every pixel behind a steep sigmoid: what is black or white hardly has a gradient."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+
+    def forward(self, x):
+        return self.network(torch.sigmoid(30 * (x - 0.5)))
+
+
+def test_no_longer_than_a_peer_behind_steep_sigmoids():
+    """1.017 of DDN's where all that came after two short paths was a polish."""
+    network, images, _ = asked("kinked")
+    images, model = images[:16], Steep(network).eval()
+    labels = model(images).argmax(1)
+    ours = it.minimum_distortion(model, images, labels, "untargeted", budget=100)
+    ddn = it.minimum_distortion(model, images, labels, "untargeted", "ddn", budget=100)
+    assert ours.success.all()
+    both = ddn.success
+    assert both.sum() > 8
+    assert ours.l2[both].mean() <= 1.01 * ddn.l2[both].mean()
+
+
 @pytest.mark.parametrize("budget", [12, 40, 200])
 def test_lengths_follow_the_size_of_the_pixels(budget):
     class Divided(nn.Module):
