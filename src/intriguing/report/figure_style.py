@@ -4,7 +4,7 @@ import base64
 import io
 import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -164,7 +164,9 @@ def inline(figure: Figure, drawn: str, name: str, description: str) -> str:
     for colour, variable in ((INK, "--ink"), (MUTED, "--muted"), (GRID, "--rule")):
         body = body.replace(colour, f"var({variable})")
     body = body.replace("'DejaVu Sans'", "var(--sans)")
-    body = re.sub("<[^>]*>", lambda tag: _own(tag[0], name), body)
+    used = {f'id="{one}"' for one in re.findall(r'(?:url\(|href=")#([^)"]*)', body)}
+    body = re.sub("<[^>]*>", lambda tag: _own(_short(tag[0], used), name), body)
+    body = re.sub(r">\s+<", "><", body)
     return (
         f'<svg role="img" aria-label="{escape(visible(description))}" viewBox="'
         f'{view.group(1) if view else "0 0 600 400"}" style="max-width:{width * 4 / 3:.0f}px">'
@@ -181,6 +183,13 @@ def _picture(figure: Figure, description: str) -> str:
         f'<img alt="{escape(visible(description))}" style="max-width:{width}px" src="data:image/'
         f'webp;base64,{base64.b64encode(buffer.getvalue()).decode()}">'
     )
+
+
+def _short(tag: str, used: Collection[str]) -> str:
+    """A tag without what nobody sees: ids that nothing refers to, thousandths of a pixel."""
+    tag = re.sub(r' ?\bid="[^"]*"', lambda one: one[0] if one[0].strip() in used else "", tag)
+    tag = re.sub(r' transform="rotate\(-?0 [^"]*"', "", tag)
+    return re.sub(r"(\.\d{2})\d+", r"\1", tag)
 
 
 def _own(tag: str, name: str) -> str:
