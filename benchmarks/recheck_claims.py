@@ -49,7 +49,7 @@ def errors(rows: Rows, made_for: str, network: str, condition: str, size: float)
     found = {
         row["seed"]: 100 * row["count"] / row["total"]  # type: ignore[operator]
         for row in rows
-        if (row["analysis"], row["metric"]) == ("transfer", "error")
+        if (row["analysis"], row["metric"]) == ("claims on transfer", "error")
         and (row["made_for"], row["network"]) == (made_for, network)
         and (row["condition"], row["size"]) == (condition, size)
     }
@@ -66,7 +66,7 @@ def net(rows: Rows, made_for: str, network: str, size: float = 1.0) -> list[floa
 def noise_harmless(rows: Rows) -> Result:
     some = [
         r for r in rows
-        if (r["analysis"], r["made_for"], r["network"]) == ("transfer", "base", "base")
+        if (r["analysis"], r["made_for"], r["network"]) == ("claims on transfer", "base", "base")
         and (r["condition"], r["size"], r["metric"]) == ("noise", 1.0, "error")
     ]  # fmt: skip
     return share([r["count"] for r in some], [r["total"] for r in some])  # type: ignore[misc]
@@ -76,7 +76,8 @@ def every_sample(rows: Rows) -> Result:
     counts: dict[object, int] = defaultdict(int)
     totals: dict[object, int] = defaultdict(int)
     for r in rows:
-        if (r["analysis"], r["metric"]) == ("closeness", "fooled") and r["network"] in TABLE1:
+        about = r["analysis"], r["metric"]
+        if about == ("claims on closeness", "fooled") and r["network"] in TABLE1:
             counts[r["seed"]] += r["count"]  # type: ignore[operator]
             totals[r["seed"]] += r["total"]  # type: ignore[operator]
     hits, total = [*counts.values()], [*totals.values()]
@@ -90,7 +91,7 @@ def units_last(rows: Rows) -> Result:
     values: dict[object, dict[object, float]] = defaultdict(dict)
     for r in rows:
         about = r["analysis"], r["metric"], r["network"], r["layer"]
-        if about == ("units", "coherence", "plain", "4"):
+        if about == ("claims on units", "coherence", "plain", "4"):
             values[r["seed"]][r["setting"]] = r["value"]  # type: ignore[assignment]
     return student([one["natural"] - one["random"] for one in values.values()])
 

@@ -24,6 +24,7 @@ from intriguing.paper.claims.topics.directions import aligned
 from intriguing.paper.claims.topics.weights import least_weight_change
 from intriguing.paper.reproduce import reproduce
 from intriguing.report.html import draw_report
+from intriguing.report.layouts import VIEWS
 from intriguing.results.measured import Measurement, where
 from intriguing.results.parquet import read_rows
 from intriguing.results.store import read_run
@@ -150,6 +151,11 @@ def test_networks_that_read_nothing_leave_their_claims_open(
     page = draw_report(tmp_path / "results").read_text(encoding="utf-8")
     assert "not to be had in every seed, above 1.5 needed; 2 seeds" in page
     assert decide(of_shares([3, 0], [10, 0]), Region(low=10.0)) is Verdict.OPEN
+
+
+def test_rows_of_topics_are_no_tables_of_other_verbs() -> None:
+    topics = {topic for _, topic in claims().values()}
+    assert len({topic.analysis() for topic in topics} - VIEWS.keys()) == len(topics)
 
 
 def test_claims_are_declared_once_and_completely() -> None:

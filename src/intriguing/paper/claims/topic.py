@@ -70,6 +70,11 @@ class Topic(Stage):
         train, test = given.data.train, given.data.test
         return cls(tuple(wanted), trained, train, test, given.scale, given.seed)
 
+    @classmethod
+    def analysis(cls) -> str:
+        """Of its rows; none that other verbs have, as those come with tables of their own."""
+        return f"claims on {cls.name}"
+
     def compute(self, run: Run) -> Made:
         """Rows of one seed; pictures in tensors."""
         models = {role: run.model(one) for role, one in zip(self.roles, self.networks, strict=True)}
@@ -97,7 +102,7 @@ class Record(Rows):
     """Rows of one topic and seed."""
 
     def __init__(self, topic: Topic, folder: Path) -> None:
-        super().__init__(topic.name, seed=topic.seed)
+        super().__init__(topic.analysis(), seed=topic.seed)
         self.claims = {claim.name: claim for claim in topic.claims}
         self.topic, self.folder, self.decided = topic, folder, set[str]()
 
@@ -138,7 +143,7 @@ class Record(Rows):
         self.analysis = CURVE
         whole: About = {**about, "setting": claim}
         self.add(metric, unit, value, **whole)
-        self.analysis = self.topic.name
+        self.analysis = self.topic.analysis()
 
     def pictures(self, name: str, title: str, images: Tensor, words: str) -> None:
         """Images for the page, of the first seed."""
@@ -153,5 +158,5 @@ class Record(Rows):
     def _effect(self, claim: str, value: float, count: int, total: int) -> None:
         self.analysis = EFFECT
         self.add(Metric.EFFECT, self.claims[claim].unit, value, count, total, setting=claim)
-        self.analysis = self.topic.name
+        self.analysis = self.topic.analysis()
         self.decided.add(claim)
