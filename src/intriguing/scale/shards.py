@@ -196,6 +196,7 @@ def run_in_shards(
         assert given_up is not None
         how = partial(run_in_shards, engine=_sooner(engine), gpu=gpu, alike=alike, depth=depth + 1)
         work.write(index, partial(_rescued, work, index, given_up, how))
+        verified.add(shards.path(index), work.key_of(index))
         told(index, 1.0)
     verified.settle(map(shards.path, items))
     if not engine.here:
