@@ -58,7 +58,7 @@ class Certify(AuditStage):
             )  # fmt: skip
             each = max(probe.forward(network), (more - few) / (PROBED[1] - PROBED[0]))
             fixed = max(0.0, few - PROBED[0] * each)
-            yield Cost(cls.name, network.name, fixed, each, probe.attacked)
+            yield Cost(cls.name, network.name, fixed, each, probe.attacked, True)
 
     def compute(self, run: Run) -> Made:
         """Both accuracies; a certificate that an example refutes ends the audit."""

@@ -58,7 +58,7 @@ class Transfer(AuditStage):
         if len(networks) > 1:
             every = sum(map(probe.forward, networks))
             sets = len(networks) * sizes + sizes + 1  # and the images themselves
-            yield Cost(cls.name, "", 0.0, sets * every, min(probe.attacked, CROSSED))
+            yield Cost(cls.name, "", 0.0, sets * every, min(probe.attacked, CROSSED), True)
 
     def compute(self, run: Run) -> Made:
         """Errors of every network on every set; nothing where no example was found."""

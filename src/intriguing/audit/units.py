@@ -71,7 +71,7 @@ class Units(AuditStage):
             points.append((count, seconds))
         (low, first), (high, last) = points[0], points[-1]
         each = last / high if high == low else max((last - first) / (high - low), 0.0)
-        yield Cost(cls.name, network.name, max(first - each * low, 0.0), each, images)
+        yield Cost(cls.name, network.name, max(first - each * low, 0.0), each, images, True)
 
     @classmethod
     def _on(cls, subject: Subject, count: int) -> "Units":

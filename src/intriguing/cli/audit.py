@@ -164,7 +164,7 @@ def _describe(
         f"\nfor      {count:,} images\nin       {folder}\n"
         f"takes    about {duration(total)} ({total:,.0f} s), by a probe of this machine now\n"
         f"costs    {total / 3600:,.3g} {kind}-hours; at best {spread} {kind}s like this one "
-        "(--engine), where attacks and accuracies are spread and all else is not",
+        "(--engine), where the work on images is spread, but for noise",
         highlight=False, markup=False, soft_wrap=True,
     )  # fmt: skip
 
