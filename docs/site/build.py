@@ -75,7 +75,8 @@ def main() -> int:
     (pages / "api.md").write_text(api(), encoding="utf-8")
     slow = tutorials.make_all(sorted(TUTORIALS.glob("*.py")), pages / TUTORIALS.relative_to(ROOT))
     (pages / "gallery.md").write_text(gallery(pages), encoding="utf-8")
-    shutil.copy(ROOT / "docs" / "site" / "site.css", pages)
+    for name in ("site.css", "focus.js"):
+        shutil.copy(ROOT / "docs" / "site" / name, pages)
     where = {"SITE_PAGES": str(pages), "SITE_BUILT": str(site), "SITE_SOURCE": str(ROOT / "src")}
     config = ROOT / "docs" / "site" / "mkdocs.yml"
     done = subprocess.run(
