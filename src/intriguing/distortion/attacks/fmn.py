@@ -4,15 +4,15 @@ import torch
 from torch import Tensor
 
 from intriguing.distortion.attack import attack
-from intriguing.distortion.attacks.steps import cosine, margin_and_gradient, reach, unit
+from intriguing.distortion.attacks.steps import cosine, margin_and_gradient, reach, unit, within_box
 from intriguing.distortion.incumbent import Incumbent
 from intriguing.distortion.problem import Goal, Logits
 from intriguing.measures import Box, l2
 
-_BEYOND = 1.02
+_BEYOND = 1.1
 """Times the distance of the linearised boundary, where the source stops short of it; see below."""
-_IN_VAIN = 0.5
-"""Of all steps: whoever is not there by then is held back by the box."""
+_IN_VAIN = 5
+"""Steps: whoever is not there by then is held back by the box."""
 
 
 @attack(budget=1000)
@@ -28,7 +28,8 @@ def fmn(logits: Logits, goal: Goal, images: Tensor, box: Box, budget: int, seed:
     Two things differ from the source. It projects onto the ball of radius ε, adv-lib (adapted from
     the authors' code) onto the sphere, as is done here: where gradients vanish the ball leaves r a
     fifth longer. And it stalls short of the boundary for good where the box holds pixels back; so
-    after half of the steps in vain ε reaches a little beyond the boundary instead of up to it.
+    after five steps in vain, until the first success, ∇m is taken over the pixels that the box lets
+    move, and ε reaches a little beyond the boundary instead of up to it.
     """
     best = Incumbent(images)
     tiny = torch.finfo(images.dtype).tiny
@@ -38,11 +39,12 @@ def fmn(logits: Logits, goal: Goal, images: Tensor, box: Box, budget: int, seed:
     for step in range(budget):
         margin, uphill = margin_and_gradient(logits, goal, points)
         best.offer(points, margin, backward=1)
-        beyond = _BEYOND if step >= _IN_VAIN * budget else 1.0
+        stalled = best.l2.isinf() if step >= _IN_VAIN else torch.zeros_like(best.l2).bool()
+        uphill = torch.where(stalled[:, None], within_box(uphill, points, box), uphill)
         alpha = box.width * (0.01 + 0.99 * cosine(step, budget))
         gamma = 0.001 + 0.049 * cosine(step, budget)
         ahead = margin.abs() / uphill.norm(dim=1).clamp_min(tiny)
-        boundary = beyond * (l2(images, points) + ahead)
+        boundary = l2(images, points) + torch.where(stalled, _BEYOND * ahead, ahead)
         outside = torch.where(best.l2.isfinite(), radius * (1 + gamma), boundary)
         inside = torch.minimum(radius * (1 - gamma), best.l2)
         radius = torch.minimum(torch.where(margin > 0, inside, outside), farthest)
