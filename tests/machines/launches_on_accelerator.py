@@ -15,7 +15,7 @@ import intriguing as it
     ("method", "targeted", "budget", "kernels", "waits"),
     [
         ("paper", True, None, 230, 1.0),
-        ("closest", True, 30, 110, 1.3),
+        ("closest", True, 40, 140, 0.9),
         ("closest", False, 30, 130, 1.6),
         ("closest", True, 60, 180, 0.5),
         ("closest", False, 60, 228, 0.7),

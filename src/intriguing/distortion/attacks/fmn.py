@@ -35,17 +35,19 @@ def fmn(logits: Logits, goal: Goal, images: Tensor, box: Box, budget: int, seed:
     tiny = torch.finfo(images.dtype).tiny
     farthest = reach(images, box)
     radius = torch.full_like(farthest, torch.inf)
-    points = images
+    points, beyond = images, torch.ones_like(farthest)
     for step in range(budget):
         margin, uphill = margin_and_gradient(logits, goal, points)
         best.offer(points, margin, backward=1)
-        stalled = best.l2.isinf() if step >= _IN_VAIN else torch.zeros_like(best.l2).bool()
-        uphill = torch.where(stalled[:, None], within_box(uphill, points, box), uphill)
+        found = best.l2.isfinite()
+        if step >= _IN_VAIN:
+            uphill = torch.where(found[:, None], uphill, within_box(uphill, points, box))
+            beyond = torch.where(found, 1.0, _BEYOND)
         alpha = box.width * (0.01 + 0.99 * cosine(step, budget))
         gamma = 0.001 + 0.049 * cosine(step, budget)
         ahead = margin.abs() / uphill.norm(dim=1).clamp_min(tiny)
-        boundary = l2(images, points) + torch.where(stalled, _BEYOND * ahead, ahead)
-        outside = torch.where(best.l2.isfinite(), radius * (1 + gamma), boundary)
+        boundary = l2(images, points) + beyond * ahead
+        outside = torch.where(found, radius * (1 + gamma), boundary)
         inside = torch.minimum(radius * (1 - gamma), best.l2)
         radius = torch.minimum(torch.where(margin > 0, inside, outside), farthest)
         r = points - images + alpha * unit(uphill)
