@@ -73,7 +73,9 @@ def lagrangian_path(
     found, length = z, torch.full_like(expected, torch.inf)
     for step in range(min(stop, steps)):
         few = only(best.within_budget, width_of(z))
-        if few is None or not len(few):
+        if few is not None and not len(few):
+            break
+        if few is None:
             margin, y, slope = _constraint(network, goal, towards, aims, z, kind)
         else:
             part = _constraint(network, goal[few], towards[few], aims[few], z[few], kind)

@@ -53,12 +53,12 @@ class Margins:
     def linearise_some(
         self, network: Network, z: Float[Tensor, "b n"], chosen: int, going: Bool[Tensor, " b"]
     ) -> "Tangent":
-        """`linearise` where rows are `going`; of the others the network need not be asked.
+        """`linearise` where rows are `going`, one at least; of the others the network is not asked.
 
         Their `lowest` is −∞ then, and whatever else means nothing.
         """
         few = only(going, width_of(z))
-        if few is None or not len(few):
+        if few is None:
             return self.linearise(network, z, chosen)
         part = self[few].linearise(network, z[few], chosen)
         count = len(z)
