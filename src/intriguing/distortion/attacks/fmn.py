@@ -9,7 +9,7 @@ from intriguing.distortion.incumbent import Incumbent
 from intriguing.distortion.problem import Goal, Logits
 from intriguing.measures import Box, l2
 
-_BEYOND = 1.1
+_BEYOND = 1.02
 """Times the distance of the linearised boundary, where the source stops short of it; see below."""
 _IN_VAIN = 5
 """Steps: whoever is not there by then is held back by the box."""
@@ -46,7 +46,7 @@ def fmn(logits: Logits, goal: Goal, images: Tensor, box: Box, budget: int, seed:
         alpha = box.width * (0.01 + 0.99 * cosine(step, budget))
         gamma = 0.001 + 0.049 * cosine(step, budget)
         ahead = margin.abs() / uphill.norm(dim=1).clamp_min(tiny)
-        boundary = l2(images, points) + beyond * ahead
+        boundary = beyond * (l2(images, points) + ahead)
         outside = torch.where(found, radius * (1 + gamma), boundary)
         inside = torch.minimum(radius * (1 - gamma), best.l2)
         radius = torch.minimum(torch.where(margin > 0, inside, outside), farthest)
