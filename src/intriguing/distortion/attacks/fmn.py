@@ -35,14 +35,14 @@ def fmn(logits: Logits, goal: Goal, images: Tensor, box: Box, budget: int, seed:
     tiny = torch.finfo(images.dtype).tiny
     farthest = reach(images, box)
     radius = torch.full_like(farthest, torch.inf)
-    points, beyond = images, torch.ones_like(farthest)
+    points = images
     for step in range(budget):
         margin, uphill = margin_and_gradient(logits, goal, points)
         best.offer(points, margin, backward=1)
         found = best.l2.isfinite()
+        beyond = _BEYOND if step >= _IN_VAIN else 1.0
         if step >= _IN_VAIN:
             uphill = torch.where(found[:, None], uphill, within_box(uphill, points, box))
-            beyond = torch.where(found, 1.0, _BEYOND)
         alpha = box.width * (0.01 + 0.99 * cosine(step, budget))
         gamma = 0.001 + 0.049 * cosine(step, budget)
         ahead = margin.abs() / uphill.norm(dim=1).clamp_min(tiny)
