@@ -75,7 +75,7 @@ def gallery(panel: Panel) -> Figure:
     )
     count = len(panel.original)
     with style():
-        figure, axis = axes(1.2 + 0.85 * count, 0.85 * 3 + 0.5)
+        figure, axis = axes(1.6 + 0.85 * count, 0.85 * 3 + 0.5)
         stacked = np.concatenate([images for _, images in rows])
         picture = mosaic(stacked, count)
         _picture(axis, picture, 0.0, 1.0)

@@ -159,7 +159,7 @@ def _meaning(verdict: RulingRow) -> str:
     if verdict.ruling == "pass":
         if verdict.kind == "certified accuracy":
             return f"{asked(verdict)}, as certificates prove for the images looked at"
-        return f"{asked(verdict)}, as far as `{verdict.method}` finds them"
+        return f"{asked(verdict)}, as far as {verdict.method} finds them"
     if verdict.ruling == "fail":
         return f"it does not hold that {asked(verdict)}"
     if verdict.refused:
@@ -180,7 +180,7 @@ def _grounds(gate: Gated) -> Iterator[str]:
         )
     else:
         searched = others - verdict.proved
-        vain = f"for {searched:,} no nearer example was found by `{verdict.method}`"
+        vain = f"for {searched:,} no nearer example was found by {verdict.method}"
         proved = f"for {verdict.proved:,} it is proved that there is none"
         said = [vain + _within(verdict)] if searched or not verdict.proved else []
         said += [proved] if verdict.proved else []
