@@ -2,6 +2,7 @@
 
 import importlib
 import io
+import pickle
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,12 +10,13 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from PIL import Image
 from torch import nn
 
-from intriguing.data.hub import list_hub
+from intriguing.data.dataset import ImageSet
 from intriguing.data.preprocessing import Preprocessing
 from intriguing.data.sources import load_images
 from intriguing.errors import InputError
@@ -48,6 +50,16 @@ class ClassLabel:
         self.names = list(names)
 
 
+class Arrowed:
+    """datasets.Dataset whose rows are tables."""
+
+    def __init__(self, rows: "Rows") -> None:
+        self.rows = rows
+
+    def __getitem__(self, key: slice) -> pa.Table:
+        return pa.table(self.rows.columns)[key]
+
+
 class Rows:
     """datasets.Dataset, as far as it is used."""
 
@@ -58,13 +70,20 @@ class Rows:
         return len(next(iter(self.columns.values())))
 
     def __getitem__(self, key: Any) -> Any:
-        if isinstance(key, str):
-            return self.columns[key]
         return {name: values[key] for name, values in self.columns.items()}
 
     def cast_column(self, name: str, feature: Any) -> "Rows":
         assert not feature.decode
         return Rows(self.columns, self.features | {name: feature})
+
+    def select_columns(self, names: list[str]) -> "Rows":
+        return Rows({name: self.columns[name] for name in names}, self.features)
+
+    def with_format(self, kind: str) -> Any:
+        assert kind == "arrow"
+        return Arrowed(self)
+
+    cache_files: tuple[()] = ()
 
 
 def stand_in(rows: Rows, splits: list[str]) -> ModuleType:
@@ -127,16 +146,26 @@ def test_pictures_of_the_hub_are_cut_and_labelled(source: str) -> None:
     assert loaded.images.ids[0].endswith("/validation/0000000")
 
 
-def test_parts_and_spread_take_the_rows_they_say(source: str) -> None:
-    listed = list_hub(source[3:], "train")
-    parts = [part.read((1, 4, 4))[0] for part in listed.parts(2)]
-    assert [len(part) for part in parts] == [2, 1, 1]
-    whole, _ = listed.read((1, 4, 4))
-    assert torch.equal(torch.cat([part.images for part in parts]), whole.images)
-    assert [p for part in parts for p in part.ids] == list(whole.ids)
-    assert listed.spread(2).places == (0, 2)
+def test_a_streamed_set_of_the_hub_is_the_set(source: str) -> None:
+    kept = load_images(source, (1, 4, 4), part="train").images
+    read = load_images(source, (1, 4, 4), part="train", stream=True)
+    assert (read.labelled, read.images.in_memory, len(read.images)) == (True, False, 5)
+    there = unpacked(read.images)  # as a worker gets it
+    good = torch.tensor([0, 1, 2, 4])
+    assert torch.equal(there.images[good], kept.images)
+    assert bool(there.images[3].isnan().all())
+    assert tuple(there.ids[i] for i in good.tolist()) == kept.ids
+    assert there.sha256 == load_images(source, (1, 4, 4), part="train", stream=True).images.sha256
+    assert there.sha256 != load_images(source, (1, 5, 4), part="train", stream=True).images.sha256
+    few = load_images(source, (1, 4, 4), limit=2, stream=True).images
+    assert [name[-7:] for name in few.ids] == ["0000000", "0000002"]
     with pytest.raises(InputError, match="says of what size"):
         load_images(source)
+
+
+def unpacked(images: ImageSet) -> ImageSet:
+    found: ImageSet = pickle.loads(pickle.dumps(images))
+    return found
 
 
 KINDS: dict[str, tuple[Any, Any, bool, list[int], tuple[str, ...]]] = {

@@ -135,6 +135,17 @@ def test_workers_read_what_they_attack_and_tell_of_what_is_no_picture(tmp_path: 
         assert torch.equal(ours[others].nan_to_num(), theirs.nan_to_num()), name
 
 
+@pytest.mark.parametrize("make", SOURCES)
+def test_where_the_files_are_lost_no_picture_is_to_blame(
+    tmp_path: Path, make: Callable[[Path], str]
+) -> None:
+    images = load_images(make(tmp_path), SHAPE, stream=True).images
+    for path in list(tmp_path.iterdir()):
+        path.rename(tmp_path / f"{path.name}-moved")
+    with pytest.raises(FileNotFoundError, match="every machine that computes sees them"):
+        it.attack_in_shards(network(), images, "untargeted", tmp_path / "out", method="ddn")
+
+
 def test_a_run_of_streamed_images_leaves_the_rows_of_one_that_kept_them(tmp_path: Path) -> None:
     source = folder(tmp_path)
     found = {}

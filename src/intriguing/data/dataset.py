@@ -98,6 +98,8 @@ class ImageSet:
             return self
         pixels = self.images[:]
         kept = (~pixels.flatten(1).isnan().all(1)).nonzero()[:, 0]
+        if len(kept) == len(self):  # which takes no second copy
+            return replace(self, images=pixels, ids=tuple(self.ids))
         ids = tuple(self.ids[i] for i in kept.tolist())
         return replace(self, images=pixels[kept], labels=self.labels[kept], ids=ids)
 

@@ -135,6 +135,11 @@ class FolderFiles:
         """One file's content."""
         return read_file(self.root / os.fsdecode(self.names[place].as_py()), limits)
 
+    @property
+    def sources(self) -> tuple[Path, ...]:
+        """The folder, or the zip."""
+        return (self.root,)
+
     @cached_property
     def sha256(self) -> str:
         """Of the files' names, sizes and times."""

@@ -1,18 +1,23 @@
 """Data sets of images from Hugging Face's hub, or folders of its layout, decoded on demand."""
 
+import hashlib
 import importlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from intriguing.data.dataset import ImageSet
-from intriguing.data.decoding import SkippedFile, decode
 from intriguing.data.limits import LIMITS, Limits
 from intriguing.data.opened import read_file
-from intriguing.data.preprocessing import Preprocessing, of_shape
+from intriguing.data.preprocessing import Preprocessing
+from intriguing.data.streamed import Ids, Streamed, streamed
 from intriguing.errors import InputError
-from intriguing.measures import ProgressCallback
 
 _PARTS = {"test": ("test", "validation", "val", "valid"), "train": ("train",)}
 _IMAGES = ("image", "img")
@@ -20,71 +25,53 @@ _LABELS = ("label", "labels", "fine_label")
 
 
 @dataclass(frozen=True)
-class HubPictures:
-    """The rows of one part of a data set, none of them decoded; as `folder.Pictures`.
+class HubFiles:
+    """Rows of a data set, which stay in the files that `datasets` keeps them in.
 
     Attributes:
-        name: As asked for, with the part.
-        rows: A `datasets.Dataset` whose images are files.
-        column: The column of the images.
-        labels: The number of each row's class.
-        class_names: Of all classes.
-        labelled: Whether the labels mean anything; when not, they are 0.
-        places: Which rows.
+        rows: A `datasets.Dataset` of nothing but files of pictures; it travels as names of files.
+        column: What they are called there.
     """
 
-    name: str
     rows: Any
     column: str
-    labels: tuple[int, ...]
-    class_names: tuple[str, ...]
-    labelled: bool
-    places: tuple[int, ...]
 
-    def __len__(self) -> int:
-        return len(self.places)
+    def read(self, place: int, limits: Limits) -> bytes:
+        """One row's file."""
+        said = self.rows[place][self.column]
+        if said["bytes"] is None:
+            return read_file(Path(said["path"]), limits)
+        limits.check_bytes(len(said["bytes"]))
+        return bytes(said["bytes"])
 
-    def spread(self, limit: int) -> "HubPictures":
-        """At most `limit` of them, evenly spaced."""
-        count = min(limit, len(self))
-        return replace(
-            self, places=tuple(self.places[i * len(self) // count] for i in range(count))
-        )
+    @property
+    def sources(self) -> tuple[Path, ...]:
+        """The files that the rows are in."""
+        return tuple(Path(one["filename"]) for one in self.rows.cache_files)
 
-    def parts(self, size: int) -> Iterator["HubPictures"]:
-        """Consecutive pieces of at most `size` pictures, for sets that do not fit in memory."""
-        for start in range(0, len(self), size):
-            yield replace(self, places=self.places[start : start + size])
-
-    def read(
-        self,
-        like: Preprocessing | Sequence[int],
-        progress: ProgressCallback | None = None,
-        limits: Limits = LIMITS,
-    ) -> tuple[ImageSet, tuple[SkippedFile, ...]]:
-        """Decode all of them; see `folder.Pictures.read`."""
-        how = like if isinstance(like, Preprocessing) else of_shape(like)
-        ids = [f"{self.name}/{place:07d}" for place in self.places]
-        labels = [self.labels[place] for place in self.places]
-
-        def content(place: int) -> bytes:
-            said = self.rows[self.places[place]][self.column]
-            if said["bytes"] is None:
-                return read_file(Path(said["path"]), limits)
-            limits.check_bytes(len(said["bytes"]))
-            return bytes(said["bytes"])
-
-        return decode(
-            self.name, ids, labels, self.class_names, content, how, progress, limits
-        )  # fmt: skip
+    @cached_property
+    def sha256(self) -> str:
+        """Of the sizes and times of these files; where there are none, of the pictures."""
+        digest = hashlib.sha256(self.column.encode())
+        for path in self.sources:
+            found = path.stat()
+            digest.update(repr((found.st_size, found.st_mtime_ns)).encode())
+        if not self.sources:
+            for place in range(len(self.rows)):
+                digest.update(repr(self.rows[place][self.column]).encode())
+        return digest.hexdigest()
 
 
-def list_hub(name: str, part: Literal["test", "train"] = "test") -> HubPictures:
-    """The pictures of a data set of the hub, with its classes.
+def list_hub(
+    name: str, part: Literal["test", "train"], how: Preprocessing, limits: Limits = LIMITS
+) -> tuple[ImageSet, bool]:
+    """The pictures of a data set of the hub, none of them decoded; and whether they have classes.
 
     Args:
         name: OWNER/NAME, OWNER/NAME:CONFIGURATION, or a folder in the hub's layout.
         part: "test" takes the split test, else validation, else the only one there is.
+        how: Makes pixels of them.
+        limits: What a picture may ask for.
 
     Raises:
         InputError: If `datasets` is not installed, the text then names the extra; or there is no
@@ -114,24 +101,33 @@ def list_hub(name: str, part: Literal["test", "train"] = "test") -> HubPictures:
     column = next((c for c in _IMAGES if c in images), images[0] if images else None)
     if column is None:
         raise InputError(f"hf:{name} has no column of images; it has {', '.join(kinds)}")
+    if not len(rows):
+        raise InputError(f"hf:{name} has no pictures; give another")
     labels, class_names, known = _labels(rows, kinds)
-    files = rows.cast_column(column, datasets.Image(decode=False))
+    files = rows.select_columns([column]).cast_column(column, datasets.Image(decode=False))
     title = f"{name}/{split or splits[0]}"
-    return HubPictures(title, files, column, labels, class_names, known, tuple(range(len(rows))))
+    numbers = pc.utf8_lpad(pa.array(np.arange(len(rows))).cast(pa.string()), 7, "0")
+    ids = Ids.of([pc.binary_join_element_wise(title, numbers, "/")])
+    pixels = Streamed(HubFiles(files, column), how, np.arange(len(rows)), limits)
+    return streamed(title, pixels, labels, ids, class_names), known
 
 
-def _labels(rows: Any, kinds: dict[str, str]) -> tuple[tuple[int, ...], tuple[str, ...], bool]:
+def _labels(rows: Any, kinds: Mapping[str, str]) -> tuple[np.ndarray, tuple[str, ...], bool]:
     """Labels, names of classes, and whether there are any."""
+    nothing = np.zeros(len(rows), np.int64), ("unlabelled",), False
     named = [column for column, kind in kinds.items() if kind == "ClassLabel"]
     column = next((c for c in _LABELS if c in kinds), named[0] if named else None)
     if column is None:
-        return (0,) * len(rows), ("unlabelled",), False
-    said = list(rows[column])
-    if kinds[column] == "ClassLabel":
-        if said and min(said) < 0:  # as test sets without labels have
-            return (0,) * len(rows), ("unlabelled",), False
-        return tuple(said), tuple(rows.features[column].names), True
-    if said and all(isinstance(one, int) and one >= 0 for one in said):
-        return tuple(said), tuple(map(str, range(max(said) + 1))), True
-    order = sorted({str(one) for one in said})
-    return tuple(order.index(str(one)) for one in said), tuple(order), True
+        return nothing
+    said = rows.select_columns([column]).with_format("arrow")[:].column(0)
+    if pa.types.is_integer(said.type) and not said.null_count:
+        labels = said.to_numpy().astype(np.int64)
+        if kinds[column] == "ClassLabel":
+            if labels.min() < 0:  # as test sets without labels have
+                return nothing
+            return labels, tuple(rows.features[column].names), True
+        if labels.min() >= 0:
+            return labels, tuple(map(str, range(int(labels.max()) + 1))), True
+    words = pc.fill_null(said.cast(pa.string()), "None")
+    names, ranks = np.unique(np.array(words.to_pylist(), str), return_inverse=True)
+    return ranks.astype(np.int64), tuple(names.tolist()), True

@@ -104,6 +104,11 @@ class TarFiles:
             content: bytes = file.read(int(self.sizes[place]))
             return content
 
+    @property
+    def sources(self) -> tuple[Path, ...]:
+        """The tars."""
+        return self.paths
+
     @cached_property
     def sha256(self) -> str:
         """Of the tars' sizes and times, and of the members' places."""
@@ -195,6 +200,11 @@ class ParquetFiles:
         content = said["bytes"] if isinstance(said, dict) else said
         limits.check_bytes(len(content))
         return bytes(content)
+
+    @property
+    def sources(self) -> tuple[Path, ...]:
+        """The files."""
+        return self.paths
 
     @cached_property
     def sha256(self) -> str:

@@ -9,7 +9,7 @@ import torch
 
 from intriguing.data.dataset import ImageSet
 from intriguing.data.decoding import SkippedFile, check_memory
-from intriguing.data.folder import Pictures, is_pictures, list_pictures
+from intriguing.data.folder import is_pictures, list_pictures
 from intriguing.data.hub import list_hub
 from intriguing.data.limits import LIMITS, Limits
 from intriguing.data.named import load_data
@@ -95,16 +95,17 @@ def load_images(
             "it: --input 3,224,224, channels first and without the batch"
         )
     how = like if isinstance(like, Preprocessing) else of_shape(like)
-    if packed:
-        found, labelled = list_packed(source, how, limits)
+    if listed is None:
+        found, labelled = (
+            list_hub(source[3:], part, how, limits) if hub else list_packed(source, how, limits)
+        )
         return _kept(found if limit is None else found.sample(limit), labelled, stream)
-    pictures = list_hub(source[3:], part) if listed is None else listed
-    chosen = pictures if limit is None else pictures.spread(limit)
+    chosen = listed if limit is None else listed.spread(limit)
     size = 4 * len(chosen) * torch.Size(how.shape).numel()
-    if isinstance(chosen, Pictures) and (size > STREAMED if stream is None else stream):
-        return LoadedImages(chosen.streamed(how, limits), pictures.labelled, chosen.left_out)
+    if size > STREAMED if stream is None else stream:
+        return LoadedImages(chosen.streamed(how, limits), listed.labelled, chosen.left_out)
     images, left_out = chosen.read(like, progress, limits)
-    return LoadedImages(images, pictures.labelled, left_out)
+    return LoadedImages(images, listed.labelled, left_out)
 
 
 def _kept(images: ImageSet, labelled: bool, stream: bool | None) -> LoadedImages:

@@ -5,10 +5,12 @@ in shards, in this process or another, reads its own part and nothing else.
 """
 
 import hashlib
+import socket
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Protocol, cast
 
 import numpy as np
@@ -33,6 +35,10 @@ class Files(Protocol):
     def sha256(self) -> str:
         """Of what tells that the files are still the same: names, sizes, times or checksums."""
 
+    @property
+    def sources(self) -> tuple[Path, ...]:
+        """The files or folders that they are in."""
+
 
 @dataclass(frozen=True)
 class Streamed:
@@ -54,17 +60,31 @@ class Streamed:
         return len(self.places)
 
     def __getitem__(self, index: int | slice | Tensor) -> Tensor:
-        """Pixels in [0, 1], float32; NaN of a file that is no picture."""
+        """Pixels in [0, 1], float32; NaN of a file that is no picture.
+
+        Raises:
+            FileNotFoundError: If this machine does not have what the files are in.
+        """
         chosen = self.at(index).places
         pixels = torch.full((len(chosen), *self.how.shape), torch.nan)
-        for row, place in enumerate(chosen.tolist()):
+        for row in np.argsort(chosen, kind="stable").tolist():  # as they lie in their files
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 try:
-                    pixels[row] = self.how.pixels(self.files.read(place, self.limits), self.limits)
+                    content = self.files.read(int(chosen[row]), self.limits)
+                    pixels[row] = self.how.pixels(content, self.limits)
                 except Exception:  # of a damaged file, decoders raise what they like
-                    continue
+                    self._check_sources()
         return pixels[0] if isinstance(index, int) else pixels
+
+    def _check_sources(self) -> None:
+        """That nothing can be read is no fault of a picture where its folder is not there."""
+        lost = next((path for path in self.files.sources if not path.exists()), None)
+        if lost is not None:
+            raise FileNotFoundError(
+                f"{lost} is not on {socket.gethostname()}: pictures that are streamed lie where "
+                "every machine that computes sees them, at the same place"
+            )
 
     def at(self, index: int | slice | Tensor) -> "Streamed":
         """Some of them, not read yet."""
