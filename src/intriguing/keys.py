@@ -44,6 +44,11 @@ def derive_key(*given: object) -> str:
     return _hashed(_pieces(given))
 
 
+def derive_seed(*given: object) -> int:
+    """A seed of a generator, for a part of something drawn: no two parts and seeds share draws."""
+    return int(derive_key(*given)[:15], 16)
+
+
 def derive_digest(value: Any) -> str:
     """One digest of a dataclass's fields, for it to keep: many others may have it as a field."""
     return _hashed(_fields(value))

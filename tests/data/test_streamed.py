@@ -15,7 +15,10 @@ from PIL import Image
 from torch import nn
 
 import intriguing as it
+from intriguing.audit import accuracy, right
+from intriguing.audit import run as audit_run
 from intriguing.data.sources import load_images
+from intriguing.data.streamed import Streamed
 from intriguing.errors import InputError
 from intriguing.results.parquet import read_columns
 from intriguing.results.rows import ImageRow
@@ -174,17 +177,54 @@ def test_a_run_of_streamed_images_leaves_the_rows_of_one_that_kept_them(tmp_path
     assert repr(found[False]) == repr(found[True])  # of which NaN equals NaN
 
 
-def test_an_audit_of_streamed_images_leaves_the_rows_of_one_that_kept_them(tmp_path: Path) -> None:
+@pytest.mark.parametrize("attacked", [4, None])
+def test_an_audit_of_streamed_images_leaves_the_rows_of_one_that_kept_them(
+    tmp_path: Path, attacked: int | None
+) -> None:
     source, found = parquet(tmp_path), {}
     config = it.AuditConfig(
-        images=4, budget=10, method="ddn", semidefinite=False, skip=("units", "spectrum")
+        images=attacked, budget=10, method="ddn", semidefinite=False, skip=("units", "spectrum")
     )
+    both = {"one": network(), "other": network(1)} if attacked is None else {"one": network()}
     for stream in (False, True):
         images, place = load_images(source, SHAPE, stream=stream).images, tmp_path / str(stream)
-        it.run_audit(network(), images, place, config, labelled=False, report=False)
-        found[stream] = {one.name: one.read_bytes() for one in (place / "rows").iterdir()}
-    assert {"images.parquet", "certificates.parquet"} <= set(found[True])
+        done = it.run_audit(both, images, place, config, labelled=False, report=False)
+        assert {one.status for one in done.records} <= {"done", "not run"}
+        found[stream] = {
+            str(one.relative_to(place)): one.read_bytes()
+            for kind in ("rows", "tensors") for one in (place / kind).iterdir()
+        }  # fmt: skip
+    assert {"rows/images.parquet", "rows/certificates.parquet"} <= set(found[True])
     assert found[False] == found[True]
+
+
+def test_an_audit_of_all_images_never_holds_them_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(right, "PART", 300)
+    monkeypatch.setattr(accuracy, "SHARD", 300)
+    monkeypatch.setattr(audit_run, "BATCHES", 300)
+    rows = pq.read_table(parquet(tmp_path))
+    pq.write_table(pa.concat_tables([rows] * 25), tmp_path / "rows.parquet")
+    images = load_images(f"{tmp_path}/rows.parquet", SHAPE, stream=True).images
+    read: list[int] = []
+    look = Streamed.__getitem__
+
+    def counted(pixels: Streamed, index: int | slice | torch.Tensor) -> torch.Tensor:
+        found = look(pixels, index)
+        read.append(len(found))
+        return found
+
+    monkeypatch.setattr(Streamed, "__getitem__", counted)
+    config = it.AuditConfig(
+        images=None, budget=4, method="ddn", semidefinite=False, units_on=200, rotations=3,
+        untrained=0,
+    )  # fmt: skip
+    both = {"one": network(), "other": network()}
+    done = it.run_audit(both, images, tmp_path / "out", config, labelled=False, report=False)
+    assert [one.stage for one in done.records if one.status == "failed"] == []
+    assert len(read_columns(tmp_path / "out", ImageRow)["label"]) == 2 * len(images)
+    assert max(read) <= 500 < len(images)
 
 
 @pytest.mark.parametrize("make", SOURCES)

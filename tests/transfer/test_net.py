@@ -13,6 +13,11 @@ from intriguing.cli.main import main
 from intriguing.models.weights import save_model
 from intriguing.results.measured import Condition, Measurement, Metric, where
 from intriguing.results.parquet import read_rows
+from intriguing.runs import attacking
+from intriguing.runs.examples import Examples
+from intriguing.runs.run import Run
+from intriguing.runs.stage import Network
+from intriguing.runs.transfer_table import Transfer
 
 
 def trained(tmp_path, name, seed):
@@ -129,3 +134,37 @@ def test_misread_says_which():
     labels = torch.tensor([0, 2, 2, 1])
     found = it.transfer.misread({"n": Right().eval()}, [(x[:2], labels[:2]), (x[2:], labels[2:])])
     assert found["n"].tolist() == [False, True, False, False]
+
+
+SEEN: set[bytes] = set()
+
+
+class Recorder(nn.Module):
+    """A linear network of which every row that it was shown is kept."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.layer = nn.Linear(64, 10)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        rows = x.flatten(1)
+        SEEN.update(row.numpy().tobytes() for row in rows.detach())
+        return self.layer(rows)
+
+
+def test_seeds_that_differ_by_a_part_share_no_noise(tmp_path, monkeypatch):
+    monkeypatch.setattr(attacking, "_WORK", 5)
+    names = tuple(map(str, range(15)))
+    gray = it.ImageSet("gray", torch.full((15, 1, 8, 8), 0.5), torch.zeros(15).long(), names, names)
+    shown = []
+    for seed in (0, 5):
+        known = Network("net", Recorder().eval())
+        plan = attacking.plan(known.model, gray, "untargeted", 0)
+        run, examples = Run(tmp_path / str(seed)), Examples(known, plan, it.Search("ddn", 5))
+        run.keep(examples)
+        SEEN.clear()
+        run.keep(Transfer((known,), (examples,), gray, (0.1,), seed))
+        shown.append(set(SEEN))
+    assert min(map(len, shown)) >= 15  # noise is drawn anew for every image
+    assert len(shown[0] & shown[1]) <= 3  # the image, its example, and that amplified

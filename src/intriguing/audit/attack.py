@@ -9,7 +9,7 @@ import torch
 
 from intriguing.audit.probe import Cost, Probe
 from intriguing.audit.stage import AuditStage
-from intriguing.audit.subject import Subject
+from intriguing.audit.subject import Subject, drawn
 from intriguing.estimates import Rows
 from intriguing.names import file_name
 from intriguing.report.numbers import greys
@@ -24,7 +24,7 @@ from intriguing.runs.stage import Made, Network
 from intriguing.scale.attack import Attacked
 
 PICTURES = 500
-"""Pairs of the nearest examples that are kept; the report shows the first of them."""
+"""Pairs of the nearest examples that are kept, drawn where there are more; a page shows some."""
 
 
 @dataclass(frozen=True)
@@ -102,8 +102,9 @@ class Attack(AuditStage):
         return self.examples.columns(run, kind)
 
     def _show(self, run: Run, outcome: Attacked) -> None:
-        """Keep the first pairs for the report's viewer."""
-        rows = outcome.columns["success"].nonzero()[:PICTURES, 0]
+        """Keep some pairs for the report's viewer."""
+        found = outcome.columns["success"].nonzero()[:, 0]
+        rows = drawn(found, PICTURES, self.examples.search.seed)
         images = outcome.images
         if not len(rows) or images.images.ndim != 4:
             return

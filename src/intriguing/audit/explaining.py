@@ -123,8 +123,8 @@ def _find(wanted: str, ids: Sequence[str], folder: Path) -> str:
         if len(fits) > 1:
             raise InputError(f"{wanted} may be {', '.join(fits[:4])}; give more of the id")
     raise InputError(
-        f"{folder} has no attacked image {wanted}; it has {len(ids):,}, such as "
-        f"{', '.join(ids[:4])}"
+        f"{folder} keeps the answers to no attacked image {wanted}; it has those to {len(ids):,}, "
+        f"such as {', '.join(ids[:4])}"
     )
 
 

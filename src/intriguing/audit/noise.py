@@ -1,8 +1,9 @@
 """Is it the size of a change that fools, or its direction? Gaussian noise of the same size."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import ClassVar
 
 import torch
@@ -11,22 +12,26 @@ from torch import Tensor
 from intriguing.audit.probe import Cost, Probe
 from intriguing.audit.stage import AuditStage, LeftOut
 from intriguing.audit.subject import Subject
+from intriguing.data.streamed import unreadable
 from intriguing.estimates import Rows
-from intriguing.keys import APART
-from intriguing.measures import Progress
+from intriguing.keys import APART, derive_seed
 from intriguing.report.numbers import percent
 from intriguing.results.audit import Finding, Tile
 from intriguing.results.measured import Condition, Measurement, Metric, where
+from intriguing.runs.attacking import usual_part
 from intriguing.runs.examples import Examples
 from intriguing.runs.predicting import predict
 from intriguing.runs.run import Run
 from intriguing.runs.stage import Made, Network
 from intriguing.scale.attack import Attacked
+from intriguing.scale.shards import Columns
 
 DRAWS = 4
 """Noises of the same size that every image is given."""
 MULTIPLES = (1.0, 3.0, 10.0, 30.0, 100.0)
 """Sizes of noise, in medians of the distortion, at which accuracy is measured."""
+_NOT_SHOWN = 255
+"""In the place of a number of noises: the image was not shown."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,7 @@ class Noise(AuditStage):
 
     name: ClassVar[str] = "noise"
     apart: ClassVar[bool] = True
+    cut: ClassVar[bool] = True
     question: ClassVar[str] = "Is it the size of the change, or its direction?"
     attacked: ClassVar[bool] = True
     network: Network
@@ -65,52 +71,60 @@ class Noise(AuditStage):
         """As many forward passes as there are noises."""
         for network in probe.subject.networks:
             each = (DRAWS + len(MULTIPLES)) * probe.forward(network)
-            yield Cost(cls.name, network.name, 0.0, each, probe.attacked)
+            yield Cost(cls.name, network.name, 0.0, each, probe.attacked, True)
 
     def compute(self, run: Run) -> Made:
         """Shares fooled: by the changes, by noise of each one's size, and of multiples."""
         outcome: Attacked = run.loaded(self.examples)
-        kept = outcome.columns["success"] & (outcome.columns["distortion"] > 0)
-        if not bool(kept.any()):
+        kept = (outcome.success & (outcome.distortion > 0)).nonzero()[:, 0]
+        if not len(kept):
             return Made(words=("No example was found whose size noise could have.",))
-        images, labels = outcome.images.images[kept], outcome.images.labels[kept]
-        sizes = outcome.columns["distortion"][kept]
-        generator = torch.Generator().manual_seed(self.seed)
-        middle = float(sizes.double().median())
+        middle = float(outcome.distortion[kept].double().median())
+        several = [multiple for multiple in MULTIPLES if multiple * middle <= 1]
+        parts = run.in_parts(
+            self, partial(self._part, outcome, kept, [one * middle for one in several]), len(kept),
+            usual_part(outcome.images), given_up=partial(_none_shown, len(several)),
+            called=f"noise for {self.network.name}",
+        )  # fmt: skip
         rows = Rows(self.name, network=self.network.name, seed=self.seed)
-        rows.add(Metric.MEDIAN_DISTORTION, "distortion", middle, len(sizes), len(outcome))
-        rows.share(Metric.FOOLED, len(sizes), len(sizes), condition=Condition.ADVERSARIAL)
-        fooled, total = self._fooled(images, labels, sizes, DRAWS, generator)
-        rows.share(Metric.FOOLED, fooled, total, condition=Condition.NOISE)
-        self._report(run, 1)
-        passes = total
-        for place, multiple in enumerate(MULTIPLES):
-            size = multiple * middle
-            if size > 1:
-                break
-            several = torch.full_like(sizes, size)
-            fooled, total = self._fooled(images, labels, several, 1, generator)
+        rows.add(Metric.MEDIAN_DISTORTION, "distortion", middle, len(kept), len(outcome))
+        rows.share(Metric.FOOLED, len(kept), len(kept), condition=Condition.ADVERSARIAL)
+        fooled = parts.column("fooled")
+        fooled = fooled[fooled[:, 0] != _NOT_SHOWN].long()
+        if not len(fooled):
+            return Made(tuple(rows.made), words=("The network failed on all images with noise.",))
+        equal, *others = fooled.sum(0).tolist()
+        rows.share(Metric.FOOLED, equal, DRAWS * len(fooled), condition=Condition.NOISE)
+        for multiple, count in zip(several, others, strict=True):
             rows.share(
-                Metric.FOOLED, fooled, total, condition=Condition.NOISE, size=size,
-                setting=f"{multiple:g}",
+                Metric.FOOLED, count, len(fooled), condition=Condition.NOISE,
+                size=multiple * middle, setting=f"{multiple:g}",
             )  # fmt: skip
-            self._report(run, place + 2)
-            passes += total
-        return Made(tuple(rows.made), passes=(passes, 0), finding=self._finding(rows.made))
+        shown = (DRAWS + len(several)) * len(fooled)
+        return Made(tuple(rows.made), passes=(shown, 0), finding=self._finding(rows.made))
 
-    def _fooled(
-        self, images: Tensor, labels: Tensor, sizes: Tensor, draws: int, generator: torch.Generator
-    ) -> tuple[int, int]:
-        """How many images noise of exactly these sizes makes misclassified, over some noises."""
-        fooled = 0
-        for _ in range(draws):
-            for part in torch.split(torch.arange(len(images)), 256):
-                r = torch.randn(images[part].shape, generator=generator)
-                scale = sizes[part] / r.flatten(1).square().mean(1).sqrt()
-                noisy = images[part] + scale.view(-1, *[1] * (images.ndim - 1)) * r
-                said, _ = predict(self.network.model, noisy, self.batch_size)
-                fooled += int((said != labels[part]).sum())
-        return fooled, draws * len(images)
+    def _part(
+        self, outcome: Attacked, kept: Tensor, sizes: Sequence[float], items: slice,
+        report: Callable[[int], None],
+    ) -> Columns:  # fmt: skip
+        """How many noises fool each of some images: of its own size, then of each of `sizes`."""
+        rows = kept[items]
+        images, labels = outcome.images.images[rows], outcome.images.labels[rows].cpu()
+        generator = torch.Generator().manual_seed(derive_seed(self.name, self.seed, items.start))
+        fooled = torch.zeros(len(rows), 1 + len(sizes), dtype=torch.uint8)
+        fooled[unreadable(images).cpu()] = _NOT_SHOWN  # a file that was lost since
+        seen = (fooled[:, 0] != _NOT_SHOWN).nonzero()[:, 0]
+        own = outcome.distortion[rows]
+        noises = [(0, own)] * DRAWS
+        noises += [(place, torch.full_like(own, size)) for place, size in enumerate(sizes, 1)]
+        for done, (place, size) in enumerate(noises, 1):
+            r = torch.randn(images.shape, generator=generator)
+            scale = size / r.flatten(1).square().mean(1).sqrt()
+            noisy = images + (scale.view(-1, *[1] * (images.ndim - 1)) * r).to(images)
+            said, _ = predict(self.network.model, noisy[seen], self.batch_size)
+            fooled[seen, place] += said != labels[seen]
+            report(len(rows) * done // len(noises))
+        return {"fooled": fooled}
 
     def _finding(self, rows: Sequence[Measurement]) -> Finding:
         """What noise of the same size does, and how much longer it must be to fool half."""
@@ -131,9 +145,11 @@ class Noise(AuditStage):
             said += f"; even {times} times the median size fools only {few}"
         return Finding(said, tile=Tile(fooled, "fooled by noise of the same size"))
 
-    def _report(self, run: Run, done: int) -> None:
-        if run.progress is not None:
-            run.progress(Progress(f"noise for {self.network.name}", done, len(MULTIPLES) + 1))
+
+def _none_shown(sizes: int, items: slice) -> Columns:
+    """What stands in the place of images that the network fails on."""
+    shape = items.stop - items.start, 1 + sizes
+    return {"fooled": torch.full(shape, _NOT_SHOWN, dtype=torch.uint8)}
 
 
 def noise_curve(rows: Sequence[Measurement]) -> list[tuple[float, int, int]]:

@@ -114,10 +114,10 @@ class Probe:
         self._count += 1
         folder = self._folder / str(self._count)
         folder.mkdir()
-        few = replace(self.subject, networks=(network,), images=images, shards={})
         right = first_correct([network.model], images, len(images), 0)
-        chosen = right if len(right) >= min(FEWEST, len(images)) else torch.arange(len(images))
-        vars(few)["chosen"] = images.subset(chosen)  # in place of what the audit would attack
+        if len(right) < min(FEWEST, len(images)):
+            right = torch.arange(len(images))
+        few = replace(self.subject, networks=(network,), images=images, shards={}, right=right)
         return few, Run(folder)
 
 

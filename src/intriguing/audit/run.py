@@ -16,6 +16,7 @@ from intriguing.audit import stages
 from intriguing.audit.config import AuditConfig
 from intriguing.audit.cost import quick, shard_sizes
 from intriguing.audit.judge import Judge
+from intriguing.audit.right import first_right
 from intriguing.audit.stage import LeftOut
 from intriguing.audit.subject import Subject, relabelled
 from intriguing.data.checks import check_images
@@ -137,10 +138,11 @@ def run_audit(
 
 def _all_stages(subject: Subject, run: Run) -> None:
     """Every question in its order: done, or noted with the reason why not."""
-    if len(subject.chosen):
+    subject = replace(subject, right=first_right(subject, run))
+    if len(subject.right):
         subject = replace(subject, shards=shard_sizes(subject, run.folder))
     for kind in stages.STAGES:
-        if kind.attacked and not len(subject.chosen):
+        if kind.attacked and not len(subject.right):
             run.leave_out(kind, "", _nothing_to_attack(subject))
             continue
         asked = list(kind.of(subject, run))

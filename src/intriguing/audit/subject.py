@@ -4,21 +4,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
+import torch
 from jaxtyping import Int64
 from torch import Tensor
 
 from intriguing.audit.config import AuditConfig
 from intriguing.data.dataset import ImageSet
 from intriguing.errors import InputError
+from intriguing.keys import derive_seed
 from intriguing.models.batching import plan_batch
 from intriguing.models.requirements import check_classifier
 from intriguing.runs.attacking import Plan
 from intriguing.runs.examples import Examples
-from intriguing.runs.predicting import first_correct
 from intriguing.runs.stage import Network
 
 BATCH = 64
 """Images of a forward pass at most: more are no faster on a CPU."""
+MANY = 2000
+"""More images than these are attacked in their own order, as they lie in their files."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class Subject:
         config: What is asked.
         words: What loading the images has to say, such as files left out.
         shards: Images between two saves of each network's attack.
+        right: Which images are attacked: of those that all networks get right (`audit.right`).
     """
 
     networks: tuple[Network, ...]
@@ -40,6 +44,7 @@ class Subject:
     config: AuditConfig
     words: tuple[str, ...] = ()
     shards: Mapping[str, int] = field(default_factory=dict)
+    right: Int64[Tensor, " chosen"] = field(default_factory=lambda: torch.arange(0))
 
     @cached_property
     def classes(self) -> dict[str, int]:
@@ -56,13 +61,21 @@ class Subject:
             for one in self.networks
         }
 
+    @property
+    def many(self) -> bool:
+        """Whether so many images may be attacked that their files are read one after the other."""
+        return self.config.images is None or self.config.images > MANY
+
     @cached_property
     def chosen(self) -> ImageSet:
-        """The images that are attacked, in memory: the first that all networks get right."""
-        count = self.config.images or len(self.images)
-        models = [one.model for one in self.networks]
-        found = first_correct(models, self.images, count, self.config.seed)
-        return self.images.subset(found).read()
+        """The images that are attacked.
+
+        Many, or all that there are, in their own order, and where they are streamed they stay in
+        their files; others in memory, in the order in which they were drawn.
+        """
+        if self.many:
+            return self.images.subset(self.right.sort().values)
+        return self.images.subset(self.right).read()
 
     def examples(self, network: Network) -> Examples:
         """The search for the nearest example of any wrong class of every chosen image."""
@@ -78,6 +91,14 @@ def _classes(network: Network, images: ImageSet) -> int:
         return check_classifier(network.model, next(images.pixels(16)), images.labels)
     except InputError as error:
         raise InputError(f"{network.name}: {error}") from error
+
+
+def drawn(rows: Tensor, count: int, seed: int) -> Tensor:
+    """All of these, or so many that are drawn from them, in their order."""
+    if len(rows) <= count:
+        return rows
+    generator = torch.Generator().manual_seed(derive_seed("drawn", seed))
+    return rows[torch.randperm(len(rows), generator=generator)[:count].sort().values]
 
 
 def relabelled(images: ImageSet, said: Int64[Tensor, " image"], classes: int) -> ImageSet:

@@ -4,9 +4,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from intriguing.audit.attack import PICTURES
 from intriguing.audit.probe import Cost, Probe
 from intriguing.audit.stage import AuditStage, LeftOut
-from intriguing.audit.subject import Subject
+from intriguing.audit.subject import Subject, drawn
 from intriguing.data.dataset import ImageSet
 from intriguing.distortion.search import Search
 from intriguing.errors import InputError
@@ -81,7 +82,8 @@ class Target(AuditStage):
         )  # fmt: skip
         write_figure(
             run.folder, f"Made {called} for {name}", made, name=file_name("figure5", name),
-            network=name, count=len(chosen),
+            network=name,
+            rows=drawn(made.attacked.success.nonzero()[:, 0], PICTURES, self.search.seed),
         )  # fmt: skip
         found, rows = made.attacked, target_rows(name, made)
         return Made(

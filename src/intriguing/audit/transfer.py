@@ -4,9 +4,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
+import torch
+
 from intriguing.audit.probe import Cost, Probe
 from intriguing.audit.stage import AuditStage, LeftOut
-from intriguing.audit.subject import Subject
+from intriguing.audit.subject import Subject, drawn
 from intriguing.report.numbers import points_more
 from intriguing.results.audit import Finding, Tile
 from intriguing.results.measured import Condition, Measurement, Metric, first, where
@@ -16,7 +18,7 @@ from intriguing.runs.stage import Made, Network
 from intriguing.runs.transfer_table import Transfer as Crossed
 
 CROSSED = 2000
-"""Images that are shown to other networks at most."""
+"""Images that are shown to other networks at most, drawn where there are more."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +64,10 @@ class Transfer(AuditStage):
 
     def compute(self, run: Run) -> Made:
         """Errors of every network on every set; nothing where no example was found."""
-        few = [run.loaded(one).first(CROSSED).sizes.double() for one in self.attacks]
-        means = [float(found.mean()) for found in few if len(found)]
+        attacked = self.attacks[0].plan.images
+        rows = drawn(torch.arange(len(attacked)), CROSSED, self.seed)
+        some = [(one.distortion[rows], one.success[rows]) for one in map(run.loaded, self.attacks)]
+        means = [float(sizes[found].double().mean()) for sizes, found in some if found.any()]
         if not means:
             return Made(
                 words=("No example was found, so there is none to show to other networks.",)
@@ -72,9 +76,8 @@ class Transfer(AuditStage):
             float(f"{multiple * max(means):.2g}")
             for multiple in self.amplified if multiple * max(means) < 1
         )  # fmt: skip
-        images = self.attacks[0].plan.images.first(CROSSED)
         made = Crossed(
-            self.networks, self.attacks, images, sizes, self.seed, CROSSED
+            self.networks, self.attacks, attacked.subset(rows), sizes, self.seed
         ).compute(run)  # fmt: skip
         return replace(made, finding=_finding(made.measured))
 

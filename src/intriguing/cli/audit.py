@@ -73,7 +73,7 @@ def audit(
         untrained: Untrained networks to compare the units with; 0 for none.
         dry_run: Only measure on a few images how long it would take, stage by stage.
         data_size: With --dry-run: as if DATA had so many images.
-        stream: Read pictures when they are looked at, and keep none in memory but those that are
+        stream: Read pictures when they are looked at, and keep few in memory, however many are
             attacked; done without asking where all would take more than a GiB.
     """
     from intriguing.audit.config import AuditConfig
@@ -164,7 +164,7 @@ def _describe(
         f"\nfor      {count:,} images\nin       {folder}\n"
         f"takes    about {duration(total)} ({total:,.0f} s), by a probe of this machine now\n"
         f"costs    {total / 3600:,.3g} {kind}-hours; at best {spread} {kind}s like this one "
-        "(--engine), where the work on images is spread, but for noise",
+        "(--engine), where the work on images is spread",
         highlight=False, markup=False, soft_wrap=True,
     )  # fmt: skip
 

@@ -171,6 +171,11 @@ class Ids(Sequence[str]):
         return Ids(self.names.take(pa.array(indices)))
 
 
+def as_names(ids: Sequence[str]) -> Any:
+    """Names of images as Arrow has them."""
+    return _together(ids.names) if isinstance(ids, Ids) else pa.array(ids, pa.string())
+
+
 def _together(names: Any) -> Any:
     return names.combine_chunks() if isinstance(names, pa.ChunkedArray) else names
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from enum import IntEnum
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
@@ -29,6 +30,12 @@ class Status(IntEnum):
     """The search took too long, failed, or ended the process that did it, with this image alone."""
     UNREADABLE = 7
     """The file is no picture, or a damaged one."""
+
+
+def status_names(codes: Int64[Tensor, " image"]) -> np.ndarray:
+    """The names of many codes."""
+    names: np.ndarray = np.array([one.name for one in sorted(Status)], dtype=object)
+    return names.take(codes.cpu().numpy())
 
 
 @dataclass(frozen=True)

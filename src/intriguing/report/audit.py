@@ -90,8 +90,9 @@ def _pictures(contents: Contents) -> Section:
     for file in contents.of_kind("pairs"):
         if file.metadata.get("made") == "nearest":
             caption = (
-                "Not chosen: the first images attacked. Under the pictures drag the line between "
-                "the original and the adversarial image, and magnify the change."
+                "Not chosen: the first images attacked, or some drawn of very many. Under the "
+                "pictures drag the line between the original and the adversarial image, and "
+                "magnify the change."
             )
             blocks += _shown(viewer(file, caption))
     return Section("nearest", "What the nearest examples look like", "", tuple(blocks))

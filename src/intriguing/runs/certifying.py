@@ -14,7 +14,7 @@ from torch import Tensor
 from intriguing.data.checks import check_images
 from intriguing.data.dataset import ImageSet
 from intriguing.data.streamed import unreadable
-from intriguing.distortion.result import Status
+from intriguing.distortion.result import Status, status_names
 from intriguing.errors import InputError, UnsoundBound
 from intriguing.estimates import Rows
 from intriguing.measures import UNIT_BOX, median
@@ -23,7 +23,7 @@ from intriguing.names import file_name
 from intriguing.results.measured import Measurement, Metric
 from intriguing.results.rows import CertificateRow, Row
 from intriguing.results.store import read_tensors, write_tensors
-from intriguing.runs.examples import Examples
+from intriguing.runs.examples import PIECE, Examples
 from intriguing.runs.proving import LOWER, Proved
 from intriguing.runs.run import Run
 from intriguing.runs.stage import Made, Network, Stage
@@ -190,7 +190,7 @@ class Certify(Stage):
         """
         if self.attack is not None:
             self._check(self._certified(run), run.loaded(self.attack))
-        (columns,) = self.columns(run, CertificateRow)
+        columns = self._columns(run)
         exact = isinstance(self.attack, Proved)
         rows = certified_rows(self.network.name, columns, self.epsilons, exact=exact)
         return Made(tuple(rows), seconds=run.keep(self.certificates).record.wall_seconds)
@@ -198,13 +198,23 @@ class Certify(Stage):
     def columns(self, run: Run, kind: type[Row]) -> Iterator[Mapping[str, Any]]:
         """A row an image."""
         if kind is CertificateRow:
-            outcome = None if self.attack is None else run.loaded(self.attack)
-            yield certified_columns(
-                self.network.name, self.certificates.images, self._certified(run).columns,
-                outcome, self.seed,
-            )  # fmt: skip
+            whole, ids = self._columns(run), self.certificates.images.ids
+            for start in range(0, len(ids), PIECE):
+                piece = slice(start, start + PIECE)
+                yield {
+                    "image_id": list(ids[piece]),
+                    **{n: c[piece] if isinstance(c, np.ndarray) else c for n, c in whole.items()},
+                }
         elif isinstance(self.attack, Proved):
             yield from self.attack.columns(run, kind)
+
+    def _columns(self, run: Run) -> dict[str, Any]:
+        """Columns of `CertificateRow` but the ids."""
+        outcome = None if self.attack is None else run.loaded(self.attack)
+        return certified_columns(
+            self.network.name, self.certificates.images, self._certified(run).columns, outcome,
+            self.seed,
+        )  # fmt: skip
 
     def _certified(self, run: Run) -> Certified:
         """The certificates, longer where a proof went on from an example."""
@@ -267,16 +277,15 @@ def certified_columns(
     outcome: Attacked | None,
     seed: int,
 ) -> dict[str, Any]:
-    """Columns of `CertificateRow`."""
+    """Columns of `CertificateRow` but the ids."""
     count = len(images)
     found = np.full(count, np.nan) if outcome is None else outcome.columns["l2"].double().numpy()
-    status: list[str] | str = "NOT_SEARCHED"
+    status: np.ndarray | str = "NOT_SEARCHED"
     if outcome is not None:
-        status = [Status(code).name for code in outcome.columns["status"].tolist()]
+        status = status_names(outcome.columns["status"])
     return {
         "network": name,
         "seed": seed,
-        "image_id": list(images.ids),
         "label": images.labels.cpu().numpy(),
         "predicted": certified["predicted"],
         "margin": certified["margin"].astype(np.float64),

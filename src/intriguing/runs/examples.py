@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from intriguing.data.dataset import ImageSet
 from intriguing.data.png import shown_as, write_png
-from intriguing.distortion.result import Status
+from intriguing.distortion.result import Status, status_names
 from intriguing.distortion.search import Search
 from intriguing.estimates import Rows
 from intriguing.keys import APART
@@ -27,7 +27,7 @@ from intriguing.scale.attack import Attacked, attack_in_shards
 from intriguing.transfer.matrix import count_errors
 
 GALLERY = 8
-_ROWS = 50_000
+PIECE = 50_000
 """Rows of images that are put together at a time."""
 
 
@@ -71,7 +71,7 @@ class Examples(Stage):
             return
         network = self.network
         seed = network.number if isinstance(network, Trained) else self.search.seed
-        for images, columns in run.loaded(self).rows(_ROWS):
+        for images, columns in run.loaded(self).rows(PIECE):
             yield image_columns(network.called, self.search.method, images, columns, seed)
 
     @property
@@ -161,7 +161,7 @@ def image_columns(
         "image_id": list(images.ids),
         "label": images.labels.numpy(),
         "target": columns["targets"].numpy(),
-        "status": [Status(code).name for code in columns["status"].tolist()],
+        "status": status_names(columns["status"]),
         **{key: columns[key].masked_fill(lost, torch.nan).numpy() for key in numbers},
         **{key: columns[key].numpy() for key in whole},
     }

@@ -10,6 +10,9 @@ from intriguing.data.dataset import ImageSet
 from intriguing.data.streamed import unreadable
 from intriguing.models.classifier import Classifier
 
+_TOGETHER = 1024
+"""Images that are in memory at once, while it is looked which of them are right."""
+
 
 @torch.no_grad()
 def predict(
@@ -40,7 +43,7 @@ def first_correct(
     """
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))
     labels, kept = images.labels.cpu(), []
-    for part in torch.split(order, 2 * count):
+    for part in torch.split(order, min(2 * count, _TOGETHER)):
         pixels = images.images[part]
         right = ~unreadable(pixels)
         for model in models:

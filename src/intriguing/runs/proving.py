@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from intriguing.distortion.problem import Goal
-from intriguing.distortion.result import Distortions, Status
+from intriguing.distortion.result import Distortions, status_names
 from intriguing.errors import InputError
 from intriguing.keys import APART
 from intriguing.measures import UNIT_BOX
@@ -54,7 +54,7 @@ class Proved(Stage):
             yield {
                 "network": self.network.name, "image_id": list(self.attack.plan.images.ids),
                 "lower": columns[LOWER].double().numpy(), "found": columns["l2"].double().numpy(),
-                "status": [Status(code).name for code in columns["status"].tolist()],
+                "status": status_names(columns["status"]),
                 "nodes": columns[NODES].numpy(),
             }  # fmt: skip
 

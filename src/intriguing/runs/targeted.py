@@ -114,14 +114,15 @@ def write_figure(
     *,
     name: str = "figure5",
     network: str = "",
-    count: int = COUNT,
+    rows: Tensor | None = None,
 ) -> None:
-    """Keep the pairs for the report: original, difference, adversarial."""
+    """Keep pairs for the report: original, difference, adversarial; `rows`, or the paper's 64."""
     images = made.attacked.images
-    rows = made.attacked.success.nonzero()[:count, 0]
+    if rows is None:
+        rows = made.attacked.success.nonzero()[:COUNT, 0]
     if not len(rows) or images.images.ndim != 4:
         return
-    adversarial = made.attacked.shards.column("adversarial")[rows]
+    adversarial = made.attacked.columns["adversarial"][rows]
     sizes, labels = made.attacked.distortion.tolist(), images.labels.tolist()
 
     words = [

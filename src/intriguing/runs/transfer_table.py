@@ -1,17 +1,20 @@
 """Whether examples made for one network fool the others, beside amplified ones and equal noise."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import ClassVar
 
+import numpy as np
+import pyarrow.compute as pc
 import torch
 from torch import Tensor, nn
 
 from intriguing.data.dataset import ImageSet
-from intriguing.data.streamed import unreadable
+from intriguing.data.streamed import as_names, unreadable
 from intriguing.distortion.noise import gaussian_noise
 from intriguing.estimates import Rows
+from intriguing.keys import derive_seed
 from intriguing.results.measured import Condition, Measurement, Metric, where
 from intriguing.runs.attacking import usual_part
 from intriguing.runs.examples import Examples
@@ -36,10 +39,9 @@ class Transfer(Stage):
     Attributes:
         networks: That are shown them.
         attacks: Of those for whom the examples are, on the same images.
-        images: What the noise is added to.
+        images: That the examples are shown of, and that noise is added to.
         sizes: Distortions to which examples are amplified.
         seed: Draws the noise.
-        most: Examples of each that are shown; None for all.
     """
 
     name: ClassVar[str] = "transfer"
@@ -48,7 +50,6 @@ class Transfer(Stage):
     images: ImageSet
     sizes: tuple[float, ...]
     seed: int
-    most: int | None = None
 
     def compute(self, run: Run) -> Made:
         """The table.
@@ -57,19 +58,19 @@ class Transfer(Stage):
         rows of "transfer-net" say how much of an error is there without any change (`net_rows`).
         """
         outcomes: dict[str, Attacked] = {one.network.name: run.loaded(one) for one in self.attacks}
-        if self.most is not None:
-            outcomes = {name: one.first(self.most) for name, one in outcomes.items()}
+        showing = _Showing(
+            {one.name: one.model for one in self.networks}, outcomes, self.images, (), self.seed
+        )
         rows = Rows("transfer", seed=self.seed)
         for name, outcome in outcomes.items():
+            own = showing.rows[name]
+            own = own[own >= 0]
             rows.mean(
-                Metric.MEAN_DISTORTION, "distortion", outcome.sizes, len(outcome), made_for=name,
-                condition=Condition.ADVERSARIAL,
+                Metric.MEAN_DISTORTION, "distortion", outcome.distortion[own][outcome.success[own]],
+                len(own), made_for=name, condition=Condition.ADVERSARIAL,
             )  # fmt: skip
         mean = sum(row.value for row in rows.made) / len(rows.made) if rows.made else None
-        showing = _Showing(
-            {one.name: one.model for one in self.networks}, outcomes, self.images,
-            _sets(list(outcomes), mean, self.sizes), self.seed,
-        )  # fmt: skip
+        showing = replace(showing, sets=_sets(list(outcomes), mean, self.sizes))
         parts = run.in_parts(
             self, showing, len(self.images), usual_part(self.images), given_up=showing.nothing
         )
@@ -122,13 +123,13 @@ class _Showing:
     @cached_property
     def rows(self) -> dict[str, Tensor]:
         """Of each image its row among the examples made for a network; -1 where it has none."""
-        found = {}
+        wanted, found = as_names(self.images.ids), {}
         for name, outcome in self.outcomes.items():
             if len(outcome) == len(self.images):
                 found[name] = torch.arange(len(outcome))
                 continue
-            known = {one: row for row, one in enumerate(outcome.images.ids)}
-            found[name] = torch.tensor([known.get(one, -1) for one in self.images.ids])
+            rows = pc.index_in(wanted, value_set=as_names(outcome.images.ids))
+            found[name] = torch.from_numpy(pc.fill_null(rows, -1).to_numpy().astype(np.int64))
         return found
 
     def __call__(self, items: slice, report: Callable[[int], None]) -> Columns:
@@ -154,7 +155,8 @@ class _Showing:
         if shown.condition is Condition.NOISE:
             assert shown.size is not None
             # Drawn by parts, so that a part needs none of the others.
-            generator = torch.Generator().manual_seed(self.seed + items.start)
+            seed = derive_seed("transfer", self.seed, items.start)
+            generator = torch.Generator().manual_seed(seed)
             return good, gaussian_noise(pixels, shown.size, generator)
         outcome, rows = self.outcomes[shown.made_for], self.rows[shown.made_for][items]
         kept = good & (rows >= 0)

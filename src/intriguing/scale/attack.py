@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Literal, TypeAlias, cast
@@ -49,7 +49,7 @@ class Attacked:
     """Minimum distortions of an image set that stay on disk; columns as in `Distortions`.
 
     Attributes:
-        images: The originals; or the first of them.
+        images: The originals.
         shards: Where the results are.
         method: How they were searched.
     """
@@ -121,10 +121,6 @@ class Attacked:
         counts = Counter(self.status.tolist())
         return {Status(code).name: counts[code] for code in sorted(counts)}
 
-    def first(self, count: int) -> "Attacked":
-        """The same of the first so many images."""
-        return self if count >= len(self) else replace(self, images=self.images.first(count))
-
     def rows(self, size: int) -> Iterator[tuple[ImageSet, dict[str, Tensor]]]:
         """Consecutive pieces of at most so many images, without the examples."""
         small = [name for name in COLUMNS if name != LARGE]
@@ -136,9 +132,7 @@ class Attacked:
     def parts(self) -> Iterator[tuple[ImageSet, dict[str, Tensor]]]:
         """The images and their results, one shard in memory at a time."""
         for items, columns in zip(self.shards.slices, self.shards, strict=True):
-            if items.start < len(self):
-                images = self.images.subset(torch.arange(len(self))[items])
-                yield images, {name: column[: len(images)] for name, column in columns.items()}
+            yield self.images.subset(torch.arange(len(self))[items]), columns
 
     def found(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Originals x, adversarial images x′ and true labels, where found, shard by shard."""
@@ -157,9 +151,7 @@ class _Columns(dict[str, Tensor]):
     def __missing__(self, name: str) -> Tensor:
         on_disk = name == LARGE and not self._images.in_memory
         column = self[name] = (
-            cast(Tensor, Column(self._shards, name))
-            if on_disk
-            else self._shards.column(name)[: len(self._images)]
+            cast(Tensor, Column(self._shards, name)) if on_disk else self._shards.column(name)
         )
         return column
 
