@@ -4,6 +4,7 @@
     python benchmarks/engines.py deaths [--images 4000] [--deaths 20]
     python benchmarks/engines.py stream [--images 1000000]
     python benchmarks/engines.py manifest [--images 10000000]
+    python benchmarks/engines.py report [--images 1000000]
 
 `same`: times of each engine, with starts of workers and without that of Ray's cluster, and whether
 all tensors are equal to the byte. What other work leaves of the cores decides wall time: so CPU
@@ -15,7 +16,8 @@ the shards are compared with an undisturbed run's. `stream`: time, and the peak 
 driver above its imports and of a worker, for synthetic pictures that stay in their Parquet file.
 `manifest`: CPU time and memory above the imports until it is known what a set of so many images is
 and which of its shards, all of which are there, need not be computed; a row goes to
-`benchmarks/figures/manifest.csv`.
+`benchmarks/figures/manifest.csv`. `report`: the same of an audit's report, drawn from so many rows
+of images and of certificates; a row goes to `benchmarks/figures/report.csv`.
 """
 
 import argparse
@@ -23,7 +25,6 @@ import csv
 import hashlib
 import os
 import random
-import resource
 import shutil
 import signal
 import subprocess
@@ -44,7 +45,10 @@ from torch import nn
 
 import intriguing as it
 from intriguing.data.sources import load_images
+from intriguing.report.contents import read_contents
 from intriguing.report.html import draw_report
+from intriguing.results.parquet import write_columns
+from intriguing.results.rows import CertificateRow, ImageRow
 from intriguing.runs import attacking
 from intriguing.runs.examples import Examples, Pictures, Summary
 from intriguing.runs.request import Request, Work
@@ -270,6 +274,49 @@ def _open(step: str, path: str, folder: str) -> None:
     _append(FIGURES / "manifest.csv", row)
 
 
+def report(arguments: argparse.Namespace) -> None:
+    """Draw the report of a small audit in whose rows are as many images."""
+    draw = np.random.default_rng(0)
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place) / "audit"
+        config = it.AuditConfig(images=4, skip=("units",))
+        it.run_audit(network(), digits(5000), folder, config, report=False)
+
+        def pieces(certified: bool) -> Iterator[dict[str, object]]:
+            for start in range(0, arguments.images, 50_000):
+                count = min(50_000, arguments.images - start)
+                l2 = draw.gamma(9, 0.1, count)
+                yield {
+                    "network": "the network", "seed": 0, "status": "FOUND",
+                    "image_id": [f"picture/{start + row:08}" for row in range(count)],
+                    "label": 0, **(
+                        {"predicted": 0, "margin": l2, "against": 1, "found": l2, "pixels": 784,
+                         "certified": l2 * draw.uniform(0, 1, count)}
+                        if certified else
+                        {"method": "closest", "target": 1, "success": np.ones(count, bool),
+                         "distortion": l2 / 28, "l2": l2, "c": 1.0, "gap": np.nan,
+                         "local_gap": 0.0, "forward_passes": 60, "backward_passes": 60}
+                    ),
+                }  # fmt: skip
+
+        write_columns(folder, ImageRow, pieces(False))
+        write_columns(folder, CertificateRow, pieces(True))
+        subprocess.run([sys.executable, __file__, "draw", str(folder)], check=True)
+
+
+def _draw(folder: str) -> None:
+    before, start = _peak(), time.process_time()
+    page = draw_report(Path(folder))
+    row = {
+        "images": sum(one.images for one in read_contents(Path(folder)).certified.values()),
+        "seconds": round(time.process_time() - start, 1), "more_gb": round(_peak() - before, 2),
+        "imports_gb": round(before, 2), "page_mb": round(page.stat().st_size / 1e6, 1),
+        "load": round(os.getloadavg()[0], 1),
+    }  # fmt: skip
+    print(row, flush=True)
+    _append(FIGURES / "report.csv", row)
+
+
 def _nothing(items: slice, report: Callable[[int], None]) -> dict[str, torch.Tensor]:
     return {"none": torch.zeros(items.stop - items.start, dtype=torch.uint8)}
 
@@ -306,7 +353,9 @@ def _timed(what: Callable[[], object]) -> float:
 
 
 def _peak() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    """The peak of memory of this process in GB, without that of the one that started it."""
+    said = Path("/proc/self/status").read_text()
+    return int(said.split("VmHWM:")[1].split()[0]) / 1e6
 
 
 @contextmanager
@@ -344,8 +393,11 @@ def main() -> None:
     if sys.argv[1:2] == ["open"]:
         _open(*sys.argv[2:])
         return
+    if sys.argv[1:2] == ["draw"]:
+        _draw(*sys.argv[2:])
+        return
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("what", choices=("same", "deaths", "stream", "manifest"))
+    parser.add_argument("what", choices=("same", "deaths", "stream", "manifest", "report"))
     parser.add_argument("--images", type=int)
     parser.add_argument("--budget", type=int, default=30)
     parser.add_argument("--workers", type=int, default=2)
@@ -354,7 +406,7 @@ def main() -> None:
     arguments = parser.parse_args()
     usual = {
         "same": (same, 10_000), "deaths": (deaths, 4000), "stream": (stream, 1_000_000),
-        "manifest": (manifest, 10_000_000),
+        "manifest": (manifest, 10_000_000), "report": (report, 1_000_000),
     }  # fmt: skip
     measure, count = usual[arguments.what]
     arguments.images = arguments.images or count

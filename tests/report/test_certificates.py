@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from intriguing.report import sandwich
-from intriguing.report.assurance import share_of_found
+from intriguing.report.certified import share_of_found
 from intriguing.report.contents import read_contents
 from intriguing.report.findings import findings
 from intriguing.report.html import draw_report
+from intriguing.report.lengths import Lengths
 from intriguing.report.section import Listing
 from intriguing.report.sections import sections
 from tests.report import bounded
@@ -96,7 +97,7 @@ def test_a_large_set_is_thinned_evenly_and_keeps_its_ends():
 
 def test_accuracies_are_shares_of_all_images_beyond_epsilon():
     certified, found = np.array([0.0, 0.2, 0.4, 0.4]), np.array([0.0, 0.5, 0.8, np.inf])
-    axis = sandwich.accuracies(certified, found, 64).axes[0]
+    axis = sandwich.accuracies(Lengths.of(certified), Lengths.of(found), 64).axes[0]
     attacked, sure = axis.lines
 
     def at(line, epsilon):
@@ -105,7 +106,7 @@ def test_accuracies_are_shares_of_all_images_beyond_epsilon():
 
     assert [at(sure, e) for e in (0, 0.1, 0.3, 0.5)] == [75, 75, 50, 0]
     assert [at(attacked, e) for e in (0, 0.3, 0.6, 0.8)] == [75, 75, 50, 50]
-    only = sandwich.accuracies(certified, np.full(4, np.nan), 64).axes[0]
+    only = sandwich.accuracies(Lengths.of(certified), None, 64).axes[0]
     assert len(only.lines) == 1
 
 

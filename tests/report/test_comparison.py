@@ -27,8 +27,8 @@ def listings(contents: Contents) -> dict[str, Listing]:
 
 
 def test_images_are_told_apart_by_method(contents):
-    assert tuple(contents.distortions()) == METHODS
-    assert contents.statuses()["noise"] == {"FOUND": 5, "NOT_FOUND": 35}
+    assert tuple(contents.attacked.distortions) == METHODS
+    assert contents.attacked.statuses["noise"] == {"FOUND": 5, "NOT_FOUND": 35}
     assert {name: float(p[0]) for name, p in contents.passes().items()} == {
         "closest": 66, "ddn": 1000, "noise": 50,
     }  # fmt: skip

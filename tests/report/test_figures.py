@@ -5,6 +5,7 @@ from intriguing.report.charts import distortion_curves, heatmaps
 from intriguing.report.figures import Panel, as_pictures, figure7, filters, gallery, mosaic
 from intriguing.report.findings import correlation, findings
 from intriguing.report.layouts import gather
+from intriguing.report.lengths import Lengths
 from intriguing.report.views import Cell
 from intriguing.results.measured import Condition, Measurement, Metric
 from tests.report.sample import NETWORKS, write_sample
@@ -64,7 +65,7 @@ def test_filters_leaves_out_the_weakest_and_scales_each_by_itself():
 
 def test_curves_count_images_that_were_never_fooled():
     values = np.array([0.1, 0.2, np.nan, np.inf])
-    line = distortion_curves({"net": values}).axes[0].lines[0]
+    line = distortion_curves({"net": Lengths.of(values)}).axes[0].lines[0]
     assert list(line.get_ydata()) == [25.0, 50.0]
 
 
@@ -121,8 +122,6 @@ def test_a_failed_attack_is_never_rounded_up_to_all(tmp_path):
     from intriguing.report.contents import read_contents
 
     contents = read_contents(write_sample(tmp_path, "attack"))
-    success = np.ones(200_000, dtype=bool)
-    success[0] = False
-    images = {name: np.resize(column, 200_000) for name, column in contents.images.items()}
-    tile = findings(replace(contents, images=images | {"success": success})).tiles[0]
+    attacked = replace(contents.attacked, images=200_000, found=199_999)
+    tile = findings(replace(contents, attacked=attacked)).tiles[0]
     assert tile.value == "99.99 %"

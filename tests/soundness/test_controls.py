@@ -34,6 +34,7 @@ from intriguing.report.contents import read_contents
 from intriguing.report.curves import Line, accuracy
 from intriguing.report.findings import findings
 from intriguing.report.layouts import gather
+from intriguing.report.lengths import Lengths
 from intriguing.report.tables import to_csv, to_latex, to_terminal
 from intriguing.results.measured import Condition, Measurement, Metric, where
 from intriguing.results.parquet import read_columns, read_rows
@@ -584,7 +585,9 @@ def test_the_spread_over_seeds_runs_from_the_least_to_the_greatest():
 
 
 def test_accuracy_falls_over_all_images_also_those_never_fooled():
-    line = Line("net", np.array([0.1, 0.2, np.inf, np.inf]), 0.8, ((0.1, 0.5), (0.3, 0.25)))
+    line = Line(
+        "net", Lengths.of(np.array([0.1, 0.2, np.inf, np.inf])), 0.8, ((0.1, 0.5), (0.3, 0.25))
+    )
     figure = accuracy([line])
     falling, noise = figure.axes[0].lines
     assert falling.get_ydata() == pytest.approx([80.0, 60.0, 40.0])

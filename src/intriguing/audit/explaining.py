@@ -17,8 +17,8 @@ from intriguing.models.resized import fitted
 from intriguing.models.weights import model_sha256
 from intriguing.results.damage import blame
 from intriguing.results.explained import Nearest, Said, Solve, Story
-from intriguing.results.parquet import read_columns
-from intriguing.results.rows import CertificateRow, ImageRow
+from intriguing.results.parquet import schema, stream_columns
+from intriguing.results.rows import CertificateRow, ImageRow, Row
 from intriguing.results.schema import RunRecord
 from intriguing.results.store import find_tensors, read_run, read_tensors
 
@@ -57,11 +57,11 @@ def _explained(
     networks: Mapping[str, nn.Module], path: bool, progress: ProgressCallback | None,
 ) -> Story:  # fmt: skip
     image = _find(image_id, attacked, folder)
-    rows, proofs = read_columns(folder, ImageRow), read_columns(folder, CertificateRow)
+    rows, proofs = _rows_of(folder, ImageRow, image), _rows_of(folder, CertificateRow, image)
     made = []
     for name in dict.fromkeys(rows["network"].tolist()):
-        row = int(((rows["network"] == name) & (rows["image_id"] == image)).nonzero()[0][0])
-        where = (proofs["network"] == name) & (proofs["image_id"] == image)
+        row = int((rows["network"] == name).nonzero()[0][0])
+        where = proofs["network"] == name
         certified = float(proofs["certified"][where][0]) if where.any() else None
         solves: tuple[Solve, ...] = ()
         if path and name in networks:
@@ -74,9 +74,19 @@ def _explained(
                 float(rows["distortion"][row]), float(rows["l2"][row]), certified, said, solves,
             )
         )  # fmt: skip
-    label = int(rows["label"][(rows["image_id"] == image).nonzero()[0][0]])
+    label = int(rows["label"][0])
     names = _class_names(folder)
     return Story(image, label, tuple(made), names)
+
+
+def _rows_of(folder: Path, kind: type[Row], image: str) -> dict[str, np.ndarray]:
+    """The rows about one image, as columns."""
+    parts = [{name: np.empty(0, dtype=object) for name in schema(kind).names}]
+    for part in stream_columns(folder, kind):
+        here = part["image_id"] == image
+        if here.any():
+            parts.append({name: column[here] for name, column in part.items()})
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def attacked_ids(folder: Path) -> list[str]:

@@ -2,24 +2,12 @@
 
 import math
 
-import numpy as np
-
+from intriguing.report.certified import Certified
 from intriguing.report.contents import Contents
 from intriguing.report.numbers import number
 from intriguing.report.takeaway import NOTHING, Findings, Tile
 from intriguing.report.views import Cell, Table
 from intriguing.results.measured import Metric
-
-
-def violations(contents: Contents) -> np.ndarray:
-    """Rows of images with an adversarial example closer than certified: there must be none.
-
-    But for the last digits of a float32, in which both are kept.
-    """
-    columns = contents.certificates
-    allowed = columns["found"] * (1 + 8 * np.finfo(np.float32).eps)
-    rows: np.ndarray = (columns["certified"] > allowed).nonzero()[0]
-    return rows
 
 
 def grounds(contents: Contents) -> tuple[str, bool]:
@@ -31,22 +19,20 @@ def grounds(contents: Contents) -> tuple[str, bool]:
 def assurance(contents: Contents) -> Findings:
     """The headline of a certification; empty before there is one."""
     table = contents.table("certify")
-    columns = contents.certificates
-    if table is None or not len(columns["label"]):
+    images = next(iter(contents.certified.values()), None)
+    if table is None or images is None:
         return NOTHING
-    cells = table.lines()[0]
-    searched = not np.isnan(columns["found"]).all()
-    bad = violations(contents)
-    root = math.sqrt(columns["pixels"][0])
+    cells, searched = table.lines()[0], images.searched
+    root = math.sqrt(images.pixels)
     return Findings(
-        tuple(_tiles(cells, root, searched, len(bad))),
+        tuple(_tiles(cells, root, searched, images.bad)),
         (
-            _certified(contents, cells, root, refuted=bool(len(bad))),
+            _certified(contents, cells, root, refuted=bool(images.bad)),
             *(_found(cells, root) if searched else ["No adversarial examples were looked for."]),
             *_between(contents.table("robust"), searched),
-            *(_sound(contents, len(bad)) if searched else []),
+            *(_sound(images) if searched else []),
         ),
-        _alarms(contents, bad),
+        _alarms(images),
     )
 
 
@@ -133,28 +119,20 @@ def _between(table: Table | None, searched: bool) -> list[str]:
     ]
 
 
-def _sound(contents: Contents, bad: int) -> list[str]:
-    if bad:
+def _sound(images: Certified) -> list[str]:
+    if images.bad:
         return []
-    total = int(np.isfinite(contents.certificates["found"]).sum())
-    return [f"No example is closer than certified, on any of the {total:,} images that have one."]
+    said = f"on any of the {images.reached:,} images that have one"
+    return [f"No example is closer than certified, {said}."]
 
 
-def _alarms(contents: Contents, bad: np.ndarray) -> tuple[str, ...]:
-    if not len(bad):
+def _alarms(images: Certified) -> tuple[str, ...]:
+    if images.worst is None:
         return ()
-    columns = contents.certificates
-    worst = bad[np.argmax(columns["certified"][bad] - columns["found"][bad])]
+    name, certified, found = images.worst
     return (
-        f"{len(bad):,} image{'s have' if len(bad) > 1 else ' has'} an adversarial example closer "
-        f"than certified, for instance {columns['image_id'][worst]}: certified "
-        f"{columns['certified'][worst]:.6g}, found {columns['found'][worst]:.6g}. A bound is "
-        "wrong; please report it with this folder, and do not rely on these certificates.",
+        f"{images.bad:,} image{'s have' if images.bad > 1 else ' has'} an adversarial example "
+        f"closer than certified, for instance {name}: certified {certified:.6g}, found "
+        f"{found:.6g}. A bound is wrong; please report it with this folder, and do not rely on "
+        "these certificates.",
     )
-
-
-def share_of_found(certified: np.ndarray, found: np.ndarray) -> np.ndarray:
-    """certified / found of each image; NaN where it says nothing (nothing found, or at 0)."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        known = np.isfinite(found) & (found > 0)
-        return np.where(known, certified / found, math.nan)

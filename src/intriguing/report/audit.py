@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-import numpy as np
-
 from intriguing.report import curves, spectrum, units
 from intriguing.report.certificates import accuracies
 from intriguing.report.contents import Contents
@@ -35,14 +33,14 @@ def _closeness(contents: Contents) -> Section:
 
 
 def _curve(contents: Contents) -> Sequence[Drawing]:
-    distortions = contents.distortions()
+    distortions = contents.attacked.distortions
     clean = {
         row.network: row for row in where(contents.measured, analysis="accuracy")
         if row.metric in (Metric.ACCURACY, Metric.AGREEMENT)
     }  # fmt: skip
     lines = [
         curves.Line(
-            name, np.nan_to_num(values, nan=np.inf), clean[name].count / clean[name].total,
+            name, values, clean[name].count / clean[name].total,
             tuple(
                 (row.size, 1 - row.count / row.total)
                 for row in where(contents.measured, analysis="noise", network=name)
@@ -50,9 +48,9 @@ def _curve(contents: Contents) -> Sequence[Drawing]:
             ),
         )
         for name, values in distortions.items()
-        if name in clean and len(values)
+        if name in clean and values.total
     ]  # fmt: skip
-    if not any(np.isfinite(line.distortions).any() for line in lines):
+    if not any(len(line.distortions) for line in lines):
         return ()
     drawing = Drawing(
         "accuracy-curve",
@@ -129,12 +127,9 @@ def _bounds(contents: Contents) -> Section:
 
 def _certificates(contents: Contents) -> Section:
     blocks: list[Block] = list(contents.tables_of("certify"))
-    columns = contents.certificates
-    for place, name in enumerate(dict.fromkeys(columns["network"].tolist()), 1):
-        rows = columns["network"] == name
-        if (columns["certified"][rows] > 0).any():
-            some = {key: column[rows] for key, column in columns.items()}
-            blocks.append(accuracies(some, f"-{place}", name))
+    for place, (name, certified) in enumerate(contents.certified.items(), 1):
+        if certified.certified.any_above_zero:
+            blocks.append(accuracies(certified, f"-{place}", name))
     return Section(
         "certified",
         "How far images are safe, proved",

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from intriguing.report import sandwich
-from intriguing.report.assurance import grounds, share_of_found, violations
+from intriguing.report.assurance import grounds
+from intriguing.report.certified import Certified, share_of_found
 from intriguing.report.contents import Contents
 from intriguing.report.csv_text import csv_text
 from intriguing.report.figure_style import Drawing
@@ -31,20 +32,20 @@ def _sandwich(contents: Contents) -> Section:
 
 
 def _accuracies(contents: Contents) -> Section:
-    columns = contents.certificates
-    if not len(columns["label"]):
+    certified = _of(contents)
+    if certified is None:
         return Section("accuracy", "", "", ())
     return Section(
         "accuracy",
         "How many images withstand how much",
         "A share is of all images, misclassified ones included.",
-        (accuracies(columns), *contents.tables_of("robust")),
+        (accuracies(certified), *contents.tables_of("robust")),
     )
 
 
-def accuracies(columns: Mapping[str, np.ndarray], part: str = "", network: str = "") -> Drawing:
+def accuracies(certified: Certified, part: str = "", network: str = "") -> Drawing:
     """Accuracies over ε of the images of one network; arguments as in `layer_blocks`."""
-    certified, found, pixels = columns["certified"], columns["found"], int(columns["pixels"][0])
+    found = certified.found if certified.searched else None
     return Drawing(
         f"accuracies{part}",
         f"Accuracy over ε, {network}" if network else "Accuracy over ε",
@@ -53,27 +54,31 @@ def accuracies(columns: Mapping[str, np.ndarray], part: str = "", network: str =
         "attack lies in the grey between; both begin at the accuracy on the images as they are.",
         "Two falling curves over ε: certified accuracy, and above it the accuracy under the attack",
         (CERTIFICATES,),
-        lambda: sandwich.accuracies(certified, found, pixels),
+        lambda: sandwich.accuracies(certified.certified, found, certified.pixels),
     )
 
 
 def _images(contents: Contents) -> Section:
-    columns = contents.certificates
-    if not len(columns["label"]):
+    certified = _of(contents)
+    if certified is None:
         return Section("images", "", "", ())
-    return Section("images", "Image by image", "", (_listing(contents),))
+    return Section("images", "Image by image", "", (_listing(certified),))
 
 
 PARTS: tuple[Part, ...] = (_sandwich, _accuracies, _images)
 
 
+def _of(contents: Contents) -> Certified | None:
+    """The images of the one network, where any was certified."""
+    return next(iter(contents.certified.values()), None)
+
+
 def _drawing(contents: Contents) -> Sequence[Drawing]:
-    columns = contents.certificates
-    correct = columns["predicted"] == columns["label"]
-    if not correct.any():
+    certified = _of(contents)
+    if certified is None or not certified.correct:
         return ()
-    certified, found = columns["certified"][correct], columns["found"][correct]
-    some = len(certified) > sandwich.SHOWN
+    radii, found = certified.pairs
+    some = certified.correct > sandwich.SHOWN
     drawing = Drawing(
         "sandwich",
         "The sandwich",
@@ -83,31 +88,32 @@ def _drawing(contents: Contents) -> Sequence[Drawing]:
         "in the green would refute the certificate.",
         "A rising curve of certified radii, above it a dot for the distance found of each image",
         (CERTIFICATES,),
-        lambda: sandwich.sandwich(certified, found, int(columns["pixels"][0])),
+        lambda: sandwich.sandwich(radii, found, certified.pixels),
     )
     return (drawing,)
 
 
-def _listing(contents: Contents) -> Listing:
+def _listing(certified: Certified) -> Listing:
     """The least known first: violations, then the least share of what was found certified."""
-    columns = contents.certificates
+    columns, count = certified.least, certified.images
     share = share_of_found(columns["certified"], columns["found"])
-    bad = np.isin(np.arange(len(share)), violations(contents))
-    order = np.lexsort((columns["image_id"].astype(str), np.nan_to_num(share, nan=2.0), ~bad))
+    listed = len(share)
+    every = f"All {count:,} images" if listed == count else f"{listed:,} of {count:,} images"
     return Listing(
         "certificates",
-        f"All {len(order):,} images, the least known first",
+        f"{every}, the least known first",
         ("Image", "Class", "Says", "Margin", "Against", "Certified", "Found", "Certified/found"),
-        tuple(_row(contents, int(row), float(share[row])) for row in order[:SHOWN]),
-        _csv(contents, order),
+        tuple(_row(columns, row, float(share[row])) for row in range(min(SHOWN, listed))),
+        csv_text(
+            tuple(columns), zip(*(column.tolist() for column in columns.values()), strict=True)
+        ),
         (CERTIFICATES,),
-        omitted=max(len(order) - SHOWN, 0),
-        opened=bool(bad.any()),
+        omitted=max(listed - SHOWN, 0),
+        opened=bool(certified.bad),
     )
 
 
-def _row(contents: Contents, row: int, share: float) -> tuple[str, ...]:
-    columns = contents.certificates
+def _row(columns: Mapping[str, np.ndarray], row: int, share: float) -> tuple[str, ...]:
     found = float(columns["found"][row])
     return (
         str(columns["image_id"][row]),
@@ -119,9 +125,3 @@ def _row(contents: Contents, row: int, share: float) -> tuple[str, ...]:
         "–" if np.isnan(found) else number(found, "l2"),
         "–" if np.isnan(share) else number(share, "ratio"),
     )
-
-
-def _csv(contents: Contents, order: np.ndarray) -> str:
-    columns = contents.certificates
-    rows = zip(*(columns[name][order].tolist() for name in columns), strict=True)
-    return csv_text(tuple(columns), rows)

@@ -19,6 +19,7 @@ from intriguing.report.figure_style import (
     logarithmic,
     style,
 )
+from intriguing.report.lengths import Lengths
 from intriguing.report.section import IMAGES
 from intriguing.report.views import Cell, Table
 
@@ -73,28 +74,23 @@ def _heatmap(axis: Axes, values: np.ndarray, columns: Sequence[str], rows: Seque
             )  # fmt: skip
 
 
-def distortion_curves(distortions: Mapping[str, np.ndarray]) -> Figure:
-    """For each network the share of images fooled within a distortion.
-
-    `distortions` has one entry an attacked image, NaN or infinity where none was found.
-    """
+def distortion_curves(distortions: Mapping[str, Lengths]) -> Figure:
+    """For each network the share of attacked images fooled within a distortion."""
     with style():
         figure, axis = axes(7.6, 4.0)
         top = 0.0
         for index, (network, values) in enumerate(distortions.items()):
-            found = np.sort(values[np.isfinite(values)])
-            share = 100.0 * np.arange(1, len(found) + 1) / max(len(values), 1)
-            keep = np.unique(np.linspace(0, len(found) - 1, min(len(found), 400)).astype(int))
+            found, share = values.steps()
             colour = SERIES[index % len(SERIES)]
             dashes = "-" if index < len(SERIES) else "--"
             axis.step(
-                found[keep], share[keep], dashes, where="post", color=colour, label=label(network)
-            )
+                found, 100 * share, dashes, where="post", color=colour, label=label(network)
+            )  # fmt: skip
             if len(found):
-                median = float(np.median(found))
-                half = 50.0 * len(found) / len(values)
-                axis.plot(median, half, MARKERS[index % len(MARKERS)], color=colour, ms=5.5)
-                top = max(top, float(np.quantile(found, 0.998)))
+                half = 50.0 * len(values) / values.total
+                place = values.quantile(0.5), half
+                axis.plot(*place, MARKERS[index % len(MARKERS)], color=colour, ms=5.5)
+                top = max(top, values.quantile(0.998))
         axis.set_xlim(0, top * 1.05 or 1)
         axis.set_ylim(0, 101)
         axis.set_xlabel("distortion  sqrt(Σ(x′ᵢ − xᵢ)² / n),  the mark is the median")
@@ -104,10 +100,10 @@ def distortion_curves(distortions: Mapping[str, np.ndarray]) -> Figure:
 
 
 def fooled_within(
-    distortions: Mapping[str, np.ndarray], one: str, remark: str = ""
+    distortions: Mapping[str, Lengths], one: str, remark: str = ""
 ) -> Sequence[Drawing]:
     """That figure for every `one`; none where nothing was found."""
-    if not any(np.isfinite(values).any() for values in distortions.values()):
+    if not any(map(len, distortions.values())):
         return ()
     drawing = Drawing(
         "distortion-curves",

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from intriguing.report.attacked import Attacked, read_attacked
+from intriguing.report.certified import Certified, read_certified
 from intriguing.report.figures import Panel, as_pictures
 from intriguing.report.layouts import gather
 from intriguing.report.views import Table
@@ -15,7 +17,6 @@ from intriguing.results.gate import FlawRow, GateRow, RulingRow
 from intriguing.results.measured import Measurement
 from intriguing.results.parquet import read_columns, read_rows
 from intriguing.results.rows import (
-    CertificateRow,
     ClaimRow,
     CoherenceRow,
     CurvePoint,
@@ -28,10 +29,7 @@ from intriguing.results.schema import RunRecord
 from intriguing.results.store import list_tensors, read_run, read_tensors
 from intriguing.results.verdicts import VerdictRow
 
-COLUMNS = (
-    "network", "seed", "method", "success", "status", "distortion", "l2", "forward_passes",
-    "backward_passes",
-)  # fmt: skip
+COMPARED = ("seed", "method", "success", "l2", "forward_passes", "backward_passes")
 
 
 @dataclass(frozen=True)
@@ -45,17 +43,17 @@ class TensorFile:
 
 @dataclass(frozen=True)
 class Contents:
-    """A results folder in memory: record, rows, one array a column of images, pictures, …"""
+    """A results folder in memory: record, rows, what many rows come to, pictures, …"""
 
     folder: Path
     run: RunRecord
     measured: tuple[Measurement, ...]
-    images: dict[str, np.ndarray]
+    attacked: Attacked
     files: tuple[TensorFile, ...]
     curves: tuple[CurvePoint, ...] = ()
     losses: tuple[LossRow, ...] = ()
     layers: tuple[LayerRow, ...] = ()
-    certificates: dict[str, np.ndarray] = field(default_factory=dict)
+    certified: dict[str, Certified] = field(default_factory=dict)
     tops: dict[str, np.ndarray] = field(default_factory=dict)
     coherence: dict[str, np.ndarray] = field(default_factory=dict)
     claims: tuple[ClaimRow, ...] = ()
@@ -78,52 +76,39 @@ class Contents:
         """The first table of an analysis; None where it has none."""
         return next(iter(self.tables_of(analysis)), None)
 
-    @property
-    def series(self) -> str:
-        """The image column that tells the lines of a chart apart."""
-        return "method" if self.run.kind == "compare" else "network"
-
     def of_kind(self, kind: str) -> list[TensorFile]:
         """Tensor files whose metadata say `kind`, in the order of their names."""
         return [file for file in self.files if file.metadata.get("kind") == kind]
 
-    def distortions(self) -> dict[str, np.ndarray]:
-        """Distortions of every network's or method's images, first seed; NaN where none found."""
-        return self._by_series("distortion")
-
     def lengths(self) -> dict[str, np.ndarray]:
-        """‖r‖₂ of the same images."""
-        return self._by_series("l2")
+        """‖r‖₂ of every method's images, first seed; NaN where none was found."""
+        images = self.images
+        found = np.where(images["success"], images["l2"], np.nan)
+        return {name: found[rows] for name, rows in self._rows().items()}
 
     def passes(self) -> dict[str, np.ndarray]:
         """Passes of the same images, a pass being half a forward and a backward one."""
-        return {
-            name: (self.images["forward_passes"][rows] + self.images["backward_passes"][rows]) / 2
-            for name, rows in self._rows().items()
-        }
+        images = self.images
+        both = images["forward_passes"] + images["backward_passes"]
+        return {name: both[rows] / 2 for name, rows in self._rows().items()}
 
-    def statuses(self) -> dict[str, dict[str, int]]:
-        """How many images of each network or method ended with each status, all seeds."""
-        counts: dict[str, dict[str, int]] = {}
-        column = self.images[self.series]
-        for name in dict.fromkeys(column):
-            names, many = np.unique(
-                self.images["status"][column == name].astype(str), return_counts=True
-            )
-            counts[str(name)] = dict(zip(names.tolist(), many.tolist(), strict=True))
-        return counts
-
-    def _by_series(self, measure: str) -> dict[str, np.ndarray]:
-        found = np.where(self.images["success"], self.images[measure], np.nan)
-        return {name: found[rows] for name, rows in self._rows().items()}
+    @cached_property
+    def images(self) -> dict[str, np.ndarray]:
+        """Columns of all attacked images, for a comparison, which is image by image."""
+        return read_columns(self.folder, ImageRow, COMPARED)
 
     def _rows(self) -> dict[str, np.ndarray]:
-        """Which rows are each network's or method's of the first seed."""
-        column = self.images[self.series]
+        """Which rows are each method's of the first seed."""
+        column = self.images["method"]
         if not len(column):
             return {}
         first = self.images["seed"] == self.images["seed"].min()
         return {str(name): first & (column == name) for name in dict.fromkeys(column[first])}
+
+
+def series(run: RunRecord) -> str:
+    """The column of images that tells the lines of a chart apart."""
+    return "method" if run.kind == "compare" else "network"
 
 
 def read_contents(folder: Path) -> Contents:
@@ -137,12 +122,12 @@ def read_contents(folder: Path) -> Contents:
         folder=folder,
         run=run,
         measured=tuple(read_rows(folder, Measurement)),
-        images=read_columns(folder, ImageRow, COLUMNS),
+        attacked=read_attacked(folder, series(run)),
         files=tuple(TensorFile(name, *read_tensors(folder, name)) for name in list_tensors(folder)),
         curves=tuple(read_rows(folder, CurvePoint)),
         losses=tuple(read_rows(folder, LossRow)),
         layers=tuple(read_rows(folder, LayerRow)),
-        certificates=read_columns(folder, CertificateRow),
+        certified=read_certified(folder),
         tops=read_columns(folder, TopRow),
         coherence=read_columns(folder, CoherenceRow),
         claims=tuple(read_rows(folder, ClaimRow)),

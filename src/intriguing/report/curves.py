@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
 from intriguing.report.figure_style import SERIES, axes, label, logarithmic, style
+from intriguing.report.lengths import Lengths
 
 
 @dataclass(frozen=True)
@@ -15,13 +16,13 @@ class Line:
     """One network: its attacked images' distortions, its clean accuracy, and noise.
 
     Attributes:
-        distortions: Of images that are classified correctly; infinite where none was found.
+        distortions: Of images that are classified correctly.
         clean: Accuracy without any change.
         noise: Sizes of noise, and the share of those images that withstand it.
     """
 
     network: str
-    distortions: np.ndarray
+    distortions: Lengths
     clean: float
     noise: tuple[tuple[float, float], ...]
 
@@ -32,12 +33,11 @@ def accuracy(lines: Sequence[Line]) -> Figure:
         figure, axis = axes(7.6, 4.0)
         for index, line in enumerate(lines):
             colour = SERIES[index % len(SERIES)]
-            found = np.sort(line.distortions[np.isfinite(line.distortions)])
+            found, share = line.distortions.steps()
             if len(found):
-                left = 1 - np.arange(1, len(found) + 1) / len(line.distortions)
                 start = found[0] / 3
                 axis.step(
-                    [start, *found], 100 * line.clean * np.array([1.0, *left]), where="post",
+                    [start, *found], 100 * line.clean * np.array([1.0, *(1 - share)]), where="post",
                     color=colour, label=f"{label(line.network)}, nearest example",
                 )  # fmt: skip
             if line.noise:

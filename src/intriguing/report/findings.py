@@ -59,22 +59,21 @@ def _findings(contents: Contents) -> Findings:
 
 
 def _fooled(contents: Contents) -> Findings:
-    success = contents.images["success"]
-    if not len(success):
+    images, networks = contents.attacked.images, contents.attacked.networks
+    if not images:
         return NOTHING
-    networks = len(set(contents.images["network"]))
-    share = 100.0 * float(success.mean())
-    failed = int((~success).sum())
+    failed = images - contents.attacked.found
+    share = 100.0 * contents.attacked.found / images
     every = f"{networks} networks" if networks > 1 else "one network"
     sentence = (
-        f"An adversarial example was found for every one of the {len(success):,} attacked images "
+        f"An adversarial example was found for every one of the {images:,} attacked images "
         f"({every}); each was checked again by a plain forward pass inside the box."
         if failed == 0
-        else f"An adversarial example was found for {len(success) - failed:,} of "
-        f"{len(success):,} attacked images ({every}); {failed:,} have none."
+        else f"An adversarial example was found for {images - failed:,} of "
+        f"{images:,} attacked images ({every}); {failed:,} have none."
     )
     shown = "100 %" if failed == 0 else f"{min(share, 99.99):.2f} %"
-    return Findings((Tile(shown, "of attacked images fooled", f"{len(success):,} images"),), (
+    return Findings((Tile(shown, "of attacked images fooled", f"{images:,} images"),), (
         sentence,
     ))  # fmt: skip
 

@@ -188,7 +188,7 @@ def _sentences(contents: Contents) -> Section:
 
 def _distances(contents: Contents) -> Section:
     remark = " Of the first seed; the curves begin at the test error."
-    drawings = charts.fooled_within(contents.distortions(), "training", remark)
+    drawings = charts.fooled_within(contents.attacked.distortions, "training", remark)
     return Section("distances", "How far the nearest example is", "", tuple(drawings))
 
 

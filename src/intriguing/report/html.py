@@ -11,7 +11,7 @@ from intriguing.files import write_whole
 from intriguing.names import file_name, storable
 from intriguing.report import numbers, tables
 from intriguing.report.browser import draw_browser, templates
-from intriguing.report.contents import Contents, read_contents
+from intriguing.report.contents import Contents, read_contents, series
 from intriguing.report.exchange.files import write_exchange
 from intriguing.report.figure_style import Drawing, inline, png, svg, vectors
 from intriguing.report.findings import findings
@@ -152,8 +152,8 @@ def _render(contents: Contents, drawn: list[Any], browse: Path | None) -> str:
         findings=findings(contents),
         notes=run.notes,
         sections=drawn,
-        statuses=contents.statuses(),
-        series=contents.series.capitalize(),
+        statuses=contents.attacked.statuses,
+        series=series(run).capitalize(),
         browse=None if browse is None else browse.name,
         viewers=run.kind == "audit" or any(isinstance(b, Viewer) for _, bs in drawn for b in bs),
         seconds=sum(stage.wall_seconds for stage in run.stages),

@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from intriguing.report.figure_style import MUTED, SERIES, axes, style
+from intriguing.report.lengths import Lengths
 
 SHOWN = 600
 """Images that the sandwich has room for."""
@@ -41,20 +42,20 @@ def sandwich(certified: np.ndarray, found: np.ndarray, pixels: int) -> Figure:
     return figure
 
 
-def accuracies(certified: np.ndarray, found: np.ndarray, pixels: int) -> Figure:
+def accuracies(certified: Lengths, found: Lengths | None, pixels: int) -> Figure:
     """Share of all images certified beyond ε, and share for which nothing was found within ε.
 
-    The arguments are as in `sandwich`, both 0 for an image that is misclassified as it is.
+    Both lengths are 0 of an image that is misclassified as it is; None where nothing was looked
+    for.
     """
-    searched = not np.isnan(found).all()
-    ends = [values[np.isfinite(values)] for values in (certified, found)]
-    top = max([float(np.quantile(values, 0.995)) for values in ends if len(values)], default=1.0)
+    both = [values for values in (certified, found) if values]
+    top = max([values.quantile(0.995) for values in both], default=1.0)
     across = np.linspace(0, top * 1.04 or 1.0, 600)
-    sure = _beyond(certified, across)
+    sure = 100 * certified.beyond(across)
     with style():
         figure, axis = axes(7.6, 4.0)
-        if searched:
-            attacked = _beyond(found, across)
+        if found is not None:
+            attacked = 100 * found.beyond(across)
             axis.fill_between(across, sure, attacked, color=MUTED, alpha=0.14, lw=0)
             axis.plot(across, attacked, color=SERIES[1], label="withstands the attack")
         axis.plot(across, sure, color=SERIES[2], label="certified")
@@ -65,12 +66,6 @@ def accuracies(certified: np.ndarray, found: np.ndarray, pixels: int) -> Figure:
         _distortion_axis(axis, pixels)
         axis.legend(loc="upper right")
     return figure
-
-
-def _beyond(values: np.ndarray, across: np.ndarray) -> np.ndarray:
-    """Percent of the values greater than each of `across`."""
-    ordered = np.sort(values)
-    return 100.0 * (len(ordered) - np.searchsorted(ordered, across, side="right")) / len(ordered)
 
 
 def _distortion_axis(axis: Axes, pixels: int, vertical: bool = False) -> None:

@@ -236,4 +236,4 @@ def _bars(table: Table | None) -> Sequence[Drawing]:
 
 
 def _curves(contents: Contents) -> Sequence[Drawing]:
-    return fooled_within(contents.distortions(), "network")
+    return fooled_within(contents.attacked.distortions, "network")

@@ -4,7 +4,7 @@ The schema of a file follows from the fields of its dataclass: `float`, `int`, `
 `Annotated` says; an enumeration and a `Literal` are text; `| None` may be empty, nothing else may.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from enum import Enum
 from functools import cache
@@ -25,6 +25,9 @@ from intriguing.results.rows import Row
 
 MOST_ROWS = 20_000_000
 """Rows of one file that is read at once: a few kilobytes can say that there are any number."""
+
+PIECE = 1 << 16
+"""Rows that are read together, where nobody needs all of them at once."""
 
 T = TypeVar("T", bound=Row)
 _PLAIN = {float: pa.float64(), int: pa.int64(), str: pa.string(), bool: pa.bool_()}
@@ -84,6 +87,18 @@ def read_columns(
     """
     table = _read(folder, kind, columns)
     return {name: _as_array(table.column(name)) for name in table.column_names}
+
+
+def stream_columns(
+    folder: Path, kind: type[T], columns: Sequence[str] | None = None
+) -> Iterator[dict[str, np.ndarray]]:
+    """The same in parts, one in memory at a time; none where there is no file, or no row in it.
+
+    Raises:
+        InputError: If the file is damaged.
+    """
+    for table in _parts(folder, kind, columns):
+        yield {name: _as_array(table.column(name)) for name in table.column_names}
 
 
 def _as_array(column: pa.ChunkedArray) -> np.ndarray:
@@ -162,18 +177,32 @@ def _is_text(kind: pa.DataType) -> bool:
 
 
 def _read(folder: Path, kind: type[Row], columns: Sequence[str] | None = None) -> pa.Table:
+    parts = list(_parts(folder, kind, columns, whole=True))
+    if parts:
+        return parts[0]
+    return schema(kind).empty_table().select(schema(kind).names if columns is None else columns)
+
+
+def _parts(
+    folder: Path, kind: type[Row], columns: Sequence[str] | None, *, whole: bool = False
+) -> Iterator[pa.Table]:
+    """The rows, in pieces or as a `whole`; nothing where there is no file."""
     path, wanted = rows_file(folder, kind), list(schema(kind).names if columns is None else columns)
     if not present(path):
-        return schema(kind).empty_table().select(wanted)
+        return
     check_regular(path, f"delete it; {REMEDY}")
     try:
-        with pq.ParquetFile(on_disk(path)) as file:
+        with pq.ParquetFile(on_disk(path), pre_buffer=False) as file:
             if file.metadata.num_rows > MOST_ROWS:
                 raise ValueError(f"{file.metadata.num_rows:,} rows, more than {MOST_ROWS:,}")
             missing = [name for name in wanted if name not in file.schema_arrow.names]
             if missing:
                 raise ValueError(f"no column {missing[0]}")
-            return _typed(file.read(wanted), schema(kind))
+            if whole:
+                yield _typed(file.read(wanted), schema(kind))
+                return
+            for batch in file.iter_batches(PIECE, columns=wanted, use_threads=False):
+                yield _typed(pa.Table.from_batches([batch]), schema(kind))
     except Exception as error:  # of a damaged file, Arrow's readers raise what they like
         raise _damaged(folder, kind, error) from error
 
