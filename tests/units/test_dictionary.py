@@ -74,6 +74,9 @@ def test_a_dictionary_that_found_what_labels_follow_is_better_than_its_control()
     assert lead.difference == pytest.approx(sum(each) / 3)
     assert lead.low < lead.difference < lead.high
     assert min(each) > 0.1
+    beside_units = next(lead for lead in found.leads if lead.reference == "natural")
+    units = torch.tensor(found.learned[0].units)
+    assert beside_units.high - beside_units.low > 2 * 1.96 * float(units.std()) / len(units) ** 0.5
 
 
 def test_what_cannot_be_learned_or_compared_is_refused(planted):

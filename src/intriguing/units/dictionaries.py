@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias
 
 import torch
 from jaxtyping import Int64
+from scipy import stats
 from torch import Tensor, nn
 
 from intriguing.data.dataset import ImageSet
@@ -24,6 +25,7 @@ Compared: TypeAlias = Literal["sae-frozen", "natural", "random"]
 """What a learned dictionary is compared with."""
 COMPARED: tuple[Compared, ...] = ("sae-frozen", "natural", "random")
 Better: TypeAlias = Literal["better", "no better", "not decided"]
+Interval: TypeAlias = tuple[float, float]
 FEWEST = 2
 """Dictionaries from which an interval can be had at all."""
 
@@ -34,10 +36,12 @@ class OneLearned:
 
     Attributes:
         coherence: Mean over directions that respond, on the images that are ranked, by basis.
+        units: Of each unit that responds; their mean is the natural basis's.
         explained, dead: Share of variance explained, and dead features, by dictionary.
     """
 
     coherence: dict[str, float]
+    units: tuple[float, ...]
     explained: dict[str, float]
     dead: dict[str, int]
 
@@ -92,7 +96,9 @@ def compare_dictionaries(
     """Dictionaries of every layer, from several seeds, beside their controls and other bases.
 
     A lead has Student's interval over the networks, or of one network over its dictionaries; that
-    says nothing of other networks. Intervals hold for all layers together (Bonferroni).
+    says nothing of other networks. Units of one network are the same beside every dictionary: there
+    the interval is Welch's, of the dictionaries' mean and of the units'. Intervals hold for all
+    layers together (Bonferroni).
 
     Args:
         models: A network, or several of one shape from other seeds, in evaluation mode.
@@ -166,8 +172,11 @@ def _one(
     turned = haar(units, torch.Generator().manual_seed(seed))
     bases: list[Basis] = [natural(units), turned, *(d.basis(n) for n, d in learned.items())]
     tops = top_images(model, [layer], ranked, {layer: bases}, k=k, sign="positive", bins=0)
+    coherence = {b.name: row_coherence(tops[layer, b.name], score) for b in bases}
+    responding = coherence["natural"][~coherence["natural"].isnan()]
     return OneLearned(
-        {b.name: float(row_coherence(tops[layer, b.name], score).nanmean()) for b in bases},
+        {name: float(rows.nanmean()) for name, rows in coherence.items()},
+        tuple(responding.tolist()),
         {name: one.explained for name, one in learned.items()},
         {name: int((~one.alive).sum()) for name, one in learned.items()},
     )
@@ -179,8 +188,25 @@ def _lead(
     """Of a list of dictionaries a network."""
     leads = [[one.coherence["sae"] - one.coherence[reference] for one in mine] for mine in several]
     over = [sum(mine) / len(mine) for mine in leads] if len(leads) > 1 else leads[0]
-    low, high = mean_interval(over, confidence)
+    units = several[0][0].units
+    if len(leads) == 1 and reference == "natural" and len(units) > 1:
+        low, high = _welch([one.coherence["sae"] for one in several[0]], units, confidence)
+    else:
+        low, high = mean_interval(over, confidence)
     return Lead(reference, sum(over) / len(over), low, high, verdict_of(low, high, delta))
+
+
+def _welch(ours: Sequence[float], theirs: Sequence[float], confidence: float) -> Interval:
+    """Of the difference of two means; the difference itself twice where nothing varies.
+
+    >>> _welch([2.0, 2.0], [1.0, 1.0, 1.0], 0.95)
+    (1.0, 1.0)
+    """
+    difference = sum(ours) / len(ours) - sum(theirs) / len(theirs)
+    if len(set(ours)) == len(set(theirs)) == 1:
+        return difference, difference
+    found = stats.ttest_ind(ours, theirs, equal_var=False).confidence_interval(confidence)
+    return float(found.low), float(found.high)
 
 
 def verdict_of(low: float, high: float, delta: float) -> Better:
