@@ -13,13 +13,15 @@ from scipy import stats
 from torch import nn
 
 from intriguing.cli.main import main
+from intriguing.data.named import load_data
 from intriguing.distortion.confident import confident_images
 from intriguing.distortion.rare import rarity
 from intriguing.errors import InputError
 from intriguing.paper.claims import asking
 from intriguing.paper.claims.catalogue import claims
-from intriguing.paper.claims.config import ClaimsConfig
+from intriguing.paper.claims.config import SCALES, ClaimsConfig
 from intriguing.paper.claims.deciding import Region, decide, of_means, of_ratios, of_shares
+from intriguing.paper.claims.networks import Networks
 from intriguing.paper.claims.topics.directions import aligned
 from intriguing.paper.claims.topics.weights import least_weight_change
 from intriguing.paper.reproduce import reproduce
@@ -46,6 +48,14 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("claims") / "results"
     ask(folder, *ASKED)
     return folder
+
+
+def test_networks_share_the_images_that_they_learn_from() -> None:
+    given = Networks(load_data("digits"), SCALES["smoke"], 0, "cpu")
+    for part in ("train", "P1", "P2", "fit", "held", "first 300"):
+        assert given.part(part).images is given.part(part).images
+    assert len(given.part("P1")) + len(given.part("P2")) == len(given.part("train"))
+    assert not set(given.part("fit").ids) & set(given.part("held").ids)
 
 
 def test_a_verdict_says_where_the_interval_of_the_seeds_lies(study: Path) -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 
 import torch
 
@@ -69,6 +68,9 @@ class Networks:
     scale: ClaimScale
     seed: int
     device: str
+    _splits: dict[str, tuple[ImageSet, ImageSet]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def training(self, wanted: Wanted) -> Training:
         """The stage that trains it; equal wishes are one stage."""
@@ -96,7 +98,7 @@ class Networks:
         if kind == "train":
             return train
         if kind in ("P1", "P2"):
-            return self._halves[kind == "P2"]
+            return self._split(len(train) // 2, "halves")[kind == "P2"]
         if kind == "fit":
             return self._split(len(train) - len(train) // HELD_OUT, "held out")[0]
         if kind == "held":
@@ -110,13 +112,13 @@ class Networks:
         which = torch.rand(len(train), generator=generator) < int(number) / 100
         return replace(train, labels=torch.where(which, drawn, train.labels))
 
-    @cached_property
-    def _halves(self) -> tuple[ImageSet, ImageSet]:
-        return self._split(len(self.data.train) // 2, "halves")
-
     def _split(self, first: int, what: str) -> tuple[ImageSet, ImageSet]:
-        generator = torch.Generator().manual_seed(draw("claims", what, self.seed))
-        return self.data.train.split(first, generator)
+        """Made once: all of MNIST in every network's own copy would fill the memory."""
+        name = f"{what} {first}"
+        if name not in self._splits:
+            generator = torch.Generator().manual_seed(draw("claims", what, self.seed))
+            self._splits[name] = self.data.train.split(first, generator)
+        return self._splits[name]
 
     def _schedule(self, wanted: Wanted, images: int) -> Schedule:
         """As many steps as all images have in the scale's epochs."""
