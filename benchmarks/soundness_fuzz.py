@@ -5,7 +5,7 @@
 
 Random networks are those of `tests/oracles/random_graphs.py`; tricky ones, with hooks, replaced
 methods, values written in place, masks, control flow, memory and attention, are those of
-`tests/oracles/tricky_networks.py`, every kind with seed after seed; operations are functions of
+`tests/oracles/tricky/`, every kind with seed after seed; operations are functions of
 torch drawn from all there are, inside a small network (`tests/oracles/every_operation.py`; what has
 a bound counts as certified); chains are small dense and pooled networks whose distances are asked
 for exactly, at 1.01 of what the longest search finds, where nothing may be proved, and whose radii
@@ -31,7 +31,7 @@ from tests.oracles.every_operation import verdict as verdict_of
 from tests.oracles.proved_chains import proved
 from tests.oracles.random_graphs import RandomGraph
 from tests.oracles.refutation import Verdict, judge
-from tests.oracles.tricky_networks import SHAPE, TRICKY
+from tests.oracles.tricky import SHAPE, TRICKY
 
 from intriguing import Box
 

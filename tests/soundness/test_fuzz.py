@@ -6,7 +6,7 @@ import pytest
 
 from tests.oracles.random_graphs import RandomGraph
 from tests.oracles.refutation import Verdict, judge
-from tests.oracles.tricky_networks import SHAPE, TRICKY
+from tests.oracles.tricky import SHAPE, TRICKY
 
 QUICK = {"budget": 40, "semidefinite": False}
 BLAMELESS = ("certified", "unbounded", "refused")

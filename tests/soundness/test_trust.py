@@ -19,7 +19,7 @@ from intriguing import (
     minimum_distortion,
     register_bound,
 )
-from tests.oracles.tricky_networks import CLASSES, SHAPE, TRICKY, Between, plain
+from tests.oracles.tricky import CLASSES, SHAPE, TRICKY, Between, plain
 
 IMAGES = torch.rand(6, *SHAPE, generator=torch.Generator().manual_seed(3))
 
