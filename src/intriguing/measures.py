@@ -67,6 +67,10 @@ class Box:
         """Project images onto the box."""
         return torch.clamp(images, self.lower, self.upper)  # type: ignore[arg-type]
 
+    def clamp_(self, images: Tensor) -> Tensor:
+        """The same in place."""
+        return torch.clamp(images, self.lower, self.upper, out=images)  # type: ignore[call-overload,no-any-return]
+
     def contains(self, images: Tensor) -> bool:
         """Whether every pixel lies inside; NaN does not."""
         return bool(((images >= self.lower) & (images <= self.upper)).all())

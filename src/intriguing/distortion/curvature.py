@@ -59,6 +59,7 @@ class Curvature:
         free: Float[Tensor, "b n"],
         bend: Float[Tensor, " b"],
         theta: Float[Tensor, " b"],
+        out: Float[Tensor, "b n"] | None = None,
     ) -> Float[Tensor, "b n"]:
         """−H_FF g_F on the free pixels and −γg on the others, with the pairs that are new.
 
@@ -69,6 +70,7 @@ class Curvature:
             free: 1 for free pixels, else 0.
             bend: β.
             theta: 1/γ less β, where no pair tells it.
+            out: Where the step goes, if not into new memory.
         """
         m = self.memory
         slots = self.age[:, :m].argmin(1, keepdim=True) + self._halves
@@ -83,8 +85,9 @@ class Curvature:
         across = fresh.transpose(1, 2)
         self.inner.scatter_(2, place[:, None].expand_as(across), across)
         weights, gamma = self._weights(products[:, 2], bend[:, None], theta[:, None])
-        bent = torch.bmm(weights[:, None], known)[:, 0]
-        return torch.addcmul(bent.mul_(free), slope, gamma, value=-1)
+        bent = torch.empty_like(slope) if out is None else out
+        torch.bmm(weights[:, None], known, out=bent[:, None])
+        return bent.mul_(free).addcmul_(slope, gamma, value=-1)
 
     def _weights(
         self, onto: Float[Tensor, "b k"], beta: Float[Tensor, "b 1"], theta: Float[Tensor, "b 1"]

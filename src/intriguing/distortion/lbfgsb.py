@@ -11,8 +11,8 @@ paper's search over c, §4.1) at no cost: values, gradients and, of c‖r‖², 
 
 One round of `consume` and `aim` uses one value and gradient of every problem, and no problem waits
 for another: each has its own step, pairs, active pixels and state of convergence. Vectors are
-summed, multiplied and clamped, which processors do many pixels at a time, and compared or selected
-by pixel nowhere, which they do one by one.
+summed, multiplied and clamped into tensors that are there already, since new memory costs more than
+what is done in it; none is selected by pixel, which processors do one by one.
 
 Descent: pairs take part where sᵀy > 10⁻¹⁰·yᵀy, hence H is positive definite, and on the free pixels
 the step is a descent direction; a step is accepted when F(z′) ≤ F(z) − σ·max(0, ∇F(z)ᵀ(z − z′)),
@@ -28,7 +28,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from intriguing.distortion.curvature import Curvature
-from intriguing.distortion.rows import chosen, filled, places, width_of
+from intriguing.distortion.rows import filled, overwritten, places, width_of
 from intriguing.measures import Box
 
 Penalty: TypeAlias = Literal["squared", "norm"]
@@ -45,8 +45,6 @@ _PATIENCE, _UTMOST = 6, 25
 """Evaluations in turn that may lower F by next to nothing; see `DescentConfig.tolerance`."""
 _NOISE = 4
 """Rounding of F, in units in its last place, of which a descent may still rise."""
-_STEEP = 1e30
-"""Makes any room in front of a pixel 1 and none 0, once clamped to between them."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +90,9 @@ class BoxDescent:
         self.direction = torch.zeros_like(start)
         # y, s and the free part of ∇F, side by side for the products that they share.
         self.new = start.new_zeros(len(start), 3, start.shape[1])
+        # What they hold means nothing from one method to the next.
+        self.spare = torch.zeros_like(start)
+        self.other = torch.zeros_like(start)
         self.c = c.clone()
         self.told = c.new_tensor((torch.inf, 0.0, -torch.inf)).repeat(len(c), 1)
         self.pull = self._pull()
@@ -103,6 +104,7 @@ class BoxDescent:
         self.tolerance = torch.full_like(c, config.tolerance)
         self.accepted = torch.zeros_like(c, dtype=torch.bool)
         self.fresh = self.accepted
+        self.moved = True
         patience = _PATIENCE if config.tolerance else _UTMOST
         self._most = torch.tensor((patience, config.max_iterations), device=c.device)
         self._noise = _NOISE * torch.finfo(c.dtype).eps
@@ -113,6 +115,7 @@ class BoxDescent:
     _ROWS = (
         "anchor", "z", "trial", "away", "gradient", "slope", "direction", "new", "c", "told",
         "pull", "_alone", "theta", "t", "counts", "residual", "tolerance", "accepted", "fresh",
+        "spare", "other",
     )  # fmt: skip
 
     @property
@@ -159,6 +162,7 @@ class BoxDescent:
         # The last step was another problem's: it is no pair here, nor is its direction.
         self.accepted, self.fresh = self.accepted.clone(), self.fresh.clone()
         self.accepted[rows], self.fresh[rows] = False, True
+        self.moved = True
 
     def consume(
         self,
@@ -166,20 +170,29 @@ class BoxDescent:
         gradient: Float[Tensor, "b n"],
         margin: Float[Tensor, " b"] | None = None,
     ) -> None:
-        """Take in ℓ and ∇ℓ at `trial`, and a margin that is kept beside them. `aim` comes next."""
+        """Take in ℓ and ∇ℓ at `trial`, and a margin that is kept beside them. `aim` comes next.
+
+        The gradient's tensor is kept, and written into.
+        """
+        self.take(loss, gradient, margin)
+        self.measure()
+
+    def take(self, loss: Tensor, gradient: Tensor, margin: Tensor | None = None) -> None:
+        """`consume` for a caller who goes on with `change_c` and `measure`."""
         y, s, _ = self.new.unbind(1)
-        away = self.trial - self.anchor
-        squared_length = _dot(away, away)
+        trial, work = self.trial, self.other
+        away = torch.sub(trial, self.anchor, out=self.spare)
+        squared_length = _dot(away, away, work)
         if self.penalty == "squared":
             torch.sub(gradient, self.gradient, out=y)
         else:
             pull = self.c / self._phi(squared_length)
             torch.addcmul(gradient, pull[:, None], away, out=y).sub_(self.slope)
-        torch.sub(self.trial, self.z, out=s)
+        torch.sub(trial, self.z, out=s)
         # A pixel that stayed where it was, at a bound, is left out of the pair, so that the inverse
         # of the whole curvature has, on the free pixels, the inverse of theirs.
-        y.mul_(s.sign().square_())
-        promised = -_dot(self.slope, s)
+        y.mul_(torch.ne(s, 0, out=work))
+        promised = -_dot(self.slope, s, work)
         value = torch.addcmul(loss, self.c, self._phi(squared_length))
         gain, size = self.value - value, value.abs()
         rounding = size * self._noise
@@ -192,35 +205,45 @@ class BoxDescent:
         # By the parabola through what is known, kept within a tenth and a half of the step before.
         shorter = 0.5 * promised / (promised - gain).clamp_min(1e-38)
         self.t = torch.where(accepted, 1.0, self.t * shorter.nan_to_num(0.1).clamp(0.1, 0.5))
-        self.z, self.gradient, self.away = chosen(
-            accepted, (self.trial, gradient, away), (self.z, self.gradient, self.away)
-        )
+        before = self.z, self.gradient, self.away
+        self.trial, _, self.spare = before
+        self.z, self.gradient, self.away = overwritten(~accepted, (trial, gradient, away), before)
         told = torch.stack((loss, squared_length, loss if margin is None else margin), 1)
         self.told = torch.where(accepted[:, None], told, self.told)
         self.accepted = self.fresh = accepted
         if self.penalty == "norm":
             self.pull = self._pull()
-        self.measure()
 
     def measure(self) -> None:
         """How far a step of gradient projection, at the scale of the penalty, would still go."""
-        slope = torch.addcmul(self.gradient, self.pull[:, None], self.away)
+        self._slope()
         scale = (self.pull + self._alone)[:, None]
-        step = self.box.clamp(torch.addcdiv(self.z, slope, scale, value=-1)).sub_(self.z)
-        self.residual = torch.linalg.vector_norm(step, dim=1)
+        there = torch.addcdiv(self.z, self.slope, scale, value=-1, out=self.spare)
+        self.residual = torch.linalg.vector_norm(self.box.clamp_(there).sub_(self.z), dim=1)
+
+    def _slope(self) -> None:
+        """∇F at the accepted points."""
+        torch.addcmul(self.gradient, self.pull[:, None], self.away, out=self.slope)
+        self.moved = False
 
     def aim(self) -> None:
         """Choose the next `trial` of every problem from its point, gradient and pairs."""
-        self.slope = torch.addcmul(self.gradient, self.pull[:, None], self.away)
+        if self.moved:
+            self._slope()
         # The room that a pixel has ahead of it, less what counts as none.
         near = self.residual[:, None].clamp(*self._near)
-        room = torch.addcmul(self._half - near, self.slope.sign(), self.z - self._middle)
-        free = room.mul_(_STEEP).clamp_(0, 1)
+        ahead = torch.sign(self.slope, out=self.spare)
+        inward = torch.sub(self.z, self._middle, out=self.other)
+        free = torch.addcmul(self._half - near, ahead, inward, out=self.spare).gt_(0)
         torch.mul(self.slope, free, out=self.new[:, 2])
         bend = self.pull if self.penalty == "squared" else torch.zeros_like(self.pull)
-        step = self.curvature.step(self.new, self.slope, self.accepted, free, bend, self.theta)
-        (self.direction,) = chosen(self.fresh, (step,), (self.direction,))
-        self.trial = self.box.clamp(torch.addcmul(self.z, self.t[:, None], self.direction))
+        step = self.curvature.step(
+            self.new, self.slope, self.accepted, free, bend, self.theta, out=self.other
+        )
+        before = self.direction
+        (self.direction,) = overwritten(~self.fresh, (step,), (before,))
+        self.other = before
+        self.box.clamp_(torch.addcmul(self.z, self.t[:, None], self.direction, out=self.trial))
 
     def finished(self) -> Bool[Tensor, " b"]:
         """Which problems have converged, can no longer move, or have used up their evaluations."""
@@ -239,6 +262,7 @@ class BoxDescent:
         self.t = torch.where(on, 1.0, self.t)
         self.counts *= ~on[:, None]
         self.fresh = self.fresh | on
+        self.moved = True
         if self.penalty == "norm":
             # Whose pairs are those of the whole objective: r bends it less than across r.
             self.curvature.forget(on.nonzero()[:, 0])
@@ -254,8 +278,9 @@ class BoxDescent:
 
         They keep c and the pairs.
         """
-        self.z, self.gradient = chosen(~on, (self.z, self.gradient), (z, gradient))
-        self.away = self.z - self.anchor
+        self.z, self.gradient = overwritten(on, (self.z, self.gradient), (z, gradient))
+        torch.sub(self.z, self.anchor, out=self.away)
+        self.moved = True
         self.told = torch.where(on[:, None], told, self.told)
 
     def _phi(self, squared_length: Tensor) -> Tensor:
@@ -330,7 +355,8 @@ def minimize_in_box(
     return answer
 
 
-def _dot(a: Float[Tensor, "b n"], b: Float[Tensor, "b n"]) -> Float[Tensor, " b"]:
-    """Inner product of each pair of rows."""
-    product: Tensor = torch.linalg.vecdot(a, b)
-    return product
+def _dot(
+    a: Float[Tensor, "b n"], b: Float[Tensor, "b n"], work: Float[Tensor, "b n"]
+) -> Float[Tensor, " b"]:
+    """Inner product of each pair of rows; `work` is written over."""
+    return torch.mul(a, b, out=work).sum(1)

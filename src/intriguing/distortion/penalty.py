@@ -25,7 +25,7 @@ from torch import Tensor
 from intriguing.distortion.incumbent import BUDGETS
 from intriguing.distortion.lbfgsb import BoxDescent, DescentConfig, Penalty
 from intriguing.distortion.problem import Goal, TargetedLoss
-from intriguing.distortion.rows import chosen, filled, width_of
+from intriguing.distortion.rows import filled, overwritten, width_of
 from intriguing.errors import InputError
 from intriguing.measures import Box
 
@@ -101,7 +101,7 @@ def search_c(
         now = objective(search.descent.trial, search.goal)
         search.consume(now.loss, now.gradient, now.margin)
         on_finished(search.finished_images)
-    return search.answer
+    return search.answer()
 
 
 class _Conveyor:
@@ -142,17 +142,11 @@ class _Conveyor:
         # One place more than there are minimisations takes what is not to be kept.
         self.trace = first.new_full((len(first), config.max_solves + 1, 8), torch.nan)
         self._plan = first.new_tensor([_plan(k, config) for k in range(config.max_solves + 1)])
-        self._budgets = torch.tensor(BUDGETS, device=device)
-        undefined = images.new_full((count,), torch.nan)
-        self.answer = PenaltySearch(
-            points=images.clone(),
-            margin=undefined.clone(),
-            c=undefined.clone(),
-            passes=torch.zeros(count, dtype=torch.long, device=device),
-            solves=torch.zeros(count, dtype=torch.long, device=device),
-            trace=images.new_full((count, config.max_solves, 3), torch.nan),
-            curve=images.new_full((count, len(BUDGETS)), torch.inf),
-        )
+        # Of every image, once it is finished: where it ended, `low`, `trace`, passes and solves.
+        self.points = images.clone()
+        self.ends = images.new_full((count, 8), torch.nan)
+        self.told = images.new_full((count, config.max_solves, 8), torch.nan)
+        self.spent = torch.zeros(count, 2, dtype=torch.long, device=device)
 
     _ROWS = (
         "image", "alive", "going", "passes", "solves", "x", "high", "low", "best", "best_gradient",
@@ -162,10 +156,11 @@ class _Conveyor:
     def consume(self, loss: Tensor, gradient: Tensor, margin: Tensor) -> None:
         """Advance every descent by one evaluation, and the search of those that have converged."""
         self.passes += self.going
-        self.descent.consume(loss, gradient, margin)
+        self.descent.take(loss, gradient, margin)
         if self.new is not None:
             self._begin(self.new, loss, gradient)
             self.new = None
+        self.descent.measure()
         ended = self.descent.finished() & self.going
         if self.every > 1 or ended.any():
             self._decide(ended)
@@ -179,7 +174,7 @@ class _Conveyor:
     def _begin(self, rows: Tensor, loss: Tensor, gradient: Tensor) -> None:
         """Choose the first c from the gradient at x; images that are l already are finished."""
         descent = self.descent
-        steep = gradient.square().sum(1)[rows]
+        steep = torch.square(gradient, out=descent.spare).sum(1)[rows]
         loss, margin = loss[rows], descent.margin[rows]
         linear = steep / loss
         c = linear / 4 * self.config.start
@@ -195,7 +190,6 @@ class _Conveyor:
         descent.change_c(everyone, everyone > 0)
         descent.theta[rows] = torch.where(ok, linear, 1)
         descent.tolerance[rows] = self.config.loose
-        descent.measure()
         nothing = torch.where(fooled, torch.inf, 0 * linear)
         self.low[rows, _C] = torch.where(ok, 0, nothing)
         self.low[rows, _X] = torch.where(fooled, torch.inf, torch.full_like(c, -_NOWHERE))
@@ -215,8 +209,8 @@ class _Conveyor:
         self.solves += ended
         self.low = torch.where(good[:, None], now, self.low)
         self.high = torch.where(bad[:, None], now, self.high)
-        self.best, self.best_gradient = chosen(
-            good, (descent.z, descent.gradient), (self.best, self.best_gradient)
+        self.best, self.best_gradient = overwritten(
+            good, (self.best, self.best_gradient), (descent.z, descent.gradient)
         )
         low, high = self.low[:, _X], self.high[:, _X]
         between = high - low
@@ -252,27 +246,29 @@ class _Conveyor:
         most = math.log(self.config.factor)
         return (odds.log() - math.log(2)).clamp(-most, most)
 
-    def _curve(self, rows: Tensor) -> Float[Tensor, "rows budget"]:
-        """The shortest adversarial minimisers of `rows` within each budget of passes."""
-        trace = self.trace[rows, :-1, :, None]
+    def answer(self) -> PenaltySearch:
+        """What came of every image."""
+        trace, end = self.told[:, :, :, None], self.ends
         length, margin, passes = (trace[:, :, k] for k in (_LENGTH, _MARGIN, _PASSES))
-        reached = (margin > 0) & (passes <= self._budgets)
+        reached = (margin > 0) & (passes <= torch.tensor(BUDGETS, device=trace.device))
         shortest = torch.where(reached, length, torch.inf).amin(1)
-        # Those that are l already are so from their first pass on.
-        return torch.where(self.low[rows, _X, None].isposinf(), 0, shortest)
+        return PenaltySearch(
+            points=self.points,
+            margin=torch.where(end[:, _X] > -_NOWHERE, end[:, _MARGIN], -torch.inf),
+            c=end[:, _C],
+            passes=self.spent[:, 0],
+            solves=self.spent[:, 1],
+            trace=self.told[:, :, [_C, _LENGTH, _MARGIN]],
+            # Those that are l already are so from their first pass on.
+            curve=torch.where(end[:, _X, None].isposinf(), 0, shortest),
+        )
 
     def _finish(self, rows: Tensor) -> None:
-        """Write the answers of `rows` down and give their places to the next images."""
-        image, answer, low = self.image[rows], self.answer, self.low[rows]
-        answer.points[image] = self.best[rows]
-        found = low[:, _X] > -_NOWHERE
-        answer.margin[image] = torch.where(found, low[:, _MARGIN], -torch.inf)
-        answer.c[image] = low[:, _C]
-        answer.passes[image] = self.passes[rows]
-        answer.solves[image] = self.solves[rows]
-        trace = self.trace[rows, :-1]
-        answer.trace[image] = torch.stack([trace[:, :, k] for k in (_C, _LENGTH, _MARGIN)], 2)
-        answer.curve[image] = self._curve(rows)
+        """Write down how `rows` ended and give their places to the next images."""
+        image = self.image[rows]
+        self.points[image], self.ends[image] = self.best[rows], self.low[rows]
+        self.told[image] = self.trace[rows, :-1]
+        self.spent[image] = torch.stack((self.passes[rows], self.solves[rows]), 1)
         self.finished_images += len(rows)
         waiting = min(len(rows), len(self.images) - self.next)
         self.alive[rows[waiting:]] = False

@@ -91,3 +91,18 @@ def chosen(
     if not len(few):
         return tuple(most)
     return tuple(one.index_copy(0, few, donor[few]) for one, donor in zip(most, other, strict=True))
+
+
+def overwritten(
+    rows: Bool[Tensor, " r"], here: Sequence[Tensor], by: Sequence[Tensor]
+) -> tuple[Tensor, ...]:
+    """`here`, some of whose rows are those of `by` now: on a CPU in place, else in new tensors."""
+    if rows.device.type != "cpu":
+        return tuple(
+            torch.where(rows[:, None], other, one) for one, other in zip(here, by, strict=True)
+        )
+    few = rows.nonzero()[:, 0]
+    if len(few):
+        for one, other in zip(here, by, strict=True):
+            one.index_copy_(0, few, other[few])
+    return tuple(here)
