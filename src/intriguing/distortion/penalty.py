@@ -258,7 +258,7 @@ class _Conveyor:
             c=end[:, _C],
             passes=self.spent[:, 0],
             solves=self.spent[:, 1],
-            trace=self.told[:, :, [_C, _LENGTH, _MARGIN]],
+            trace=torch.stack([self.told[:, :, k] for k in (_C, _LENGTH, _MARGIN)], 2),
             # Those that are l already are so from their first pass on.
             curve=torch.where(end[:, _X, None].isposinf(), 0, shortest),
         )
