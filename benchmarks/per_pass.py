@@ -32,7 +32,7 @@ from unittest.mock import patch
 import torch
 from torch import Tensor, nn
 
-from intriguing.distortion import batch, rounds, start
+from intriguing.distortion import batch, start
 from intriguing.distortion.minimum import minimum_distortion
 from intriguing.distortion.result import Distortions
 from intriguing.models.observe import peak_bytes
@@ -47,7 +47,7 @@ STAGES: dict[str, tuple[Any, str]] = {
     "closing in": (start, "close_in"),
     "steps": (batch, "sequential"),
     "bundle": (batch, "polish"),
-    "path": (rounds, "lagrangian_path"),
+    "path": (batch, "lagrangian_path"),
 }
 """Where a stage is called from, and its name there."""
 T = TypeVar("T")
