@@ -69,7 +69,7 @@ class Box:
 
     def clamp_(self, images: Tensor) -> Tensor:
         """The same in place."""
-        return torch.clamp(images, self.lower, self.upper, out=images)  # type: ignore[call-overload,no-any-return]
+        return torch.clamp_(images, self.lower, self.upper)  # type: ignore[arg-type]
 
     def contains(self, images: Tensor) -> bool:
         """Whether every pixel lies inside; NaN does not."""
