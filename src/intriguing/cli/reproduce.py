@@ -39,7 +39,7 @@ examples:
   intriguing reproduce table5 --network nets.py:build --input 3,224,224
   intriguing reproduce hardening --scale paper --seeds 5    what hardens a network, at what price
   intriguing reproduce hardening --scale paper --search     the settings of that, by validation
-  intriguing reproduce claims                               a verdict on every sentence, in an hour
+  intriguing reproduce claims                               a verdict on every sentence, in minutes
   intriguing reproduce claims transfer low-probability --seeds 3    on some of them
 """
 
