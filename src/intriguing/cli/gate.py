@@ -76,9 +76,9 @@ def gate(
         images: To look at, at most.
         budget: Passes of the search that decides an image in the end, a pass being half a forward
             and a backward one.
-        short: Passes of the search that comes first, and often decides.
-        far: Times its limit: an image for which the short search finds nothing nearer is decided,
-            where the first images show that the long one comes little nearer; inf to search all.
+        short: Passes of the short search, which often decides; half of them come first.
+        far: Times its limit: an image for which a shorter search finds nothing nearer is decided,
+            and times what the first images show that the long one gains; inf to search all.
         certificates: Try certificates before long searches, or do not; where they may help when not
             given.
         sample: Images on which a search without gradients is tried before a pass.

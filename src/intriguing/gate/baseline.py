@@ -91,11 +91,13 @@ def _attacked(folder: Path, record: RunRecord) -> _Distances:
 
 
 def _gated(folder: Path, record: RunRecord) -> _Distances:
-    """What the first, short search found: the whole one was not made for every image."""
+    """What the first search found: longer ones were not made for every image."""
     (verdict,) = read_rows(folder, RulingRow)
+    rows = read_rows(folder, GateRow)
+    sizes = {row.image_id: row.first if verdict.first else row.short for row in rows}
     known = {
-        row.image_id: row.first if math.isfinite(row.first) else math.nan
-        for row in read_rows(folder, GateRow) if not math.isnan(row.first)
+        name: size if math.isfinite(size) else math.nan
+        for name, size in sizes.items() if not math.isnan(size)
     }  # fmt: skip
-    levels = record.config.get("levels")
-    return _Distances(known, Search(verdict.method, verdict.short, levels, verdict.seed))
+    levels, budget = record.config.get("levels"), verdict.first or verdict.short
+    return _Distances(known, Search(verdict.method, budget, levels, verdict.seed))

@@ -62,10 +62,11 @@ class GateConfig:
         level: Probability of a wrong pass, and of a wrong fail, at most.
         images: To look at, at most.
         budget: Passes of a search, a pass being half a forward and a backward one.
-        short: Passes of the search that comes first; what it decides needs no more.
-        far: Times its limit: an image whose example by the short search is farther than that is
-            decided, once the first images have shown how little nearer the whole search comes
-            (`gate/early.py`); infinite to search every image to the end.
+        short: Passes of the search before the whole one, and before this one half of them; what
+            either decides needs no more.
+        far: Times its limit, and times the most by which the whole search came nearer for the
+            first images: an image whose example by a shorter search is farther than that is
+            decided (`gate/early.py`); infinite to search every image to the end.
         certificates: Whether certificates are tried before long searches; None where they may help.
         sample: Images on which a search without gradients is tried before a pass.
         sample_budget: Passes of each of these searches.

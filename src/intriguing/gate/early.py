@@ -1,13 +1,15 @@
-"""How much nearer the whole search comes than the short one, and what follows from it.
+"""How much nearer the whole search comes than shorter ones, and what follows from it.
 
 A whole search is worth its passes where it could come below the limit. How much it gains is seen on
-the first images, which are all searched to the end. Where that is little, an image whose example by
-the short search is far beyond its limit ends there; where it is much, the whole search may not have
-come to its end either (`gate/longer.py`).
+the first images, which are all searched to the end. An image for which a shorter search found
+nothing nearer than its limit times that gain, and as much again for safety, ends there. Where the
+gain is much, the whole search may not have come to its end either (`gate/longer.py`), and no image
+ends early.
 """
 
 import math
 from collections.abc import Sequence
+from typing import TypeAlias
 
 from intriguing.results.gate import GateRow
 
@@ -16,27 +18,54 @@ LEARNED = 6
 MUCH = math.sqrt(2)
 """The distance of the short search over that of the whole one: networks behind steep sigmoids, and
 single images of adversarially trained ones, go beyond it (benchmarks/figures/gate_early.csv)."""
+LEAST = 5
+"""Passes without which hardly any network is fooled at all: a shorter search comes first in vain
+(benchmarks/figures/gate_early.csv)."""
+Beyond: TypeAlias = tuple[float, float]
+"""In limits, after the first search and after the short one: what is found farther decides."""
+
+
+def first_budget(short: int) -> int:
+    """Passes of the search before the short one: half of these; 0 where that would find nothing.
+
+    >>> first_budget(20), first_budget(7)
+    (10, 0)
+    """
+    return short // 2 if short >= 2 * LEAST else 0
 
 
 def gains_much(rows: Sequence[GateRow]) -> bool:
     """Whether the whole search came much nearer for any image, or alone found something."""
-    return any(row.first > MUCH * row.found for row in _searched(rows))
+    return any(row.short > MUCH * row.found for row in _searched(rows))
 
 
-def ends_beyond(rows: Sequence[GateRow], far: float) -> float | None:
-    """In limits, where what the short search finds decides; None while it is not known.
+def ends_beyond(rows: Sequence[GateRow], far: float) -> Beyond | None:
+    """Where what the shorter searches find decides; None while it is not known.
 
     Args:
         rows: The images so far, each searched to the end.
         far: As asked for, 1 or more; infinite where every image is to be searched to the end.
 
     Returns:
-        `far`, or infinity where the whole search gains much.
+        `far` times the largest gain over each of these searches, or infinity where that over the
+        short one is much.
     """
-    if gains_much(rows):
-        return math.inf
-    return far if len(_searched(rows)) >= LEARNED or math.isinf(far) else None
+    if math.isinf(far) or gains_much(rows):
+        return math.inf, math.inf
+    known = _searched(rows)
+    if len(known) < LEARNED:
+        return None
+    return (
+        far * _largest([row.first / row.found for row in known]),
+        far * _largest([row.short / row.found for row in known]),
+    )
+
+
+def _largest(gains: Sequence[float]) -> float:
+    """Of what was found at all; infinite where that is less than half."""
+    some = [gain for gain in gains if math.isfinite(gain)]
+    return max(1.0, *some) if len(some) >= len(gains) / 2 else math.inf
 
 
 def _searched(rows: Sequence[GateRow]) -> list[GateRow]:
-    return [row for row in rows if row.ended == "search" and math.isfinite(row.found)]
+    return [row for row in rows if row.ended == "search" and 0 < row.found < math.inf]

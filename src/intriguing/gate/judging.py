@@ -9,6 +9,7 @@ from intriguing.distortion.minimum import minimum_distortion
 from intriguing.distortion.result import Distortions, Status
 from intriguing.distortion.search import Search
 from intriguing.gate.config import Demand
+from intriguing.gate.early import Beyond, first_budget
 from intriguing.results.gate import Ended, Near
 from intriguing.runs.predicting import predict
 
@@ -26,6 +27,7 @@ class Judged:
     limit: Tensor
     found: Tensor
     first: Tensor
+    short: Tensor
     certified: Tensor
     baseline: Tensor
     near: list[Near]
@@ -41,8 +43,9 @@ class Judge:
     """Decides images for one network.
 
     1. A misclassified image is at distance 0, without any search.
-    2. A search of few passes: what it finds below the limit is too near, however much nearer more
-       passes would come. Where what it finds is farther than `far` limits, it is taken for decided.
+    2. Searches of few passes, each of more than the one before: what they find below the limit is
+       too near, however much nearer more passes would come. Where what one finds is far `beyond`
+       the limit, that is taken for decided.
     3. What is found is proved to be the nearest on affine networks; on others a certified radius of
        the limit or more proves that no example is nearer.
     4. The whole search decides the others. One that finds nothing at all, anywhere in the box, says
@@ -52,15 +55,15 @@ class Judge:
         model: In evaluation mode.
         demand: What is too near.
         search: The whole search.
-        short: Passes of the first one.
-        far: In limits, above 1; infinite where the first one decides by what is near alone.
+        short: Passes of the short one; half of these come first (`first_budget`).
+        beyond: In limits, for either; infinite where they decide by what is near alone.
     """
 
     model: nn.Module
     demand: Demand
     search: Search
     short: int
-    far: float
+    beyond: Beyond
 
     def __call__(
         self, images: Tensor, labels: Tensor, radii: Tensor | None, baseline: Tensor
@@ -86,7 +89,7 @@ class Judge:
         else:
             self._search(outcome, certified, limit, labels)
         return Judged(
-            predicted, outcome.became, limit, outcome.found, outcome.first,
+            predicted, outcome.became, limit, outcome.found, outcome.first, outcome.short,
             certified, baseline,
             [_NAMES[code] for code in outcome.near.tolist()], outcome.ended, outcome.status,
             outcome.forward, outcome.backward, outcome.adversarial,
@@ -98,16 +101,22 @@ class Judge:
         known = ~limit.isnan()
         nothing = known & (limit <= 0)  # nothing is nearer than a distance of 0
         outcome.end(nothing, _NOT_NEAR, "no need")
-        rest = (known & ~nothing).nonzero()[:, 0]
-        self._look(outcome, rest, labels, replace(self.search, budget=self.short))
-        outcome.first[rest] = outcome.found[rest]
-        found = outcome.found.double()
-        outcome.end((found < limit) & outcome.open, _NEAR, "short search")
-        optimal = torch.tensor([one == Status.OPTIMAL.name for one in outcome.status])
-        outcome.end(optimal & outcome.open & known, _NOT_NEAR, "proof")
-        outcome.end((certified.double() >= limit) & outcome.open, _NOT_NEAR, "certificate")
-        beyond = known & found.isfinite() & (found > self.far * limit)
-        outcome.end(beyond & outcome.open, _NOT_NEAR, "far")
+        shorter = (
+            (first_budget(self.short), outcome.first), (self.short, outcome.short)
+        )  # fmt: skip
+        for (budget, kept), far in zip(shorter, self.beyond, strict=True):
+            if not budget:
+                continue
+            rest = (known & outcome.open).nonzero()[:, 0]
+            self._look(outcome, rest, labels, replace(self.search, budget=budget))
+            kept[rest] = outcome.found[rest]
+            found = outcome.found.double()
+            outcome.end((found < limit) & outcome.open, _NEAR, "short search")
+            optimal = torch.tensor([one == Status.OPTIMAL.name for one in outcome.status])
+            outcome.end(optimal & outcome.open & known, _NOT_NEAR, "proof")
+            outcome.end((certified.double() >= limit) & outcome.open, _NOT_NEAR, "certificate")
+            beyond = known & found.isfinite() & (found > far * limit)
+            outcome.end(beyond & outcome.open, _NOT_NEAR, "far")
         if self.search.budget != self.short:
             self._look(outcome, (known & outcome.open).nonzero()[:, 0], labels, self.search)
         found = outcome.found.double() < limit
@@ -134,7 +143,7 @@ class _Outcome:
         self.ended: list[Ended] = ["failed"] * count
         self.status = ["NOT_SEARCHED"] * count
         self.found = torch.full((count,), torch.inf)
-        self.first = torch.full((count,), torch.nan)
+        self.first, self.short = torch.full((2, count), torch.nan)
         self.became = torch.where(predicted == labels.cpu(), -1, predicted)
         self.forward, self.backward = torch.zeros(2, count, dtype=torch.long)
         self.adversarial = torch.full(images.shape, torch.nan, dtype=torch.float32)

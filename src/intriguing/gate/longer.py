@@ -1,17 +1,21 @@
 """Has the search come to its end? Where more passes come much nearer, it decides too early."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from intriguing.data.dataset import ImageSet
 from intriguing.distortion.minimum import minimum_distortion
 from intriguing.distortion.search import Search
+from intriguing.gate.masking import part
 from intriguing.gate.sequential import SequentialTest
 from intriguing.results.gate import FlawRow
 from intriguing.runs.run import Run
 from intriguing.runs.stage import Made, Network, Stage
+from intriguing.scale.shards import Columns
 
 TIMES = 5
 """The passes of the longer search, in those of the whole one."""
@@ -36,6 +40,7 @@ class Longer(Stage):
     """
 
     name: ClassVar[str] = "longer"
+    cut: ClassVar[bool] = True
     network: Network
     images: ImageSet
     known: Tensor
@@ -46,10 +51,8 @@ class Longer(Stage):
     def compute(self, run: Run) -> Made:
         """A flaw, where the pass does not stand."""
         sample = self.images.read()
-        found = minimum_distortion(
-            self.network.model, sample.images, sample.labels, "untargeted", self.search
-        )
-        gained = found.l2.double().cpu() / self.known.double()
+        longer = run.in_parts(self, self._looked, len(sample), part(self.network, sample))
+        gained = longer.column("l2") / self.known.double()
         least = min(1.0, float(gained.nan_to_num(1.0).min()))
         nearer = self.ratios * least < 1
         ruling, _ = self.test.decided(
@@ -66,3 +69,12 @@ class Longer(Stage):
             decides=True,
         )  # fmt: skip
         return Made((flaw,))
+
+    def _looked(self, items: slice, report: Callable[[int], None]) -> Columns:
+        """‖r‖₂ for some images of the sample."""
+        sample = self.images.read().subset(torch.arange(items.start, items.stop))
+        found = minimum_distortion(
+            self.network.model, sample.images, sample.labels, "untargeted", self.search
+        )
+        report(len(sample))
+        return {"l2": found.l2.double().cpu()}

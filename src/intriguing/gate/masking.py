@@ -1,5 +1,6 @@
 """Do the gradients hide examples? Then what a search by gradients does not find says nothing."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -10,11 +11,13 @@ from intriguing.data.dataset import ImageSet
 from intriguing.distortion.minimum import minimum_distortion
 from intriguing.distortion.result import Status
 from intriguing.distortion.search import Search
+from intriguing.models.groups import group_size
 from intriguing.models.preflight import preflight
 from intriguing.results.gate import FlawRow
 from intriguing.runs.predicting import predict
 from intriguing.runs.run import Run
 from intriguing.runs.stage import Made, Network, Stage
+from intriguing.scale.shards import Columns
 
 NEARER = 0.98
 """Of the length found by gradients: what is nearer than that was hidden from them. Nothing is
@@ -27,7 +30,7 @@ FARTHER = (1.0, 1.5, 2.0)
 
 @dataclass(frozen=True)
 class Flaws(Stage):
-    """The checks before an audit (`preflight`), in a few passes and without any search.
+    """The checks before an audit (`preflight`), in some passes and without any search.
 
     Attributes:
         network: Which is judged.
@@ -35,6 +38,7 @@ class Flaws(Stage):
     """
 
     name: ClassVar[str] = "flaws"
+    apart: ClassVar[bool] = True
     network: Network
     images: ImageSet
 
@@ -50,7 +54,7 @@ class Masking(Stage):
     """A search without gradients on a sample, and examples of other networks shown to this one.
 
     Should either come nearer than the search by gradients, this was misled (Athalye et al. 2018,
-    arXiv:1802.00420, section 3.1). Images that ended after the short search are searched to the
+    arXiv:1802.00420, section 3.1). Images that ended after a shorter search are searched to the
     end: one with an example below its limit shows that they ended too early.
 
     Attributes:
@@ -64,6 +68,7 @@ class Masking(Stage):
     """
 
     name: ClassVar[str] = "masking"
+    cut: ClassVar[bool] = True
     network: Network
     images: ImageSet
     known: Tensor
@@ -76,18 +81,33 @@ class Masking(Stage):
         """A row a flaw."""
         sample, flaws = self.images.read(), []
         if len(sample):
-            own = self.known.double()
-            if len(ended := own.isnan().nonzero()[:, 0]):
-                own[ended] = self._found(self.network, sample.subset(ended), self.search)
-                flaws += self._too_early(int((own < self.limit)[ended].sum()), len(ended))
-            others = {"a search without gradients": self._found(self.network, sample, self.without)}
-            for source in self.sources:
-                others[f"an example of {source.name}"] = self._transferred(source, sample)
-            for what, other in others.items():
+            looked = run.in_parts(self, self._looked, len(sample), part(self.network, sample))
+            own = looked.column("own")
+            if ended := int(self.known.isnan().sum()):
+                near = (own < self.limit) & self.known.isnan()
+                flaws += self._too_early(int(near.sum()), ended)
+            names = [
+                "a search without gradients",
+                *(f"an example of {s.name}" for s in self.sources),
+            ]
+            for what, other in zip(names, looked.column("others").T, strict=True):
                 if bool((nearer := other < NEARER * own).any()):
                     ratio = float((other / own)[nearer].median())
                     flaws.append(self._flaw(what, int(nearer.sum()), ratio, len(own)))
         return Made(tuple(flaws))
+
+    def _looked(self, items: slice, report: Callable[[int], None]) -> Columns:
+        """‖r‖₂ by the whole search, and by everything else, of some images of the sample."""
+        sample, own = (
+            self.images.read().subset(torch.arange(items.start, items.stop)),
+            self.known[items].double(),
+        )
+        if len(ended := own.isnan().nonzero()[:, 0]):
+            own[ended] = self._found(self.network, sample.subset(ended), self.search)
+        others = [self._found(self.network, sample, self.without)]
+        others += [self._transferred(source, sample) for source in self.sources]
+        report(len(sample))
+        return {"own": own, "others": torch.stack(others, 1)}
 
     def _found(self, network: Network, sample: ImageSet, search: Search) -> Tensor:
         found = minimum_distortion(
@@ -117,9 +137,9 @@ class Masking(Stage):
             return []
         return [FlawRow(
             self.network.name, "short searches that ended too early",
-            f"for {near} of {total} images whose short search ended far beyond the limit, the "
-            "whole search found an example below it",
-            "what the short search does not find says too little; give --far inf", decides=True,
+            f"for {near} of {total} images that a short search took to be far beyond the limit, "
+            "the whole search found an example below it",
+            "what short searches do not find says too little; give --far inf", decides=True,
         )]  # fmt: skip
 
     def _flaw(self, what: str, count: int, ratio: float, total: int) -> FlawRow:
@@ -132,6 +152,11 @@ class Masking(Stage):
             "for rounding, randomness or saturated units before the logits",
             decides=True,
         )  # fmt: skip
+
+
+def part(network: Network, images: ImageSet) -> int:
+    """Images to look at together: no fewer than go through the network at once."""
+    return group_size(network.model, images.images.shape[1:])
 
 
 def hides(run: Run, stage: Stage) -> bool:

@@ -24,8 +24,8 @@ from intriguing.runs.stage import Network
 ROUNDS = (16, 16, 32, 32, 64)
 """Images of the first rounds; later ones are as large as the last. A verdict falls at an image, not
 at the end of a round: only what was searched in vain behind it is less with small ones."""
-ALONE = 8
-"""Images of a round where each goes through the network alone, so that more gain nothing."""
+ALONE = (*(1,) * 24, 8)
+"""The same where each goes through the network alone, so that more gain nothing."""
 
 
 @dataclass(frozen=True)
@@ -73,26 +73,44 @@ class Plan:
         known = None if self.given is None else self.given.search
         return known or self.config.search
 
+    @property
+    def alone(self) -> bool:
+        """Whether each image goes through the network alone."""
+        return self.images.images.shape[1:].numel() > LARGE
+
+    @property
+    def at_first(self) -> int:
+        """Rounds at a time, whoever computes, until it is known where shorter searches decide."""
+        return 4 if self.alone else 2
+
     def rounds(self, radii: Tensor | None) -> Iterator[Round]:
         """All of them, in their order."""
         baseline = next(iter(self.compared), None)
         known = None if self.given is None or self.given.l2 is None else self.given.l2[self.order]
         short = min(self.config.short, self.search.budget or self.config.short)
-        sizes = (ALONE,) if self.images.images.shape[1:].numel() > LARGE else ROUNDS
+        sizes = ALONE if self.alone else ROUNDS
         start, first = 0, iter(sizes)
         while start < len(self.images):
             rows = torch.arange(start, min(start + next(first, sizes[-1]), len(self.images)))
             yield Round(
                 self.network, self.images.subset(rows), start, self.config.demand, self.search,
-                short, math.inf, None if radii is None else radii[rows], baseline,
+                short, (math.inf, math.inf), None if radii is None else radii[rows], baseline,
                 None if known is None else known[rows],
             )  # fmt: skip
             start = int(rows[-1]) + 1
 
     def sample(self, rows: Sequence[GateRow], ended: Sequence[str]) -> list[GateRow]:
-        """The first images for which only a search in vain speaks."""
+        """Images for which only a search in vain speaks: the first ones.
+
+        A quarter are some that ended early, whose examples are the nearest in limits: should
+        short searches have decided any too early, it is these.
+        """
         some = [row for row in rows if row.near == "not near" and row.ended in ended]
-        return some[: self.config.sample]
+        early = sorted(
+            (row for row in some if row.ended == "far"), key=lambda row: row.found / row.limit
+        )[: math.ceil(self.config.sample / 4)]
+        others = [row for row in some if row not in early][: self.config.sample - len(early)]
+        return sorted([*others, *early], key=lambda row: row.place)
 
     def at(self, rows: Sequence[GateRow]) -> ImageSet:
         """These images."""

@@ -1,6 +1,5 @@
 """A gate: images in a random order, until what they say is enough for a verdict."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -12,7 +11,7 @@ from torch import Tensor, nn
 from intriguing.data.dataset import ImageSet
 from intriguing.errors import InputError
 from intriguing.gate.config import GateConfig
-from intriguing.gate.early import ends_beyond
+from intriguing.gate.early import Beyond, ends_beyond
 from intriguing.gate.masking import Flaws, hides
 from intriguing.gate.plan import ROUNDS, Baseline, Plan
 from intriguing.gate.sequential import SequentialTest
@@ -31,8 +30,6 @@ from intriguing.runs.spreading import ahead
 from intriguing.runs.stage import Network
 from intriguing.scale.engine import HERE, Engine, cores
 
-_FIRST = 2
-"""Rounds at a time, whoever computes, until it is known how far beyond the limit is enough."""
 _LOOKED = 16
 """Images of the checks that take no search."""
 _HIDDEN = 160
@@ -157,18 +154,20 @@ def _decide(plan: Plan, run: Run) -> RulingRow:
     """Round after round, until it is decided; then what stands in the way of a pass."""
     test = SequentialTest(plan.config.demand.share, plan.config.level)
     flaws = Flaws(plan.network, plan.images.first(_LOOKED))
+    rounds = list(plan.rounds(_radii(plan, run)))
+    ahead(run, (flaws, *rounds[: plan.at_first]))
     run.do(flaws)
     certified = plan.config.demand.certified
     most = _HIDDEN if hides(run, flaws) and not certified else len(plan.images)
-    waiting = [one for one in plan.rounds(_radii(plan, run)) if one.start < most]
+    waiting = [one for one in rounds if one.start < most]
     at_once = 1 if run.engine.here else run.engine.workers or cores()
     done: list[Round] = []
     ruling: Ruling = "undecided"
-    far: float | None = None
+    beyond: Beyond | None = None
     while waiting and ruling == "undecided" and not _in_vain(counted(run, done)):
-        far = far or ends_beyond(counted(run, done), plan.config.far)
-        size = at_once if far else _FIRST
-        wave = [replace(one, far=far or math.inf) for one in waiting[:size]]
+        beyond = beyond or ends_beyond(counted(run, done), plan.config.far)
+        size = at_once if beyond else plan.at_first
+        wave = [replace(one, beyond=beyond or one.beyond) for one in waiting[:size]]
         waiting = waiting[size:]
         ahead(run, wave)
         for one in wave:

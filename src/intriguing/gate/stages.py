@@ -15,6 +15,7 @@ from intriguing.data.png import shown_as
 from intriguing.distortion.minimum import minimum_distortion
 from intriguing.distortion.search import Search
 from intriguing.gate.config import Demand, GateConfig
+from intriguing.gate.early import Beyond, first_budget
 from intriguing.gate.judging import Judge, Judged
 from intriguing.gate.longer import Longer
 from intriguing.gate.masking import Flaws, Masking, hides
@@ -39,7 +40,7 @@ class Round(Stage):
     """Consecutive images of the random order, each decided.
 
     Attributes:
-        network, demand, search, short, far: As in `Judge`.
+        network, demand, search, short, beyond: As in `Judge`.
         images: Of the round.
         start: Place of the first in the random order.
         radii: Their certified radii; None where nothing is certified.
@@ -55,7 +56,7 @@ class Round(Stage):
     demand: Demand
     search: Search
     short: int
-    far: float
+    beyond: Beyond
     radii: Tensor | None = None
     baseline: Network | None = None
     known: Tensor | None = None
@@ -67,7 +68,7 @@ class Round(Stage):
             return Made()
         rows = torch.tensor([self.images.ids.index(one) for one in images.ids])
         baseline, spent = self._baseline(images)
-        judge = Judge(self.network.model, self.demand, self.search, self.short, self.far)
+        judge = Judge(self.network.model, self.demand, self.search, self.short, self.beyond)
         radii = self._radii(images, rows, run)
         known = baseline if self.known is None else self.known[rows]
         judged = judge(images.images, images.labels, radii, known)
@@ -104,8 +105,9 @@ class Round(Stage):
             yield GateRow(
                 self.network.name, self.start + place, images.ids[row], int(images.labels[row]),
                 int(judged.predicted[row]), int(judged.became[row]), float(judged.limit[row]),
-                float(judged.found[row]), float(judged.first[row]), float(judged.certified[row]),
-                float(judged.baseline[row]), judged.near[row], judged.ended[row],
+                float(judged.found[row]), float(judged.first[row]), float(judged.short[row]),
+                float(judged.certified[row]), float(judged.baseline[row]),
+                judged.near[row], judged.ended[row],
                 judged.status[row], int(judged.forward[row]), int(judged.backward[row]), pixels,
             )  # fmt: skip
 
@@ -177,7 +179,8 @@ class Verdict(Stage):
             config.level, self.most, evidence.images, evidence.near, evidence.unknown,
             sum(one.ended in _PROVED and one.near == "not near" for one in rows),
             low, high, evidence.passing, evidence.failing, refused, value, at_most,
-            self.rounds[0].search.method, self.rounds[0].search.budget or 0, self.rounds[0].short,
+            self.rounds[0].search.method, self.rounds[0].search.budget or 0,
+            first_budget(self.rounds[0].short), self.rounds[0].short,
             sum(one.ended == "far" for one in rows), config.far,
             0 if self.masking is None else len(self.masking.images), config.seed,
         )  # fmt: skip

@@ -214,10 +214,14 @@ def _within(verdict: RulingRow) -> str:
     if not verdict.budget:
         return ""
     early = (
-        f", of which {verdict.far:,} ended after {verdict.short:,} with an example farther than "
+        f", of which {verdict.far:,} ended after {_shorter(verdict)} with an example farther than "
         f"{short(verdict.beyond)} times the limit"
     )
     return f" within {verdict.budget:,} passes an image" + (early if verdict.far else "")
+
+
+def _shorter(verdict: RulingRow) -> str:
+    return f"{verdict.first:,} or {verdict.short:,}" if verdict.first else f"{verdict.short:,}"
 
 
 def _limits(verdict: RulingRow) -> Iterator[str]:

@@ -12,8 +12,8 @@ Ended: TypeAlias = Literal[
     "misclassified", "short search", "far", "proof", "certificate", "search", "no need",
     "not finite", "failed",
 ]  # fmt: skip
-"""What decided an image: the short search, by an example below the limit, or by one so far beyond
-it that the whole search would come no nearer; a proof that the example found is the nearest; no
+"""What decided an image: a search before the whole one, by an example below the limit, or by one so
+far beyond it that the whole search would come no nearer; a proof that the example found is the nearest; no
 need where the baseline misreads it, so that nothing can be worse."""
 DemandKind: TypeAlias = Literal["distance", "accuracy", "certified accuracy", "ratio"]
 
@@ -29,7 +29,7 @@ class GateRow:
         limit: Nearer than this is too near; infinite where any example is.
         found: The nearest example found, an upper bound; 0 where misclassified, infinite where none
             was. A search that has decided ends, so it may be far from the least.
-        first: What the short search found, likewise; NaN where there was none.
+        first, short: What the first and the short search found, likewise; NaN where there was none.
         certified: No example is nearer; NaN where nothing was certified.
         baseline: The nearest example found for the baseline; NaN without one.
         pixels: Numbers in the image: the paper's distortion is L2 / sqrt(pixels).
@@ -46,6 +46,7 @@ class GateRow:
     limit: float
     found: float
     first: float
+    short: float
     certified: float
     baseline: float
     near: Near
@@ -92,9 +93,10 @@ class RulingRow:
         value: What was found: the distortion, or the ratio, that `share` of the images fall short
             of; for an accuracy, the share of images that are not near.
         value_at_most: Whether it is no more than an upper bound, because searches ended early.
-        method, budget, short: Of the searches, in passes an image.
-        far: Images that the short search decided by an example far beyond the limit.
-        beyond: How far, in limits.
+        method, budget, first, short: Of the searches, in passes an image; first is 0 where the
+            short search is the first.
+        far: Images that a shorter search decided by an example far beyond the limit.
+        beyond: How far at least, in limits.
         checked: Images on which a search without gradients was tried as well.
     """
 
@@ -121,6 +123,7 @@ class RulingRow:
     value_at_most: bool
     method: Word
     budget: Int32
+    first: Int32
     short: Int32
     far: int
     beyond: float

@@ -47,7 +47,8 @@ def evidence(gate: Gated, run: RunRecord) -> dict[str, Any]:
             "knowledge": "whoever looks for examples" if certified else "white box: all weights",
             "search": None if certified else {
                 "method": verdict.method, "budget_passes": verdict.budget or None,
-                "first_budget_passes": verdict.short,
+                "first_budget_passes": verdict.first or verdict.short,
+                "short_budget_passes": verdict.short,
                 "ended_after_first": {
                     "images": verdict.far, "beyond_limits": _number(verdict.beyond),
                 },
