@@ -77,8 +77,8 @@ def gate(
         budget: Passes of the search that decides an image in the end, a pass being half a forward
             and a backward one.
         short: Passes of the short search, which often decides; half of them come first.
-        far: Times its limit: an image for which a shorter search finds nothing nearer is decided,
-            and times what the first images show that the long one gains; inf to search all.
+        far: Times its limit, and times what the long search gained on the first images: an image
+            for which a shorter one finds nothing nearer is decided; inf to search all to the end.
         certificates: Try certificates before long searches, or do not; where they may help when not
             given.
         sample: Images on which a search without gradients is tried before a pass.
