@@ -84,7 +84,8 @@ def train(
         seed: Of the initial weights, and of the order of the images.
         device: auto takes a GPU where there is one.
         out: The file of weights; NAME.safetensors when not given.
-        results: The results folder; results/train-NAME-DATA-seedN when not given.
+        results: The results folder; results/train-NAME-DATA-seedN when not given, with -pools
+            before the seed where there are pools.
         fresh: Delete the results that are in the folder and start again.
         unlabelled: What a QuocNet learns from: photographs (of installed packages), a folder of
             pictures or videos, a video, or patches (.npy); DATA without its labels if not given.
@@ -110,7 +111,8 @@ def train(
     weights = out or Path(f"{name}.safetensors")
     setup.check_output_file(weights, ".safetensors")
     place = setup.choose_device(device)
-    folder = as_folder(results or setup.default_folder("train", name, data, f"seed{seed}"))
+    trained = (name, data, *(["pools"] if pools else []), f"seed{seed}")
+    folder = as_folder(results or setup.default_folder("train", *trained))
     if find_family(name).unlabelled:
         if isinstance(folder, Address):
             raise InputError(

@@ -13,8 +13,8 @@ Ended: TypeAlias = Literal[
     "not finite", "failed",
 ]  # fmt: skip
 """What decided an image: a search before the whole one, by an example below the limit, or by one so
-far beyond it that the whole search would come no nearer; a proof that the example found is the nearest; no
-need where the baseline misreads it, so that nothing can be worse."""
+far beyond it that the whole search would come no nearer; a proof that the example found is the
+nearest; no need where the baseline misreads it, so that nothing can be worse."""
 DemandKind: TypeAlias = Literal["distance", "accuracy", "certified accuracy", "ratio"]
 
 
