@@ -7,7 +7,7 @@ curve, for any slopes E; some gradient steps find good ones. What units can do o
 where that is less. Rounding is paid for as in `proof.py`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -20,6 +20,8 @@ from intriguing.spectral.dual.curve import Curve, curve
 from intriguing.spectral.dual.region import Region
 from intriguing.spectral.norms.eigenvalue import UNIT
 
+Nearer = Callable[["Around", "Around", Tensor, Tensor], Tensor]
+"""As `ends.Nearer`."""
 STEPS, RATE = 6, 0.1
 """Gradient steps for slopes of the linear relaxation: more change radii by less than a percent."""
 TOGETHER = 256
@@ -37,6 +39,10 @@ class Dense:
 
     weights: tuple[Float[Tensor, "out in"], ...]
     activations: tuple[Operation, ...]
+
+    def until(self, count: int) -> "Dense":
+        """The first layers of it."""
+        return Dense(self.weights[:count], self.activations[:count])
 
     @cached_property
     def factors(self) -> tuple[Tensor, Tensor, Tensor]:
@@ -66,25 +72,35 @@ class Around:
 
 def around(
     chain: Dense, image: Float[Tensor, " pixels"], values: Sequence[Float[Tensor, " units"]],
-    region: Region,
+    region: Region, nearer: Nearer | None = None,
 ) -> tuple[Around, Around]:  # fmt: skip
     """With few nodes a curve, and with many.
 
     Args:
         image: What enters the first layer.
         values: What enters each activation there, computed.
+        nearer: Better lower bounds of rows of the layers that are known, with few nodes and with
+            many, from lower bounds.
     """
     coarse: list[Curve] = []
     fine: list[Curve] = []
     doubt, before = torch.zeros_like(image), image
-    for weight, operation, value in zip(chain.weights, chain.activations, values, strict=True):
+    layers = zip(chain.weights, chain.activations, values, strict=True)
+    for number, (weight, operation, value) in enumerate(layers):
         size = weight.abs() @ before.abs() + value.abs()
         doubt = weight.abs() @ doubt + rounding_of(weight.shape[1]) * size
         rows = torch.cat([weight, -weight])
-        sofar = Around(chain, region, tuple(coarse))
+        sofar = Around(chain.until(number), region, tuple(coarse))
         least = torch.cat([_least(sofar, part) for part in torch.split(rows, TOGETHER)])
         least = torch.maximum(least, _apart(sofar, rows))
         low, high = least[: len(value)], -least[len(value) :]
+        if nearer is not None and number:
+            bends = curve(operation, value, doubt, low, high).bends[0]
+            some = torch.cat([bends, bends]).nonzero()[:, 0]
+            finer = Around(sofar.chain, region, tuple(fine))
+            if len(some):
+                least[some] = nearer(sofar, finer, rows[some], least[some])
+            low, high = least[: len(value)], -least[len(value) :]
         coarse.append(curve(operation, value, doubt, low, high))
         fine.append(curve(operation, value, doubt, low, high, fine=True))
         before = operation.again(value.reshape(1, *operation.x.shape[1:])).flatten()

@@ -13,6 +13,7 @@ F is a maximum in one variable, with which any optimiser may do what it likes:
     smooth, |σ''| ≤ K             the largest at nodes, and h²/8·max|g''| between two, h apart
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -70,10 +71,17 @@ class Curve:
 
     def only(self, kept: Int64[Tensor, " some"]) -> "Curve":
         """Some of the units."""
+        return self._each(lambda one: one[..., kept])
+
+    def rows(self, kept: Int64[Tensor, " some"]) -> "Curve":
+        """Some of the rows, of all that differs between rows."""
+        return self._each(lambda one: one if one.shape[-2] == 1 else one[..., kept, :])
+
+    def _each(self, of: Callable[[Tensor], Tensor]) -> "Curve":
         names = [f.name for f in fields(self) if isinstance(getattr(self, f.name), Tensor)]
-        some: dict[str, Any] = {name: getattr(self, name)[..., kept] for name in names}
+        some: dict[str, Any] = {name: of(getattr(self, name)) for name in names}
         if self.pieces is not None:
-            some["pieces"] = tuple(one[..., kept] for one in self.pieces)
+            some["pieces"] = tuple(map(of, self.pieces))
         return replace(self, **some)
 
     @property

@@ -27,6 +27,7 @@ from torch import Tensor
 
 from intriguing.spectral.dual.around import Around
 from intriguing.spectral.dual.curve import Quadratic
+from intriguing.spectral.dual.elimination import cholesky, eliminated, solved, times
 
 Multipliers: TypeAlias = tuple[list[Quadratic], Tensor, Tensor]
 """Each layer's A, …, E; λ, (rows,); and π, (rows, pixels)."""
@@ -112,41 +113,14 @@ class Lead:
         heat = torch.as_tensor(temperature, dtype=self.rows.dtype, device=self.rows.device)
         quadratics, scale, boxes = given
         net, chain = self.net, self.net.chain
-        rows, count = self.rows, len(self.rows)
-        matrix = rows.new_zeros(count, rows.shape[1], rows.shape[1])
-        feasible = torch.ones_like(scale, dtype=torch.bool)
-        kept: list[tuple[Tensor, Tensor, list[Tensor], Tensor]] = []
-        for number in reversed(range(len(net.curves))):
-            own, g = net.curves[number], quadratics[number]
-            _, means = own.softly(g, heat)
-            bends, slope = own.bends.to(rows)[:, None], own.slope[:, None]
-            rows = rows + times(matrix, own.offset)
-            diagonal = 2 * g[0] + (1 - bends[:, 0])
-            square = matrix * (bends.mT * bends) + torch.diag_embed(diagonal)
-            tilted = matrix * slope
-            cross = bends.mT * tilted + torch.diag_embed(g[1])
-            linear = bends[:, 0] * (rows + g[3])
-            factor, positive = _factor(square)
-            feasible &= positive
-            both = torch.linalg.solve_triangular(
-                factor, torch.cat([cross, linear[:, :, None]], 2), upper=False
-            )
-            cross, linear = both[:, :, :-1], both[:, :, -1:]
-            kept.insert(0, (factor, both, means, bends))
-            matrix = slope.mT * tilted + torch.diag_embed(2 * g[2]) - cross.mT @ cross
-            rows = own.slope * rows + g[4] - (cross.mT @ linear)[:, :, 0]
-            if number:
-                weight = chain.weights[number]
-                matrix, rows = weight.mT @ matrix @ weight, rows @ weight
         left, right, _ = chain.factors
-        inner, rows = left.mT @ matrix @ left, rows @ left
-        factor, positive = _factor(inner + torch.diag_embed(scale[:, None].expand_as(rows)))
-        feasible &= positive
+        gone = eliminated(net, self.rows, quadratics, scale)
+        rows, factor = gone.rows, gone.factor
         if sweeps:
-            boxes = self._swept(inner, factor, rows, scale, boxes, sweeps)
+            boxes = self._swept(gone.inner, factor, rows, scale, boxes, sweeps)
         held = boxes @ right.mT
         across = boxes - held @ right
-        place = -_solved(factor, rows + held)
+        place = -solved(factor, rows + held)
         change = place @ right - across / scale[:, None]
         spread = torch.cholesky_inverse(factor)
         by_scale = 0.5 * (change.square().sum(1) - net.region.radius**2)
@@ -156,17 +130,18 @@ class Lead:
         attained = net.region.low + (boxes * wide / pixels).sigmoid() * wide
         moved, spread = place @ left.mT, left @ spread @ left.mT
         found, places = [], []
-        for number, (own, (factor, both, means, bends)) in enumerate(
-            zip(net.curves, kept, strict=True)
+        for number, (own, layer, g) in enumerate(
+            zip(net.curves, gone.layers, quadratics, strict=True)
         ):
             if number:
                 weight = chain.weights[number]
                 moved, spread = moved @ weight.mT, weight @ spread @ weight.mT
-            both = bends.mT * torch.linalg.solve_triangular(factor.mT, both, upper=True)
-            cross, linear = both[:, :, :-1], both[:, :, -1]
+            _, means = own.softly(g, heat)
+            bends = layer.bends
+            cross, linear = layer.along
             bent = -times(cross, moved) - linear
             mixed = -cross @ spread
-            own_spread = torch.cholesky_inverse(factor) * (bends.mT * bends)
+            own_spread = torch.cholesky_inverse(layer.factor) * (bends.mT * bends)
             own_spread = own_spread - mixed @ cross.mT
             covered = [m.diagonal(dim1=-2, dim2=-1) for m in (own_spread, mixed, spread)]
             squares = (bent * bent, bent * moved, moved * moved)
@@ -177,7 +152,7 @@ class Lead:
             slope = own.slope[:, None]
             sides = mixed * slope
             spread = slope.mT * spread * slope + own_spread + sides + sides.mT
-        return Soft(feasible, found, by_scale, change - attained, boxes, change, places, moved)
+        return Soft(gone.feasible, found, by_scale, change - attained, boxes, change, places, moved)
 
     def _swept(
         self, inner: Tensor, factor: Tensor, rows: Tensor, scale: Tensor, boxes: Tensor, sweeps: int
@@ -189,8 +164,8 @@ class Lead:
         _, right, _ = self.net.chain.factors
         low, high, one = self.net.region.low, self.net.region.high, scale[:, None]
         held = boxes @ right.mT
-        change = -_solved(factor, rows + held) @ right - (boxes - held @ right) / one
-        stiff, _ = _factor(inner + torch.diag_embed((2.0 * one).expand_as(rows)))
+        change = -solved(factor, rows + held) @ right - (boxes - held @ right) / one
+        stiff, _ = cholesky(inner + torch.diag_embed((2.0 * one).expand_as(rows)))
         rest = boxes / one
         for _ in range(sweeps):
             outer = change + rest
@@ -198,7 +173,7 @@ class Lead:
             rest = outer - nearest
             pull = one * (nearest - rest)
             within = pull @ right.mT
-            change = (pull - within @ right) / (2.0 * one) + _solved(stiff, within - rows) @ right
+            change = (pull - within @ right) / (2.0 * one) + solved(stiff, within - rows) @ right
         return one * rest
 
 
@@ -240,22 +215,3 @@ def derivatives(
             value = value + (multiplier * by).sum()
     (gradient,) = torch.autograd.grad(value, point)
     return soft.feasible & gradient.isfinite().all(1), gradient
-
-
-def times(matrix: Float[Tensor, "rows n m"], rows: Float[Tensor, "r m"]) -> Tensor:
-    """Each matrix times its vector."""
-    product: Tensor = (matrix @ rows[:, :, None])[:, :, 0]
-    return product
-
-
-def _solved(factor: Tensor, rows: Tensor) -> Tensor:
-    solved: Tensor = torch.cholesky_solve(rows[:, :, None], factor)[:, :, 0]
-    return solved
-
-
-def _factor(matrix: Tensor) -> tuple[Tensor, Tensor]:
-    """Cholesky factors, the identity where there is none, and where there are some."""
-    factor, info = torch.linalg.cholesky_ex(matrix)
-    positive = (info == 0) & factor.diagonal(dim1=-2, dim2=-1).isfinite().all(-1)
-    identity = torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device)
-    return torch.where(positive[:, None, None], factor, identity), positive

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from intriguing.spectral.dual.around import rounding_of
 from intriguing.spectral.dual.curve import Curve, Quadratic
-from intriguing.spectral.dual.lagrangian import Lead, Multipliers, times
+from intriguing.spectral.dual.elimination import times
+from intriguing.spectral.dual.lagrangian import Lead, Multipliers
 from intriguing.spectral.semidefinite.outward_rounding import EXCESS, inverse_factor
 
 DOWN = 1.0 - 1e-12

@@ -14,6 +14,7 @@ from torch import Tensor
 from intriguing.spectral.dual.around import Around, rounding_of
 from intriguing.spectral.dual.curve import Quadratic
 from intriguing.spectral.dual.lagrangian import KINDS, Lead, Multipliers, Soft
+from intriguing.spectral.dual.newton import Mixed, Point, path
 from intriguing.spectral.dual.proof import proved_lead
 from intriguing.spectral.exact.nodes import Nodes, Root
 
@@ -119,6 +120,19 @@ def climb(
         point = point + length * (mean / (1 - MEAN**step)) / size
     (quadratics, scale, _), mix = sizes.multipliers(before)
     return nodes.with_multipliers((quadratics, scale, boxes), mix), soft
+
+
+def centred(root: Root, nodes: Nodes, leads: Leads, steps: int) -> Nodes:
+    """After so many of Newton's steps; what was proved before stays proved."""
+    net = root.around(nodes)
+    mixed = Mixed(net, leads.rows[nodes.about], leads.margins[nodes.about])
+    point = Point(nodes.given, nodes.mix.softmax(1), nodes.heat[:, None] * mixed.unit)
+    point = path(mixed, point, steps)
+    heat = (point.heat / mixed.unit)[:, 0]
+    made = nodes.with_multipliers(point.given, point.weights.log())
+    made = proved(root, replace(made, heat=heat), leads)
+    before = replace(nodes, bound=made.bound)
+    return made.where(made.least.isfinite(), before)
 
 
 @dataclass(frozen=True)

@@ -93,6 +93,7 @@ class Nodes:
         bound: Up to where it is proved to hold no example.
         least: What the multipliers prove of the lead in the whole ball.
         rate: First step of the next ascent.
+        heat: Temperature of the next steps by Newton's method, for each unit, relative to the lead.
     """
 
     about: Int64[Tensor, " n"]
@@ -105,6 +106,7 @@ class Nodes:
     bound: Float[Tensor, " n"]
     least: Float[Tensor, " n"]
     rate: Float[Tensor, " n"]
+    heat: Float[Tensor, " n"]
 
     def __len__(self) -> int:
         return len(self.about)
@@ -151,6 +153,7 @@ class Nodes:
             act(*(one.bound for one in all_of)),
             act(*(one.least for one in all_of)),
             act(*(one.rate for one in all_of)),
+            act(*(one.heat for one in all_of)),
         )
 
 

@@ -10,18 +10,28 @@ from torch import Tensor
 
 from intriguing.spectral.dual.around import Around, Dense, around
 from intriguing.spectral.dual.curve import bent_at
+from intriguing.spectral.dual.ends import Nearer
 from intriguing.spectral.dual.lagrangian import Soft
+from intriguing.spectral.dual.newton import affordable
 from intriguing.spectral.dual.region import Region
-from intriguing.spectral.exact.ascent import SURE, Leads, climb, proved, raised
+from intriguing.spectral.exact.ascent import SURE, Leads, centred, climb, proved, raised
 from intriguing.spectral.exact.leaves import solved, straight
 from intriguing.spectral.exact.nodes import Nodes, Root, halves
 
 TOGETHER = 24
 """Nodes that are split at once."""
 FIRST, STEPS = 100, 16
-"""Steps of the ascent before anything is split, and in every half."""
+"""Steps of the ascent before anything is split, and in every half of a network too large for
+Newton's."""
 FIRST_HEATS, HEATS = (0.1, 0.005), (0.005, 0.0005)
 """Temperatures; halves start from good multipliers …"""
+WARM, CENTRING = 1.0, 30
+"""Temperature and steps of Newton's method before anything is split, after that ascent …"""
+REHEATED, CENTRES = 0.03, 3
+"""… and in every half that has kinks, from where the whole ended: what is smooth bends in each half
+again, and needs low temperatures at last."""
+NEAR = 0.97
+"""Share of the ball: if less is proved at first, ends of what enters later layers are worth it."""
 FIRST_RATE, RATE = 0.05, 0.02
 """… and take shorter steps."""
 
@@ -66,11 +76,17 @@ def bracket(
     start = time.process_time()
     # By a little more than is asked for, as radii are rounded down.
     wanted = (1.0 - gap) * found * (1.0 + 1e-6)
-    root = Root.of(around(chain, image, values, Region(wanted, low, high)), values)
-    leads = Leads(leads.rows[:, :, root.kept], leads.margins)
-    nodes = _first(root, leads)
-    nodes = proved(root, nodes, leads)
+    region, whole = Region(wanted, low, high), leads
+    root, leads, nodes = _opened(Root.of(around(chain, image, values, region), values), whole)
     count, closed, left = len(nodes), wanted, 0
+    if len(values) > 1 and float(nodes.bound.min()) < NEAR * wanted:
+        tighter = around(chain, image, values, region, Nearer())
+        root, leads, nodes = _opened(Root.of(tighter, values), whole)
+        count += len(nodes)
+    if affordable(root.coarse):
+        waiting = nodes.bound < wanted * SURE
+        if waiting.any():
+            nodes = Nodes.joined([nodes[~waiting], centred(root, nodes[waiting], leads, CENTRING)])
     while True:
         done = nodes.bound >= wanted * SURE
         if done.any():
@@ -95,11 +111,26 @@ def bracket(
         found = offer(at.change)
         wanted = min(wanted, (1.0 - gap) * found * (1.0 + 1e-6))
         both = halves(root, chosen, *_where(root, chosen, at))
-        both = raised(root, both, leads, STEPS, HEATS)
+        both = _better(root, both, leads)
         count += len(both)
         nodes = Nodes.joined([rest, both])
     lower = min(closed, float(nodes.bound.min())) if len(nodes) else closed
     return Bracket(max(known, lower), count, len(nodes) + left, time.process_time() - start)
+
+
+def _opened(root: Root, leads: Leads) -> tuple[Root, Leads, Nodes]:
+    """One, the leads of its units, and what is proved of it before anything is split."""
+    leads = Leads(leads.rows[:, :, root.kept], leads.margins)
+    return root, leads, proved(root, _first(root, leads), leads)
+
+
+def _better(root: Root, nodes: Nodes, leads: Leads) -> Nodes:
+    """Halves, each with multipliers of its own."""
+    kinked = all(own.pieces is not None for own in root.coarse)
+    if not (kinked and affordable(root.coarse)):
+        return raised(root, nodes, leads, STEPS, HEATS)
+    warm = replace(nodes, heat=nodes.heat.clamp_min(REHEATED))
+    return centred(root, warm, leads, CENTRES)
 
 
 def _first(root: Root, leads: Leads) -> Nodes:
@@ -115,6 +146,7 @@ def _first(root: Root, leads: Leads) -> Nodes:
         tuple(own.high.expand(count, -1) for own in root.fine),
         tuple(quadratics), scale, boxes, mix, torch.zeros_like(scale),
         torch.full_like(scale, -torch.inf), torch.full_like(scale, FIRST_RATE),
+        torch.full_like(scale, WARM),
     )  # fmt: skip
     nodes = climb(root, nodes, leads, FIRST, FIRST_HEATS)[0]
     return replace(nodes, rate=torch.full_like(scale, RATE))

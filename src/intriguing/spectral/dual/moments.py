@@ -1,0 +1,191 @@
+"""The soft minimum of a lead's bound as a Gaussian, and how what multipliers multiply varies in it.
+
+With temperature τ a minimum over δ and v is −τ log ∫ exp(−·/τ): the quadratic form makes a Gaussian
+of all of them. The bound's first derivatives by multipliers are its means of v², vζ, ζ², v, ζ and
+‖δ‖²/2, less those of a unit's own curve; the second ones are −1/τ times the covariances of both,
+which fourth moments of a Gaussian give in closed form:
+
+    cov(xx', yy') = m m̃ S + … + S S̃ + …        each of the four pairings once.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from intriguing.spectral.dual.around import Around
+from intriguing.spectral.dual.curve import Curve, Quadratic
+from intriguing.spectral.dual.elimination import Eliminated, solved, times
+
+KINDS = ("vv", "vz", "zz", "v", "z")
+"""What A, B, C, D and E multiply."""
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Means and covariances of v and ζ of all units, of p, and of the last layer's w.
+
+    A covariance is the product of two factors, of which each column is a direction of its own.
+
+    Attributes:
+        means: Of v and of ζ, of all layers.
+        factors: The same.
+        p, p_factor: Of the part of δ that the first layer sees.
+        last, last_factor: Of w.
+    """
+
+    means: dict[str, Float[Tensor, "rows units"]]
+    factors: dict[str, Float[Tensor, "rows units all"]]
+    p: Float[Tensor, "rows rank"]
+    p_factor: Float[Tensor, "rows rank all"]
+    last: Float[Tensor, "rows units"]
+    last_factor: Float[Tensor, "rows units all"]
+
+    def expected(self) -> Float[Tensor, "rows kinds_units"]:
+        """Means of v², vζ, ζ², v and ζ."""
+        return torch.cat([self._mean(kind) for kind in KINDS], 1)
+
+    def covariance(self, into: Float[Tensor, "rows n n"]) -> None:
+        """Write those of these with each other into the first rows and columns, lower half."""
+        pairs = {a + b: self.factors[a] @ self.factors[b].mT for a in "vz" for b in "vz"}
+        rows = {name: mean[:, :, None] for name, mean in self.means.items()}
+        columns = {name: mean[:, None] for name, mean in self.means.items()}
+        count = self.means["v"].shape[1]
+        for i, one in enumerate(KINDS):
+            for j, two in enumerate(KINDS[: i + 1]):
+                part = into[:, i * count : (i + 1) * count, j * count : (j + 1) * count]
+                if len(one) == 1:
+                    part.copy_(self._mixed(pairs, one, two, columns))
+                    continue
+                # By the product rule in what is left of one, and the two ways in both.
+                first = self._mixed(pairs, one[0], two, columns)
+                second = first if one[0] == one[1] else self._mixed(pairs, one[1], two, columns)
+                torch.mul(first, rows[one[1]], out=part).addcmul_(second, rows[one[0]])
+                if len(two) == 2:
+                    for k in range(2):
+                        part.addcmul_(pairs[one[0] + two[k]], pairs[one[1] + two[1 - k]])
+
+    @staticmethod
+    def _mixed(pairs: dict[str, Tensor], one: str, two: str, means: dict[str, Tensor]) -> Tensor:
+        """Covariances of v or ζ with a kind."""
+        if len(two) == 1:
+            return pairs[one + two]
+        if two[0] == two[1]:
+            return 2.0 * pairs[one + two[0]] * means[two[0]]
+        return pairs[one + two[0]] * means[two[1]] + pairs[one + two[1]] * means[two[0]]
+
+    def beside(self, factor: Float[Tensor, "rows n all"]) -> Float[Tensor, "rows n kinds_units"]:
+        """Covariances of something linear with v², vζ, ζ², v and ζ."""
+        by = {a: factor @ self.factors[a].mT for a in "vz"}
+        parts = []
+        for kind in KINDS:
+            if len(kind) == 1:
+                parts.append(by[kind])
+            else:
+                one, two = kind[0], kind[1]
+                parts.append(
+                    by[one] * self.means[two][:, None] + by[two] * self.means[one][:, None]
+                )
+        return torch.cat(parts, 2)
+
+    def beside_length(self) -> Float[Tensor, "rows kinds_units"]:
+        """Covariances of ‖p‖²/2 with them."""
+        by = {a: self.p_factor @ self.factors[a].mT for a in "vz"}
+        along = {a: (self.p[:, :, None] * by[a]).sum(1) for a in "vz"}
+        parts = []
+        for kind in KINDS:
+            if len(kind) == 1:
+                parts.append(along[kind])
+            else:
+                one, two = kind[0], kind[1]
+                mixed = along[one] * self.means[two] + along[two] * self.means[one]
+                parts.append(mixed + (by[one] * by[two]).sum(1))
+        return torch.cat(parts, 1)
+
+    def _mean(self, kind: str) -> Tensor:
+        if len(kind) == 1:
+            return self.means[kind]
+        one, two = kind[0], kind[1]
+        return self.means[one] * self.means[two] + (self.factors[one] * self.factors[two]).sum(2)
+
+
+def moments(
+    net: Around, gone: Eliminated, held: Float[Tensor, "rows rank"], heat: Float[Tensor, "rows 1"]
+) -> Moments:
+    """Of the soft minimum.
+
+    Args:
+        held: What the pixels' multipliers are along p.
+        heat: τ.
+    """
+    left, _, _ = net.chain.factors
+    root = heat[:, :, None].sqrt()
+    place = -solved(gone.factor, gone.rows + held)
+    start = root * _inverse_root(gone.factor)
+    moved, factor = place @ left.mT, left @ start
+    means: dict[str, list[Tensor]] = {"v": [], "z": []}
+    factors: dict[str, list[Tensor]] = {"v": [], "z": []}
+    for number, (own, layer) in enumerate(zip(net.curves, gone.layers, strict=True)):
+        if number:
+            weight = net.chain.weights[number]
+            moved, factor = moved @ weight.mT, weight @ factor
+        cross, linear = layer.along
+        bent = -times(cross, moved) - linear
+        free = layer.bends.mT * root * _inverse_root(layer.factor)
+        bending = torch.cat([-cross @ factor, free], 2)
+        for name, mean, spread in (("v", bent, bending), ("z", moved, factor)):
+            means[name].append(mean)
+            factors[name].append(spread)
+        factor = _wide(own.slope[:, :, None] * factor, bending.shape[2]) + bending
+        moved = own.slope * moved + bent + own.offset
+    width = factor.shape[2]
+    return Moments(
+        {name: torch.cat(parts, 1) for name, parts in means.items()},
+        {name: torch.cat([_wide(f, width) for f in parts], 1) for name, parts in factors.items()},
+        place, _wide(start, width), moved, factor,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class OnCurves:
+    """The soft maximum of each unit's quadratic over its own curve.
+
+    Attributes:
+        highest: Of all units together.
+        means: Of v², vζ, ζ², v and ζ.
+        covariance: Of these five, unit by unit.
+    """
+
+    highest: Float[Tensor, " rows"]
+    means: Float[Tensor, "rows kinds_units"]
+    covariance: Float[Tensor, "rows units kinds kinds"]
+
+
+def on_curves(
+    curves: tuple[Curve, ...], quadratics: list[Quadratic], heat: Float[Tensor, "rows 1"]
+) -> OnCurves:
+    """Of all layers."""
+    highest, means, covered = torch.zeros_like(heat[:, 0]), [], []
+    for own, g in zip(curves, quadratics, strict=True):
+        z, v = own.nodes, own.values
+        statistics = torch.stack([v * v, v * z, z * z, v, z], -1)
+        heights = sum(one * statistics[..., kind] for kind, one in enumerate(g)) / heat
+        share = heights.softmax(0)[..., None]
+        highest = highest + (heat * heights.logsumexp(0)).sum(1)
+        mean = (share * statistics).sum(0)
+        apart = statistics - mean
+        covered.append(torch.einsum("nrui,nruj->ruij", share * apart, apart))
+        means.append(mean)
+    return OnCurves(highest, torch.cat(means, 1).mT.flatten(1), torch.cat(covered, 1))
+
+
+def _inverse_root(factor: Float[Tensor, "rows n n"]) -> Tensor:
+    """L⁻ᵀ, whose product with its transpose is the inverse of LLᵀ."""
+    identity = torch.eye(factor.shape[-1], dtype=factor.dtype, device=factor.device)
+    found: Tensor = torch.linalg.solve_triangular(factor.mT, identity.expand_as(factor), upper=True)
+    return found
+
+
+def _wide(factor: Tensor, width: int) -> Tensor:
+    return torch.nn.functional.pad(factor, (0, width - factor.shape[2]))
