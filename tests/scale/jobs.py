@@ -54,6 +54,21 @@ class Sweeps:
 
 
 @dataclass(frozen=True)
+class Grows:
+    """Writes its process, and keeps 400 MB more than before."""
+
+    folder: Path
+
+    def __call__(self, job: str, told: Callable[[float], None]) -> None:
+        KEPT.append(bytearray(400_000_000))
+        (self.folder / job).write_text(str(os.getpid()))
+        time.sleep(1.1)  # loky measures no more often than once a second
+
+
+KEPT: list[bytearray] = []
+
+
+@dataclass(frozen=True)
 class Writes:
     """Appends its process to a file of the job's name, and then does as the job says."""
 

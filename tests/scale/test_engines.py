@@ -20,7 +20,7 @@ from intriguing.errors import InputError, UnsoundBound
 from intriguing.memory import free_memory
 from intriguing.scale.attack import COLUMNS
 from intriguing.scale.jobs import Failure, ended_jobs
-from tests.scale.jobs import TOUCHING, Sweeps, Touchy, Writes
+from tests.scale.jobs import TOUCHING, Grows, Sweeps, Touchy, Writes
 
 with_ray = pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed")
 ENGINES = ("processes", pytest.param("ray", marks=with_ray))
@@ -232,6 +232,13 @@ def test_workers_outlast_the_work_and_take_the_next(tmp_path: Path) -> None:
             os.kill(seen[-1], signal.SIGKILL)
             _wait(lambda process=seen[-1]: not _alive(process))
     assert seen[0] == seen[1] != seen[2]
+
+
+def test_a_worker_keeps_its_work_however_much_memory_it_keeps(tmp_path: Path) -> None:
+    jobs = ["one", "two", "three"]
+    ended = list(ended_jobs(Grows(tmp_path), jobs, it.Engine("processes", 1)))
+    assert [one.failure for one in ended] == [None] * 3
+    assert len({(tmp_path / job).read_text() for job in jobs}) == 1
 
 
 def test_a_worker_that_is_not_the_same_gets_no_work(

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from joblib.externals.loky import ProcessPoolExecutor
+from joblib.externals.loky import ProcessPoolExecutor, process_executor
 from joblib.externals.loky.process_executor import BrokenProcessPool
 
 from intriguing.memory import share_memory
@@ -155,6 +155,9 @@ def _begin(parent: int) -> None:
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     torch.set_num_threads(1)
     keep_freed_memory()
+    # Memory that is kept looks like a leak, for which loky puts another process in this one's
+    # place: one that has no work.
+    process_executor._USE_PSUTIL = False
     write_beside_others()
 
 
