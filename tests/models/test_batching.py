@@ -1,6 +1,11 @@
 """Batches that fit: predicted from small ones, halved where the prediction fails."""
 
 import gc
+import resource
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,7 +13,9 @@ from torch import Tensor, nn
 
 from intriguing.distortion.minimum import minimum_distortion
 from intriguing.errors import InputError
+from intriguing.memory import free_memory
 from intriguing.models.batching import halving, out_of_memory, plan_batch
+from intriguing.models.classifier import Classifier
 from intriguing.models.families.squeezenet import SqueezeNet
 from intriguing.models.family import build_network
 from intriguing.models.observe import peak_bytes
@@ -158,3 +165,43 @@ def test_an_attack_goes_on_with_fewer_and_ends_alike(backward: bool) -> None:
         found.adversarial, full.adversarial, rtol=0, atol=1e-6, equal_nan=True
     )
     assert torch.equal(found.forward_passes, full.forward_passes)
+
+
+@contextmanager
+def room_for(size: int) -> Iterator[None]:
+    """This process may take so many more bytes of addresses."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    taken = int(Path("/proc/self/status").read_text().split("VmSize:")[1].split()[0]) << 10
+    resource.setrlimit(resource.RLIMIT_AS, (taken + size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="nothing says what is taken")
+def test_a_batch_is_halved_before_a_limit_is_reached() -> None:
+    asked, tried, failed = Classifier.of(nn.Linear(4, 2).eval()), list[int](), list[int]()
+
+    def run(size: int) -> int:
+        tried.append(size)
+        kept = []
+        for step in range(8):
+            try:  # 40 MiB a step for 64 images
+                kept.append(torch.ones(size * 40 << 12))
+            except RuntimeError:
+                failed.append(step)
+                raise
+            time.sleep(0.11)
+            asked(torch.zeros(1, 4))
+        return len(kept)
+
+    with room_for(280 << 20):
+        before = free_memory()
+        assert before <= 280 << 20
+        assert halving(run, 64) == (8, 32)
+    assert (tried, failed) == ([64, 32], [])
+    with room_for(280 << 20):  # what others took is no fault of the batch
+        others = torch.ones(230 << 18)
+        assert halving(lambda size: len(asked(torch.zeros(size, 4))), 64) == (64, 64)
+    assert len(others)

@@ -3,6 +3,7 @@
 import gc
 import math
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from intriguing.errors import InputError
-from intriguing.memory import free_memory, out_of_memory, readable
+from intriguing.memory import free_memory, out_of_memory, readable, watched
 from intriguing.models.backward import gradient
 from intriguing.models.classifier import Classifier, Model
 from intriguing.models.observe import peak_bytes
@@ -108,7 +109,7 @@ def plan_batch(
 def halving(
     run: Callable[[int], T], size: int, *, on_halving: Callable[[int], None] | None = None
 ) -> tuple[T, int]:
-    """Call `run(size)`, and with half of the size as often as memory runs out.
+    """Call `run(size)`, and with half of the size as often as memory runs out, or is about to.
 
     Args:
         run: Given how many images may be under way at once; its result must not depend on it.
@@ -123,7 +124,8 @@ def halving(
     """
     while True:
         try:
-            return run(size), size
+            with watched() if size > 1 else nullcontext():
+                return run(size), size
         except Exception as error:
             if not out_of_memory(error):
                 raise

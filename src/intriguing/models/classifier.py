@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from intriguing.errors import InputError
-from intriguing.memory import out_of_memory
+from intriguing.memory import MemoryNear, look, out_of_memory
 from intriguing.models.answers import FLOATS, check_logits, one_tensor, own_words
 from intriguing.models.evaluation import check_evaluation, forbids_eval
 from intriguing.models.groups import group_size, in_groups
@@ -134,6 +134,8 @@ class Classifier:
             except Exception as error:
                 if size == 1 or images.device.type != "cpu" or not out_of_memory(error):
                     raise
+                if isinstance(error, MemoryNear):  # it is for who shows it so many
+                    raise
             # Outside of the handler, whose traceback holds the tensors that are to be freed.
             gc.collect()
             self.fewer(size // 2)
@@ -182,6 +184,7 @@ class Classifier:
         raise failed
 
     def _run(self, x: Tensor) -> Tensor:
+        look()
         try:
             answer = self.network(x)
         except InputError:
