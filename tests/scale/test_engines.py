@@ -19,7 +19,7 @@ import intriguing as it
 from intriguing.errors import InputError, UnsoundBound
 from intriguing.memory import free_memory
 from intriguing.scale.attack import COLUMNS
-from intriguing.scale.jobs import Failure, ended_jobs
+from intriguing.scale.jobs import Ended, Failure, ended_jobs
 from tests.scale.jobs import TOUCHING, Grows, Sweeps, Touchy, Writes
 
 with_ray = pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed")
@@ -48,14 +48,35 @@ def files(folder: Path) -> dict[str, bytes]:
     return found
 
 
+@pytest.mark.parametrize("thought", [None, 0.05])
 def test_among_jobs_that_are_alike_one_that_hangs_is_stopped_unasked(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, thought: float | None
 ) -> None:
     monkeypatch.setattr("intriguing.scale.jobs.LEAST_MINUTES", 0.02)
-    jobs = ["fine-1", "fine-2", "fine-3", "hang"]
-    work = Writes(tmp_path)
-    ended = list(ended_jobs(work, jobs, it.Engine("processes", 1), alike=True))
-    assert [one.failure and one.failure.kind for one in ended] == [None, None, None, "time"]
+    jobs = ["hang"] if thought else ["fine-1", "fine-2", "fine-3", "hang"]
+    how = it.Engine("processes", 1)
+    ended = list(ended_jobs(Writes(tmp_path), jobs, how, alike=True, seconds=thought))
+    kinds = [one.failure and one.failure.kind for one in ended]
+    assert kinds == [*[None] * (len(jobs) - 1), "time"]
+
+
+def test_before_any_shard_is_done_a_pass_tells_how_long_one_may_take(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    thought: list[float] = []
+
+    def ended(*_: object, seconds: float, **__: object) -> list[Ended]:
+        thought.append(seconds)
+        return []
+
+    monkeypatch.setattr("intriguing.scale.shards.ended_jobs", ended)
+    images = it.load_data("digits").test.first(40)
+    how = {"method": "ddn", "engine": it.Engine("processes", 2)}
+    for place, (size, budget) in enumerate([(10, 20), (40, 20), (10, 2000)]):
+        more = {"shard_size": size, "budget": budget}
+        it.attack_in_shards(network(), images, "untargeted", tmp_path / str(place), **how, **more)
+    few, larger, longer = thought
+    assert 0 < few < larger < longer < 60
 
 
 @pytest.mark.parametrize("engine", ENGINES)

@@ -7,15 +7,18 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from intriguing.audit import stages
-from intriguing.audit.probe import Cost, Probe, pass_seconds
+from intriguing.audit.probe import Cost, Probe
 from intriguing.audit.subject import Subject
 from intriguing.errors import InputError
 from intriguing.files import read_json, write_whole
 from intriguing.measures import Progress, ProgressCallback
+from intriguing.models.pass_time import pass_seconds
 from intriguing.scale.attack import SHARD_SIZE
 
 SHARD_SECONDS = 60.0
 """What an interruption may cost."""
+PROBED = 8
+"""Images of a pass that is timed."""
 
 
 def shard_sizes(subject: Subject, folder: Path) -> dict[str, int]:
@@ -30,7 +33,8 @@ def shard_sizes(subject: Subject, folder: Path) -> dict[str, int]:
             return dict(known)
     sizes = {}
     for one in subject.networks:
-        wanted = SHARD_SECONDS / (pass_seconds(one.model, subject.images) * subject.config.budget)
+        each = pass_seconds(one.model, next(subject.images.pixels(PROBED)))
+        wanted = SHARD_SECONDS / (each * subject.config.budget)
         sizes[one.name] = max(1, min(SHARD_SIZE, 1 << max(int(wanted), 1).bit_length() - 1))
     write_whole(path, json.dumps(sizes))
     return sizes
@@ -46,7 +50,7 @@ def quick(subject: Subject) -> dict[str, float]:
     few = min(config.images or total, total)
     seconds: dict[str, float] = {}
     for one in subject.networks:
-        each = pass_seconds(one.model, subject.images)
+        each = pass_seconds(one.model, next(subject.images.pixels(PROBED)))
         passes = config.budget + (config.target_budget if config.target is not None else 0)
         units = total if "units" not in config.skip and one is subject.networks[0] else 0
         forward = total + min(units, config.units_on) * (3 + config.untrained)

@@ -12,12 +12,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from intriguing.audit.subject import Subject
 from intriguing.data.dataset import ImageSet
-from intriguing.models.backward import gradient
-from intriguing.models.classifier import Classifier
 from intriguing.runs.predicting import first_correct, predict
 from intriguing.runs.run import Run
 from intriguing.runs.stage import Network
@@ -119,16 +116,3 @@ class Probe:
             right = torch.arange(len(images))
         few = replace(self.subject, networks=(network,), images=images, shards={}, right=right)
         return few, Run(folder)
-
-
-def pass_seconds(model: nn.Module, images: ImageSet, count: int = 8) -> float:
-    """Seconds of one forward and backward pass of one image, in a small batch."""
-    asked = Classifier.of(model)
-    asked.begin(images.images.shape[1:])
-    x = asked.fit(next(images.pixels(count))).requires_grad_()
-    best = float("inf")
-    for _ in range(2):
-        start = time.perf_counter()
-        gradient(asked(x).amax(1).sum(), x)
-        best = min(best, time.perf_counter() - start)
-    return best / len(x)

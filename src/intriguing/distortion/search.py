@@ -118,6 +118,15 @@ budget out, or take another method
         chosen = self.config if isinstance(self.config, ClosestConfig) else ClosestConfig()
         return replace(chosen, budget=self.budget or chosen.budget)
 
+    @property
+    def passes(self) -> int | None:
+        """Passes an image at most; None where the method ends by itself."""
+        if self.method == "paper":
+            return None
+        return self.of_closest.budget if self.method == "closest" else (
+            self.budget or ATTACKS[self.method][1]
+        )  # fmt: skip
+
     def rows(self, images: Tensor) -> int:
         """How many images are under way at once, by what the method keeps for each."""
         if self.batch_size is not None:

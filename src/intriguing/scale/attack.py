@@ -21,11 +21,14 @@ from intriguing.distortion.minimum import minimum_distortion
 from intriguing.distortion.result import Status
 from intriguing.distortion.search import Search
 from intriguing.distortion.targets import check_targets
+from intriguing.errors import InputError
 from intriguing.keys import derive_key
 from intriguing.measures import UNIT_BOX, Box, ProgressCallback, as_box
 from intriguing.models.classifier import Classifier, own_dtypes
+from intriguing.models.pass_time import pass_seconds
 from intriguing.models.requirements import check_classifier
 from intriguing.scale.engine import HERE, Engine
+from intriguing.scale.jobs import one_thread
 from intriguing.scale.shards import Column, Shards, run_in_shards
 
 SHARD_SIZE = 500
@@ -141,6 +144,25 @@ class Attacked:
             yield images.images[kept], columns["adversarial"][kept], images.labels[kept]
 
 
+def _seconds(
+    asked: Classifier, images: ImageSet, search: Search, targets: Goals, classes: int
+) -> float | None:
+    """Seconds that the search for an image takes a worker, by a pass of a few; None if unknown."""
+    if search.passes is None or not len(images):
+        return None
+    searches = classes - 1 if isinstance(targets, str) and targets == "all" else 1
+    try:
+        with one_thread():  # as a worker has
+            each = pass_seconds(asked, next(images.pixels(_PROBED)))
+        return each * search.passes * searches
+    except InputError:  # no gradient, or none of these images: the search says so itself
+        return None
+
+
+_PROBED = 8
+"""Images of a pass that is timed."""
+
+
 class _Columns(dict[str, Tensor]):
     """The columns of shards; the examples of images that are not in memory stay on disk, too."""
 
@@ -251,5 +273,6 @@ def attack_in_shards(
 
     shards = run_in_shards(        compute, len(images), shard_size, folder, given, engine=engine,
         gpu=asked.device.type == "cuda", given_up=without, stage=stage, progress=progress,
+        each=None if engine.here else _seconds(asked, images, search, targets, classes),
     )  # fmt: skip
     return Attacked(images, shards, search.method)

@@ -23,7 +23,8 @@ class EngineOptions:
         ray_address: Of the cluster's head, or auto; a cluster of this machine when not given.
         job_minutes: A job that takes longer is stopped, and the others go on. A job is a shard of
             images, a network, or another piece that is saved by itself. Where nothing is said, a
-            shard is stopped that takes 20 times as long as all before it, and 10 minutes.
+            shard is stopped that takes 10 minutes, and 20 times as long as all before it, and as a
+            pass over a few images lets expect.
     """
 
     engine: EngineName = "here"

@@ -33,7 +33,8 @@ DEATHS = 3
 """A job that outlived so many workers is to blame for it; that many by accident are rare."""
 LEAST_MINUTES, _TIMES, _KNOWN = 10.0, 20.0, 3
 """A job hangs after so many minutes, and so many times the longest of those before, if so many were
-done: shards differ by a few times, and a loaded machine slows them by as much again."""
+done, or what it was thought to take: shards differ by a few times, and a loaded machine slows them
+by as much again."""
 _STILLBORN = 10
 """So many workers that die one after the other before any is ready are no accident."""
 _PAUSE = 0.02
@@ -157,6 +158,7 @@ def ended_jobs(
     gpu: bool = False,
     deaths: int = DEATHS,
     alike: bool = False,
+    seconds: float | None = None,
     told: Callable[[int, float], None] | None = None,
 ) -> Iterator[Ended]:
     """Do every job, and say of each how it ended, in the order in which they end.
@@ -169,6 +171,7 @@ def ended_jobs(
         deaths: How many workers may die of a job before it is given up.
         alike: Whether jobs cost about the same; then one that takes far longer than all before is
             stopped where the engine names no limit.
+        seconds: That such a job is thought to take, for before any is done.
         told: Called now and then with a job's index and how much of it is done.
 
     Raises:
@@ -185,7 +188,7 @@ def ended_jobs(
         return
     staff = _staff(work, engine, gpu, len(jobs))
     try:
-        yield from _Shift(staff, jobs, engine, deaths, told, alike).ended()
+        yield from _Shift(staff, jobs, engine, deaths, told, alike, seconds).ended()
     finally:
         staff.close()
 
@@ -221,13 +224,14 @@ class _Shift:
         deaths: int,
         told: Callable[[int, float], None] | None,
         alike: bool,
+        seconds: float | None,
     ) -> None:
         self.staff, self.jobs, self.engine, self.most, self.told = staff, jobs, engine, deaths, told
         self.todo = deque(range(len(jobs)))
         self.deaths = dict.fromkeys(range(len(jobs)), 0)
         self.places: list[_Place] = []
         self.stillborn = 0
-        self.alike = alike
+        self.alike, self.seconds = alike, seconds
         self.lasted: list[float] = []
 
     def ended(self) -> Iterator[Ended]:
@@ -297,10 +301,11 @@ class _Shift:
         return Ended(place.index, Failure("time", f"it took longer than {limit:g} minutes"))
 
     def _minutes(self) -> float | None:
-        """The limit of a job: as asked, or by what those before took."""
-        if self.engine.job_minutes is not None or not self.alike or len(self.lasted) < _KNOWN:
+        """The limit of a job: as asked, or by what those before took, or were thought to take."""
+        known = len(self.lasted) >= _KNOWN or self.seconds is not None
+        if self.engine.job_minutes is not None or not self.alike or not known:
             return self.engine.job_minutes
-        return max(LEAST_MINUTES, _TIMES * max(self.lasted) / 60)
+        return max(LEAST_MINUTES, _TIMES * max([self.seconds or 0.0, *self.lasted]) / 60)
 
     def _died(self, index: int | None, how: str) -> Ended | None:
         if index is None:  # it was never ready: another one may fare better, but not for ever

@@ -125,6 +125,7 @@ def run_in_shards(
     progress: ProgressCallback | None = None,
     summed: bool = False,
     alike: bool = True,
+    each: float | None = None,
     depth: int = 0,
 ) -> Shards:
     """Compute every shard that is not on disk already.
@@ -145,6 +146,7 @@ def run_in_shards(
         progress: Called with the number of finished items, of none first.
         summed: Whether what `compute` returns is of its items together, and has rows of its own.
         alike: Whether shards cost about the same, as `ended_jobs` takes it.
+        each: Seconds that an item is thought to take.
         depth: How often what is computed here was cut already.
 
     Raises:
@@ -178,7 +180,7 @@ def run_in_shards(
         progress(Progress(stage, total, count))
     failed: dict[int, Failure] = {}
     ends = ended_jobs(
-        work, todo, engine, gpu=gpu, alike=alike,
+        work, todo, engine, gpu=gpu, alike=alike, seconds=None if each is None else each * size,
         deaths=2 if depth else DEATHS,  # a piece is suspected already
         told=lambda i, share: told(todo[i], share),
     )  # fmt: skip
@@ -194,7 +196,9 @@ def run_in_shards(
             raise end.failure.error()
     for index in failed:
         assert given_up is not None
-        how = partial(run_in_shards, engine=_sooner(engine), gpu=gpu, alike=alike, depth=depth + 1)
+        how = partial(
+            run_in_shards, engine=_sooner(engine), gpu=gpu, alike=alike, each=each, depth=depth + 1
+        )
         work.write(index, partial(_rescued, work, index, given_up, how))
         verified.add(shards.path(index), work.key_of(index))
         told(index, 1.0)
