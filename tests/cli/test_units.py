@@ -165,6 +165,8 @@ def test_dictionaries_stand_beside_units_and_their_control(room):
     main(["units", "nets.py:conv", "digits", "--layer", "4", "--basis", "natural", "sae",
           "sae-frozen", "--dictionaries", "2", "-k", "4", *QUICK, "--paths", "0",
           "--out", "learned"])  # fmt: skip
+    parts = list((room / "learned" / "shards").glob("dictionaries*/*.safetensors"))
+    assert len(parts) == 2  # a worker could have learned each
     tops = read_columns(room / "learned", TopRow)
     assert set(tops["basis"]) == {"natural", "sae", "sae-frozen"}
     assert 1 < len(set(tops["direction"][tops["basis"] == "sae"])) <= 10  # of five units

@@ -1,7 +1,8 @@
 """Dictionaries learned on a network's layers, beside its units and beside their own control."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import torch
@@ -11,17 +12,50 @@ from intriguing.data.dataset import ImageSet
 from intriguing.estimates import Rows, spread
 from intriguing.measures import mean_interval
 from intriguing.results.measured import Measurement, Metric, Unit
-from intriguing.runs.ranked import renamed
 from intriguing.runs.run import Run
 from intriguing.runs.stage import Made, Network, Stage, Trained
 from intriguing.runs.study import Asked
+from intriguing.scale.shards import Columns
 from intriguing.units.claim import DELTAS, UNITS
-from intriguing.units.dictionaries import Lead, LearnedLayer, compare_dictionaries
+from intriguing.units.dictionaries import DictionaryStudy, Lead, LearnedLayer, OneLearned
 
 _BESIDE = {
     "sae-frozen": "than its control with a frozen decoder", "natural": "than units",
     "random": "than random directions",
 }  # fmt: skip
+
+
+_BASES, _LEARNED = ("natural", "random", "sae", "sae-frozen"), ("sae", "sae-frozen")
+
+
+def _learned(compared: DictionaryStudy, items: slice, report: Callable[[int], None]) -> Columns:
+    """One dictionary and its control, as numbers."""
+    (index,) = range(items.start, items.stop)
+    made = compared.learn(index)
+    report(1)
+    return {
+        "coherence": _doubles(made.coherence[name] for name in _BASES),
+        "units": _doubles(made.units),
+        "explained": _doubles(made.explained[name] for name in _LEARNED),
+        "dead": torch.tensor([[made.dead[name] for name in _LEARNED]]),
+        "features": torch.tensor([made.features]),
+    }
+
+
+def _doubles(values: Iterable[float]) -> Tensor:
+    return torch.tensor([[*values]], dtype=torch.float64)
+
+
+def _read(columns: Columns) -> OneLearned:
+    """What these numbers say."""
+    (coherence,), (units,), (explained,), (dead,), (features,) = (
+        columns[name].tolist() for name in ("coherence", "units", "explained", "dead", "features")
+    )
+    return OneLearned(
+        dict(zip(_BASES, coherence, strict=True)), tuple(units),
+        dict(zip(_LEARNED, explained, strict=True)),
+        dict(zip(_LEARNED, dead, strict=True)), features,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -47,12 +81,16 @@ class Dictionaries(Stage):
         """Coherence by basis, what dictionaries explain, and their leads."""
         asked, study = self.asked, self.asked.study
         delta = DELTAS[asked.measure] if study.delta is None else study.delta
-        found = compare_dictionaries(
-            [run.model(one) for one in self.networks], asked.names, self.images,
-            measure=asked.measure, delta=delta, features=self.features, k=study.k,
-            size=study.dictionary, dictionaries=study.dictionaries, seed=study.seed,
-            progress=renamed(run.progress, "learning dictionaries"),
+        compared = DictionaryStudy(
+            tuple(run.model(one) for one in self.networks), tuple(asked.names), self.images,
+            asked.measure, delta, self.features, study.k, study.dictionary, study.dictionaries,
+            seed=study.seed,
         )  # fmt: skip
+        parts = run.in_parts(
+            self, partial(_learned, compared), len(compared), called="learning dictionaries",
+            alike=False,
+        )  # fmt: skip
+        found = compared.joined([_read(columns) for columns in parts])
         rows = [row for layer in found for row in self._rows(layer)]
         leads = [row for layer in found for row in self._leads(layer)]
         whose = "networks" if len(self.networks) > 1 else "dictionaries of this one network"

@@ -6,6 +6,7 @@ had seen would look more alike than those of directions that had seen none.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, TypeAlias
 
 import torch
@@ -38,12 +39,14 @@ class OneLearned:
         coherence: Mean over directions that respond, on the images that are ranked, by basis.
         units: Of each unit that responds; their mean is the natural basis's.
         explained, dead: Share of variance explained, and dead features, by dictionary.
+        features: Of each dictionary.
     """
 
     coherence: dict[str, float]
     units: tuple[float, ...]
     explained: dict[str, float]
     dead: dict[str, int]
+    features: int
 
 
 @dataclass(frozen=True)
@@ -115,41 +118,97 @@ def compare_dictionaries(
     Raises:
         InputError: If there are too few images or dictionaries for an interval.
     """
-    learning, ranking = halves(images, seed)
-    if len(ranking) < k or len(learning) < k:
-        raise InputError(
-            f"k={k} of {len(images)} images, half of which are learned from; give {2 * k} or more"
-        )
-    if dictionaries < FEWEST:
-        raise InputError(f"{dictionaries} dictionaries have no interval; give {FEWEST} or more")
-    seen, ranked = images.subset(learning), images.subset(ranking)
-    score = scorer(measure, ranked, None if features is None else features[ranking])
-    found: dict[str, list[list[OneLearned]]] = {layer: [] for layer in layers}
-    counts: dict[str, int] = {}
-    done, total = 0, len(models) * len(layers) * dictionaries
-    for model in models:
-        for layer in layers:
-            vectors = layer_vectors(model, layer, seen, len(seen), seed)
-            held_out = layer_vectors(model, layer, ranked, len(ranked), seed)
-            counts[layer] = vectors.shape[1] * OVERCOMPLETE if size is None else size
-            mine = []
-            for one in range(dictionaries):
-                mine.append(
-                    _one(model, layer, ranked, score, k, vectors, held_out, counts[layer],
-                         seed + one)
-                )  # fmt: skip
-                done += 1
-                if progress is not None:
-                    progress(Progress("learning dictionaries", done, total))
-            found[layer].append(mine)
-    confidence = 1 - level / len(layers)
-    return tuple(
-        LearnedLayer(
-            layer, counts[layer], tuple(one for mine in several for one in mine),
-            tuple(_lead(several, reference, delta, confidence) for reference in COMPARED),
-        )
-        for layer, several in found.items()
+    study = DictionaryStudy(
+        tuple(models), tuple(layers), images, measure, delta, features, k, size, dictionaries,
+        level, seed,
     )  # fmt: skip
+    learned = []
+    for index in range(len(study)):
+        learned.append(study.learn(index))
+        if progress is not None:
+            progress(Progress("learning dictionaries", index + 1, len(study)))
+    return study.joined(learned)
+
+
+@dataclass(frozen=True)
+class DictionaryStudy:
+    """What `compare_dictionaries` compares, one dictionary at a time, in any order, by anybody."""
+
+    models: tuple[nn.Module, ...]
+    layers: tuple[str, ...]
+    images: ImageSet
+    measure: Measure
+    delta: float
+    features: Tensor | None = None
+    k: int = 9
+    size: int | None = None
+    dictionaries: int = 5
+    level: float = 0.05
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if len(self.images) // 2 < self.k:
+            raise InputError(
+                f"k={self.k} of {len(self.images)} images, half of which are learned from; give "
+                f"{2 * self.k} or more"
+            )
+        if self.dictionaries < FEWEST:
+            raise InputError(
+                f"{self.dictionaries} dictionaries have no interval; give {FEWEST} or more"
+            )
+
+    def __len__(self) -> int:
+        """Dictionaries in all."""
+        return len(self.models) * len(self.layers) * self.dictionaries
+
+    def learn(self, index: int) -> OneLearned:
+        """One of them, in the order of networks, then layers, then seeds."""
+        place, one = divmod(index, self.dictionaries)
+        model, layer = divmod(place, len(self.layers))
+        vectors, held_out = self._vectors(model, layer)
+        size = vectors.shape[1] * OVERCOMPLETE if self.size is None else self.size
+        _, ranked, score = self._halves
+        return _one(
+            self.models[model], self.layers[layer], ranked, score, self.k, vectors, held_out, size,
+            self.seed + one,
+        )  # fmt: skip
+
+    def joined(self, learned: Sequence[OneLearned]) -> tuple[LearnedLayer, ...]:
+        """What all of them come to, given in their order."""
+        confidence, made = 1 - self.level / len(self.layers), []
+        for place, layer in enumerate(self.layers):
+            starts = [
+                (model * len(self.layers) + place) * self.dictionaries
+                for model in range(len(self.models))
+            ]
+            several = [learned[start : start + self.dictionaries] for start in starts]
+            made.append(
+                LearnedLayer(
+                    layer, several[0][0].features, tuple(one for mine in several for one in mine),
+                    tuple(_lead(several, which, self.delta, confidence) for which in COMPARED),
+                )
+            )  # fmt: skip
+        return tuple(made)
+
+    @cached_property
+    def _halves(self) -> tuple[ImageSet, ImageSet, Callable[[Tensor], Tensor]]:
+        """What is learned from, what is ranked, and the measure of what is ranked."""
+        learning, ranking = halves(self.images, self.seed)
+        seen, ranked = self.images.subset(learning), self.images.subset(ranking)
+        features = None if self.features is None else self.features[ranking]
+        return seen, ranked, scorer(self.measure, ranked, features)
+
+    def _vectors(self, model: int, layer: int) -> tuple[Tensor, Tensor]:
+        """Of both halves; kept, as the next dictionary is most likely of the same layer."""
+        kept: dict[tuple[int, int], tuple[Tensor, Tensor]] = vars(self).setdefault("_kept", {})
+        if (model, layer) not in kept:
+            kept.clear()
+            seen, held_out = (
+                layer_vectors(self.models[model], self.layers[layer], half, len(half), self.seed)
+                for half in self._halves[:2]
+            )
+            kept[model, layer] = seen, held_out
+        return kept[model, layer]
 
 
 def _one(
@@ -179,6 +238,7 @@ def _one(
         tuple(responding.tolist()),
         {name: one.explained for name, one in learned.items()},
         {name: int((~one.alive).sum()) for name, one in learned.items()},
+        size,
     )
 
 
