@@ -5,6 +5,7 @@ import importlib.util
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from types import ModuleType
 
@@ -92,6 +93,29 @@ def test_a_macro_writes_what_the_rows_say() -> None:
 def test_a_macro_without_its_row_is_no_number(text: str, fault: type[Exception]) -> None:
     with pytest.raises(fault):
         MACROS.filled(text)
+
+
+NUMBERS = tomllib.loads((DOCS / "site" / "numbers.toml").read_text(encoding="utf-8"))
+BESIDE_PROSE = re.compile(
+    r"^```.*?^```$|^[|#].*?$|\S+<!--=.*?-->|<!--.*?-->|`[^`]*`|\]\([^)]*\)|arXiv:[\d.]+\w*",
+    re.MULTILINE | re.DOTALL,
+)
+IN_PROSE = re.compile(r"(?<![\w.§/,])(?:(?:\d[\d,]*)?\.?\d+ ?%|\d*\.\d+(?![\w.]|\d| ?%))")
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_a_number_in_prose_is_of_a_row_or_it_is_said_what_it_is(name: str) -> None:
+    found = set(IN_PROSE.findall(BESIDE_PROSE.sub(" ", (ROOT / name).read_text(encoding="utf-8"))))
+    told = [number for numbers in NUMBERS[name].values() for number in numbers]
+    assert len(told) == len(set(told))
+    assert found == set(told), (found - set(told), set(told) - found)
+
+
+def test_no_more_numbers_are_by_hand_than_there_are() -> None:
+    assert sum(len(kinds.get("by_hand", ())) for kinds in NUMBERS.values()) <= 13
+    assert IN_PROSE.findall("of 1,438 images .5 % and 12.5 % at 0.3; §4.2, 1.2.3") == [
+        ".5 %", "12.5 %", "0.3"
+    ]  # fmt: skip
 
 
 def test_the_papers_tables_have_the_numbers_of_the_full_run() -> None:

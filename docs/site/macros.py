@@ -18,11 +18,18 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
+
 from intriguing.report.contents import read_contents
+from intriguing.report.findings import correlation
+from intriguing.results.measured import Metric
 from intriguing.results.parquet import read_rows
+from intriguing.results.rows import ClaimRow
 from intriguing.results.verdicts import VerdictRow
 
 ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "docs" / "results"
+METHODS = ("closest", "ddn", "fmn", "alma", "pdgd", "cw", "superdeepfool")
 PAGES = (
     ROOT / "README.md",
     ROOT / "benchmarks" / "README.md",
@@ -63,19 +70,62 @@ def only(rows: list[dict[str, Any]], column: str) -> Any:
 
 def table(run: str, heading: str, row: str, column: str) -> float:
     """A cell of a table of `docs/results`, by what people read."""
-    for drawn in read_contents(ROOT / "docs" / "results" / run).tables:
+    for drawn in read_contents(RESULTS / run).tables:
         if drawn.heading == heading:
             keys = {called: key for key, called in drawn.rows.items()}
             columns = {called: key for key, called in drawn.columns.items()}
+            if row not in keys or column not in columns:  # another table of this heading
+                continue
             cell = drawn.at(keys[row], columns[column])
             if cell is not None and cell.value is not None:
                 return cell.value
     raise LookupError(f"{run} has no {heading} with {row}, {column}")
 
 
+def cells(run: str, heading: str, column: str) -> list[float]:
+    """The values of a column."""
+    (drawn,) = (one for one in read_contents(RESULTS / run).tables if one.heading == heading)
+    (key,) = (key for key, called in drawn.columns.items() if called == column)
+    found = [drawn.at(row, key) for row in drawn.rows]
+    return [cell.value for cell in found if cell is not None and cell.value is not None]
+
+
+def agreement(run: str, heading: str) -> float:
+    """Spearman's rank correlation of a table's cells off the diagonal with the paper's."""
+    (drawn,) = (one for one in read_contents(RESULTS / run).tables if one.heading == heading)
+    return correlation([one for one in drawn.where(transferred=True) if one.paper is not None])
+
+
+def nearer(run: str) -> list[float]:
+    """By how many per cent Table 1's distortions are below the paper's."""
+    (drawn,) = (one for one in read_contents(RESULTS / run).tables if one.heading == "Table 1")
+    cells = drawn.where(metric=Metric.MEAN_DISTORTION)
+    return [100 * (1 - cell.value / cell.paper) for cell in cells if cell.paper]
+
+
+def units(run: str, layer: str = "") -> ClaimRow:
+    """What the test of the units of a layer came to; of the only one, where none is named."""
+    rows = [r for r in read_rows(RESULTS / run, ClaimRow) if layer in ("", r.layer)]
+    if len(rows) != 1:
+        raise LookupError(f"{len(rows)} rows of {run}, where one is meant")
+    return rows[0]
+
+
+def missed() -> dict[str, int]:
+    """Of the distances proved to 1 %: how many there are, and how many each method misses by more.
+
+    "least" and "most" are of the methods but `closest`.
+    """
+    rows = pq.read_table(ROOT / "benchmarks" / "exact" / "rows" / "distances.parquet").to_pylist()
+    known = [row for row in rows if row["optimal"]]
+    found = {name: sum(row[name] > 1.01 * row["upper"] for row in known) for name in METHODS}
+    others = [found[name] for name in METHODS if name != "closest"]
+    return {"proved": len(known), "least": min(others), "most": max(others), **found}
+
+
 def verdict(claim: str) -> VerdictRow:
     """The committed verdict on a claim."""
-    rows = read_rows(ROOT / "docs" / "results" / "claims", VerdictRow)
+    rows = read_rows(RESULTS / "claims", VerdictRow)
     return {row.claim: row for row in rows}[claim]
 
 
@@ -106,7 +156,8 @@ def _lines(rows: list[Mapping[str, Any]], lines: list[str], templates: list[str]
 
 def _in_words(told: str) -> str:
     """As pages write numbers."""
-    return re.sub(r"\b100\.0+%", "100%", told).replace("%", " %").replace("nan", "")
+    signed = re.sub(r"^-(?=[\d.])", "−", told)
+    return re.sub(r"\b100\.0+%", "100%", signed).replace("%", " %").replace("nan", "")
 
 
 def _typed(value: str) -> float | str:
