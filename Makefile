@@ -50,7 +50,7 @@ check: test lint types imports docs  ## all five
 exact-distances: $(VENV)/.installed-dev  ## minimum distortions proved, and how far attacks are from them
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/exact_distances.py $(ARGS)
 
-docs: $(VENV)/.installed-docs  ## the site, into build/site: tutorials are run, every link is looked at
+docs: $(VENV)/.installed-docs  ## the site, into build/site: commands and tutorials are run, links looked at
 	$(BIN)/python docs/site/build.py
 
 # Of npm's; not needed to build the site. ARGS: more pages, such as playground.html.

@@ -4,9 +4,11 @@ import ast
 import doctest
 import functools
 import importlib
+import importlib.util
 import re
 import shlex
 import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -188,3 +190,52 @@ def test_links_and_the_files_that_are_named_are_there(page: Path) -> None:
         assert named
         for name in named:
             assert any((ROOT / where / name).exists() for where in ("", "src/intriguing")), name
+
+
+@pytest.fixture(scope="module")
+def site() -> Any:
+    """What runs the pages' commands when the site is built."""
+    file = ROOT / "docs" / "site" / "commands.py"
+    spec = importlib.util.spec_from_file_location("commands_of_pages", file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_every_command_is_run_when_the_site_is_built_or_it_is_said_why_not(site: Any) -> None:
+    all_of_them = [one for page in site.PAGES for one in site.commands(page)]
+    lines = [shlex.join(shlex.split(one.text)) for one in all_of_them]
+    told = [shlex.join(words) for page, words in commands() if not page[0].isdigit()]
+    assert len(told) > 60
+    assert not [one for one in told if not any(line.endswith(one) for line in lines)]
+    run = [one for one in all_of_them if not one.elsewhere]
+    assert len(run) > 60
+    assert all(one.text.startswith("intriguing ") for one in run)
+    for rule in site.RULES["elsewhere"]:
+        assert any(re.search(rule["line"], one.text) for one in all_of_them), rule
+    used = {pattern for one in run for pattern in one.changes()[1]}
+    assert used == {rule["from"] for rule in site.RULES["smaller"]}
+
+
+PAGE = """# Page
+```
+intriguing layers fc.safetensors     # a network
+intriguing layers none.safetensors   # exit code 0
+make test
+```
+"""
+
+
+def test_a_command_that_ends_otherwise_than_its_page_says_is_found(
+    site: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(PAGE, encoding="utf-8")
+    monkeypatch.setattr(site, "ROOT", tmp_path)
+    (_, layers), (_, none), (make, apart) = site.run_page(page)
+    assert layers == apart == ""
+    assert none.startswith("intriguing layers none.safetensors ends with 2: intriguing: ")
+    assert make.elsewhere

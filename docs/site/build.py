@@ -1,5 +1,5 @@
 """Build the site: pages as they lie in the repository, tutorials, an API, a gallery; then look at
-every link.
+every link. What pages and tutorials tell a reader to run is run on the way.
 
     make docs            # into build/site; open build/site/index.html
 
@@ -73,6 +73,10 @@ def main() -> int:
     shutil.rmtree(BUILT, ignore_errors=True)
     lay_out(pages)
     (pages / "api.md").write_text(api(), encoding="utf-8")
+    # In a process of its own, as data sets are others there.
+    ran = subprocess.run([sys.executable, str(ROOT / "docs" / "site" / "commands.py")], check=False)
+    if ran.returncode:
+        return ran.returncode
     slow = tutorials.make_all(sorted(TUTORIALS.glob("*.py")), pages / TUTORIALS.relative_to(ROOT))
     (pages / "gallery.md").write_text(gallery(pages), encoding="utf-8")
     for name in ("site.css", "focus.js"):
