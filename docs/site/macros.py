@@ -125,8 +125,16 @@ def missed() -> dict[str, int]:
 
 def verdict(claim: str) -> VerdictRow:
     """The committed verdict on a claim."""
-    rows = read_rows(RESULTS / "claims", VerdictRow)
-    return {row.claim: row for row in rows}[claim]
+    return {row.claim: row for row in _verdicts()}[claim]
+
+
+def decided(word: str) -> int:
+    """How many claims have this verdict."""
+    return sum(row.verdict == word for row in _verdicts())
+
+
+def _verdicts() -> list[VerdictRow]:
+    return read_rows(RESULTS / "claims", VerdictRow)
 
 
 def _number(macro: re.Match[str]) -> str:

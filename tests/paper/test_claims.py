@@ -50,6 +50,15 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def test_no_share_that_is_all_or_none_stays_open_for_want_of_images() -> None:
+    rows = read_rows(Path(__file__).parents[2] / "docs" / "results" / "claims", VerdictRow)
+    shares = [row for row in rows if row.total]
+    assert len(shares) > 10
+    assert not [
+        row.claim for row in shares if row.count in (0, row.total) and row.verdict == "open"
+    ]
+
+
 def test_networks_share_the_images_that_they_learn_from() -> None:
     given = Networks(load_data("digits"), SCALES["smoke"], 0, "cpu")
     for part in ("train", "P1", "P2", "fit", "held", "first 300"):
