@@ -23,6 +23,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
 
@@ -36,6 +37,7 @@ from intriguing.data import named
 from intriguing.data.cifar import CLASSES
 from intriguing.data.dataset import ImageSet
 from intriguing.models.family import build_network
+from intriguing.models.load import load_model
 from intriguing.models.weights import save_model
 
 ROOT = Path(__file__).parents[2]
@@ -70,7 +72,10 @@ class Command:
     @property
     def elsewhere(self) -> str:
         """Why it is not run here; empty if it is."""
-        return next((r["why"] for r in RULES["elsewhere"] if re.search(r["line"], self.text)), "")
+        for rule in RULES["elsewhere"]:
+            if re.search(rule["line"], self.text) and not _installed(rule.get("without")):
+                return str(rule["why"])
+        return ""
 
     @property
     def small(self) -> str:
@@ -92,6 +97,10 @@ class Command:
         if told is not None:
             return {int(told[1])}
         return {0, 1, 3} if self.text.startswith("intriguing gate ") else {0}
+
+
+def _installed(module: str | None) -> bool:
+    return module is not None and find_spec(module) is not None
 
 
 def commands(page: Path) -> list[Command]:
@@ -187,6 +196,10 @@ def furnish() -> None:
     np.save("dictionary.npy", np.linalg.qr(np.random.default_rng(0).normal(size=(12, 12)))[0])
     for name in ("net", "my_net", "my_network"):
         Path(f"{name}.py").write_text(NETWORK, encoding="utf-8")
+    if _installed("onnx2torch"):
+        network = load_model("net.py:build")
+        images = torch.rand(1, 3, 8, 8)
+        torch.onnx.export(network, (images,), "net.onnx", dynamo=False, opset_version=17)
     pictures()
     shard(train.first(12))
 

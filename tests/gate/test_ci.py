@@ -5,8 +5,10 @@ import re
 import shlex
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,9 +25,10 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A fresh repository, where `intriguing` is a command."""
     folder = tmp_path_factory.mktemp("stranger")
     (folder / "bin").mkdir()
-    command = folder / "bin" / "intriguing"
-    command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m intriguing "$@"\n')
-    command.chmod(0o755)
+    for name, words in (("intriguing", "-m intriguing"), ("python", "")):
+        command = folder / "bin" / name
+        command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} {words} "$@"\n')
+        command.chmod(0o755)
     return folder
 
 
@@ -55,20 +58,26 @@ def test_the_readme_s_commands_give_a_red_and_then_a_green_run(
     assert "PASS" in said[2]
 
 
-def steps(place: Path, **inputs: str) -> Iterator[subprocess.CompletedProcess[str]]:
-    """The shell steps of the Action as they stand, as GitHub would run them."""
+def described(**inputs: str) -> tuple[dict[str, Any], dict[str, str]]:
+    """The Action's file, and its inputs with what is given in the place of their defaults."""
     yaml = pytest.importorskip("yaml")
     action = yaml.safe_load((CI / "action.yml").read_text("utf-8"))
     given = {name: one.get("default", "") for name, one in action["inputs"].items()} | inputs
+    return action, given
 
-    def filled(text: str) -> str:
-        return re.sub(r"\$\{\{ inputs\.(\w+) \}\}", lambda name: given[name[1]], text)
 
+def filled(text: str, given: dict[str, str]) -> str:
+    return re.sub(r"\$\{\{ inputs\.(\w+) \}\}", lambda name: given[name[1]], text)
+
+
+def steps(place: Path, **inputs: str) -> Iterator[subprocess.CompletedProcess[str]]:
+    """The shell steps of the Action as they stand, as GitHub would run them."""
+    action, given = described(**inputs)
     for step in action["runs"]["steps"]:
         skipped = step.get("if") == "inputs.install != ''" and not given["install"]
         if "run" in step and not skipped:
             assert step["shell"] == "bash"
-            env = {name: filled(str(text)) for name, text in step["env"].items()}
+            env = {name: filled(str(text), given) for name, text in step["env"].items()}
             words = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]]
             yield run(place, words, GITHUB_ACTION_PATH=str(CI), **env)
 
@@ -78,12 +87,36 @@ def test_the_action_s_steps_say_the_verdict_where_github_reads_it(
 ):
     summary = place / "summary.md"
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
-    asked = "'weights.safetensors' digits --at-least 0.2"
-    (acted,) = steps(place, arguments=asked, out="here", install="")
+    # Of one file, so that pip needs no network and no other environment than the folder.
+    monkeypatch.setenv("PIP_TARGET", str(place / "installed"))
+    wheel = empty_wheel(place)
+    asked = {"arguments": "'weights.safetensors' digits --at-least 0.2", "out": "here"}
+    installed, acted = steps(place, **asked, install=str(wheel))
+    assert installed.returncode == 0, installed.stderr
+    assert (place / "installed" / "nothing.py").exists()
     assert acted.returncode == 1, acted.stderr
     assert "::error title=intriguing gate::FAIL" in acted.stdout
     assert summary.read_text().startswith("## ❌ FAIL")
     assert (place / "here" / "report" / "junit.xml").exists()
+    action, given = described(**asked)
+    (upload,) = [step for step in action["runs"]["steps"] if "upload-artifact" in str(step)]
+    assert upload["if"] == "always()"  # a fail most of all
+    kept = {one.name for one in (place / filled(upload["with"]["path"], given)).iterdir()}
+    assert kept >= {"index.html", "junit.xml", "gate.sarif", "evidence.json", "summary.md"}
+    assert next(iter(steps(place, **asked, install="no-such.whl"))).returncode != 0
+
+
+def empty_wheel(folder: Path) -> Path:
+    wheel = folder / "nothing-1.0-py3-none-any.whl"
+    about = "nothing-1.0.dist-info"
+    with zipfile.ZipFile(wheel, "w") as file:
+        file.writestr("nothing.py", "")
+        file.writestr(f"{about}/METADATA", "Metadata-Version: 2.1\nName: nothing\nVersion: 1.0\n")
+        file.writestr(
+            f"{about}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        file.writestr(f"{about}/RECORD", "")
+    return wheel
 
 
 def test_wrong_input_leaves_no_verdict(place: Path):
