@@ -2,6 +2,7 @@
 
 import os
 
+import scipy.stats  # noqa: F401  (imported at first use, which would be in some test's time)
 import torch
 
 from intriguing.scale.engine import steady_sums

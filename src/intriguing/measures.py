@@ -3,11 +3,11 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from importlib import import_module
+from typing import Any, TypeAlias
 
 import torch
 from jaxtyping import Float
-from scipy import stats
 from torch import Tensor
 
 from intriguing.errors import InputError
@@ -123,7 +123,7 @@ def wilson_interval(count: int, total: int, confidence: float = 0.95) -> tuple[f
     """
     if total == 0:
         return 0.0, 1.0
-    interval = stats.binomtest(count, total).proportion_ci(confidence, method="wilson")
+    interval = _stats().binomtest(count, total).proportion_ci(confidence, method="wilson")
     return float(interval.low), float(interval.high)
 
 
@@ -135,14 +135,14 @@ def mean_interval(
     mean = float(sample.mean())
     if len(sample) < 2:
         return mean, mean
-    quantile = float(stats.t.ppf(0.5 + confidence / 2, len(sample) - 1))
+    quantile = float(_stats().t.ppf(0.5 + confidence / 2, len(sample) - 1))
     half = quantile * float(sample.std()) / math.sqrt(len(sample))
     return mean - half, mean + half
 
 
 def spearman(ours: Sequence[float], theirs: Sequence[float]) -> float:
     """Spearman's rank correlation, ties sharing their mean rank; NaN when either is constant."""
-    return float(stats.spearmanr(ours, theirs).statistic)
+    return float(_stats().spearmanr(ours, theirs).statistic)
 
 
 def median(values: Sequence[float] | Tensor) -> float:
@@ -167,6 +167,11 @@ def median_interval(
     (40.0, 61.0)
     """
     ordered = torch.as_tensor(values, dtype=torch.float64).sort().values
-    below = int(stats.binom.ppf((1 - confidence) / 2, len(ordered), 0.5))
+    below = int(_stats().binom.ppf((1 - confidence) / 2, len(ordered), 0.5))
     rank = max(below, 1)
     return float(ordered[rank - 1]), float(ordered[len(ordered) - rank])
+
+
+def _stats() -> Any:
+    """scipy.stats, when it is asked for first: a third of what workers import, who need it not."""
+    return import_module("scipy.stats")
