@@ -1,23 +1,28 @@
 """The same attack here, by processes and by Ray: the same bytes, at what overhead, whatever dies.
 
     python benchmarks/engines.py same [--images 10000] [--workers 2] [--budget 30]
+    python benchmarks/engines.py audited [--images 10000] [--workers 2] [--budget 30]
     python benchmarks/engines.py deaths [--images 4000] [--deaths 20]
     python benchmarks/engines.py stream [--images 1000000]
-    python benchmarks/engines.py manifest [--images 10000000]
+    python benchmarks/engines.py all [--images 100000]
+    python benchmarks/engines.py manifest [--images 10000000] [--shard 5000]
     python benchmarks/engines.py report [--images 1000000]
 
 `same`: times of each engine, with starts of workers and without that of Ray's cluster, and whether
 all tensors are equal to the byte. What other work leaves of the cores decides wall time: so CPU
 time is measured, too, and what the wall time is on free cores: that of the longest of an engine's
 processes, or of all divided by the cores. A row an engine goes to `benchmarks/figures/engines.csv`.
-`deaths`: on a Ray cluster of a head and two more nodes on this machine, workers are killed by
-SIGKILL, nodes lost and added, and the driver is killed and started again, at random moments; then
-the shards are compared with an undisturbed run's. `stream`: time, and the peak of memory of the
-driver above its imports and of a worker, for synthetic pictures that stay in their Parquet file.
-`manifest`: CPU time and memory above the imports until it is known what a set of so many images is
-and which of its shards, all of which are there, need not be computed; a row goes to
-`benchmarks/figures/manifest.csv`. `report`: the same of an audit's report, drawn from so many rows
-of images and of certificates; a row goes to `benchmarks/figures/report.csv`.
+`audited`: whether the rows and tensors of a whole audit are, all images attacked; a row an engine
+goes to `benchmarks/figures/audited.csv`. `deaths`: on a Ray cluster of a head and two more nodes on
+this machine, workers are killed by SIGKILL, nodes lost and added, and the driver is killed and
+started again, at random moments; then the shards are compared with an undisturbed run's. `stream`:
+time, and the peak of memory of the driver above its imports and of a worker, for synthetic pictures
+that stay in their Parquet file. `all`: the same of an audit of two networks that attacks all of
+them; a row goes to `benchmarks/figures/all_images.csv`. `manifest`: CPU time and memory above the
+imports until it is known what a set of so many images is and which of its shards, all of which are
+there, need not be computed; a row goes to `benchmarks/figures/manifest.csv`. `report`: the same of
+an audit's report, drawn from so many rows of images and of certificates; a row goes to
+`benchmarks/figures/report.csv`.
 """
 
 import argparse
@@ -39,6 +44,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
 from torch import nn
@@ -54,7 +60,6 @@ from intriguing.runs.examples import Examples, Pictures, Summary
 from intriguing.runs.request import Request, Work
 from intriguing.runs.run import run_all
 from intriguing.runs.stage import Network
-from intriguing.scale.attack import SHARD_SIZE
 from intriguing.scale.shards import run_in_shards
 
 FIGURES = Path(__file__).parent / "figures"
@@ -115,14 +120,9 @@ def same(arguments: argparse.Namespace) -> None:
     """Times and digests of all engines."""
     free: dict[str, float] = {}
     network(), digits(arguments.images)  # read and trained before time is taken
-    for name in ("here", "processes", "ray"):
-        workers = None if name == "here" else arguments.workers
+    for engine in _engines(arguments.workers):
+        name, workers = engine.engine, engine.workers
         with tempfile.TemporaryDirectory() as folder:
-            engine = it.Engine(name, workers=workers)
-            if name == "ray":
-                import ray
-
-                ray.init(num_cpus=workers, include_dashboard=False, log_to_driver=False)
             before = _spent()
             wall = attack(Path(folder), engine, arguments.images, arguments.budget)
             spent = {one: time - before.get(one, 0.0) for one, time in _spent().items()}
@@ -138,6 +138,50 @@ def same(arguments: argparse.Namespace) -> None:
             _append(FIGURES / "engines.csv", row)
     print(f"on free cores: here / processes {free['here'] / free['processes']:.2f}, ", end="")
     print(f"ray / processes {free['ray'] / free['processes']:.3f}")
+
+
+def audited(arguments: argparse.Namespace) -> None:
+    """Digests of what each engine leaves of an audit of two networks."""
+    networks = {"net": network(), "other": it.build_network("fc10").eval()}
+    images = digits(arguments.images)
+    config = it.AuditConfig(images=None, budget=arguments.budget, rotations=19, untrained=0)
+    for engine in _engines(arguments.workers):
+        with tempfile.TemporaryDirectory() as folder:
+            before, start = _spent(), time.perf_counter()
+            done = it.run_audit(
+                networks, images, folder, config, engine=engine, labelled=False, report=False
+            )
+            spent = sum(_spent().values()) - sum(before.values())
+            row = {
+                "engine": engine.engine, "workers": engine.workers or 1, "images": len(images),
+                "budget": arguments.budget,
+                "done": sum(one.status == "done" for one in done.records),
+                "failed": sum(one.status == "failed" for one in done.records),
+                "rows": _contents(Path(folder) / "rows"),
+                "tensors": _contents(Path(folder) / "tensors"),
+                "wall_seconds": round(time.perf_counter() - start, 1),
+                "cpu_seconds": round(spent, 1), "load": round(os.getloadavg()[0], 1),
+            }  # fmt: skip
+            print(row, flush=True)
+            _append(FIGURES / "audited.csv", row)
+
+
+def _contents(folder: Path) -> str:
+    """Digest of all files."""
+    found, paths = hashlib.sha256(), sorted(path for path in folder.rglob("*") if path.is_file())
+    for path in paths:
+        found.update(path.name.encode() + path.read_bytes())
+    return f"{found.hexdigest()[:16]} of {len(paths)} files"
+
+
+def _engines(workers: int) -> Iterator[it.Engine]:
+    """Each with so many workers; Ray's cluster is started before it is needed."""
+    yield it.Engine("here")
+    yield it.Engine("processes", workers=workers)
+    import ray
+
+    ray.init(num_cpus=workers, include_dashboard=False, log_to_driver=False)
+    yield it.Engine("ray", workers=workers)
 
 
 def _spent() -> dict[int, float]:
@@ -248,6 +292,42 @@ def stream(arguments: argparse.Namespace) -> None:
         )
 
 
+def all_images(arguments: argparse.Namespace) -> None:
+    """An audit of all pictures of a file, in which they stay; a process, of which the peak is."""
+    with tempfile.TemporaryDirectory() as place:
+        path, folder = Path(place) / "pictures.parquet", Path(place) / "out"
+        _write_pictures(path, arguments.images)
+        words = str(path), str(folder), str(arguments.workers)
+        subprocess.run([sys.executable, __file__, "audit", *words], check=True)
+
+
+def _audit(path: str, folder: str, workers: str) -> None:
+    before, start = _peak(), _spent()
+    images = load_images(path, (1, 8, 8), stream=True).images
+    torch.manual_seed(0)
+    models = {n: nn.Sequential(nn.Flatten(), nn.Linear(64, 10)).eval() for n in ("one", "other")}
+    weight = models["one"][1].weight.detach()  # the other reads nearly all images alike
+    models["other"][1].weight = nn.Parameter(weight + 0.01 * torch.randn_like(weight))
+    models["other"][1].bias = models["one"][1].bias
+    config = it.AuditConfig(
+        images=None, method="ddn", budget=3, semidefinite=False, rotations=3, untrained=0
+    )
+    with _largest_child() as largest:
+        done = it.run_audit(
+            models, images, folder, config, labelled=False,
+            engine=it.Engine("processes", workers=int(workers)),
+        )  # fmt: skip
+    row = {
+        "images": len(images), "attacked": read_contents(Path(folder)).attacked.images // 2,
+        "failed": sum(one.status == "failed" for one in done.records),
+        "cpu_seconds": round(sum(_spent().values()) - sum(start.values()), 1),
+        "driver_gb": round(_peak() - before, 2), "worker_gb": round(largest[0], 2),
+        "load": round(os.getloadavg()[0], 1),
+    }  # fmt: skip
+    print(row, flush=True)
+    _append(FIGURES / "all_images.csv", row)
+
+
 def manifest(arguments: argparse.Namespace) -> None:
     """Open a set of pictures that nobody looks at, and go on with a run in which all is done."""
     with tempfile.TemporaryDirectory() as place:
@@ -255,19 +335,28 @@ def manifest(arguments: argparse.Namespace) -> None:
         _write_ids(path, arguments.images)
         for step in ("first", "again"):  # each a process, of which the peak is its own
             subprocess.run(
-                [sys.executable, __file__, "open", step, str(path), str(folder)], check=True
+                [
+                    sys.executable,
+                    __file__,
+                    "open",
+                    step,
+                    str(path),
+                    str(folder),
+                    str(arguments.shard),
+                ],
+                check=True,
             )
 
 
-def _open(step: str, path: str, folder: str) -> None:
+def _open(step: str, path: str, folder: str, shard: str) -> None:
     before, start = _peak(), time.process_time()
     images = load_images(path, (1, 8, 8), stream=True).images
     key = images.digest
     opened = time.process_time() - start
-    run_in_shards(_nothing, len(images), 10 * SHARD_SIZE, Path(folder), key)
+    shards = run_in_shards(_nothing, len(images), int(shard), Path(folder), key)
     row = {
-        "step": step, "images": len(images), "open_seconds": round(opened, 1),
-        "all_seconds": round(time.process_time() - start, 1),
+        "step": step, "images": len(images), "shards": len(shards.slices),
+        "open_seconds": round(opened, 1), "all_seconds": round(time.process_time() - start, 1),
         "more_gb": round(_peak() - before, 2), "load": round(os.getloadavg()[0], 1),
     }  # fmt: skip
     print(row, flush=True)
@@ -325,13 +414,16 @@ def _write_ids(path: Path, count: int) -> None:
     """The same picture again and again, under as many ids."""
     image = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
     schema = pa.schema([("id", pa.string()), ("image", image), ("label", pa.int64())])
-    one = {"bytes": b"P5 8 8 255\n" + bytes(64), "path": None}
+    one = pa.scalar({"bytes": b"P5 8 8 255\n" + bytes(64), "path": None}, image)
     with pq.ParquetWriter(path, schema) as writer:
         for start in range(0, count, 100_000):
             places = np.arange(start, min(start + 100_000, count))
-            rows = {"id": [f"picture/{place:08}" for place in places], "label": places % 10}
-            images = pa.array([one] * len(places), image)
-            writer.write_table(pa.table({**rows, "image": images}, schema=schema), 50_000)
+            digits = pc.utf8_lpad(pa.array(places).cast(pa.string()), 8, "0")
+            columns = [
+                pc.binary_join_element_wise("picture", digits, "/"),
+                pa.concat_arrays([pa.array([one], image)] * len(places)), pa.array(places % 10),
+            ]  # fmt: skip
+            writer.write_table(pa.Table.from_arrays(columns, schema=schema), 50_000)
 
 
 def _write_pictures(path: Path, count: int) -> None:
@@ -393,21 +485,26 @@ def main() -> None:
     if sys.argv[1:2] == ["open"]:
         _open(*sys.argv[2:])
         return
+    if sys.argv[1:2] == ["audit"]:
+        _audit(*sys.argv[2:])
+        return
     if sys.argv[1:2] == ["draw"]:
         _draw(*sys.argv[2:])
         return
+    usual = {
+        "same": (same, 10_000), "audited": (audited, 10_000), "deaths": (deaths, 4000),
+        "stream": (stream, 1_000_000), "all": (all_images, 100_000),
+        "manifest": (manifest, 10_000_000), "report": (report, 1_000_000),
+    }  # fmt: skip
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("what", choices=("same", "deaths", "stream", "manifest", "report"))
+    parser.add_argument("what", choices=tuple(usual))
     parser.add_argument("--images", type=int)
     parser.add_argument("--budget", type=int, default=30)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--deaths", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--shard", type=int, default=5000)
     arguments = parser.parse_args()
-    usual = {
-        "same": (same, 10_000), "deaths": (deaths, 4000), "stream": (stream, 1_000_000),
-        "manifest": (manifest, 10_000_000), "report": (report, 1_000_000),
-    }  # fmt: skip
     measure, count = usual[arguments.what]
     arguments.images = arguments.images or count
     torch.set_num_threads(1)

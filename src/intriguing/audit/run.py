@@ -212,10 +212,11 @@ def _notes(subject: Subject) -> tuple[str, ...]:
     names = [one.name for one in subject.networks]
     every = "the network classifies" if len(names) == 1 else "every network classifies"
     count = "all images" if config.images is None else f"the first {config.images:,} images"
+    order = "" if config.images is None else f", in an order drawn by seed {config.seed}"
     said = [
         *subject.words,
-        f"Attacked were {count} that {every} correctly, in an order drawn by seed {config.seed}; "
-        "none was left out for what became of it.",
+        f"Attacked were {count} that {every} correctly{order}; none was left out for what became "
+        "of it.",
         f"The search was `{config.method}` with at most {config.budget:,} passes an image, for any "
         "wrong class. What it finds is an upper bound of the true distance.",
         "Distortion is the root mean square change of a pixel, on a scale where pixels run from 0 "
