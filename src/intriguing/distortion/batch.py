@@ -179,8 +179,8 @@ class Batch:
             whole.put(part, walk)
         return whole
 
-    def polish(self, rows: Tensor, aim: Margins, start: Tensor) -> Walk:
-        """A bundle's steps from `start`, and finer ones where they pay."""
+    def polish(self, rows: Tensor, aim: Margins, start: Tensor, *, finer: bool = True) -> Walk:
+        """A bundle's steps from `start`, and where they pay and are wanted, `finer` ones."""
         config = self.config
         before = self.best.l2[rows]
         whole = Walk.nowhere(start)
@@ -193,7 +193,7 @@ class Batch:
             self._note(rows[part], best, walk, aim[part])
             whole.put(part, walk)
         better = (self.best.l2[rows] < before * (1 - AGAIN)) & (whole.gap > _FINE)
-        few = places(better, self.width)
+        few = places(better & finer, self.width)
         for among, steps in self.with_room(rows[few], 2 * config.polish, first=1):
             part = few[among]
             best = self.best.take(rows[part])

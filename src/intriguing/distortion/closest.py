@@ -8,7 +8,7 @@
    smooth, and such steps from x itself follow; elsewhere a bundle of tangents polishes (`bundle`).
    Where the first path's gradients hardly turned, they are tried before the second path; where
    they turned much, never. Untargeted, steps from x lead toward each of the classes that look
-   nearest there.
+   nearest there; on networks with kinks after the first round, which gains more.
 4. Then rounds, each a coarse path that may end in another basin (`lagrangian`), followed by a
    polish of its end in the same two ways.
 5. Untargeted, before an image is finished or after four rounds: steps and a path toward each of the
@@ -30,7 +30,7 @@ from intriguing.distortion.closest_config import ClosestConfig as ClosestConfig
 from intriguing.distortion.closing import FIRST, SECOND
 from intriguing.distortion.problem import Goal, Network
 from intriguing.distortion.result import Found
-from intriguing.distortion.rounds import go_round
+from intriguing.distortion.rounds import go_rounds
 from intriguing.distortion.rows import filled, places, width_of
 from intriguing.distortion.start import (
     CALM,
@@ -85,10 +85,13 @@ def _search(batch: Batch, matrix: Tensor | None) -> Found:
     close_elsewhere(batch, rows, at_x)
     refine(batch, rows)
     try_steps(batch, rows, RESTLESS)
-    # Untargeted, they go to several classes, which helps on networks with kinks, too.
-    helps = torch.ones_like(stepped) if not batch.goal.targeted else batch.smooth
-    step_from_images(batch, rows, logits, helps & ~stepped)
-    go_round(batch, rows)
+    step_from_images(batch, rows, logits, batch.smooth & ~stepped)
+    stepped |= batch.smooth
+    go_rounds(batch, rows, range(1))
+    if not batch.goal.targeted:
+        # They go to several classes, which helps on networks with kinks, too.
+        step_from_images(batch, rows, logits, ~stepped)
+    go_rounds(batch, rows, range(1, batch.config.budget))
     best = batch.best
     extra = {"gap": batch.gap, "local_gap": batch.local_gap, "optimal": batch.optimal}
     if not batch.goal.targeted:

@@ -28,9 +28,9 @@ _BEYOND = 2.0
 _BEFORE_CLASSES = 4
 
 
-def go_round(batch: Batch, rows: Tensor) -> None:
-    """Improve the rows until they are found again often enough or their budget ends."""
-    for number in range(batch.config.budget):
+def go_rounds(batch: Batch, rows: Tensor, numbers: range) -> None:
+    """Improve the rows by these rounds, until found again often enough or their budget ends."""
+    for number in numbers:
         rows = batch.unfinished(rows, ~batch.optimal)
         if not len(rows):
             return

@@ -132,10 +132,10 @@ def try_steps(batch: Batch, rows: Tensor, at_least: float) -> None:
 
 
 def refine(batch: Batch, rows: Tensor) -> None:
-    """Polish the shortest r where steps did not settle."""
+    """Polish the shortest r where steps did not settle; but coarsely: a round gains more."""
     rows = batch.unfinished(rows, batch.best.l2.isfinite() & ~batch.smooth)
     if len(rows):
-        batch.polish(rows, batch.aim(rows), batch.best.points[rows])
+        batch.polish(rows, batch.aim(rows), batch.best.points[rows], finer=False)
 
 
 def step_from_images(batch: Batch, rows: Tensor, logits: Tensor, chosen: Tensor) -> None:
