@@ -23,7 +23,7 @@ from intriguing.distortion.sequential import Walk, sequential
 from intriguing.measures import Box
 
 SMOOTH = 2e-3
-"""A walk's last gap below which a network counts as smooth: two searches that agree suffice."""
+"""A walk's last gap below which a network counts as smooth: few searches that agree suffice."""
 AGAIN = 1e-3
 """Share by which lengths may differ and still be the same answer, found again."""
 _FINE = 3e-4
@@ -43,7 +43,8 @@ class Batch:
 
     best: the shortest r. expected: the distance from which a path takes its steps. smooth: steps
     settle, so that two that agree suffice; stepwise: they end no farther out than a bundle. again:
-    searches that have found the shortest r again. nearest: untargeted, the likeliest classes, the
+    searches that have found the shortest r again. flat: the network is linear in pieces there, also
+    if steps settle. nearest: untargeted, the likeliest classes, the
     nearest first; turn: how many of them have had a path of their own, −1 before their steps.
     spent: a larger budget would have gone on here. calm: how alike successive gradients were on
     the first path (`close_in`). strayed: the first few steps did not lead to an answer.
@@ -73,6 +74,7 @@ class Batch:
         self.again = torch.zeros(count, dtype=torch.long, device=like.device)
         self.turn = torch.full_like(self.again, -1)
         self.spent = torch.zeros_like(self.smooth)
+        self.flat = torch.zeros_like(self.smooth)
         self.calm = torch.zeros_like(self.gap)
         self.strayed = torch.zeros_like(self.smooth)
 
@@ -216,6 +218,7 @@ class Batch:
         fresh = now < before * (1 - AGAIN)
         close = walk.length.isfinite() & (walk.length <= now * (1 + AGAIN))
         self.again[rows] = torch.where(fresh, 0, self.again[rows]) + close.long()
+        self.flat[rows] |= walk.flat
         self.best.put(rows, best)
         if not self.goal.targeted:
             wanted = aim.wanted

@@ -91,7 +91,7 @@ def polish(
     bundle.drop_contradictions(z, margins, _CONTRADICTS * slope * length)
     closest = bundle.closest(x, torch.zeros_like(rho), box, every)
     steepest = bundle.norms[:, : bundle.used].amax(1)
-    return Walk(z, shortest, model_gap(closest, z, x, short / steepest))
+    return Walk(z, shortest, model_gap(closest, z, x, short / steepest), ~every)
 
 
 @dataclass

@@ -24,6 +24,10 @@ _WIDE = 2.5
 """Times the shortest r: as if D were so long, the first path comes in from farther out."""
 # A walk's end this much farther than the shortest r: another path to its class seldom undercuts it.
 _BEYOND = 2.0
+_SMOOTH, _FLAT = 2, 4
+"""Searches that agree where steps settle: on smooth networks, and on those of linear pieces, which
+have more basins. Of 30 distances known to a per cent (784-100-10, ReLU) three were .4 to 1.8 %
+longer after two, one after three, none after four."""
 # Rounds before untargeted images turn to their classes one by one.
 _BEFORE_CLASSES = 4
 
@@ -143,7 +147,8 @@ def _open(batch: Batch, rows: Tensor, number: int) -> Bool[Tensor, " rows"]:
 
     Untargeted, classes have their turn before the later rounds.
     """
-    enough = torch.where(batch.smooth[rows], 2, batch.config.agreement)
+    settled = torch.where(batch.flat[rows], _FLAT, _SMOOTH)
+    enough = torch.where(batch.smooth[rows], settled, batch.config.agreement)
     open_: Tensor = batch.again[rows] < enough
     if batch.goal.targeted or number < _BEFORE_CLASSES:
         return open_

@@ -17,7 +17,7 @@ last gradient serves, with the margin as it is now, which every forward pass tel
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from intriguing.distortion.incumbent import Incumbent
@@ -32,6 +32,8 @@ _NEWTON = 3
 """Newton steps of a step's program; the next one goes on from its multipliers."""
 _SETTLED = 1e-4
 """Share of ‖r‖ below which a step means that a row has arrived: a tenth of another answer."""
+_SAME = 1e-6
+"""Share by which a gradient may differ from one elsewhere and be the same: what rounding leaves."""
 
 
 @dataclass(frozen=True)
@@ -39,24 +41,27 @@ class Walk:
     """Where each row ended: its point, the shortest adversarial ‖r‖₂ on the way, and the gap.
 
     gap: the share of ‖z − x‖ that the problem with its tangents at z would still gain; 0 at a local
-    optimum of a smooth network.
+    optimum of a smooth network. flat: a gradient was the same at two points, as it is where a
+    network is put together of linear pieces: it has kinks, even if no step has met one.
     """
 
     points: Float[Tensor, "b n"]
     length: Float[Tensor, " b"]
     gap: Float[Tensor, " b"]
+    flat: Bool[Tensor, " b"]
 
     @classmethod
     def nowhere(cls, start: Float[Tensor, "b n"]) -> "Walk":
         """Rows that have not walked yet."""
         nothing = torch.full_like(start[:, 0], torch.inf)
-        return cls(start.clone(), nothing, nothing.clone())
+        return cls(start.clone(), nothing, nothing.clone(), nothing < 0)
 
     def put(self, rows: Tensor, part: "Walk") -> None:
         """Write down how far `rows` have come."""
         self.points[rows] = part.points
         self.length[rows] = torch.minimum(self.length[rows], part.length)
         self.gap[rows] = part.gap
+        self.flat[rows] |= part.flat
 
 
 def sequential(
@@ -86,6 +91,7 @@ def sequential(
     residual = torch.full_like(rho, torch.inf)
     multipliers = z.new_zeros(classes.shape, dtype=torch.float64)
     count = min(fresh, rivals)
+    flat = torch.zeros_like(rho, dtype=torch.bool)
     for _ in range(steps):
         # Rows that have settled, or whose budget allows no more, wait for the others, and end as
         # they would have without them.
@@ -123,9 +129,10 @@ def sequential(
         least = torch.where(accepted, 0.3 * rho, 2 * rho + 1)
         rho = torch.maximum(curvature, least)
         residual = torch.minimum(residual, moved / so_far * (1 + rho))
-        gradients, classes, multipliers = _renew(
+        gradients, classes, multipliers, same = _renew(
             gradients, classes, multipliers, tangent.gradients, tangent.classes, accepted
         )
+        flat |= going & same & (moved > _SETTLED * so_far)
         z = torch.where(accepted[:, None], trial, z)
         length = torch.where(accepted, away, length)
         short = torch.where(accepted, missing, short)
@@ -136,7 +143,7 @@ def sequential(
     floor = torch.where(on, here - values, 0)
     closest = closest_point(x, gradients, floor, on, multipliers, box, _NEWTON, norms)
     short = short / norms.amax(1)
-    return Walk(z, shortest, model_gap(closest.points, z, x, short))
+    return Walk(z, shortest, model_gap(closest.points, z, x, short), flat)
 
 
 def model_gap(
@@ -170,17 +177,24 @@ def _renew(
     new_gradients: Float[Tensor, "b f n"],
     new_classes: Tensor,
     accepted: Tensor,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Put fresh gradients in the places of their classes, or of an idle class if they have none."""
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Put fresh gradients in the places of their classes, or of an idle class if they have none.
+
+    Says, too, where the first of them is what it was.
+    """
     rows = torch.arange(len(classes), device=classes.device)
     gradients, classes, multipliers = gradients.clone(), classes.clone(), multipliers.clone()
+    unchanged = torch.zeros_like(accepted)
     for i in range(new_classes.shape[1]):
         same = classes == new_classes[:, i, None]
         known = same.any(1)
         place = torch.where(known, same.int().argmax(1), multipliers.argmin(1))
         here, held = gradients[rows, place], classes[rows, place]
+        if i == 0:
+            change = torch.linalg.vector_norm(new_gradients[:, 0] - here, dim=1)
+            unchanged = known & (change <= _SAME * here.norm(dim=1))
         gradients[rows, place] = torch.where(accepted[:, None], new_gradients[:, i], here)
         classes[rows, place] = torch.where(accepted, new_classes[:, i], held)
         weight = multipliers[rows, place]
         multipliers[rows, place] = torch.where(accepted & ~known, 0.0, weight)
-    return gradients, classes, multipliers
+    return gradients, classes, multipliers, unchanged
