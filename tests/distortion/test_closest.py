@@ -49,6 +49,21 @@ def kinked_network():
     return model.eval().requires_grad_(False)
 
 
+@functools.cache
+def dense_network():
+    """784-30-10 of ReLUs, fitted to 1,000 embedded digits."""
+    data = load_data("mnist-5k").train.first(1000)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Flatten(), nn.Linear(784, 30), nn.ReLU(), nn.Linear(30, 10))
+    optimiser = torch.optim.Adam(model.parameters(), 1e-2)
+    for _ in range(30):
+        optimiser.zero_grad()
+        nn.functional.cross_entropy(model(data.images), data.labels).backward()
+        optimiser.step()
+    return model.eval().requires_grad_(False)
+
+
 class Function(nn.Module):
     def __init__(self, function):
         super().__init__()
@@ -128,6 +143,16 @@ def test_more_budget_never_gives_a_longer_r(budgets, kinked):
     ]
     for less, more in itertools.pairwise(lengths):
         assert (more <= less * (1 + 1e-6)).all()
+
+
+def test_linear_pieces_are_searched_longer_than_a_smooth_network(digits, targets):
+    """Whose steps settle, too, but in one of many basins: two searches that agree are not enough."""
+    few, passes = digits.first(6), []
+    for model in (digit_network(), dense_network()):
+        found = minimum_distortion(model, few.images, few.labels, targets[:6], budget=600)
+        passes.append(found.passes.median())
+    assert passes[0] < 120
+    assert 200 < passes[1] <= 600
 
 
 def test_curve_tells_what_a_smaller_budget_would_have_given(digits, targets):

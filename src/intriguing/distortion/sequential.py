@@ -128,11 +128,12 @@ def sequential(
         accepted = merit(away, missing, sigma) <= merit(length, short, sigma)
         least = torch.where(accepted, 0.3 * rho, 2 * rho + 1)
         rho = torch.maximum(curvature, least)
-        residual = torch.minimum(residual, moved / so_far * (1 + rho))
+        share = moved / so_far
+        residual = torch.minimum(residual, share * (1 + rho))
         gradients, classes, multipliers, same = _renew(
             gradients, classes, multipliers, tangent.gradients, tangent.classes, accepted
         )
-        flat |= going & same & (moved > _SETTLED * so_far)
+        flat |= same & (share > _SETTLED)
         z = torch.where(accepted[:, None], trial, z)
         length = torch.where(accepted, away, length)
         short = torch.where(accepted, missing, short)
@@ -184,15 +185,15 @@ def _renew(
     """
     rows = torch.arange(len(classes), device=classes.device)
     gradients, classes, multipliers = gradients.clone(), classes.clone(), multipliers.clone()
-    unchanged = torch.zeros_like(accepted)
+    unchanged = accepted
     for i in range(new_classes.shape[1]):
         same = classes == new_classes[:, i, None]
-        known = same.any(1)
-        place = torch.where(known, same.int().argmax(1), multipliers.argmin(1))
+        known, there = same.max(1)
+        place = torch.where(known, there, multipliers.argmin(1))
         here, held = gradients[rows, place], classes[rows, place]
         if i == 0:
             change = torch.linalg.vector_norm(new_gradients[:, 0] - here, dim=1)
-            unchanged = known & (change <= _SAME * here.norm(dim=1))
+            unchanged = change <= _SAME * here.norm(dim=1)
         gradients[rows, place] = torch.where(accepted[:, None], new_gradients[:, i], here)
         classes[rows, place] = torch.where(accepted, new_classes[:, i], held)
         weight = multipliers[rows, place]
