@@ -146,7 +146,7 @@ def test_more_budget_never_gives_a_longer_r(budgets, kinked):
 
 
 def test_linear_pieces_are_searched_longer_than_a_smooth_network(digits, targets):
-    """Whose steps settle, too, but in one of many basins: two searches that agree are not enough."""
+    """Whose steps settle, too, but in one of many basins: two that agree are not enough."""
     few, passes = digits.first(6), []
     for model in (digit_network(), dense_network()):
         found = minimum_distortion(model, few.images, few.labels, targets[:6], budget=600)
