@@ -58,9 +58,21 @@ def test_certified_and_found_are_the_same_to_a_percent(room, capsys):
         (["net.py:pools", "digits", "--exact", "5s"], "no chain of small layers"),
         (["net.py:build", "digits", "--exact", "soon"], "such as 60s or 2m"),
         (["net.py:build", "digits", "--exact", "5s", "--no-attack"], "leave out --no-attack"),
+        (["net.py:build", "digits", "--seconds", "0"], "--seconds 0: give the time"),
+        (["net.py:build", "digits", "--seconds", "5s", "--no-local"], "leave out --no-local"),
     ],
 )
 def test_what_cannot_be_done_is_said_before_any_work(room, capsys, words, said):
     assert main(["certify", *words, "--limit", "2", "--out", "out"]) == 2
     assert said in " ".join(capsys.readouterr().err.split())
     assert not (room / "out").exists()
+
+
+def test_seconds_around_an_image_make_radii_larger(room):
+    plain = ["certify", "net.py:build", "digits", "--limit", "24", "--no-attack"]
+    radii = []
+    for number, more in enumerate(([], ["--seconds", "9s"])):
+        assert main([*plain, *more, "--out", f"seconds{number}"]) == 0
+        radii.append(read_columns(room / f"seconds{number}", CertificateRow)["certified"])
+    assert (radii[1] >= radii[0]).all()
+    assert (radii[1] > 1.01 * radii[0]).any()

@@ -42,7 +42,7 @@ class Certify(AuditStage):
         for network in subject.networks:
             attacked = run.was_done("attack", network.name)
             yield cls(
-                network, Certificates(network, subject.chosen, tight(subject, network)),
+                network, _certificates(subject, network),
                 subject.examples(network) if attacked else None, subject.config.seed,
             )  # fmt: skip
 
@@ -52,7 +52,7 @@ class Certify(AuditStage):
         for network in probe.subject.networks:
             few, more = (
                 probe.seconds(network, count, lambda some, run: run.keep(
-                    Certificates(some.networks[0], some.chosen, tight(some, some.networks[0]))
+                    _certificates(some, some.networks[0])
                 ))
                 for count in PROBED
             )  # fmt: skip
@@ -100,3 +100,10 @@ class Certify(AuditStage):
     @property
     def _shared(self) -> Both:
         return Both(self.network, self.certificates, self.examples, seed=self.seed)
+
+
+def _certificates(subject: Subject, network: Network) -> Certificates:
+    """As far as is asked for."""
+    close = tight(subject, network)
+    seconds = subject.config.certify_seconds if close else 0.0
+    return Certificates(network, subject.chosen, close, seconds=seconds)

@@ -21,6 +21,8 @@ class AuditConfig:
         amplified: Sizes to which examples are amplified for the transfer, as multiples of the
             largest mean distortion.
         semidefinite: Whether certificates may take minutes for tighter bounds.
+        certify_seconds: Of one core for each image, that certificates may take around it, by
+            multipliers as well; 0 for what is quick.
         units_on: Images that the units are studied on, at most.
         rotations, untrained: Of the test of the units; as in `Study`.
         skip: Stages that are not run.
@@ -35,6 +37,7 @@ class AuditConfig:
     target_budget: int = 200
     amplified: tuple[float, ...] = (1.0, 4.0)
     semidefinite: bool = True
+    certify_seconds: float = 0.0
     units_on: int = 1000
     rotations: int = 39
     untrained: int = 2

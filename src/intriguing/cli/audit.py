@@ -45,6 +45,7 @@ def audit(
     target: Annotated[int | None, arg(metavar="CLASS")] = None,
     target_budget: int = 200,
     semidefinite: bool = True,
+    certify_seconds: str | None = None,
     units_on: int = 1000,
     rotations: int = 39,
     untrained: int = 2,
@@ -68,6 +69,8 @@ def audit(
         target: Also make every attacked image this class, as an 8-bit PNG file.
         target_budget: Passes an image of that search.
         semidefinite: Search for certificates better than products; minutes on wide networks.
+        certify_seconds: How long certificates around an image may take besides, of one core, such
+            as 5s: larger radii of small networks.
         units_on: Images that the units are studied on, at most.
         rotations: Random bases to compare the units with; fewer than 39 find no difference.
         untrained: Untrained networks to compare the units with; 0 for none.
@@ -88,6 +91,7 @@ def audit(
     from intriguing.errors import InputError
     from intriguing.report.html import duration
     from intriguing.runs.network_names import names_of
+    from intriguing.runs.proving import parse_seconds
 
     if not models or len(set(models)) < len(models):
         raise InputError("give one network, or several different ones")
@@ -98,7 +102,8 @@ def audit(
     asked = parse_sample_size(images)
     config = AuditConfig(
         images=asked.images, budget=budget, method=method, target=target,
-        target_budget=target_budget, semidefinite=semidefinite, units_on=units_on,
+        target_budget=target_budget, semidefinite=semidefinite,
+        certify_seconds=parse_seconds(certify_seconds, "--certify-seconds"), units_on=units_on,
         rotations=rotations, untrained=untrained, skip=skip, seed=running.seed,
     )  # fmt: skip
     place, names = running.chosen, names_of(models)

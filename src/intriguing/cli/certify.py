@@ -16,6 +16,7 @@ examples:
   intriguing certify fc.safetensors mnist-5k --no-attack        certificates only
   intriguing certify fc.safetensors mnist --no-attack --no-local   of all images, in a minute
   intriguing certify fc.safetensors mnist-5k --limit 200 --epsilon 0.1 0.5 1    accuracies there
+  intriguing certify fc.safetensors mnist-5k --limit 50 --seconds 5s    larger radii, in that time
   intriguing certify fc.safetensors mnist-5k --limit 50 --exact 60s    the truth, to 1 %
   intriguing certify my_network.py:build mnist --limit 500 --budget 100    a quicker search
 """
@@ -33,6 +34,7 @@ def certify(
     semidefinite: bool = True,
     local: bool = True,
     multipliers: bool = False,
+    seconds: str | None = None,
     exact: str | None = None,
     epsilon: tuple[float, ...] = (),
     stream: bool = False,
@@ -51,6 +53,8 @@ def certify(
             of a network with some hundreds of units.
         multipliers: Then search for larger radii still around images of dense networks, by all that
             holds in the box: some seconds an image.
+        seconds: How long bounds around an image may take, of one core, such as 5s or 1m: then radii
+            by multipliers and by a relaxation grow no further. They depend on the machine's speed.
         exact: Then prove that no example is shorter than what was found by more than 1 percent, by
             branch and bound over what enters the activations, for so long an image at most: 60s,
             2m. Examples that turn up on the way replace longer ones. For chains of some hundreds
@@ -71,8 +75,12 @@ def certify(
     from intriguing.spectral.certificates.exact import Exact
 
     certifying.check_epsilons(epsilon)
-    seconds = proving.parse_seconds(exact)
-    if seconds and not attack:
+    proof = proving.parse_seconds(exact)
+    around = proving.parse_seconds(seconds, "--seconds")
+    if around and not (local and semidefinite):
+        raise InputError("--seconds are for bounds around each image; leave out --no-local and "
+                         "--no-semidefinite")  # fmt: skip
+    if proof and not attack:
         raise InputError("--exact goes on from what the search finds; leave out --no-attack")
     search = Search(budget=budget, seed=running.seed)
     place = running.chosen
@@ -80,12 +88,12 @@ def certify(
     images, network = opened.images, opened.only
     plan = attacking.plan(network.model, images, "untargeted", running.seed)
     bounding.check_traceable(model, network.model, tuple(images.images.shape[1:]))
-    if seconds:
+    if proof:
         Exact.of(network.model, images.images[:8], UNIT_BOX)
     asked = opened.request(
         "certify",
         {"attack": attack, "budget": budget, "semidefinite": semidefinite, "local": local,
-         "multipliers": multipliers, "exact": seconds, "epsilon": list(epsilon)},
+         "multipliers": multipliers, "seconds": around, "exact": proof, "epsilon": list(epsilon)},
         running.seed, certifying.notes(attack, budget), images=(images,),
         may_differ=("attack", "epsilon") if attack else ("epsilon",),
         tables=("certify", "robust"), device=place,
@@ -94,8 +102,8 @@ def certify(
     found = Examples(
         network, plan, search, shard_size=attacking.shard_size(plan, certifying.shard_size(place))
     )
-    proved = Certificates(network, images, semidefinite, local, multipliers)
-    closed = proving.Proved(network, found, seconds) if seconds else found
+    proved = Certificates(network, images, semidefinite, local, multipliers, around)
+    closed = proving.Proved(network, found, proof) if proof else found
     both = Certify(network, proved, closed if attack else None, epsilon, running.seed)
     stages: list[Stage] = [both, found, Pictures(network, found)] if attack else [both]
     folder = running.folder("certify", network.name, Path(data).stem)

@@ -71,6 +71,7 @@ class Certificates(Stage):
         semidefinite: Whether bounds better than products are searched.
         local: Whether the network is then bounded anew around each image.
         multipliers: Whether dense networks are then searched for more, in the box.
+        seconds: Of one core, for each image, that this and a relaxation may take; 0 for no limit.
     """
 
     name: ClassVar[str] = "certificates"
@@ -81,6 +82,7 @@ class Certificates(Stage):
     semidefinite: bool
     local: bool = True
     multipliers: bool = False
+    seconds: float = 0.0
 
     def compute(self, run: Run) -> Made:
         """Of the network once what holds around every image, then image by image; a file of all."""
@@ -90,7 +92,7 @@ class Certificates(Stage):
             check_classifier(model, sample, self.images.labels, finite=False)
             certifier = Certifier.of(
                 model, sample, semidefinite=self.semidefinite, local=self.local,
-                multipliers=self.multipliers, progress=run.progress,
+                multipliers=self.multipliers, seconds=self.seconds or None, progress=run.progress,
             )  # fmt: skip
             first = certifier.certificates(sample[:1], self.images.labels[:1].cpu())
             around = first.formula != certifier.bounds.formula

@@ -90,7 +90,7 @@ class Proved(Stage):
         return Attacked(images, shards, found.method)
 
 
-def parse_seconds(text: str | None) -> float:
+def parse_seconds(text: str | None, option: str = "--exact") -> float:
     """Seconds an image of "60s", "2m", "90" or "" (the usual); 0 of None.
 
     >>> parse_seconds("60s"), parse_seconds("2m"), parse_seconds("1.5"), parse_seconds(None)
@@ -108,5 +108,5 @@ def parse_seconds(text: str | None) -> float:
     except ValueError:
         seconds = 0.0
     if not 0.0 < seconds < float("inf"):
-        raise InputError(f"--exact {text}: give the time for each image, such as 60s or 2m")
+        raise InputError(f"{option} {text}: give the time for each image, such as 60s or 2m")
     return seconds

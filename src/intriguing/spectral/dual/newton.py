@@ -137,15 +137,15 @@ def _path(leads: Mixed, point: Point, steps: int) -> Point:
 
 def _along(leads: Mixed, point: Point, step: "_Step") -> Point:
     """As much of a step as raises the soft bound by its promise; nothing, if there is no such."""
-    before = _value(leads, point)
+    before = value(leads, point)
     length = torch.where(step.sure, 1.0, 0.0).to(before)
     kept, waiting = torch.zeros_like(length), step.sure.clone()
     # Far from the path whole steps are never had.
     length = length * (4.0 / (1.0 + step.decrement)).clamp_max(1.0)
     halved = step.decrement > 3.0
     for _ in range(HALVINGS):
-        value = _value(leads, point.moved(step, length[:, None]))
-        reached = waiting & (value >= before + ENOUGH * length * step.rise - 1e-12 * before.abs())
+        after = value(leads, point.moved(step, length[:, None]))
+        reached = waiting & (after >= before + ENOUGH * length * step.rise - 1e-12 * before.abs())
         kept = torch.where(reached, torch.where(halved, INSIDE * length, length), kept)
         waiting &= ~reached
         if not bool(waiting.any()):
@@ -155,7 +155,7 @@ def _along(leads: Mixed, point: Point, step: "_Step") -> Point:
     return point.moved(step, kept[:, None])
 
 
-def _value(leads: Mixed, point: Point) -> Float[Tensor, " rows"]:
+def value(leads: Mixed, point: Point) -> Float[Tensor, " rows"]:
     """The soft bound; −∞ where it is not defined."""
     quadratics, scale, boxes = point.given
     heat, weights = point.heat[:, 0], point.weights
@@ -166,16 +166,16 @@ def _value(leads: Mixed, point: Point) -> Float[Tensor, " rows"]:
     _, right, _ = leads.net.chain.factors
     held = boxes @ right.mT
     half = torch.linalg.solve_triangular(gone.factor, (gone.rows + held)[:, :, None], upper=False)
-    value = lead.margins + gone.constant - 0.5 * half.square().sum((1, 2))
-    value = value - 0.5 * (boxes - held @ right).square().sum(1) / scale
-    value = value - 0.5 * scale * region.radius**2 + heat * gone.log_det
+    bound = lead.margins + gone.constant - 0.5 * half.square().sum((1, 2))
+    bound = bound - 0.5 * (boxes - held @ right).square().sum(1) / scale
+    bound = bound - 0.5 * scale * region.radius**2 + heat * gone.log_det
     for own, g in zip(leads.net.curves, quadratics, strict=True):
-        value = value - own.softly(g, point.heat)[0].sum(1)
+        bound = bound - own.softly(g, point.heat)[0].sum(1)
     wide, cool = region.high - region.low, _cool(leads, point)
-    value = value - (boxes * region.low + cool * functional.softplus(boxes * wide / cool)).sum(1)
+    bound = bound - (boxes * region.low + cool * functional.softplus(boxes * wide / cool)).sum(1)
     if weights.shape[1] > 1:
-        value = value + heat * weights.log().sum(1)
-    return torch.where(gone.feasible & inside & value.isfinite(), value, -torch.inf)
+        bound = bound + heat * weights.log().sum(1)
+    return torch.where(gone.feasible & inside & bound.isfinite(), bound, -torch.inf)
 
 
 def _cool(leads: Mixed, point: Point) -> Float[Tensor, "rows 1"]:
