@@ -2,7 +2,7 @@
 
     python benchmarks/engines.py same [--images 10000] [--workers 2] [--budget 30]
     python benchmarks/engines.py audited [--images 10000] [--workers 2] [--budget 30]
-    python benchmarks/engines.py deaths [--images 4000] [--deaths 20]
+    python benchmarks/engines.py deaths [--images 4000] [--deaths 20] [--shard 100]
     python benchmarks/engines.py stream [--images 1000000]
     python benchmarks/engines.py all [--images 100000]
     python benchmarks/engines.py manifest [--images 10000000] [--shard 5000]
@@ -63,8 +63,6 @@ from intriguing.runs.stage import Network
 from intriguing.scale.shards import run_in_shards
 
 FIGURES = Path(__file__).parent / "figures"
-SHARD = 100
-"""Images: what a death costs."""
 
 
 @cache
@@ -240,7 +238,7 @@ def deaths(arguments: argparse.Namespace) -> None:
             driver = _driver(root / "disturbed", cluster.address, arguments)
         done[what] = done.get(what, 0) + 1
         print(f"{time.strftime('%X')}  {what} killed, {shards} shards there", flush=True)
-    attack(root / "here", it.Engine(), arguments.images, arguments.budget, SHARD)
+    attack(root / "here", it.Engine(), arguments.images, arguments.budget, arguments.shard)
     for name in ("disturbed", "here"):
         print(f"{name:<10}{digest(root / name)}")
     print(f"ended with {driver.returncode} after {done}")
@@ -249,7 +247,7 @@ def deaths(arguments: argparse.Namespace) -> None:
 
 
 def _driver(folder: Path, address: str, arguments: argparse.Namespace) -> "subprocess.Popen[bytes]":
-    words = [folder, address, arguments.images, arguments.budget]
+    words = [folder, address, arguments.images, arguments.budget, arguments.shard]
     return subprocess.Popen([sys.executable, __file__, "drive", *map(str, words)])
 
 
@@ -478,9 +476,8 @@ def _largest_child() -> Iterator[list[float]]:
 def main() -> None:
     """Measure what was asked for."""
     if sys.argv[1:2] == ["drive"]:
-        folder, address, count, budget = sys.argv[2:]
-        engine = it.Engine("ray", ray_address=address)
-        attack(Path(folder), engine, int(count), int(budget), SHARD)
+        folder, address, *numbers = sys.argv[2:]
+        attack(Path(folder), it.Engine("ray", ray_address=address), *map(int, numbers))
         return
     if sys.argv[1:2] == ["open"]:
         _open(*sys.argv[2:])
@@ -503,10 +500,11 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--deaths", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--shard", type=int, default=5000)
+    parser.add_argument("--shard", type=int, help="images of a shard, of deaths and manifest")
     arguments = parser.parse_args()
     measure, count = usual[arguments.what]
     arguments.images = arguments.images or count
+    arguments.shard = arguments.shard or (5000 if arguments.what == "manifest" else 100)
     torch.set_num_threads(1)
     measure(arguments)
 
