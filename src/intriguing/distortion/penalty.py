@@ -207,14 +207,19 @@ class _Conveyor:
         place = torch.where(ended, self.solves, config.max_solves)
         self.trace.scatter_(1, place[:, None, None].expand(-1, 1, 8), now[:, None])
         self.solves += ended
-        self.low = torch.where(good[:, None], now, self.low)
+        before, grown = self.low, x - self.low[:, _X]
+        still = good & (now[:, _LENGTH] >= (1 - _STILL) * before[:, _LENGTH]) & (ahead < _NEAR)
+        still &= (grown >= math.log1p(config.precision)) & (grown < _NOWHERE / 2)
+        self.low = torch.where(good[:, None], now, before)
         self.high = torch.where(bad[:, None], now, self.high)
         self.best, self.best_gradient = overwritten(
             good, (self.best, self.best_gradient), (descent.z, descent.gradient)
         )
         low, high = self.low[:, _X], self.high[:, _X]
         between = high - low
-        over = (between <= math.log1p(config.precision)) | (self.solves >= config.max_solves)
+        over = (
+            (between <= math.log1p(config.precision)) | (self.solves >= config.max_solves) | still
+        )
         on = ended > over
         back = (low > -_NOWHERE) | (self.solves >= _AFRESH)
         descent.restore(on & bad & back, self.best, self.best_gradient, self.low[:, :3])
@@ -310,6 +315,9 @@ _NOWHERE = 1e3
 """|x| where an end of the bracket is not known: beyond every ln c, and finite."""
 _UNKNOWN = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, -_NOWHERE, _NOWHERE)
 """The lower end before any success: the secant from there has the slope −1 that is expected."""
+_STILL, _NEAR = 1e-3, 0.2
+"""Share by which r must become shorter while c grows by more than the precision, and how near, in
+ln c, the boundary is thought to be: at a kink r stays where it is, and a larger c is no help."""
 _AFRESH = 5
 """Minimisations in vain after which the next starts at the image again: a smaller c is no help."""
 
