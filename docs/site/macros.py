@@ -137,6 +137,17 @@ def _verdicts() -> list[VerdictRow]:
     return read_rows(RESULTS / "claims", VerdictRow)
 
 
+def called(case: str, reference: str) -> int:
+    """In how many planted cases a learned dictionary is called better than this."""
+    return len(figures("dictionary_calibration", case=case, **{reference: "better"}))
+
+
+def found_of_planted() -> float:
+    """The mean share of planted features that a dictionary finds."""
+    rows = figures("dictionary_calibration", case="planted")
+    return sum(row["recovered"] for row in rows) / len(rows)
+
+
 def _number(macro: re.Match[str]) -> str:
     value = eval(macro["made"], globals())  # a page of this repository
     return macro[0].replace(macro["told"], _in_words(format(value, macro["how"])), 1)
