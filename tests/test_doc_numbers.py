@@ -30,7 +30,8 @@ def page(name: str) -> str:
 
 
 def plain(text: str) -> str:
-    return " ".join(text.split())
+    """Without line breaks and what makes its numbers."""
+    return " ".join(re.sub(r"<!--=.*?-->", "", text, flags=re.DOTALL).split())
 
 
 def tables(text: str) -> dict[str, list[list[str]]]:
