@@ -137,6 +137,13 @@ def _verdicts() -> list[VerdictRow]:
     return read_rows(RESULTS / "claims", VerdictRow)
 
 
+def faster(engine: str, images: str) -> float:
+    """By the clock, than one process here."""
+    seconds = {row["engine"]: row["wall_seconds"] for row in figures("engines")
+               if row["images"] == float(images)}  # fmt: skip
+    return seconds["here"] / seconds[engine]
+
+
 def called(case: str, reference: str) -> int:
     """In how many planted cases a learned dictionary is called better than this."""
     return len(figures("dictionary_calibration", case=case, **{reference: "better"}))
