@@ -7,6 +7,7 @@ import contextlib
 import io
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -14,6 +15,7 @@ from torch import nn
 
 from intriguing import build_network, lipschitz_report, load_data, load_model, minimum_distortion
 from intriguing.audit.config import AuditConfig
+from intriguing.audit.right import first_right
 from intriguing.audit.run import prepare
 from intriguing.cli.main import main
 from intriguing.models.weights import model_sha256, save_model
@@ -120,6 +122,7 @@ def stage() -> dict[str, object]:
         AuditConfig(images=6),
     )  # fmt: skip
     run = Run(Path("audit"))
+    subject = replace(subject, right=first_right(subject, run))
     (one,) = Shift.of(subject, run)
     made = [run.keep(Shift(one.network, one.images, pixels)).made for pixels in (1, 2)]
     again = computed[audits:]

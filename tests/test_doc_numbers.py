@@ -71,6 +71,7 @@ WITH_A_TABLE = """<!--| figures("engines", images="10000.0") | * | {workers:.0f}
 | --- | ---: |
 | here | 7 |
 | two | 7 |
+| three | 7 |
 """
 
 
@@ -79,7 +80,7 @@ def test_a_macro_writes_what_the_rows_say() -> None:
         '<!--= only(figures("gate_calibration", distances="smooth", truth="at"), "wrong"):.1% -->'
     )
     assert MACROS.filled(f"wrong in (7{share}).") == f"wrong in (3.9 %{share})."
-    assert MACROS.filled(WITH_A_TABLE).endswith("| here | 1 |\n| two | 2 |\n")
+    assert MACROS.filled(WITH_A_TABLE).endswith("| here | 1 |\n| two | 2 |\n| three | 2 |\n")
 
 
 @pytest.mark.parametrize(

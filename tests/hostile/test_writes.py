@@ -52,7 +52,8 @@ for command in json.load(sys.stdin):
     seen.clear()
     code = main(words)
     named = [w for a, w in zip(words, words[1:]) if a in ("--out", "--results", "report")]
-    allowed = [os.path.join(place, w) for w in [*named, "caches", "weights"]] + ["/dev/"]
+    own = f"/proc/{os.getpid()}/clear_refs"  # where the count of its peak of memory begins anew
+    allowed = [os.path.join(place, w) for w in [*named, "caches", "weights"]] + ["/dev/", own]
     outside = sorted({p for p in seen if p != place and not p.startswith(tuple(allowed))})
     print("TOLD " + json.dumps([command, code, len(seen), outside]))
 """

@@ -45,7 +45,7 @@ LEFT_OUT = {
     "Examples": {"shard_size"}, "OneMethod": {"shard_size"},
     "Accuracy": {"batch_size"}, "Noise": {"batch_size"}, "Target": {"shard_size"},
     "Proved": {"shard_size"}, "Verdict": {"class_names"},
-    "Judge": {"batches"}, "QuocNetTraining": {"patches", "engine"},
+    "Judge": {"batches"}, "Right": {"batches"}, "QuocNetTraining": {"patches", "engine"},
 }  # fmt: skip
 """Names, times, and what is at once in memory or between two saves; whoever adds to these says
 here that it decides nothing."""
@@ -251,7 +251,7 @@ def test_a_shard_of_other_items_is_another_shard(tmp_path):
 
 CHANGED = AuditConfig(
     images=5, budget=41, method="ddn", target=2, target_budget=43, amplified=(1.5, 3.0),
-    semidefinite=False, units_on=70, rotations=21, untrained=0, seed=1,
+    semidefinite=False, certify_seconds=1e-6, units_on=70, rotations=21, untrained=0, seed=1,
 )  # fmt: skip
 FIRST = AuditConfig(
     images=6, budget=60, target=3, target_budget=60, units_on=80, rotations=19, untrained=2,
