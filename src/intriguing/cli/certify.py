@@ -106,7 +106,7 @@ def certify(
     closed = proving.Proved(network, found, proof) if proof else found
     both = Certify(network, proved, closed if attack else None, epsilon, running.seed)
     stages: list[Stage] = [both, found, Pictures(network, found)] if attack else [both]
-    called = (network.name, Path(data).stem, *(["exact"] if seconds else []))
+    called = (network.name, Path(data).stem, *(["exact"] if proof else []))
     folder = running.folder("certify", *called)
     _, said = run_verb(Work(asked, stages), folder, engine=running.engine, fresh=running.fresh)
     if said.alarms:
