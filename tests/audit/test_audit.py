@@ -19,23 +19,13 @@ from intriguing.results.parquet import read_columns, read_rows
 from intriguing.results.rows import ClaimRow, ImageRow, LayerRow
 from intriguing.results.store import read_run
 from intriguing.runs.run import Run
+from tests.soundness.controls import means
 
 SMALL = AuditConfig(images=6, budget=60, units_on=80, rotations=19, untrained=0, skip=("units",))
 
 
 def images(count: int = 60) -> ImageSet:
     return load_data("digits").test.first(count)
-
-
-def means(scale: float = 3.0) -> nn.Module:
-    """A linear classifier of the digits: the nearest mean."""
-    train = load_data("digits").train
-    x = train.images.flatten(1)
-    middle = torch.stack([x[train.labels == label].mean(0) for label in range(10)])
-    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10)).eval()
-    net[1].weight.data.copy_(scale * middle)
-    net[1].bias.data.copy_(-scale / 2 * middle.square().sum(1))
-    return net
 
 
 class Hidden(nn.Module):

@@ -93,7 +93,8 @@ class Dictionaries(Stage):
         found = compared.joined([_read(columns) for columns in parts])
         rows = [row for layer in found for row in self._rows(layer)]
         leads = [row for layer in found for row in self._leads(layer)]
-        whose = "networks" if len(self.networks) > 1 else "dictionaries of this one network"
+        one = "dictionaries of this one network, beside its units over both"
+        whose = "networks" if len(self.networks) > 1 else one
         said = (
             f"Dictionaries were learned from half of the images, {study.dictionaries} a network, "
             f"and rows are of the other half. Intervals are over {whose}, and hold for all layers "
