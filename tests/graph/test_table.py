@@ -25,6 +25,7 @@ from intriguing.graph.table import Affine, rule_of, rules
 from intriguing.models.l2_pooling import L2Pool2d
 from intriguing.models.local_contrast import LocalContrast2d
 from intriguing.models.locally_connected import LocallyConnected2d
+from intriguing.models.max_pool import MaxPool2d
 from intriguing.spectral.certificates.step import linear_map
 from intriguing.spectral.norms.linear_map import Diagonal, LinearMap, Matrix
 from intriguing.units.receptive_field import receptive_field
@@ -45,7 +46,8 @@ def modules() -> list[nn.Module]:
         nn.Linear(6, 3), nn.Conv2d(4, 2, 3, 2, 1, 2), nn.Conv2d(4, 4, 3, padding="same", groups=2),
         nn.Conv2d(4, 2, 3, padding=1, padding_mode="circular"),
         nn.ConvTranspose2d(4, 2, 3, 2, 1, 1), nn.AvgPool2d(2), nn.AvgPool2d(3, 2, 1),
-        nn.MaxPool2d(3, 2), nn.LPPool2d(2, 2), nn.AdaptiveAvgPool2d(4), nn.AdaptiveMaxPool2d(4),
+        nn.MaxPool2d(3, 2), MaxPool2d(3, 2), nn.LPPool2d(2, 2), nn.AdaptiveAvgPool2d(4),
+        nn.AdaptiveMaxPool2d(4),
         nn.BatchNorm2d(4), nn.SyncBatchNorm(4), nn.InstanceNorm2d(4),
         nn.InstanceNorm2d(4, track_running_stats=True),
         nn.GroupNorm(2, 4), nn.LayerNorm(6), nn.RMSNorm(6), nn.LocalResponseNorm(3),

@@ -1,6 +1,7 @@
 """AlexNet and SqueezeNet: what they compute, what their weights are called, real weights."""
 
 import io
+import math
 import os
 import zipfile
 from pathlib import Path
@@ -17,6 +18,7 @@ from intriguing.models.families.alexnet import AlexNet, TorchvisionAlexNet, init
 from intriguing.models.families.squeezenet import SqueezeNet
 from intriguing.models.family import build_network
 from intriguing.models.load import load_model
+from intriguing.models.max_pool import MaxPool2d
 from intriguing.models.normalized import Normalized
 from intriguing.models.requirements import check_classifier
 from intriguing.models.weights import model_sha256, write_tensors
@@ -219,3 +221,20 @@ def test_every_network_says_what_shape_it_takes(name: str) -> None:
     with torch.device("meta"):
         model = build_network(name).eval()
         assert model(torch.rand(1, *model.shape)).shape == (1, 1000)
+
+
+@pytest.mark.parametrize("shape", [(2, 5, 9, 9), (1, 3, 7, 10), (4, 7, 6)])
+@pytest.mark.parametrize("how", [(3, 2, 0, 1, False, True), (2, 2, 1)])
+def test_pools_are_torchs_to_the_bit(shape: tuple[int, ...], how: tuple[int, ...]) -> None:
+    """Of few values, so that several in a window are the largest; and of what is no number."""
+    x = torch.randint(-2, 3, shape, generator=torch.Generator().manual_seed(0)) / 2
+    x.view(-1)[3], x.view(-1)[-1], x.view(-1)[17] = math.nan, -math.inf, -0.0
+    ours, theirs = MaxPool2d(*how), nn.MaxPool2d(*how)
+    found, wanted = ours(x), theirs(x)
+    assert found.view(torch.int32).equal(wanted.view(torch.int32))
+    assert found.stride() == wanted.stride()
+    weights = torch.randn(wanted.shape, generator=torch.Generator().manual_seed(1))
+    points = x.nan_to_num(0).requires_grad_()
+    slopes = [torch.autograd.grad(pool(points), points, weights)[0] for pool in (ours, theirs)]
+    assert slopes[0].equal(slopes[1])
+    assert torch.fx.symbolic_trace(ours)(x).nan_to_num(9).equal(wanted.nan_to_num(9))

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from intriguing.graph.operation import Operation
 from intriguing.graph.operations.windows import slid
 from intriguing.graph.table import Affine, rule
+from intriguing.models.max_pool import MaxPool2d
 from intriguing.spectral.norms.bound import Bound
 from intriguing.spectral.norms.convolution_layer import each_axis
 from intriguing.spectral.norms.pooling import (
@@ -111,7 +112,8 @@ _OVERLAP = "√(windows over a value)"
 
 @rule("max_pool1d", "max_pool2d", "max_pool3d", "max_pool1d_with_indices",
       "max_pool2d_with_indices", "max_pool3d_with_indices", nn.MaxPool1d, nn.MaxPool2d,
-      nn.MaxPool3d, kind="pool", window=_window, rising=True, within=lambda _: True)  # fmt: skip
+      nn.MaxPool3d, MaxPool2d, kind="pool", window=_window, rising=True,
+      within=lambda _: True)  # fmt: skip
 def max_pool(operation: Operation) -> Bound:
     """√(windows that one value can be the largest of)."""
     pool = _settings(operation)

@@ -22,6 +22,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from intriguing.models.family import FOR_PHOTOGRAPHS, Family, Shape, register_family
+from intriguing.models.max_pool import MaxPool2d
 from intriguing.models.normalized import Normalized, normalized_for_caffe
 
 WINDOW = 5
@@ -72,7 +73,7 @@ class AlexNet(nn.Module):
         parts["relu4"] = nn.ReLU()
         parts["conv5"] = nn.Conv2d(c3, c2, 3, padding=1, groups=2)
         parts["relu5"] = nn.ReLU()
-        parts["pool5"] = nn.MaxPool2d(3, 2)
+        parts["pool5"] = MaxPool2d(3, 2)
         self.features = nn.Sequential(parts)
         self.classifier = nn.Sequential(
             OrderedDict(
@@ -95,7 +96,7 @@ class AlexNet(nn.Module):
 def _squash(layer: int, k: float, share: float, pool_first: bool) -> OrderedDict[str, nn.Module]:
     """What follows the first two convolutions; torch divides α by the window, so it gets 5 α."""
     norm = (f"norm{layer}", nn.LocalResponseNorm(WINDOW, alpha=WINDOW * share, beta=0.75, k=k))
-    pool = (f"pool{layer}", nn.MaxPool2d(3, 2))
+    pool = (f"pool{layer}", MaxPool2d(3, 2))
     last = (pool, norm) if pool_first else (norm, pool)
     return OrderedDict([(f"relu{layer}", nn.ReLU()), *last])
 
@@ -118,17 +119,17 @@ class TorchvisionAlexNet(nn.Module):
         self.features = nn.Sequential(
             nn.Conv2d(3, 64, 11, stride=4, padding=2),
             nn.ReLU(),
-            nn.MaxPool2d(3, 2),
+            MaxPool2d(3, 2),
             nn.Conv2d(64, 192, 5, padding=2),
             nn.ReLU(),
-            nn.MaxPool2d(3, 2),
+            MaxPool2d(3, 2),
             nn.Conv2d(192, 384, 3, padding=1),
             nn.ReLU(),
             nn.Conv2d(384, 256, 3, padding=1),
             nn.ReLU(),
             nn.Conv2d(256, 256, 3, padding=1),
             nn.ReLU(),
-            nn.MaxPool2d(3, 2),
+            MaxPool2d(3, 2),
         )
         self.avgpool = nn.AdaptiveAvgPool2d((6, 6))
         self.classifier = nn.Sequential(

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from intriguing.models.family import FOR_PHOTOGRAPHS, Family, Shape, register_family
 from intriguing.models.initial import draw_he, weight_layers
+from intriguing.models.max_pool import MaxPool2d
 from intriguing.models.normalized import Normalized, normalized_for_caffe
 
 
@@ -54,7 +55,7 @@ class SqueezeNet(nn.Module):
         self.fire7 = Fire(384, 48, 192)
         self.fire8 = Fire(384, 64, 256)
         self.fire9 = Fire(512, 64, 256)
-        self.pool = nn.MaxPool2d(3, 2, ceil_mode=True)
+        self.pool = MaxPool2d(3, 2, ceil_mode=True)
         self.drop = nn.Dropout()
         self.conv_final = nn.Conv2d(512, classes, 1, padding=1)
 
