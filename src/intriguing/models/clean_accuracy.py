@@ -54,7 +54,10 @@ _GOOD = 0.8
 """Accuracy from which nothing else is tried."""
 
 _SCREENED = 48
-"""Images on which all usual normalisations are tried; the best of them is then measured on all."""
+"""Images on which all usual normalisations are tried; the best of them is then measured on all, if
+there it is right more often than the network as it is."""
+_STEP = 8
+"""After so many it is seen whether a normalisation can still be better."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +124,7 @@ def clean_accuracy(
     if correct < _GOOD * len(drawn):
         reasons = (
             another_order(given, drawn, classes, model),
-            _normalisation(model, asked, labels, correct),
+            _normalisation(model, asked, given == labels),
         )
         best = max(filter(None, reasons), key=lambda reason: reason[0], default=None)
         found += [] if best is None else [best[1]]
@@ -148,20 +151,20 @@ class _Asked:
     batch_size: int
     progress: ProgressCallback | None
 
-    def spread(self, count: int) -> "_Asked":
-        every = torch.arange(0, len(self.images), max(len(self.images) // count, 1))[:count]
-        return replace(self, images=self.images.subset(every))
+    def at(self, places: Tensor) -> "_Asked":
+        return replace(self, images=self.images.subset(places), batch_size=_STEP)
 
     def logits(self, model: nn.Module) -> Float[Tensor, "image classes"]:
-        asked = Classifier.of(model)
-        parts, done = [], 0
-        with torch.no_grad():
-            for batch in self.images.batches(self.batch_size):
-                parts.append(asked.each(batch.images).float().cpu())
-                done += len(batch)
-                if self.progress is not None:
-                    self.progress(Progress("clean accuracy", done, len(self.images)))
-        return torch.cat(parts)
+        return torch.cat(list(self.parts(model)))
+
+    def parts(self, model: nn.Module) -> Iterator[Float[Tensor, "some classes"]]:
+        asked, done = Classifier.of(model), 0
+        for batch in self.images.batches(self.batch_size):
+            with torch.no_grad():
+                yield asked.each(batch.images).float().cpu()
+            done += len(batch)
+            if self.progress is not None:
+                self.progress(Progress("clean accuracy", done, len(self.images)))
 
 
 def _counts(
@@ -202,34 +205,42 @@ def _collapsed(given: Tensor, labels: Tensor) -> Iterator[ModelWarning]:
 
 
 def _normalisation(
-    model: nn.Module, asked: _Asked, labels: Tensor, correct: int
+    model: nn.Module, asked: _Asked, right: Tensor
 ) -> tuple[float, ModelWarning] | None:
     """Another usual normalisation under which it would be right far more often; how often."""
+    count, correct = len(right), int(right.sum())
     channels = asked.images.images.shape[1]
     usual = {1: USUAL_GRAY, 3: USUAL}.get(channels, {})
     bare = model.model if isinstance(model, Normalized) else model
     size = tuple(int(side) for side in asked.images.images.shape[2:])
     order = "L" if channels == 1 else "RGB"
-    few = asked.spread(_SCREENED)
+    spread = torch.arange(0, count, max(count // _SCREENED, 1))[:_SCREENED]
+    few, now = asked.at(spread), int(right[spread].sum())
 
-    def under(words: str, on: _Asked) -> int:
+    def under(words: str, on: _Asked, least: int = 0) -> int:
+        """Images that it is right on; not to the end where these would be less than `least`."""
         how = Preprocessing(size, **({"channels": order} | usual[words]))  # type: ignore[arg-type]
-        other = with_preprocessing(bare, how)
-        return int((on.logits(other).argmax(1) == on.images.labels.cpu()).sum())
+        labels, correct, seen = on.images.labels.cpu(), 0, 0
+        for logits in on.parts(with_preprocessing(bare, how)):
+            correct += int((logits.argmax(1) == labels[seen : seen + len(logits)]).sum())
+            seen += len(logits)
+            if correct + len(labels) - seen < least:
+                break
+        return correct
 
-    screened = {words: under(words, few) for words in usual}
+    screened = {words: under(words, few, now + 1) for words in usual}
     name = max(screened, key=screened.__getitem__, default=None)
-    if name is None:
+    if name is None or screened[name] <= now:
         return None
     best = under(name, asked)
-    _, high = wilson_interval(correct, len(labels))
-    low, _ = wilson_interval(best, len(labels))
+    _, high = wilson_interval(correct, count)
+    low, _ = wilson_interval(best, count)
     if low <= high:
         return None
-    now = "its own normalisation" if isinstance(model, Normalized) else "pixels as they are"
-    return best / len(labels), ModelWarning(
+    own = "its own normalisation" if isinstance(model, Normalized) else "pixels as they are"
+    return best / count, ModelWarning(
         "wrong normalisation",
-        f"with {now} it is right on {correct} of {len(labels)} images, with {name} on {best}",
+        f"with {own} it is right on {correct} of {count} images, with {name} on {best}",
         "distortions of a network that sees its images wrongly are of no use; give the network "
         "this Preprocessing (docs/models-and-data.md), or Normalized(model, mean, std)",
     )
