@@ -68,21 +68,39 @@ def test_a_certificate_that_decides_saves_the_search(tmp_path: Path):
 def test_what_is_found_far_beyond_the_limit_ends_once_the_first_images_show_that_it_may(
     tmp_path: Path,
 ):
-    mixed = images_at(torch.cat([torch.full((30,), 0.3), torch.full((40,), 1.0)]))
+    mixed = images_at(torch.cat([torch.full((30,), 0.3), torch.full((40,), 1.1)]))
     asked = {"at_least": 0.4 / math.sqrt(PIXELS), "certificates": False}
     early, whole = (gate(Bent(), tmp_path / str(f), mixed, far=f, **asked) for f in (2.0, math.inf))
     assert [row.near for row in early.rows] == [row.near for row in whole.rows]
-    ended = {row.ended for row in early.rows[32:]}
+    ended = {row.ended for row in early.rows[16:]}
     assert ended == {"short search", "far"}
-    assert {row.ended for row in early.rows[:32]} == {"short search", "search"}
+    assert {row.ended for row in early.rows[:16]} == {"short search", "search"}
     assert {row.ended for row in whole.rows} == {"short search", "search"}
     assert early.verdict.far == sum(row.ended == "far" for row in early.rows) > 0
-    for row, other in zip(early.rows[32:], whole.rows[32:], strict=True):
+    for row, other in zip(early.rows[16:], whole.rows[16:], strict=True):
         if row.ended == "far":  # after the first search, of half as many passes as the short one
             assert row.forward_passes <= 12 < 60 <= other.forward_passes
             assert row.first > 2 * row.limit
             assert math.isnan(row.short)
             assert not math.isnan(other.short)
+
+
+class Window(Bent):
+    """The same, of the corner of an image that goes through a network alone."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """The logits of the corner."""
+        return super().forward(images[:, :, :6, :6].contiguous())
+
+
+def test_of_large_images_no_more_are_searched_to_the_end_than_teach_something(tmp_path: Path):
+    small = images_at(torch.tensor([0.6, -0.6, 0.6, 0.6]).repeat(6))
+    large = nn.functional.pad(small.images, (0, 124, 0, 124))
+    images = it.ImageSet("large", large, small.labels, small.ids, small.class_names)
+    ended = gate(Window(), tmp_path, images, at_least=0.2 / 130, budget=22, sample=1)
+    right = [row.ended for row in ended.rows if row.ended != "misclassified"]
+    assert right == ["search"] * 6 + ["far"] * (len(right) - 6)
+    assert len(ended.rows) > len(right) > 6
 
 
 def steep_images() -> it.ImageSet:
@@ -118,7 +136,7 @@ def two_kinds() -> it.ImageSet:
     """Images of which those of the plane come first, half of them misread; then a steep one."""
     place = torch.randperm(80, generator=torch.Generator().manual_seed(0)).argsort()  # a gate's
     plane, hidden = images_at(torch.tensor([-0.5, 0.5])), steep_images().subset(torch.tensor([20]))
-    which = torch.where(place < 32, place % 2, 2)
+    which = torch.where(place < 16, place % 2, 2)
     pixels = torch.cat([plane.images, hidden.images])[which]
     pixels = torch.cat([pixels, (which == 2).float()[:, None, None, None].expand(-1, 1, 6, 1)], 3)
     labels = torch.cat([plane.labels, hidden.labels])[which]
@@ -131,12 +149,12 @@ def test_short_searches_that_ended_too_early_give_no_pass(tmp_path: Path):
     """Ten passes find examples of the later images at 1.2 in L2, and 40 at .15."""
     asked = {"at_least": 0.2 / math.sqrt(42), "certificates": False}
     early = gate(TwoKinds(), tmp_path / "early", two_kinds(), sample=4, **asked)
-    assert [row.ended for row in early.rows[32:]] == ["far"] * len(early.rows[32:]) != []
-    assert {row.near for row in early.rows[32:]} == {"not near"}
+    assert [row.ended for row in early.rows[16:]] == ["far"] * len(early.rows[16:]) != []
+    assert {row.near for row in early.rows[16:]} == {"not near"}
     assert (early.ruling, early.verdict.refused) == ("undecided", True)
     assert "short searches that ended too early" in {flaw.what for flaw in early.flaws}
     whole = gate(TwoKinds(), tmp_path / "whole", two_kinds(), far=math.inf, **asked)
-    assert {row.near for row in whole.rows[32:]} == {"near"}
+    assert {row.near for row in whole.rows[16:]} == {"near"}
     assert whole.ruling == "fail"
 
 

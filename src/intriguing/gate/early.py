@@ -36,7 +36,7 @@ def first_budget(short: int) -> int:
 
 def gains_much(rows: Sequence[GateRow]) -> bool:
     """Whether the whole search came much nearer for any image, or alone found something."""
-    return any(row.short > MUCH * row.found for row in _searched(rows))
+    return any(row.short > MUCH * row.found for row in searched(rows))
 
 
 def ends_beyond(rows: Sequence[GateRow], far: float) -> Beyond | None:
@@ -52,7 +52,7 @@ def ends_beyond(rows: Sequence[GateRow], far: float) -> Beyond | None:
     """
     if math.isinf(far) or gains_much(rows):
         return math.inf, math.inf
-    known = _searched(rows)
+    known = searched(rows)
     if len(known) < LEARNED:
         return None
     return (
@@ -67,5 +67,6 @@ def _largest(gains: Sequence[float]) -> float:
     return max(1.0, *some) if len(some) >= len(gains) / 2 else math.inf
 
 
-def _searched(rows: Sequence[GateRow]) -> list[GateRow]:
+def searched(rows: Sequence[GateRow]) -> list[GateRow]:
+    """Those whose nearest example by the whole search is known."""
     return [row for row in rows if row.ended == "search" and 0 < row.found < math.inf]

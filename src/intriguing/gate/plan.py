@@ -11,7 +11,7 @@ from intriguing.data.dataset import ImageSet
 from intriguing.distortion.search import Search
 from intriguing.errors import InputError
 from intriguing.gate.config import GateConfig
-from intriguing.gate.early import gains_much
+from intriguing.gate.early import LEARNED, Beyond, gains_much, searched
 from intriguing.gate.longer import TIMES, Longer
 from intriguing.gate.masking import SEARCHED, Masking
 from intriguing.gate.sequential import SequentialTest
@@ -19,13 +19,17 @@ from intriguing.gate.stages import Round
 from intriguing.models.groups import LARGE
 from intriguing.models.resized import fitted
 from intriguing.results.gate import GateRow
+from intriguing.runs.predicting import predict
 from intriguing.runs.stage import Network
 
 ROUNDS = (16, 16, 32, 32, 64)
 """Images of the first rounds; later ones are as large as the last. A verdict falls at an image, not
 at the end of a round: only what was searched in vain behind it is less with small ones."""
-ALONE = (*(1,) * 24, 8)
+ALONE = (*(1,) * 24, 4)
 """The same where each goes through the network alone, so that more gain nothing."""
+AHEAD = 8
+"""Of such images, how many for every worker are done together. Some take twenty times as long as
+others, so that few would leave workers without any."""
 
 
 @dataclass(frozen=True)
@@ -78,11 +82,6 @@ class Plan:
         """Whether each image goes through the network alone."""
         return self.images.images.shape[1:].numel() > LARGE
 
-    @property
-    def at_first(self) -> int:
-        """Rounds at a time, whoever computes, until it is known where shorter searches decide."""
-        return 4 if self.alone else 2
-
     def rounds(self, radii: Tensor | None) -> Iterator[Round]:
         """All of them, in their order."""
         baseline = next(iter(self.compared), None)
@@ -99,6 +98,28 @@ class Plan:
             )  # fmt: skip
             start = int(rows[-1]) + 1
 
+    def wave(
+        self, waiting: Sequence[Round], rows: Sequence[GateRow], beyond: Beyond | None, at_once: int
+    ) -> list[Round]:
+        """The next rounds, to be done together.
+
+        Until it is known where shorter searches decide, these are, whoever computes, as many as
+        have the images from which that is learned: each is searched to the end. A misclassified
+        image is not searched.
+        """
+        if beyond is not None:
+            ready = _of(waiting, AHEAD * at_once) if self.alone else waiting[:at_once]
+            return [replace(one, beyond=beyond) for one in ready]
+        wave: list[Round] = []
+        missing = LEARNED - len(searched(rows))
+        for one in _of(waiting, ROUNDS[0]):
+            if missing > 0:
+                images = one.images.read()
+                given = predict(self.network.model, images.images)[0]
+                missing -= int((given == images.labels.cpu()).sum())
+                wave.append(one)
+        return wave
+
     def sample(self, rows: Sequence[GateRow], ended: Sequence[str]) -> list[GateRow]:
         """Images for which only a search in vain speaks: the first ones.
 
@@ -110,7 +131,7 @@ class Plan:
             (row for row in some if row.ended == "far"), key=lambda row: row.found / row.limit
         )[: math.ceil(self.config.sample / 4)]
         others = [row for row in some if row not in early][: self.config.sample - len(early)]
-        return sorted([*others, *early], key=lambda row: row.place)
+        return [*early, *others]  # the dearest first, so that nobody waits for them
 
     def at(self, rows: Sequence[GateRow]) -> ImageSet:
         """These images."""
@@ -137,6 +158,11 @@ class Plan:
             replace(self.search, budget=TIMES * self.search.budget), test,
             torch.tensor(list(map(_ratio, rows))),
         )  # fmt: skip
+
+
+def _of(rounds: Sequence[Round], images: int) -> list[Round]:
+    """The first ones, of so many images together, or a few more."""
+    return [one for one in rounds if one.start < rounds[0].start + images]
 
 
 def _ratio(row: GateRow) -> float:

@@ -1,7 +1,7 @@
 """A gate: images in a random order, until what they say is enough for a verdict."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from intriguing.data.dataset import ImageSet
 from intriguing.errors import InputError
 from intriguing.gate.config import GateConfig
-from intriguing.gate.early import Beyond, ends_beyond
+from intriguing.gate.early import ends_beyond
 from intriguing.gate.masking import Flaws, hides
 from intriguing.gate.plan import ROUNDS, Baseline, Plan
 from intriguing.gate.sequential import SequentialTest
@@ -28,7 +28,7 @@ from intriguing.runs.request import Request
 from intriguing.runs.run import Run, open_run
 from intriguing.runs.spreading import ahead
 from intriguing.runs.stage import Network
-from intriguing.scale.engine import HERE, Engine, cores
+from intriguing.scale.engine import HERE, Engine
 
 _LOOKED = 16
 """Images of the checks that take no search."""
@@ -154,21 +154,21 @@ def _decide(plan: Plan, run: Run) -> RulingRow:
     """Round after round, until it is decided; then what stands in the way of a pass."""
     test = SequentialTest(plan.config.demand.share, plan.config.level)
     flaws = Flaws(plan.network, plan.images.first(_LOOKED))
+    at_once = run.engine.most
     rounds = list(plan.rounds(_radii(plan, run)))
-    ahead(run, (flaws, *rounds[: plan.at_first]))
+    beyond = ends_beyond([], plan.config.far)
+    ahead(run, (flaws, *plan.wave(rounds, [], beyond, at_once)))
     run.do(flaws)
     certified = plan.config.demand.certified
     most = _HIDDEN if hides(run, flaws) and not certified else len(plan.images)
     waiting = [one for one in rounds if one.start < most]
-    at_once = 1 if run.engine.here else run.engine.workers or cores()
     done: list[Round] = []
     ruling: Ruling = "undecided"
-    beyond: Beyond | None = None
     while waiting and ruling == "undecided" and not _in_vain(counted(run, done)):
-        beyond = beyond or ends_beyond(counted(run, done), plan.config.far)
-        size = at_once if beyond else plan.at_first
-        wave = [replace(one, beyond=beyond or one.beyond) for one in waiting[:size]]
-        waiting = waiting[size:]
+        rows = counted(run, done)
+        beyond = beyond or ends_beyond(rows, plan.config.far)
+        wave = plan.wave(waiting, rows, beyond, at_once)
+        waiting = waiting[len(wave) :]
         ahead(run, wave)
         for one in wave:
             run.do(one)
