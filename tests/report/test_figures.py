@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 
@@ -39,6 +41,23 @@ def test_gallery_shows_ten_times_the_difference_around_grey():
     picture = gallery(Panel("", original, distorted)).axes[0].images[0].get_array()
     assert picture[5 + 2, 0] == pytest.approx(0.7)
     assert picture[5 + 2, 5 + 2] == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize("count", [1, 3, 8])
+def test_long_names_under_a_gallery_leave_each_other_and_the_rest_room(count):
+    names = ("n07614500_ice_cream → n02808440_bathtub", "a name, of many words nobody reads → it",
+             "Donaudampfschifffahrtsgesellschaft → Pomeranian, Zwergspitz")  # fmt: skip
+    pixels = np.full((count, 6, 6), 0.5)
+    figure = gallery(Panel("", pixels, pixels, (names * 3)[:count]))
+    figure.canvas.draw()
+    (axis,) = figure.axes
+    under = sorted((text.get_window_extent() for text in axis.texts), key=lambda box: box.x0)
+    assert len(under) == count
+    assert all(one.x1 < other.x0 for one, other in itertools.pairwise(under))
+    for box in (*under, *(text.get_window_extent() for text in axis.get_yticklabels())):
+        assert box.x0 >= 0
+        assert box.y0 >= 0
+        assert box.x1 <= figure.bbox.x1
 
 
 @pytest.mark.parametrize(

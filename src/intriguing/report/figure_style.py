@@ -89,6 +89,36 @@ def label(text: str, longest: int = 48) -> str:
     return f" {shown}" if shown.startswith("_") else shown
 
 
+LINE = 0.15
+"""Inches between two lines of 8 points."""
+
+
+def characters(inches: float) -> int:
+    """How many of 8 points go into a line: most are narrower than this, so that none overlap."""
+    return max(int(inches / 0.075), 4)
+
+
+def folded(text: str, inches: float, lines: int = 2) -> str:
+    """A name from elsewhere in lines of 8 points, broken between words where that is possible.
+
+    Of what is longer the middle is left out.
+
+    >>> print(folded("n07614500_ice_cream", 0.85))
+    n07614500_
+    ice_cream
+    """
+    across = characters(inches)
+    found = [""]
+    for piece in re.findall(r"[^\s_,/-]*[\s_,/-]?", label(text, lines * across)):
+        if len(found[-1]) + len(piece.rstrip()) > across and found[-1]:
+            found.append("")
+        found[-1] += piece
+    if len(found) > lines or max(map(len, found)) > across:
+        whole = "".join(found)
+        found = [whole[start : start + across] for start in range(0, len(whole), across)]
+    return "\n".join(map(str.strip, found))
+
+
 def logarithmic(axis: Axes, which: Literal["x", "y"]) -> None:
     """Make the x or the y axis logarithmic, its ticks text."""
     axis.set(**{f"{which}scale": "log"})

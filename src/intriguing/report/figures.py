@@ -15,7 +15,19 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from intriguing.report.figure_style import MUTED, axes, bare, label, style
+from intriguing.report.figure_style import (
+    LINE,
+    MUTED,
+    axes,
+    bare,
+    characters,
+    folded,
+    label,
+    style,
+)
+
+_ACROSS = 7.6
+"""Inches that a page has for pictures beside each other."""
 
 
 @dataclass(frozen=True)
@@ -74,21 +86,33 @@ def gallery(panel: Panel) -> Figure:
         ("adversarial", panel.distorted),
     )
     count = len(panel.original)
+    unit = min(max(_ACROSS / count, 0.85), 1.9)  # where there are few, larger ones
+    said = [_under(words, unit) for words in panel.words[:count]]
+    lines = max((words.count("\n") + 1 for words in said), default=0)
+    tall = unit * min(max(panel.original.shape[1] / panel.original.shape[2], 0.5), 2.0)
     with style():
-        figure, axis = axes(1.6 + 0.85 * count, 0.85 * 3 + 0.5)
+        figure, axis = axes(1.6 + unit * count, 3 * tall + 0.25 + LINE * lines)
         stacked = np.concatenate([images for _, images in rows])
         picture = mosaic(stacked, count)
         _picture(axis, picture, 0.0, 1.0)
         height, width = picture.shape[0] / 3, picture.shape[1] / count
         axis.set_yticks([height * (i + 0.5) for i in range(3)], [name for name, _ in rows])
         axis.tick_params(length=0)
-        for index, words in enumerate(panel.words[:count]):
-            axis.text(
-                (index + 0.5) * width, picture.shape[0] + 1,
-                "\n".join(label(line, 28) for line in words.split("\n")),
-                ha="center", va="top", fontsize=8, color=MUTED,
+        for index, words in enumerate(said):
+            axis.annotate(
+                words, ((index + 0.5) * width, picture.shape[0]), (0, -3),
+                textcoords="offset points", annotation_clip=False, ha="center", va="top",
+                fontsize=8, color=MUTED,
             )  # fmt: skip
     return figure
+
+
+def _under(words: str, inches: float) -> str:
+    """ "3 → 8" in a line; long names of classes in lines of their own."""
+    if len(words) <= characters(inches):
+        return label(words)
+    parts = label(words, 160).replace(" → ", "\n→ ").split("\n")
+    return "\n".join(folded(part, inches) for part in parts)
 
 
 def mosaic(

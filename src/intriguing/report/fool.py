@@ -66,7 +66,7 @@ def pictures(file: TensorFile) -> Figure:
         for axis, image, said in zip(grid.flat, images, words, strict=False):
             bare(axis)
             axis.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="none")
-            axis.set_xlabel(label(said.replace(", ", "\n")), fontsize=7.5, color=MUTED)
+            axis.set_xlabel("\n".join(map(label, said.split(", "))), fontsize=7.5, color=MUTED)
         for axis in grid.flat[len(images) :]:
             axis.set_visible(False)
     return figure
