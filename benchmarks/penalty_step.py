@@ -2,18 +2,24 @@
 
     python benchmarks/penalty_step.py
 
-Prints processor milliseconds of a training step (forward, backward, Nesterov) at batch 100 and the
+Writes processor milliseconds of a training step (forward, backward, Nesterov) at batch 100 and the
 median of the ratios, for the MNIST convolutional network and for FC100-100-10; and the same with
-the penalty in every fifth step, as `train_with_pools` takes it.
+the penalty in every fifth step, as `train_with_pools` takes it, to
+benchmarks/figures/penalty_step.csv (--out).
 """
 
+import argparse
+import csv
+import io
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import torch
 from torch.nn.functional import cross_entropy
 
+from intriguing.files import write_whole
 from intriguing.models.families.convolutional import Convolutional
 from intriguing.models.families.fully_connected import FullyConnected
 from intriguing.models.initial import draw_glorot, draw_he, weight_layers
@@ -21,6 +27,8 @@ from intriguing.spectral.norms.penalty import SpectralPenalty
 from intriguing.training.decay import weight_decay
 
 ROUNDS = 15
+TABLE = Path(__file__).parent / "figures" / "penalty_step.csv"
+COLUMNS = ("network", "penalty_in_every", "plain_ms", "penalty_ms", "ratio")
 
 
 def step(kind: str, every: int) -> Callable[[int], None]:
@@ -49,9 +57,8 @@ def step(kind: str, every: int) -> Callable[[int], None]:
     return take
 
 
-def main() -> None:
-    """Print one line a network and setting."""
-    torch.set_num_threads(1)
+def rows() -> Iterator[tuple[object, ...]]:
+    """A row a network and how often the penalty is taken."""
     for kind, steps in (("conv32-64-200-10", 10), ("fc100-100-10", 100)):
         takers = {every: step(kind, every) for every in (0, 1, 5)}
         for take in takers.values():
@@ -63,13 +70,27 @@ def main() -> None:
                 for number in range(steps):
                     take(number)
                 seconds[every].append((time.process_time() - start) / steps)
-        for every, name in ((1, "in every step"), (5, "in every fifth")):
-            ratios = [a / b for a, b in zip(seconds[every], seconds[0], strict=True)]
-            print(
-                f"{kind}: plain {1e3 * statistics.median(seconds[0]):.2f} ms, penalty {name} "
-                f"{1e3 * statistics.median(seconds[every]):.2f} ms, ratio "
-                f"{statistics.median(ratios):.3f}"
+        for every in (1, 5):
+            ratio = statistics.median(
+                a / b for a, b in zip(seconds[every], seconds[0], strict=True)
             )
+            plain, with_it = (1e3 * statistics.median(seconds[one]) for one in (0, every))
+            yield kind, every, f"{plain:.3f}", f"{with_it:.3f}", f"{ratio:.3f}"
+
+
+def main() -> None:
+    """Measure and write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=TABLE)
+    out = parser.parse_args().out
+    torch.set_num_threads(1)
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(COLUMNS)
+    for row in rows():
+        print(*row, flush=True)
+        table.writerow(row)
+    write_whole(out, text.getvalue())
 
 
 if __name__ == "__main__":

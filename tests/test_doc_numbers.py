@@ -114,7 +114,7 @@ def test_a_number_in_prose_is_of_a_row_or_it_is_said_what_it_is(name: str) -> No
 
 
 def test_no_more_numbers_are_by_hand_than_there_are() -> None:
-    assert sum(len(kinds.get("by_hand", ())) for kinds in NUMBERS.values()) <= 13
+    assert sum(len(kinds.get("by_hand", ())) for kinds in NUMBERS.values()) == 0
     assert IN_PROSE.findall("of 1,438 images .5 % and 12.5 % at 0.3; §4.2, 1.2.3") == [
         ".5 %", "12.5 %", "0.3"
     ]  # fmt: skip

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 from intriguing.report.contents import read_contents
 from intriguing.report.findings import correlation
-from intriguing.results.measured import Metric
+from intriguing.results.measured import Measurement, Metric, where
 from intriguing.results.parquet import read_rows
 from intriguing.results.rows import ClaimRow
 from intriguing.results.verdicts import VerdictRow
@@ -111,6 +111,19 @@ def units(run: str, layer: str = "") -> ClaimRow:
     return rows[0]
 
 
+def test_errors(run: str) -> list[float]:
+    """Of the networks that a run trained, in per cent, a seed each."""
+    found = [model.test_error for model in read_contents(RESULTS / run).run.models]
+    return [100 * error for error in found if error is not None]
+
+
+def on_the_way(run: str, layer: str, alpha: float) -> float:
+    """Mean purity of a layer's directions on the way from its units to a rotation of them."""
+    rows = read_rows(RESULTS / run, Measurement)
+    (row,) = where(rows, analysis="path", layer=layer, size=alpha)
+    return row.value
+
+
 def missed() -> dict[str, int]:
     """Of the distances proved to 1 %: how many there are, and how many each method misses by more.
 
@@ -144,9 +157,29 @@ def faster(engine: str, images: str) -> float:
     return seconds["here"] / seconds[engine]
 
 
+def erring(spread: str) -> float:
+    """The largest share of verdicts that are wrong at the margin, in per cent."""
+    rows = figures("claims_calibration", spread=spread, case="at the margin")
+    return 100 * max(row["wrong"] for row in rows)
+
+
+def erring_skewed(*rules: str) -> list[float]:
+    """The same by intervals that were tried, of quantities as skewed as an exponential."""
+    rows = [
+        only(figures("interval_rules", rule=rule), "wrong, as an exponential") for rule in rules
+    ]
+    return [100 * wrong for wrong in rows]
+
+
 def called(case: str, reference: str) -> int:
     """In how many planted cases a learned dictionary is called better than this."""
     return len(figures("dictionary_calibration", case=case, **{reference: "better"}))
+
+
+def penalty(network: str, every: int) -> float:
+    """What a step costs whose every so many has a spectral penalty, beside a plain one."""
+    rows = figures("penalty_step", network=network, penalty_in_every=str(float(every)))
+    return float(only(rows, "ratio"))
 
 
 def found_of_planted() -> float:
