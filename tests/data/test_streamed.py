@@ -2,6 +2,7 @@
 
 import io
 import json
+import pickle
 import tarfile
 import zipfile
 from collections.abc import Callable
@@ -16,7 +17,6 @@ from torch import nn
 
 import intriguing as it
 from intriguing.audit import accuracy, right
-from intriguing.audit import run as audit_run
 from intriguing.data.sources import load_images
 from intriguing.data.streamed import Streamed
 from intriguing.errors import InputError
@@ -203,7 +203,6 @@ def test_an_audit_of_all_images_never_holds_them_at_once(
 ) -> None:
     monkeypatch.setattr(right, "PART", 300)
     monkeypatch.setattr(accuracy, "SHARD", 300)
-    monkeypatch.setattr(audit_run, "BATCHES", 300)
     rows = pq.read_table(parquet(tmp_path))
     pq.write_table(pa.concat_tables([rows] * 25), tmp_path / "rows.parquet")
     images = load_images(f"{tmp_path}/rows.parquet", SHAPE, stream=True).images
@@ -266,3 +265,17 @@ def test_a_tar_in_which_some_have_no_class_is_refused(tmp_path: Path) -> None:
             archive.addfile(member, io.BytesIO(content))
     with pytest.raises(InputError, match=r"1 pictures .* no class although others do"):
         load_images(f"{tmp_path}/a.tar", SHAPE)
+
+
+def test_a_set_travels_without_what_its_pieces_were_cut_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("intriguing.data.streamed.PIECE", 64)
+    image = {"bytes": b"P5 8 8 255\n" + bytes(64), "path": None}
+    names = [f"picture/{place:020}" for place in range(4096)]
+    rows = {"image": [image] * len(names), "label": [0] * len(names), "id": names}
+    pq.write_table(pa.table(rows), tmp_path / "many.parquet")
+    images = load_images(str(tmp_path / "many.parquet"), (1, 8, 8), stream=True).images
+    sent = pickle.dumps(images)
+    assert len(sent) < 2 * sum(map(len, names))
+    assert list(pickle.loads(sent).ids) == names
