@@ -7,12 +7,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from intriguing.audit import stages
+from intriguing.audit.labelling import with_classes
 from intriguing.audit.probe import Cost, Probe
 from intriguing.audit.subject import Subject
 from intriguing.errors import InputError
 from intriguing.files import read_json, write_whole
 from intriguing.measures import Progress, ProgressCallback
 from intriguing.models.pass_time import pass_seconds
+from intriguing.runs.run import Run
 from intriguing.scale.attack import SHARD_SIZE
 
 SHARD_SECONDS = 60.0
@@ -75,6 +77,8 @@ def measure(
     """
     costs: list[Cost] = []
     with TemporaryDirectory() as folder:
+        (kept := Path(folder) / "labels").mkdir()
+        subject = with_classes(subject, Run(kept))
         probe = Probe(subject, images, Path(folder))
         for done, kind in enumerate(stages.STAGES):
             if kind.name not in subject.config.skip:

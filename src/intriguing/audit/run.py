@@ -16,15 +16,15 @@ from intriguing.audit import stages
 from intriguing.audit.config import AuditConfig
 from intriguing.audit.cost import quick, shard_sizes
 from intriguing.audit.judge import Judge
+from intriguing.audit.labelling import with_classes
 from intriguing.audit.right import first_right
 from intriguing.audit.stage import LeftOut
-from intriguing.audit.subject import Subject, relabelled
+from intriguing.audit.subject import Subject
 from intriguing.data.checks import check_images
 from intriguing.data.dataset import ImageSet
 from intriguing.errors import InputError
 from intriguing.measures import UNIT_BOX, ProgressCallback
 from intriguing.models.classifier import device_of
-from intriguing.models.requirements import check_classifier
 from intriguing.models.resized import Resized, fitted
 from intriguing.models.weights import model_sha256
 from intriguing.report.contents import read_contents
@@ -32,7 +32,6 @@ from intriguing.report.findings import findings
 from intriguing.report.html import draw_report
 from intriguing.results.audit import StageRecord
 from intriguing.runs.attacking import disk_bytes
-from intriguing.runs.predicting import predict
 from intriguing.runs.request import Request
 from intriguing.runs.run import Run, open_run
 from intriguing.runs.spreading import ahead
@@ -46,8 +45,6 @@ KEPT = ("models_sha256", "images_sha256", "labelled")
 
 FEW = 64
 """Images of a rehearsal."""
-BATCHES = 1024
-"""Images in memory while the first network says what they are."""
 
 
 @dataclass(frozen=True)
@@ -138,6 +135,7 @@ def run_audit(
 
 def _all_stages(subject: Subject, run: Run) -> None:
     """Every question in its order: done, or noted with the reason why not."""
+    subject = with_classes(subject, run)
     subject = replace(subject, right=first_right(subject, run))
     if len(subject.right):
         subject = replace(subject, shards=shard_sizes(subject, run.folder))
@@ -192,11 +190,8 @@ def prepare(
         images = images.to(images.images.device, torch.float32)
     shape = tuple(images.images.shape[1:])
     ready = tuple(Network(name, fitted(model, shape)) for name, model in networks.items())
-    if not labelled:
-        first = ready[0].model
-        classes = check_classifier(first, next(images.pixels(16)))
-        said = torch.cat([predict(first, part)[0] for part in images.pixels(BATCHES)])
-        images = relabelled(images, said, classes)
+    if not labelled:  # until a run has asked the first network (`with_classes`)
+        images = replace(images, labels=torch.zeros_like(images.labels))
     subject = Subject(ready, images, labelled, config, tuple(words))
     counts = subject.classes
     if config.target is not None and config.target >= min(counts.values()):

@@ -99,9 +99,3 @@ def drawn(rows: Tensor, count: int, seed: int) -> Tensor:
         return rows
     generator = torch.Generator().manual_seed(derive_seed("drawn", seed))
     return rows[torch.randperm(len(rows), generator=generator)[:count].sort().values]
-
-
-def relabelled(images: ImageSet, said: Int64[Tensor, " image"], classes: int) -> ImageSet:
-    """Images without classes under the classes a network gives them."""
-    names = tuple(map(str, range(classes)))
-    return ImageSet(images.name, images.images, said, images.ids, names)
