@@ -40,6 +40,22 @@ class Touchy(nn.Module):
         return answer
 
 
+class Nervous(nn.Module):
+    """A network that hangs at pixels that only much noise makes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.inner = nn.Sequential(nn.Flatten(), nn.Linear(64, 10)).eval()
+        self.eval()
+
+    def forward(self, x: Tensor) -> Tensor:
+        while bool((x < -0.1).any()):
+            time.sleep(0.1)
+        answer: Tensor = self.inner(x)
+        return answer
+
+
 @dataclass(frozen=True)
 class Sweeps:
     """Computes the same shards in the same folder, whatever the job."""

@@ -55,7 +55,9 @@ def test_among_jobs_that_are_alike_one_that_hangs_is_stopped_unasked(
     monkeypatch.setattr("intriguing.scale.jobs.LEAST_MINUTES", 0.02)
     jobs = ["hang"] if thought else ["fine-1", "fine-2", "fine-3", "hang"]
     how = it.Engine("processes", 1)
-    ended = list(ended_jobs(Writes(tmp_path), jobs, how, alike=True, seconds=thought))
+    ended = list(
+        ended_jobs(Writes(tmp_path), jobs, how, alike=True, seconds=[thought] if thought else [])
+    )
     kinds = [one.failure and one.failure.kind for one in ended]
     assert kinds == [*[None] * (len(jobs) - 1), "time"]
 
@@ -65,8 +67,8 @@ def test_before_any_shard_is_done_a_pass_tells_how_long_one_may_take(
 ) -> None:
     thought: list[float] = []
 
-    def ended(*_: object, seconds: float, **__: object) -> list[Ended]:
-        thought.append(seconds)
+    def ended(*_: object, seconds: list[float], **__: object) -> list[Ended]:
+        thought.append(seconds[0])
         return []
 
     monkeypatch.setattr("intriguing.scale.shards.ended_jobs", ended)

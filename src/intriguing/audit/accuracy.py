@@ -17,6 +17,7 @@ from intriguing.models.clean_accuracy import clean_accuracy
 from intriguing.report.numbers import percent
 from intriguing.results.audit import Finding, Tile, Warned
 from intriguing.results.measured import Condition, Measurement, Metric
+from intriguing.runs.expecting import shown
 from intriguing.runs.predicting import predict
 from intriguing.runs.run import Run
 from intriguing.runs.stage import Made, Network
@@ -73,8 +74,9 @@ class Accuracy(AuditStage):
             return {"predicted": said, "confidence": logits.softmax(1).amax(1)}
 
         shards = run.in_parts(
-            self, compute, len(images), SHARD, called=f"accuracy of {self.network.name}"
-        )
+            self, compute, len(images), SHARD, called=f"accuracy of {self.network.name}",
+            each=lambda: shown([model], images),
+        )  # fmt: skip
         right = int((shards.column("predicted") == images.labels).sum())
         rows = Rows(self.name, network=self.network.name, condition=Condition.CLEAN)
         rows.share(Metric.ACCURACY if self.labelled else Metric.AGREEMENT, right, len(images))

@@ -15,6 +15,7 @@ from intriguing.names import file_name
 from intriguing.results.store import write_tensors
 from intriguing.runs.attacking import usual_part
 from intriguing.runs.examples import Examples
+from intriguing.runs.expecting import shown
 from intriguing.runs.predicting import predict
 from intriguing.runs.run import Run
 from intriguing.runs.stage import Made, Network, Stage
@@ -54,6 +55,7 @@ class Judge(Stage):
         parts = run.in_parts(
             self, partial(self._part, outcome, rows), len(rows), usual_part(outcome.images),
             within=file_name(name), called=f"answers to examples for {name}",
+            each=lambda: 2 * shown([one.model for one in self.networks], outcome.images),
         )  # fmt: skip
         columns = next(iter(parts))
         tensors = {key: parts.column(key).numpy() for key in columns}

@@ -20,6 +20,7 @@ from intriguing.results.audit import Finding, Tile
 from intriguing.results.measured import Condition, Measurement, Metric, where
 from intriguing.runs.attacking import usual_part
 from intriguing.runs.examples import Examples
+from intriguing.runs.expecting import shown
 from intriguing.runs.predicting import predict
 from intriguing.runs.run import Run
 from intriguing.runs.stage import Made, Network
@@ -45,7 +46,6 @@ class Noise(AuditStage):
     """
 
     name: ClassVar[str] = "noise"
-    apart: ClassVar[bool] = True
     cut: ClassVar[bool] = True
     question: ClassVar[str] = "Is it the size of the change, or its direction?"
     attacked: ClassVar[bool] = True
@@ -85,6 +85,7 @@ class Noise(AuditStage):
             self, partial(self._part, outcome, kept, [one * middle for one in several]), len(kept),
             usual_part(outcome.images), given_up=partial(_none_shown, len(several)),
             called=f"noise for {self.network.name}",
+            each=lambda: (DRAWS + len(several)) * shown([self.network.model], outcome.images),
         )  # fmt: skip
         rows = Rows(self.name, network=self.network.name, seed=self.seed)
         rows.add(Metric.MEDIAN_DISTORTION, "distortion", middle, len(kept), len(outcome))
@@ -100,8 +101,8 @@ class Noise(AuditStage):
                 Metric.FOOLED, count, len(fooled), condition=Condition.NOISE,
                 size=multiple * middle, setting=f"{multiple:g}",
             )  # fmt: skip
-        shown = (DRAWS + len(several)) * len(fooled)
-        return Made(tuple(rows.made), passes=(shown, 0), finding=self._finding(rows.made))
+        passes = (DRAWS + len(several)) * len(fooled), 0
+        return Made(tuple(rows.made), passes=passes, finding=self._finding(rows.made))
 
     def _part(
         self, outcome: Attacked, kept: Tensor, sizes: Sequence[float], items: slice,

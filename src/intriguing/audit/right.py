@@ -11,6 +11,7 @@ from intriguing.audit.subject import Subject
 from intriguing.data.dataset import ImageSet
 from intriguing.data.streamed import unreadable
 from intriguing.keys import APART
+from intriguing.runs.expecting import shown
 from intriguing.runs.predicting import first_correct, predict
 from intriguing.runs.run import Run
 from intriguing.runs.stage import Made, Network, Stage
@@ -44,6 +45,7 @@ class Right(Stage):
         parts = run.in_parts(
             self, self._part, len(self.images), PART, given_up=_none_right,
             called="which images are right",
+            each=lambda: shown([one.model for one in self.networks], self.images),
         )  # fmt: skip
         return parts.column("right").nonzero()[:, 0]
 

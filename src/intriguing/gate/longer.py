@@ -13,6 +13,7 @@ from intriguing.distortion.search import Search
 from intriguing.gate.masking import part
 from intriguing.gate.sequential import SequentialTest
 from intriguing.results.gate import FlawRow
+from intriguing.runs.expecting import searched
 from intriguing.runs.run import Run
 from intriguing.runs.stage import Made, Network, Stage
 from intriguing.scale.shards import Columns
@@ -51,7 +52,10 @@ class Longer(Stage):
     def compute(self, run: Run) -> Made:
         """A flaw, where the pass does not stand."""
         sample = self.images.read()
-        longer = run.in_parts(self, self._looked, len(sample), part(self.network, sample))
+        longer = run.in_parts(
+            self, self._looked, len(sample), part(self.network, sample),
+            each=lambda: searched(self.network.model, sample, self.search),
+        )  # fmt: skip
         gained = longer.column("l2") / self.known.double()
         least = min(1.0, float(gained.nan_to_num(1.0).min()))
         nearer = self.ratios * least < 1

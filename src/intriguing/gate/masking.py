@@ -14,6 +14,7 @@ from intriguing.distortion.search import Search
 from intriguing.models.groups import group_size
 from intriguing.models.preflight import preflight
 from intriguing.results.gate import FlawRow
+from intriguing.runs.expecting import searched
 from intriguing.runs.predicting import predict
 from intriguing.runs.run import Run
 from intriguing.runs.stage import Made, Network, Stage
@@ -81,7 +82,11 @@ class Masking(Stage):
         """A row a flaw."""
         sample, flaws = self.images.read(), []
         if len(sample):
-            looked = run.in_parts(self, self._looked, len(sample), part(self.network, sample))
+            looked = run.in_parts(
+                self, self._looked, len(sample), part(self.network, sample),
+                each=lambda: searched(self.network.model, sample, self.search, self.without)
+                + sum(searched(one.model, sample, self.search) for one in self.sources),
+            )  # fmt: skip
             own = looked.column("own")
             if ended := int(self.known.isnan().sum()):
                 near = (own < self.limit) & self.known.isnan()

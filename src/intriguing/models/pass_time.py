@@ -1,7 +1,9 @@
 """How long a network takes for a pass, by a moment's try: what plans and time limits go by."""
 
 import time
+from collections.abc import Callable
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -14,9 +16,20 @@ def pass_seconds(model: Model, images: Float[Tensor, "batch ..."]) -> float:
     asked = Classifier.of(model)
     asked.begin(images.shape[1:])
     x = asked.fit(images).requires_grad_()
+    return _best(lambda: gradient(asked(x).amax(1).sum(), x)) / len(x)
+
+
+@torch.no_grad()
+def forward_seconds(model: Model, images: Float[Tensor, "batch ..."]) -> float:
+    """Seconds of one forward pass of one image, in a small batch of these."""
+    asked = Classifier.of(model)
+    return _best(lambda: asked.each(images)) / len(images)
+
+
+def _best(what: Callable[[], object]) -> float:
     best = float("inf")
     for _ in range(2):
         start = time.perf_counter()
-        gradient(asked(x).amax(1).sum(), x)
+        what()
         best = min(best, time.perf_counter() - start)
-    return best / len(x)
+    return best

@@ -94,12 +94,14 @@ class Certificates(Stage):
                 model, sample, semidefinite=self.semidefinite, local=self.local,
                 multipliers=self.multipliers, seconds=self.seconds or None, progress=run.progress,
             )  # fmt: skip
+            begun = time.perf_counter()
             first = certifier.certificates(sample[:1], self.images.labels[:1].cpu())
+            each = time.perf_counter() - begun
             around = first.formula != certifier.bounds.formula
             parts = run.in_parts(
                 self, partial(_certified_part, certifier, self.images), len(self.images),
                 PART if around else SHARD_SIZE, given_up=_nothing_certified,
-                called=f"certificates of {name}",
+                called=f"certificates of {name}", each=lambda: max(each, self.seconds),
             )  # fmt: skip
         except InputError as error:
             raise InputError(f"{name}: {error}") from error

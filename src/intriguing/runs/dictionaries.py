@@ -12,6 +12,7 @@ from intriguing.data.dataset import ImageSet
 from intriguing.estimates import Rows, spread
 from intriguing.measures import mean_interval
 from intriguing.results.measured import Measurement, Metric, Unit
+from intriguing.runs.expecting import shown
 from intriguing.runs.run import Run
 from intriguing.runs.stage import Made, Network, Stage, Trained
 from intriguing.runs.study import Asked
@@ -26,6 +27,10 @@ _BESIDE = {
 
 
 _BASES, _LEARNED = ("natural", "random", "sae", "sae-frozen"), ("sae", "sae-frozen")
+
+
+_PASSES = 2
+"""Of all images, for a dictionary: what is learned from, and what is ranked, and a margin."""
 
 
 def _learned(compared: DictionaryStudy, items: slice, report: Callable[[int], None]) -> Columns:
@@ -89,6 +94,8 @@ class Dictionaries(Stage):
         parts = run.in_parts(
             self, partial(_learned, compared), len(compared), called="learning dictionaries",
             alike=False,
+            each=lambda: compared.seconds()
+            + _PASSES * len(self.images) * shown([compared.models[0]], self.images),
         )  # fmt: skip
         found = compared.joined([_read(columns) for columns in parts])
         rows = [row for layer in found for row in self._rows(layer)]

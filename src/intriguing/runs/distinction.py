@@ -13,6 +13,7 @@ from intriguing.estimates import Rows
 from intriguing.measures import mean_interval
 from intriguing.results.measured import Measurement, Metric, Unit
 from intriguing.results.rows import ClaimRow
+from intriguing.runs.expecting import of_images
 from intriguing.runs.ranked import responds
 from intriguing.runs.run import Run
 from intriguing.runs.stage import Made, Network, Stage, Trained
@@ -62,6 +63,9 @@ class Claim(Stage):
         parts = run.in_parts(
             self, partial(_measured, comparison.tables), len(comparison.tables.parts),
             called="testing the claim", summed=True,
+            each=lambda: of_images(
+                lambda rows: comparison.tables.on(rows).measured(0), self.images, study.k
+            ),
         )  # fmt: skip
         claim = comparison.judged(_layers_of(columns, asked.names) for columns in parts)
         rows = tuple(
@@ -140,9 +144,16 @@ class Path(Stage):
         asked, models = self.asked, [run.model(one) for one in self.networks]
         layers, count = followed(asked), asked.study.paths
         work = partial(_followed, asked, models, self.images, self.features)
-        parts = run.in_parts(self, work, len(models) * count, called="following Q^α").column(
-            "coherent"
-        )
+
+        def on(rows: Tensor) -> Columns:
+            features = None if self.features is None else self.features[rows]
+            some = self.images.subset(rows)
+            return _followed(asked, models, some, features, slice(0, 1), lambda done: None)
+
+        parts = run.in_parts(
+            self, work, len(models) * count, called="following Q^α",
+            each=lambda: of_images(on, self.images, asked.study.k),
+        ).column("coherent")  # fmt: skip
         # By layer, then α: of each Q the mean over the networks.
         means = parts.view(len(models), count, len(layers), len(ALPHAS)).mean(0).permute(1, 2, 0)
         values = {layer.name: some.tolist() for layer, some in zip(layers, means, strict=True)}

@@ -85,8 +85,9 @@ class Proved(Stage):
             return {**made, LOWER: none.double(), NODES: none.long()}
 
         shards = run.in_parts(
-            self, compute, len(images), self.shard_size, given_up=without, alike=False
-        )
+            self, compute, len(images), self.shard_size, given_up=without, alike=False,
+            each=lambda: self.seconds,
+        )  # fmt: skip
         return Attacked(images, shards, found.method)
 
 

@@ -183,7 +183,7 @@ class Run:
     def in_parts(
         self, stage: Stage, compute: Part, count: int, size: int = 1, *,
         given_up: Callable[[slice], Columns] | None = None, called: str = "", within: str = "",
-        summed: bool = False, alike: bool = True,
+        summed: bool = False, alike: bool = True, each: Callable[[], float | None] | None = None,
     ) -> Shards:  # fmt: skip
         """A stage's work on many items, cut into parts that the engine's workers share.
 
@@ -197,11 +197,13 @@ class Run:
             within: Which of its cuts this is, where the stage makes several.
             summed: Whether a part's answer is of its items together, and no row an item.
             alike: Whether parts cost about the same, so that one that takes far longer hangs.
+            each: Tells the seconds that an item is thought to take (`runs.expecting`): before any
+                part is done, one that takes far longer hangs.
         """
         return run_in_shards(
             compute, count, size, self.shards(stage) / within, stage.key, engine=self.engine,
             gpu=stage.on_gpu, given_up=given_up, stage=called or stage.title,
-            progress=self.progress, summed=summed, alike=alike,
+            progress=self.progress, summed=summed, alike=alike, each=each,
         )  # fmt: skip
 
     def _note(self, done: Done) -> Done:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from intriguing.measures import Progress
 from intriguing.runs.stage import Stage, with_needs
 from intriguing.scale.engine import Engine
-from intriguing.scale.jobs import Told, ended_jobs
+from intriguing.scale.jobs import Told, ended_jobs, one_thread
 
 if TYPE_CHECKING:
     from intriguing.runs.run import Run
@@ -63,11 +63,21 @@ def spread(run: "Run", stages: Sequence[Stage], engine: Engine, what: str, steps
 
     work = _Keeping(type(run), run.folder, tuple(stages), steps)
     gpu = any(one.on_gpu for one in stages)
-    for end in ended_jobs(work, range(len(stages)), engine, gpu=gpu, told=told):
+    thought = [_thought(one, run) for one in stages]
+    for end in ended_jobs(work, range(len(stages)), engine, gpu=gpu, told=told, seconds=thought):
         done += 1
         told(end.index, 1.0)
         if end.failure is not None:
             run.go_on_without(stages[end.index], end.failure.error())
+
+
+def _thought(stage: Stage, run: "Run") -> float | None:
+    """What it takes, with one thread as a worker has; None where the trial fails as it will."""
+    try:
+        with one_thread():
+            return stage.expected(run)
+    except Exception:
+        return None
 
 
 _PARTS = 1000

@@ -106,6 +106,10 @@ class Stage(ABC):
         It is pure but for these files: the same stage makes the same rows and files.
         """
 
+    def expected(self, run: "Run") -> float | None:
+        """Seconds that it is thought to take whom it is given to whole; None where nobody knows."""
+        return None
+
     def load(self, run: "Run") -> Any:
         """What `compute` left on disk, for stages that go on with it; None where it is all rows."""
         return None

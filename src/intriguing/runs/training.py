@@ -4,17 +4,21 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import ClassVar
 
+import torch
 from torch import nn
 
 from intriguing.data.dataset import ImageSet
 from intriguing.estimates import Rows
 from intriguing.hardening.hardened import Hardened
 from intriguing.measures import Progress, ProgressCallback
+from intriguing.models.family import find_trainable
 from intriguing.models.initial import weight_layers
 from intriguing.models.load import load_model
+from intriguing.models.pass_time import pass_seconds
 from intriguing.models.weights import save_model
 from intriguing.results.measured import Condition, Metric
 from intriguing.results.store import write_tensors
+from intriguing.runs.expecting import FEW
 from intriguing.runs.provenance import record_model
 from intriguing.runs.run import Run
 from intriguing.runs.stage import Made, Stage, Trained
@@ -68,6 +72,18 @@ class Training(Trained):
         record = record_model(self.called, model, self.number, training=asdict(report), **errors)
         passes, seconds = self._spent(report)
         return Made(models=(record,), passes=(passes, passes), seconds=seconds)
+
+    def expected(self, run: Run) -> float | None:
+        """As many passes as there may be; unknown where it hardens, or learns without labels."""
+        recipe, shape = self.recipe, tuple(self.images.images.shape[1:])
+        family = find_trainable(recipe.architecture)
+        model = family.make(recipe.architecture, shape).to(self.device)
+        first = family.pretraining(model, torch.Generator(), recipe.sparsity)
+        if first is not None or self.hardened:
+            return None
+        passes = recipe.schedule.epochs if recipe.schedule else recipe.stop.max_iterations
+        each = pass_seconds(model.eval(), self.images.images[:FEW])
+        return passes * len(self.images) * each
 
     def load(self, run: Run) -> nn.Module:
         """The network in evaluation mode."""

@@ -16,6 +16,7 @@ from intriguing.distortion.noise import gaussian_noise
 from intriguing.estimates import Rows
 from intriguing.keys import derive_seed
 from intriguing.results.measured import Condition, Measurement, Metric, where
+from intriguing.runs import expecting
 from intriguing.runs.attacking import usual_part
 from intriguing.runs.examples import Examples
 from intriguing.runs.net_transfer import Beside, Shown, net_rows
@@ -72,8 +73,11 @@ class Transfer(Stage):
         mean = sum(row.value for row in rows.made) / len(rows.made) if rows.made else None
         showing = replace(showing, sets=_sets(list(outcomes), mean, self.sizes))
         parts = run.in_parts(
-            self, showing, len(self.images), usual_part(self.images), given_up=showing.nothing
-        )
+            self, showing, len(self.images), usual_part(self.images), given_up=showing.nothing,
+            each=lambda: (1 + len(showing.sets)) * expecting.shown(
+                showing.networks.values(), self.images
+            ),
+        )  # fmt: skip
         made = _rows(rows, showing, parts, mean)
         shown = sum(row.total for row in where(made, analysis=self.name, metric=Metric.ERROR))
         lost = int((parts.column(_column(0, 0)) == _NOT_SHOWN).sum())

@@ -16,6 +16,7 @@ from intriguing.results.rows import CoherenceRow, TopRow
 from intriguing.runs import ranked
 from intriguing.runs.dictionaries import Dictionaries
 from intriguing.runs.distinction import Claim, Path, followed
+from intriguing.runs.expecting import tried
 from intriguing.runs.ranking import Ranked, Strongest, part_size
 from intriguing.runs.run import Run
 from intriguing.runs.stage import Made, Network, Stage, Trained
@@ -81,6 +82,7 @@ class Ranking(Stage):
         parts = run.in_parts(
             self, ranked_by.part, len(images), part_size(len(images)), summed=True,
             called="ranking the images", within="ranked",
+            each=lambda: tried(ranked_by.part, len(images)),
         )  # fmt: skip
         found, own = ranked_by.joined(parts)
         parts.delete()
@@ -108,6 +110,7 @@ class Ranking(Stage):
         parts = run.in_parts(
             self, chosen.part, len(shown), part_size(len(shown)),
             called="from images to directions", within="strongest",
+            each=lambda: tried(chosen.part, len(shown)),
         )  # fmt: skip
         strongest = {
             key: (parts.column(f"{place}/direction"), parts.column(f"{place}/strength"))

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Literal, TypeAlias, cast
 
@@ -21,14 +21,12 @@ from intriguing.distortion.minimum import minimum_distortion
 from intriguing.distortion.result import Status
 from intriguing.distortion.search import Search
 from intriguing.distortion.targets import check_targets
-from intriguing.errors import InputError
 from intriguing.keys import derive_key
 from intriguing.measures import UNIT_BOX, Box, ProgressCallback, as_box
 from intriguing.models.classifier import Classifier, own_dtypes
 from intriguing.models.pass_time import pass_seconds
 from intriguing.models.requirements import check_classifier
 from intriguing.scale.engine import HERE, Engine
-from intriguing.scale.jobs import one_thread
 from intriguing.scale.shards import Column, Shards, run_in_shards
 
 SHARD_SIZE = 500
@@ -151,12 +149,7 @@ def _seconds(
     if search.passes is None or not len(images):
         return None
     searches = classes - 1 if isinstance(targets, str) and targets == "all" else 1
-    try:
-        with one_thread():  # as a worker has
-            each = pass_seconds(asked, next(images.pixels(_PROBED)))
-        return each * search.passes * searches
-    except InputError:  # no gradient, or none of these images: the search says so itself
-        return None
+    return pass_seconds(asked, next(images.pixels(_PROBED))) * search.passes * searches
 
 
 _PROBED = 8
@@ -271,8 +264,9 @@ def attack_in_shards(
             "forward_passes": zeros.clone(), "backward_passes": zeros.clone(),
         }  # fmt: skip
 
-    shards = run_in_shards(        compute, len(images), shard_size, folder, given, engine=engine,
+    shards = run_in_shards(
+        compute, len(images), shard_size, folder, given, engine=engine,
         gpu=asked.device.type == "cuda", given_up=without, stage=stage, progress=progress,
-        each=None if engine.here else _seconds(asked, images, search, targets, classes),
+        each=partial(_seconds, asked, images, search, targets, classes),
     )  # fmt: skip
     return Attacked(images, shards, search.method)

@@ -158,7 +158,7 @@ def ended_jobs(
     gpu: bool = False,
     deaths: int = DEATHS,
     alike: bool = False,
-    seconds: float | None = None,
+    seconds: Sequence[float | None] = (),
     told: Callable[[int, float], None] | None = None,
 ) -> Iterator[Ended]:
     """Do every job, and say of each how it ended, in the order in which they end.
@@ -171,7 +171,8 @@ def ended_jobs(
         deaths: How many workers may die of a job before it is given up.
         alike: Whether jobs cost about the same; then one that takes far longer than all before is
             stopped where the engine names no limit.
-        seconds: That such a job is thought to take, for before any is done.
+        seconds: That each job is thought to take; None where nobody knows. Where the engine names
+            no limit, one that takes far longer is stopped, and so is the first of jobs alike.
         told: Called now and then with a job's index and how much of it is done.
 
     Raises:
@@ -224,7 +225,7 @@ class _Shift:
         deaths: int,
         told: Callable[[int, float], None] | None,
         alike: bool,
-        seconds: float | None,
+        seconds: Sequence[float | None],
     ) -> None:
         self.staff, self.jobs, self.engine, self.most, self.told = staff, jobs, engine, deaths, told
         self.todo = deque(range(len(jobs)))
@@ -293,19 +294,21 @@ class _Shift:
             return None
         if self.told is not None:
             self.told(place.index, place.worker.share())
-        limit = self._minutes()
+        limit = self._minutes(place.index)
         if limit is None or time.monotonic() - place.since < 60 * limit:
             return None
         place.worker.stop()
         self.places.remove(place)
         return Ended(place.index, Failure("time", f"it took longer than {limit:g} minutes"))
 
-    def _minutes(self) -> float | None:
-        """The limit of a job: as asked, or by what those before took, or were thought to take."""
-        known = len(self.lasted) >= _KNOWN or self.seconds is not None
-        if self.engine.job_minutes is not None or not self.alike or not known:
+    def _minutes(self, index: int) -> float | None:
+        """The limit of a job: as asked, or by what it is thought to take, and those before took."""
+        if self.engine.job_minutes is not None:
             return self.engine.job_minutes
-        return max(LEAST_MINUTES, _TIMES * max([self.seconds or 0.0, *self.lasted]) / 60)
+        thought = self.seconds[index] if self.seconds else None
+        enough = thought is not None or (self.alike and len(self.lasted) >= _KNOWN)
+        before = self.lasted if self.alike else []
+        return max(LEAST_MINUTES, _TIMES * max([thought or 0.0, *before]) / 60) if enough else None
 
     def _died(self, index: int | None, how: str) -> Ended | None:
         if index is None:  # it was never ready: another one may fare better, but not for ever

@@ -25,7 +25,7 @@ from intriguing.keys import derive_key
 from intriguing.measures import Progress, ProgressCallback
 from intriguing.models.weights import read_tensors, write_tensors
 from intriguing.scale.engine import HERE, Engine
-from intriguing.scale.jobs import DEATHS, Failure, Told, ended_jobs
+from intriguing.scale.jobs import DEATHS, Failure, Told, ended_jobs, one_thread
 from intriguing.scale.verified import LIST, Verified
 from intriguing.written import delete_stale
 
@@ -125,7 +125,7 @@ def run_in_shards(
     progress: ProgressCallback | None = None,
     summed: bool = False,
     alike: bool = True,
-    each: float | None = None,
+    each: Callable[[], float | None] | None = None,
     depth: int = 0,
 ) -> Shards:
     """Compute every shard that is not on disk already.
@@ -146,7 +146,7 @@ def run_in_shards(
         progress: Called with the number of finished items, of none first.
         summed: Whether what `compute` returns is of its items together, and has rows of its own.
         alike: Whether shards cost about the same, as `ended_jobs` takes it.
-        each: Seconds that an item is thought to take.
+        each: Tells the seconds that an item is thought to take; asked where workers compute.
         depth: How often what is computed here was cut already.
 
     Raises:
@@ -179,8 +179,10 @@ def run_in_shards(
     if todo and progress is not None:
         progress(Progress(stage, total, count))
     failed: dict[int, Failure] = {}
+    item = _thought(each) if todo and not engine.here else None
     ends = ended_jobs(
-        work, todo, engine, gpu=gpu, alike=alike, seconds=None if each is None else each * size,
+        work, todo, engine, gpu=gpu, alike=alike,
+        seconds=[] if item is None else [item * items[index] for index in todo],
         deaths=2 if depth else DEATHS,  # a piece is suspected already
         told=lambda i, share: told(todo[i], share),
     )  # fmt: skip
@@ -197,8 +199,9 @@ def run_in_shards(
     for index in failed:
         assert given_up is not None
         how = partial(
-            run_in_shards, engine=_sooner(engine), gpu=gpu, alike=alike, each=each, depth=depth + 1
-        )
+            run_in_shards, engine=_sooner(engine), gpu=gpu, alike=alike, each=lambda: item,
+            depth=depth + 1,
+        )  # fmt: skip
         work.write(index, partial(_rescued, work, index, given_up, how))
         verified.add(shards.path(index), work.key_of(index))
         told(index, 1.0)
@@ -271,6 +274,15 @@ def _rescued(
 
 _PIECES = 8
 """Of a shard that failed: one of 2,000 items is cut four times."""
+
+
+def _thought(each: Callable[[], float | None] | None) -> float | None:
+    """What it tells, with one thread as a worker has; nothing where that fails: the work will."""
+    try:
+        with one_thread():
+            return None if each is None else each()
+    except Exception:
+        return None
 
 
 def _sooner(engine: Engine) -> Engine:

@@ -17,9 +17,14 @@ from torch import Tensor, nn
 from intriguing.data.dataset import ImageSet
 from intriguing.errors import InputError
 from intriguing.measures import Progress, ProgressCallback, mean_interval
-from intriguing.units.dictionary import OVERCOMPLETE, layer_vectors, learn_dictionary
+from intriguing.units.dictionary import (
+    OVERCOMPLETE,
+    layer_vectors,
+    learn_dictionary,
+    learning_seconds,
+)
 from intriguing.units.directions import Basis, haar, natural
-from intriguing.units.measured import Measure, row_coherence, scorer
+from intriguing.units.measured import Measure, row_coherence, scorer, units_of
 from intriguing.units.topk import top_images
 
 Compared: TypeAlias = Literal["sae-frozen", "natural", "random"]
@@ -172,6 +177,12 @@ class DictionaryStudy:
             self.models[model], self.layers[layer], ranked, score, self.k, vectors, held_out, size,
             self.seed + one,
         )  # fmt: skip
+
+    def seconds(self) -> float:
+        """What one of them takes at most, with its control, but for the passes of the network."""
+        units = max(units_of(self.models[0], self.layers, self.images).values())
+        size = units * OVERCOMPLETE if self.size is None else self.size
+        return 2 * learning_seconds(units, size)
 
     def joined(self, learned: Sequence[OneLearned]) -> tuple[LearnedLayer, ...]:
         """What all of them come to, given in their order."""

@@ -6,6 +6,7 @@ its mean. The control is the same with D left as it was drawn, the frozen decode
 al. (2026, arXiv:2602.14111): it learns to read, and nothing it writes was found in the data.
 """
 
+import time
 from dataclasses import dataclass
 
 import torch
@@ -29,6 +30,8 @@ _HELD = 1 << 26
 _STEPS, _BATCH, _RATE = 1000, 256, 2e-3
 """Of Adam; the rate falls to 0 over the last third. Rates from .001 to .004 find planted features;
 the greater, the more of them, and the less the encoder reads what the decoder writes."""
+_TRIED = 5
+"""Steps that tell how long all of them take."""
 _SILENT = 100
 """Steps without being active after which a feature is dead, and is taught the residual."""
 _REVIVAL = 1 / 32
@@ -67,6 +70,7 @@ def learn_dictionary(
     active: int | None = None,
     frozen: bool = False,
     seed: int = 0,
+    steps: int = _STEPS,
     progress: ProgressCallback | None = None,
 ) -> Dictionary:
     """Learn a dictionary from some vectors of a layer, and judge it on others.
@@ -77,6 +81,7 @@ def learn_dictionary(
         active: Of a vector at most; None for one of sixteen units, and two at least.
         frozen: Leave the decoder as it was drawn, and learn the encoder alone.
         seed: Of initial weights, which a frozen control shares, and of the order of vectors.
+        steps: Of Adam.
         progress: Told now and then.
 
     Raises:
@@ -96,10 +101,10 @@ def learn_dictionary(
     code = _Code((drawn / drawn.norm(dim=0)).to(vectors), active, frozen)
     taught = [p for p in code.parameters() if p.requires_grad]
     optimiser = torch.optim.Adam(taught, lr=_RATE)
-    last = _STEPS // 3
-    for step in range(_STEPS):
+    last = max(1, steps // 3)
+    for step in range(steps):
         for group in optimiser.param_groups:
-            group["lr"] = _RATE * min(1.0, (_STEPS - step) / last)
+            group["lr"] = _RATE * min(1.0, (steps - step) / last)
         chosen = torch.randint(len(vectors), (_BATCH,), generator=generator)
         loss = code.loss((vectors[chosen] - mean) / scale)
         optimiser.zero_grad()
@@ -107,10 +112,18 @@ def learn_dictionary(
         optimiser.step()
         code.normalise()
         if progress is not None and (step + 1) % 100 == 0:
-            progress(Progress("learning a dictionary", step + 1, _STEPS))
+            progress(Progress("learning a dictionary", step + 1, steps))
     explained, alive = code.judge((held_out - mean) / scale)
     reads, writes = code.encoder.detach().T, code.decoder.detach()
     return Dictionary(reads.contiguous(), writes.clone(), alive, explained, active)
+
+
+def learning_seconds(units: int, features: int) -> float:
+    """Seconds that it takes to learn a dictionary of a layer of so many units, by a few steps."""
+    vectors = torch.randn(_BATCH, units, generator=torch.Generator().manual_seed(0))
+    start = time.perf_counter()
+    learn_dictionary(vectors, vectors[:1], features, steps=_TRIED)
+    return (time.perf_counter() - start) * _STEPS / _TRIED
 
 
 def layer_vectors(

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal, TypeAlias
 
@@ -91,6 +91,11 @@ class Tables:
     k: int
     draws: tuple[Mapping[str, Draws], ...]
     batch_size: int | None = None
+
+    def on(self, rows: Int64[Tensor, " chosen"]) -> "Tables":
+        """The same on some of the images."""
+        features = None if self.features is None else self.features[rows]
+        return replace(self, images=self.images.subset(rows), features=features)
 
     @cached_property
     def parts(self) -> list[tuple[int, slice]]:
