@@ -235,7 +235,7 @@ def test_a_command_that_ends_otherwise_than_its_page_says_is_found(
     page = tmp_path / "page.md"
     page.write_text(PAGE, encoding="utf-8")
     monkeypatch.setattr(site, "ROOT", tmp_path)
-    (_, layers), (_, none), (make, apart) = site.run_page(page)
+    (_, layers), (_, none), (make, apart) = site.run_page(page, {})
     assert layers == apart == ""
     assert none.startswith("intriguing layers none.safetensors ends with 2: intriguing: ")
     assert make.elsewhere

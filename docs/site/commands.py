@@ -49,7 +49,10 @@ RULES = tomllib.loads((Path(__file__).parent / "commands.toml").read_text(encodi
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 WORDS = ("intriguing ", "make ", "pip ", "python ", "torchrun ", "export ", "TORCH_")
 """How lines begin that are meant for a shell."""
-LONGEST = 200.0
+ONCE = re.compile(r"^intriguing (reproduce|train) |--dry-run")
+"""Commands that are run on the first page that has them: they leave nothing, or what `furnish` lays
+there for every page."""
+LONGEST = 150.0
 """Seconds of processor time that all pages may take; they take half of that."""
 TRAIN, TEST = 100, 20
 """Images of a data set."""
@@ -119,8 +122,13 @@ def commands(page: Path) -> list[Command]:
     return found
 
 
-def run_page(page: Path) -> Iterator[tuple[Command, str]]:
-    """Run the commands of a page, each with what went wrong; empty where nothing did."""
+def run_page(page: Path, once: dict[str, str]) -> Iterator[tuple[Command, str]]:
+    """Run the commands of a page, each with what went wrong; empty where nothing did.
+
+    Args:
+        page: Whose commands.
+        once: What went wrong in those that all pages share, of pages before; this one's are added.
+    """
     asked = commands(page)
     if all(one.elsewhere for one in asked):
         yield from ((one, "") for one in asked)
@@ -129,8 +137,9 @@ def run_page(page: Path) -> Iterator[tuple[Command, str]]:
         furnish()
         for line in RULES["before"].get(page.relative_to(ROOT).as_posix(), []):
             _run(Command("", line, "").small, {0})
-        ended: dict[str, str] = {}  # what is the same at a small size is run once
+        own: dict[str, str] = {}  # what is the same at a small size is run once
         for one in asked:
+            ended = once if ONCE.search(one.small) else own
             if not one.elsewhere and one.small not in ended:
                 ended[one.small] = _run(one.small, one.codes)
             yield one, "" if one.elsewhere else ended[one.small]
@@ -284,10 +293,11 @@ def main(names: list[str]) -> list[str]:
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     begin, wrong, apart, ran = time.process_time(), [], Counter[str](), 0
+    once: dict[str, str] = {}
     for page in PAGES:
         if names and page.name not in names:
             continue
-        for one, fault in run_page(page):
+        for one, fault in run_page(page, once):
             now = time.process_time()
             ran += not one.elsewhere
             if one.elsewhere:
