@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from intriguing.results.gate import FlawRow, GateRow, RulingRow
     from intriguing.scale.attack import Attacked, attack_in_shards
     from intriguing.scale.engine import Engine
-    from intriguing.scale.shards import Shards
+    from intriguing.scale.finished import Shards
     from intriguing.spectral.certificates.certificate import Certificates, certify
     from intriguing.spectral.certificates.claimed_constant import ClaimedConstant, check_constant
     from intriguing.spectral.certificates.lipschitz import (
@@ -131,7 +131,7 @@ _HOME = {
     "Sandwich": "spectral.certificates.sandwich",
     "Schedule": "models.schedule",
     "Search": "distortion.search",
-    "Shards": "scale.shards",
+    "Shards": "scale.finished",
     "SkippedFile": "data.decoding",
     "Sparsity": "models.pretraining",
     "SpectralPenalty": "spectral.norms.penalty",

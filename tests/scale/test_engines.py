@@ -19,7 +19,8 @@ import intriguing as it
 from intriguing.errors import InputError, UnsoundBound
 from intriguing.memory import free_memory
 from intriguing.scale.attack import COLUMNS
-from intriguing.scale.jobs import Ended, Failure, ended_jobs
+from intriguing.scale.failure import Failure
+from intriguing.scale.jobs import Ended, ended_jobs
 from tests.scale.jobs import TOUCHING, Grows, Sweeps, Touchy, Writes
 
 with_ray = pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed")

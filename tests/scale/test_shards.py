@@ -12,8 +12,9 @@ from torch import Tensor
 from intriguing.errors import InputError
 from intriguing.measures import Progress
 from intriguing.models.weights import read_tensors, write_tensors
-from intriguing.scale import shards as module
-from intriguing.scale.shards import Shards, run_in_shards
+from intriguing.scale import finished as module
+from intriguing.scale.finished import Shards
+from intriguing.scale.shards import run_in_shards
 
 
 class Squares:

@@ -32,8 +32,10 @@ from intriguing.runs.request import Request, Work
 from intriguing.runs.spreading import ahead, spread
 from intriguing.runs.stage import Made, Network, Stage, Trained
 from intriguing.scale.engine import HERE, Engine
-from intriguing.scale.jobs import Failure, one_thread
-from intriguing.scale.shards import Columns, Part, Shards, run_in_shards
+from intriguing.scale.failure import Failure
+from intriguing.scale.finished import Shards
+from intriguing.scale.shards import Columns, Part, run_in_shards
+from intriguing.scale.threads import one_thread
 
 _LARGE: tuple[type[Row], ...] = (ImageRow, CertificateRow, ProofRow)
 """Rows that stages read again from what they left on disk."""

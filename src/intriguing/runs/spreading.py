@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 from intriguing.measures import Progress
 from intriguing.runs.stage import Stage, with_needs
 from intriguing.scale.engine import Engine
-from intriguing.scale.jobs import Told, ended_jobs, one_thread
+from intriguing.scale.jobs import ended_jobs
+from intriguing.scale.staff import Told
+from intriguing.scale.threads import one_thread
 
 if TYPE_CHECKING:
     from intriguing.runs.run import Run

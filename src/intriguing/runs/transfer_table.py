@@ -23,7 +23,8 @@ from intriguing.runs.net_transfer import Beside, Shown, net_rows
 from intriguing.runs.run import Run
 from intriguing.runs.stage import Made, Network, Stage
 from intriguing.scale.attack import Attacked
-from intriguing.scale.shards import Columns, Shards
+from intriguing.scale.finished import Shards
+from intriguing.scale.shards import Columns
 from intriguing.transfer import amplify, misread
 
 NOTES = (

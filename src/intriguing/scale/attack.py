@@ -27,7 +27,8 @@ from intriguing.models.classifier import Classifier, own_dtypes
 from intriguing.models.pass_time import pass_seconds
 from intriguing.models.requirements import check_classifier
 from intriguing.scale.engine import HERE, Engine
-from intriguing.scale.shards import Column, Shards, run_in_shards
+from intriguing.scale.finished import Column, Shards
+from intriguing.scale.shards import run_in_shards
 
 SHARD_SIZE = 500
 """Images in a shard at most: ten thousand are as many for each of several workers, an interruption

@@ -3,31 +3,18 @@
 What a job makes it leaves on disk under a key, whole or not at all, and the caller finds it there;
 so it does not matter who did it, in which order, or how often. A worker that dies costs the job
 that it was at, which another one begins again. Who dies is replaced, as long as jobs are left.
-
-Workers outlast the work, so the stages of a run start none anew. Pools, such as loky's own, give up
-all their work when one process dies, and know no time limit a job. So here a worker is a process by
-itself (`processes`) or an actor of Ray's (`on_ray`).
 """
 
-import os
 import time
 from collections import deque
-from collections.abc import Callable, Hashable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar
 
-import torch
-
-from intriguing.errors import InputError, JobFailed, UnsoundBound
-from intriguing.memory import out_of_memory
+from intriguing.errors import InputError
 from intriguing.scale.engine import HERE, Engine
+from intriguing.scale.failure import Failure
 from intriguing.scale.fingerprint import Fingerprint
-
-Told: TypeAlias = Callable[[float], None]
-"""Called with the share of a job that is done, from 0 to 1."""
-Work: TypeAlias = Callable[[Any, Told], None]
-"""What does a job; it can be pickled, with all that it is about."""
+from intriguing.scale.staff import Staff, Work, Worker, WorkerDied
 
 DEATHS = 3
 """A job that outlived so many workers is to blame for it; that many by accident are rare."""
@@ -42,51 +29,6 @@ _PAUSE = 0.02
 
 
 @dataclass(frozen=True)
-class Failure:
-    """Why a job was not done.
-
-    Attributes:
-        kind: The caller's mistake; a bound that is refuted; the disk; memory; time; a job that
-            kills who does it; or any other error.
-        said: In a sentence.
-        cause: The error itself, where it came to pass in this process.
-    """
-
-    kind: Literal["input", "unsound", "disk", "memory", "time", "died", "failed"]
-    said: str
-    cause: Exception | None = field(default=None, compare=False)
-
-    @property
-    def ends_all(self) -> bool:
-        """Whether it is not the job's, so that no other one would fare better."""
-        return self.kind in ("unsound", "disk")
-
-    @classmethod
-    def of(cls, error: Exception) -> "Failure":
-        """An error as it can travel from one process to another."""
-        text = str(error)
-        if isinstance(error, UnsoundBound):
-            return cls("unsound", text)
-        if isinstance(error, OSError) or isinstance(error.__cause__, OSError):
-            return cls("disk", text)
-        if isinstance(error, InputError):
-            return cls("input", text)
-        said = text.strip().partition("\n")[0]
-        said = f"{type(error).__name__}: {said}" if said else type(error).__name__
-        return cls("memory" if out_of_memory(error) else "failed", said)
-
-    def error(self) -> Exception:
-        """To be raised where the job was asked for."""
-        if self.cause is not None:
-            return self.cause
-        if self.kind == "unsound":
-            return UnsoundBound(self.said)
-        if self.kind == "disk":
-            return InputError(self.said) if "--out" in self.said else OSError(self.said)
-        return JobFailed(self.said) if self.kind == "failed" else InputError(self.said)
-
-
-@dataclass(frozen=True)
 class Ended:
     """A job that is done, or was given up.
 
@@ -97,57 +39,6 @@ class Ended:
 
     index: int
     failure: Failure | None = None
-
-
-class WorkerDied(Exception):
-    """The process that a call went to is no more."""
-
-
-class Worker(Protocol):
-    """A process somewhere that holds the work, and does one job at a time."""
-
-    def call(self, index: int | None, job: object) -> None:
-        """Begin a job; with no index, only say when it is ready."""
-
-    def answered(self) -> bool:
-        """Whether the call has ended."""
-
-    def answer(self) -> Failure | Fingerprint | None:
-        """What the call came to; a fingerprint where it began no job. Raises WorkerDied."""
-
-    def share(self) -> float:
-        """Of the job that it is at, how much is done."""
-
-    def stop(self) -> None:
-        """End it at once, whatever it is doing."""
-
-    def rest(self) -> None:
-        """Forget the work, and wait for other work: to start anew takes seconds."""
-
-
-W = TypeVar("W", bound=Worker)
-
-
-class Staff(Protocol):
-    """Who makes workers, all for the same work.
-
-    Attributes:
-        fingerprint: What a worker's must be like.
-    """
-
-    fingerprint: Fingerprint
-
-    def hire(self) -> Worker:
-        """Another worker: one that rests from earlier work, or else a new one."""
-
-    def dismiss(self, worker: Any) -> None:
-        """Let a worker that has no job rest, until other work or the end of this process."""
-
-    def room(self) -> int:
-        """How many there can be at once, now."""
-
-    def close(self) -> None:
-        """Leave nothing behind."""
 
 
 def ended_jobs(
@@ -324,41 +215,3 @@ class _Shift:
             index,
             Failure("died", f"{self.most} workers died of it ({how}), perhaps for lack of memory"),
         )
-
-
-class Resting(Generic[W]):
-    """Workers without work, by what they are good for: an environment, a device, a cluster."""
-
-    def __init__(self) -> None:
-        self._by_kind: dict[Hashable, list[W]] = {}
-
-    def take(self, kind: Hashable) -> W | None:
-        """One of them, if there is any."""
-        there = self._by_kind.get(kind)
-        return there.pop() if there else None
-
-    def add(self, kind: Hashable, worker: W) -> None:
-        """Another one."""
-        worker.rest()
-        self._by_kind.setdefault(kind, []).append(worker)
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Compute with a single thread, so that sums are added in the same order everywhere."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
-ENVIRONMENT = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-"""Of a worker: one thread, as there is a worker a core."""
-
-
-def same_environment() -> dict[str, str]:
-    """What else of this process's environment a worker needs to compute the same."""
-    kept = ("MKL_CBWR", "PYTHONPATH", "CUBLAS_WORKSPACE_CONFIG")
-    return ENVIRONMENT | {name: os.environ[name] for name in kept if name in os.environ}

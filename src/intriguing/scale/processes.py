@@ -17,9 +17,11 @@ from joblib.externals.loky.process_executor import BrokenProcessPool
 
 from intriguing.memory import share_memory
 from intriguing.scale.engine import Engine, cores, keep_freed_memory
+from intriguing.scale.failure import Failure
 from intriguing.scale.fingerprint import Fingerprint
-from intriguing.scale.jobs import Failure, Resting, Work, WorkerDied, same_environment
 from intriguing.scale.package import pack, unpack
+from intriguing.scale.staff import Resting, Work, WorkerDied
+from intriguing.scale.threads import same_environment
 from intriguing.written import write_beside_others
 
 _TELL = 0.25

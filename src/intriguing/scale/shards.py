@@ -5,110 +5,34 @@ again only when it is whole and was computed from the same things; so what comes
 whether the process was interrupted or not.
 """
 
-import contextlib
-import hashlib
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
 import torch
-from safetensors import safe_open
 from torch import Tensor
 
-from intriguing.addresses import on_disk
 from intriguing.errors import InputError
 from intriguing.files import note_made
 from intriguing.keys import derive_key
 from intriguing.measures import Progress, ProgressCallback
-from intriguing.models.weights import read_tensors, write_tensors
+from intriguing.models.weights import write_tensors
 from intriguing.scale.engine import HERE, Engine
-from intriguing.scale.jobs import DEATHS, Failure, Told, ended_jobs, one_thread
-from intriguing.scale.verified import LIST, Verified
+from intriguing.scale.failure import Failure
+from intriguing.scale.finished import Shards, digest_of, usable
+from intriguing.scale.jobs import DEATHS, ended_jobs
+from intriguing.scale.staff import Told
+from intriguing.scale.threads import one_thread
+from intriguing.scale.verified import Verified
 from intriguing.written import delete_stale
 
 Columns: TypeAlias = Mapping[str, Tensor]
 """Tensors whose first dimension is the items."""
 Part: TypeAlias = Callable[[slice, Callable[[int], None]], Columns]
 """Given some of the items, and a function to call with how many of them are done."""
-
-
-@dataclass(frozen=True)
-class Shards:
-    """The finished shards of one analysis, read from disk when they are asked for.
-
-    Attributes:
-        folder: Where they are.
-        count: Number of items.
-        size: Items in a shard; the last one may have fewer.
-    """
-
-    folder: Path
-    count: int
-    size: int
-
-    @property
-    def slices(self) -> list[slice]:
-        """Which items each shard holds."""
-        return [self.items(index) for index in range(-(-self.count // self.size))]
-
-    def items(self, index: int) -> slice:
-        """Which items one shard holds."""
-        start = index * self.size
-        return slice(start, min(start + self.size, self.count))
-
-    def path(self, index: int) -> Path:
-        """File of one shard."""
-        return self.folder / f"{index:05}.safetensors"
-
-    def __iter__(self) -> Iterator[dict[str, Tensor]]:
-        return (read_tensors(self.path(index))[0] for index in range(len(self.slices)))
-
-    def column(self, name: str) -> Tensor:
-        """One tensor over all items."""
-        parts = [_read_one(self.path(index), name) for index in range(len(self.slices))]
-        return torch.cat(parts)
-
-    def delete(self) -> None:
-        """Of what is joined and kept elsewhere, nothing stays."""
-        for index in range(len(self.slices)):
-            self.path(index).unlink(missing_ok=True)
-        (self.folder / LIST).unlink(missing_ok=True)
-        for folder in (self.folder, self.folder.parent):
-            with contextlib.suppress(OSError):  # there are others
-                folder.rmdir()
-
-    @property
-    def wall_seconds(self) -> float:
-        """Time the shards took, whichever process computed them."""
-        return sum(_seconds(self.path(index)) for index in range(len(self.slices)))
-
-
-@dataclass(frozen=True)
-class Column:
-    """One tensor over all items that stays on disk: rows are read when they are asked for."""
-
-    shards: Shards
-    name: str
-
-    def __len__(self) -> int:
-        return self.shards.count
-
-    def __getitem__(self, index: int | slice | Tensor) -> Tensor:
-        """Some of the rows, in that order."""
-        every = torch.arange(len(self))
-        wanted = every[index].reshape(-1)
-        which = wanted // self.shards.size
-        parts: dict[int, Tensor] = {}
-        for shard in sorted(set(which.tolist())):
-            whole = _read_one(self.shards.path(shard), self.name)
-            parts[shard] = whole[wanted[which == shard] - shard * self.shards.size]
-        if not parts:
-            return _read_one(self.shards.path(0), self.name)[:0]
-        rows = torch.cat(list(parts.values()))[which.argsort(stable=True).argsort()]
-        return rows[0] if isinstance(index, int) else rows
 
 
 def run_in_shards(
@@ -230,7 +154,7 @@ class _ShardWork:
         columns = made()
         seconds = time.perf_counter() - start
         notes = {
-            "key": self.key_of(index), "content": _digest(columns),
+            "key": self.key_of(index), "content": digest_of(columns),
             "wall_seconds": repr(seconds),
         }  # fmt: skip
         write_tensors(self.shards.path(index), columns, notes)
@@ -239,7 +163,7 @@ class _ShardWork:
         """Whether the shard is on disk."""
         items = self.shards.items(index)
         rows = None if self.summed else items.stop - items.start
-        return _usable(self.shards.path(index), self.key_of(index), rows)
+        return usable(self.shards.path(index), self.key_of(index), rows)
 
     def key_of(self, index: int) -> str:
         """Of one shard."""
@@ -293,38 +217,3 @@ def _sooner(engine: Engine) -> Engine:
 
 def _counted(items: slice, told: Told) -> Callable[[int], None]:
     return lambda done: told(done / (items.stop - items.start))
-
-
-def _usable(path: Path, key: str, rows: int | None) -> bool:
-    """Whether the shard is whole, undamaged, and the one that would be computed now."""
-    if not path.exists():
-        return False
-    try:
-        columns, notes = read_tensors(path)
-    except InputError:
-        return False
-    return (
-        notes.get("key") == key
-        and (rows is None or all(len(column) == rows for column in columns.values()))
-        and notes.get("content") == _digest(columns)
-    )
-
-
-def _digest(columns: Columns) -> str:
-    digest = hashlib.sha256()
-    for name, column in sorted(columns.items()):
-        digest.update(str((name, column.dtype, tuple(column.shape))).encode())
-        digest.update(column.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
-
-
-def _read_one(path: Path, name: str) -> Tensor:
-    """One tensor of a shard, without reading the others."""
-    with safe_open(on_disk(path), framework="pt") as file:
-        column: Tensor = file.get_tensor(name)
-    return column
-
-
-def _seconds(path: Path) -> float:
-    with safe_open(on_disk(path), framework="pt") as file:
-        return float(file.metadata()["wall_seconds"])
