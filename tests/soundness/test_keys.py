@@ -45,7 +45,8 @@ LEFT_OUT = {
     "Examples": {"shard_size"}, "OneMethod": {"shard_size"},
     "Accuracy": {"batch_size"}, "Noise": {"batch_size"}, "Target": {"shard_size"},
     "Proved": {"shard_size"}, "Verdict": {"class_names"},
-    "Judge": {"batches"}, "Right": {"batches"}, "QuocNetTraining": {"patches", "engine"},
+    "Judge": {"batches"}, "Right": {"batches"}, "Said": {"batch_size"},
+    "QuocNetTraining": {"patches", "engine"},
 }  # fmt: skip
 """Names, times, and what is at once in memory or between two saves; whoever adds to these says
 here that it decides nothing."""
