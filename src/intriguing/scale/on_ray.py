@@ -17,6 +17,7 @@ from ray.exceptions import RayError
 
 from intriguing.errors import InputError
 from intriguing.memory import share_memory
+from intriguing.scale.board import Board
 from intriguing.scale.engine import Engine, cores, keep_freed_memory
 from intriguing.scale.failure import Failure
 from intriguing.scale.fingerprint import Fingerprint
@@ -41,7 +42,7 @@ class RayStaff:
         # Of a session that has ended, no actor is left.
         session = ray.get_runtime_context().get_job_id(), ray.get_runtime_context().get_node_id()
         self._kind = session, gpu, frozenset(same_environment().items())
-        self._board = ray.remote(_Board).options(num_cpus=0).remote()
+        self._board = ray.remote(Board).options(num_cpus=0).remote()
         self._shares: dict[int, float] = {}
         self._asked: Any = None
         self._hired, self._cores, self._looked = 0, 1, 0.0
@@ -105,7 +106,8 @@ def _join(engine: Engine) -> None:
     except (ConnectionError, RayError, RuntimeError, ValueError) as error:
         raise InputError(
             f"--ray-address {engine.ray_address}: there is no cluster ({error}); start one with "
-            "`ray start --head`, or leave the address out"
+            "`ray start --head`, set RAY_AUTH_MODE=token for one that asks for a token, or leave "
+            "the address out"
         ) from error
 
 
@@ -164,19 +166,6 @@ class RayWorker:
 
 
 _resting: Resting[RayWorker] = Resting()
-
-
-class _Board:
-    """Where workers write how far they are, for whoever asks."""
-
-    def __init__(self) -> None:
-        self.shares: dict[int, float] = {}
-
-    def write(self, number: int, share: float) -> None:
-        self.shares[number] = share
-
-    def read(self) -> dict[int, float]:
-        return self.shares
 
 
 class _Actor:
