@@ -22,9 +22,9 @@ class EngineOptions:
         workers: At most so many at once; a core or a GPU each when not given.
         ray_address: Of the cluster's head, or auto; a cluster of this machine when not given.
         job_minutes: A job that takes longer is stopped, and the others go on. A job is a shard of
-            images, a network, or another piece that is saved by itself. Where nothing is said, a
-            shard is stopped that takes 10 minutes, and 20 times as long as all before it, and as a
-            pass over a few images lets expect.
+            images, a network, or another piece that is saved by itself. Where nothing is said, one
+            is stopped that takes 10 minutes, and 20 times as long as all before it, and as it is
+            thought to take by a moment's trial.
     """
 
     engine: EngineName = "here"
