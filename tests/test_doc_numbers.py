@@ -65,7 +65,7 @@ def test_numbers_with_a_macro_are_those_of_the_rows(source: Path) -> None:
     assert source.parent.name == "benchmarks" or source.stem not in of_rows or found
 
 
-WITH_A_TABLE = """<!--| figures("engines", images="10000.0") | * | {workers:.0f} -->
+WITH_A_TABLE = """<!--| figures("audited", images="10000.0") | * | {workers:.0f} -->
 
 | engine | workers |
 | --- | ---: |
