@@ -11,6 +11,8 @@ import torch
 _GROUPS = Path("/sys/fs/cgroup")
 _MARGIN = 64 << 20
 """Bytes that are left free: what allocators and kernels take without being asked."""
+_STEPS = 2
+"""Steps like the largest between two looks that are left free."""
 _EVERY = 0.1
 """Seconds between two looks at the memory, each of which may take most of a millisecond."""
 _sharing = 1
@@ -66,6 +68,7 @@ class _Watch:
         with suppress(OSError):  # else the peak is that of the process's life
             Path("/proc/self/clear_refs").write_text("5")
         self._start, self._next = _resident()[0], 0.0
+        self._held, self._step = self._start, 0
 
     def look(self) -> None:
         now = time.monotonic()
@@ -73,9 +76,11 @@ class _Watch:
             return
         self._next = now + _EVERY
         held, peak = _resident()
+        self._step, self._held = max(self._step, held - self._held), held
         if peak - self._start < _MARGIN:  # whoever takes the memory, it is not this work
             return
-        if _free_here() < peak - held + _MARGIN:
+        # Before the peak is known, a pass goes on growing as it grew.
+        if _free_here() < max(peak - held, _STEPS * self._step) + _MARGIN:
             raise MemoryNear(f"{readable(peak - self._start)} taken, and a limit is near")
 
 

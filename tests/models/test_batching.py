@@ -181,29 +181,31 @@ def room_for(size: int) -> Iterator[None]:
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="nothing says what is taken")
-def test_a_batch_is_halved_before_a_limit_is_reached() -> None:
+@pytest.mark.parametrize(("step", "steps", "room"), [(40, 8, 280), (100, 5, 480)])
+def test_a_batch_is_halved_before_a_limit_is_reached(step: int, steps: int, room: int) -> None:
+    """Also where a step takes more than is left free in any case."""
     asked, tried, failed = Classifier.of(nn.Linear(4, 2).eval()), list[int](), list[int]()
 
     def run(size: int) -> int:
         tried.append(size)
         kept = []
-        for step in range(8):
-            try:  # 40 MiB a step for 64 images, never what malloc has kept from other tests
-                pages = mmap.mmap(-1, size * 40 << 14)
+        for place in range(steps):
+            try:  # so many MiB a step for 64 images, never what malloc has kept from other tests
+                pages = mmap.mmap(-1, size * step << 14)
                 kept.append(torch.frombuffer(pages, dtype=torch.float32).fill_(1))
             except OSError:
-                failed.append(step)
+                failed.append(place)
                 raise
             time.sleep(0.11)
             asked(torch.zeros(1, 4))
         return len(kept)
 
-    with room_for(280 << 20):
+    with room_for(room << 20):
         before = free_memory()
-        assert before <= 280 << 20
-        assert halving(run, 64) == (8, 32)
+        assert before <= room << 20
+        assert halving(run, 64) == (steps, 32)
     assert (tried, failed) == ([64, 32], [])
-    with room_for(280 << 20):  # what others took is no fault of the batch
-        others = torch.ones(230 << 18)
+    with room_for(room << 20):  # what others took is no fault of the batch
+        others = torch.ones((room - 50) << 18)
         assert halving(lambda size: len(asked(torch.zeros(size, 4))), 64) == (64, 64)
     assert len(others)
