@@ -28,16 +28,20 @@ from intriguing.spectral.certificates.relaxation.surroundings import Image, Surr
 from intriguing.spectral.certificates.step import Walk
 from intriguing.spectral.semidefinite.layers import Dense, Flatten, Slope
 
-_TRIALS = 8
-"""Radii that are tried."""
-_NEAR = 0.95
+_TRIALS = 14
+"""Radii that are tried at most."""
+_NEAR = 0.999
 """From so much of a radius on, its ranges serve for a smaller one, too."""
 _HOPELESS = 6.0
 """Where CROWN's lines lose more than so many leads, multipliers are not searched."""
-_CLOSE = 1.015
-"""Where what is proved and what is not are so close, nothing is gained between them."""
+_CLOSE = 1.004
+"""Where what is proved and what is not are so close, nothing is gained between them: at 1.015, with
+fewer trials, radii of a convolutional network are 3 % shorter, in .9 of the time."""
 _HALVINGS = 4
 """Smaller radii that are tried with the multipliers of one that could not be proved."""
+_NEARLY, _AFRESH = 0.1, 3
+"""What a search from known choices misses by so little of the lead, one from lines may prove: tried
+so often, as these searches end a few percent apart."""
 _FIRST = 0.6
 """The first radius that is tried, relative to where the leads would end if they were linear."""
 
@@ -109,6 +113,7 @@ class _Search:
         self.slack = (self.lead - ahead).nan_to_num(0.0, 0.0, 0.0).clamp_min(0.0)
         self.kept: dict[int, tuple[float, Choices]] = {}
         self.proved: dict[int, float] = {}
+        self.afresh = _AFRESH
 
     def longer(self, radii: Float[Tensor, " k"], until: float) -> Float[Tensor, " k"]:
         """Try radii: longer as long as all classes are proved to stay behind, then between.
@@ -174,17 +179,29 @@ class _Search:
         worst = int(value.argmin())
         if left and float(value[worst]) > -_HOPELESS * float(self.lead[classes[worst]]):
             rows, classes = rows[left], [classes[i] for i in left]
-            warm = all(j in self.kept for j in classes)
-            if warm:
-                choices, pace = self._known(classes, around.radius), AGAIN
+            if all(j in self.kept for j in classes):
+                choices = improved(around, rows, self._known(classes, around.radius), AGAIN)
+                value = self._keep(around, radii, classes, rows, choices)
+                missed, least = value <= 0, -_NEARLY * self.lead[classes]
+                if self.afresh and bool(missed.any()) and bool((value > least).all()):
+                    self.afresh -= 1
+                    again = missed.nonzero()[:, 0]
+                    some = [classes[i] for i in again.tolist()]
+                    anew = self._anew(around, radii, some, rows[again])
+                    value[again] = torch.maximum(value[again], anew)
             else:
-                choices, pace = improved(around, rows, started(around, rows), FIRST), APART
-                self._keep(around, radii, classes, rows, apart(around, choices))
-                choices = self._known(classes, around.radius)
-            choices = improved(around, rows, choices, pace)
-            value = self._keep(around, radii, classes, rows, choices)
+                value = self._anew(around, radii, classes, rows)
             worst = int(value.argmin())
         return float(value[worst]), float(self.lead[classes[worst]])
+
+    def _anew(
+        self, around: Surroundings, radii: Tensor, classes: list[int], rows: Tensor
+    ) -> Tensor:
+        """Search from lines on, in two steps; what the choices prove."""
+        choices = apart(around, improved(around, rows, started(around, rows), FIRST))
+        self._keep(around, radii, classes, rows, choices)
+        choices = improved(around, rows, choices, APART)
+        return self._keep(around, radii, classes, rows, choices)
 
     def _halved(self, around: Surroundings, radii: Tensor) -> None:
         """Smaller radii with what was found at this one."""

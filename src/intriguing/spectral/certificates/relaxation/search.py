@@ -32,7 +32,7 @@ APART = Pace(80, 0.1, 0.15, 0.97)
 """From there on, with one for every unit of the first layer."""
 AGAIN = Pace(50, 0.05, 0.1, 0.96)
 """From what was found at another radius."""
-_PATIENCE, _GAIN = 10, 1e-3
+_PATIENCE, _GAIN = 20, 2e-4
 """Steps in which a bound must gain so much of what it is away from its start."""
 
 
