@@ -6,10 +6,13 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from torch import nn
+from jaxtyping import Bool
+from torch import Tensor, nn
 
+from intriguing.data.dataset import ImageSet
 from intriguing.distortion.rare import rarity
-from intriguing.paper.claims.asking import nearest, read_by_all, wrong
+from intriguing.distortion.result import Distortions
+from intriguing.paper.claims.asking import NothingToAsk, nearest, read_by_all, wrong
 from intriguing.paper.claims.claim import Claim, less_than, more_than
 from intriguing.paper.claims.config import ClaimScale
 from intriguing.paper.claims.networks import Wanted
@@ -22,6 +25,8 @@ _TIMES = (1.5, 2.0, 3.0, 4.0, 6.0, 10.0)
 """Lengths over the least, at which random directions are drawn."""
 _IMAGES = 12
 """Of which pockets are sampled: each takes some ten thousands of passes."""
+_TOGETHER = 500
+"""Test images that are held beside all training images at once."""
 _EPSILON = 0.1
 """Distortion: the size of noise that the paper calls small."""
 
@@ -91,22 +96,8 @@ class Pockets(Topic):
         model = models["base"]
         some = read_by_all([model], self.test, self.scale.attacked)
         made = nearest(model, some, self.scale)
-        few = min(_IMAGES, len(some))
-        for times in _TIMES:
-            probability = [
-                rarity(model, some.images[i], int(some.labels[i]), times * float(made.l2[i]),
-                       self.generator(f"image {i}, {times}"))
-                for i in range(few)
-            ]  # fmt: skip
-            powers = torch.tensor([math.log10(one) for one in probability]).sort().values
-            middle = float(powers[few // 2])
-            found.point("low-probability", Metric.PROBABILITY, "numbers", middle, size=times)
-            if times == 1.5:
-                cost = torch.log10(made.passes[:few].double())
-                draws = -torch.tensor([math.log10(one) for one in probability])
-                found.effect("hard-to-find", float((draws - cost).median()))
-            if times == 2.0:
-                found.effect("low-probability", middle)
+        with found.unless_unread("hard-to-find", "low-probability"):
+            self._sample(model, some, made, found)
         proved = certify(model, some.images, some.labels, semidefinite=False, local=False)
         radius = float(proved.radius.median())
         inside = bool((made.l2 < proved.radius).any())
@@ -119,9 +110,39 @@ class Pockets(Topic):
         reach = float(made.l2.median())
         read = ~wrong(model, self.train.images, self.train.labels)
         misread = wrong(model, self.test.images, self.test.labels)
-        away = torch.cdist(self.test.images.flatten(1), self.train.images[read].flatten(1))
-        same = self.test.labels[:, None] == self.train.labels[read][None]
-        near = (away.masked_fill(~same, torch.inf) <= reach).any(1)
+        known, labels = self.train.images[read].flatten(1), self.train.labels[read]
+        near = torch.cat([
+            self._near(part, known, labels, reach)
+            for part in torch.arange(len(misread)).split(_TOGETHER)
+        ])  # fmt: skip
         found.share_effect("never-observed", int((near & misread).sum()), len(misread))
         found.add(Metric.FOOLED, "%", 100 * float(near.float().mean()), int(near.sum()), len(near),
                   images="near", size=reach)  # fmt: skip
+
+    def _sample(self, model: nn.Module, some: ImageSet, made: Distortions, found: Record) -> None:
+        """How improbable adversarial directions are, of images that have an example."""
+        reached = made.l2.isfinite().nonzero()[:_IMAGES, 0]
+        if not len(reached):
+            raise NothingToAsk
+        for times in _TIMES:
+            probability = [
+                rarity(model, some.images[i], int(some.labels[i]), times * float(made.l2[i]),
+                       self.generator(f"image {i}, {times}"))
+                for i in reached.tolist()
+            ]  # fmt: skip
+            powers = torch.tensor([math.log10(one) for one in probability])
+            middle = float(powers.sort().values[len(powers) // 2])
+            found.point("low-probability", Metric.PROBABILITY, "numbers", middle, size=times)
+            if times == 1.5:
+                cost = torch.log10(made.passes[reached].double())
+                found.effect("hard-to-find", float((-powers - cost).median()))
+            if times == 2.0:
+                found.effect("low-probability", middle)
+
+    def _near(
+        self, part: Tensor, known: Tensor, labels: Tensor, reach: float
+    ) -> Bool[Tensor, " part"]:
+        """Which test images lie within so much of a known image of their own class."""
+        away = torch.cdist(self.test.images[part].flatten(1), known)
+        same = self.test.labels[part][:, None] == labels[None]
+        return (away.masked_fill_(~same, torch.inf) <= reach).any(1)
