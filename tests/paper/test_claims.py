@@ -13,15 +13,18 @@ from scipy import stats
 from torch import nn
 
 from intriguing.cli.main import main
+from intriguing.data.dataset import ImageSet
 from intriguing.data.named import load_data
 from intriguing.distortion.confident import confident_images
 from intriguing.distortion.rare import rarity
+from intriguing.distortion.result import Distortions
 from intriguing.errors import InputError
 from intriguing.paper.claims import asking
 from intriguing.paper.claims.catalogue import claims
-from intriguing.paper.claims.config import SCALES, ClaimsConfig
+from intriguing.paper.claims.config import SCALES, ClaimScale, ClaimsConfig
 from intriguing.paper.claims.deciding import Region, decide, of_means, of_ratios, of_shares
 from intriguing.paper.claims.networks import Networks
+from intriguing.paper.claims.topics import pockets
 from intriguing.paper.claims.topics.directions import aligned
 from intriguing.paper.claims.topics.weights import least_weight_change
 from intriguing.paper.reproduce import reproduce
@@ -170,6 +173,22 @@ def test_networks_that_read_nothing_leave_their_claims_open(
     page = draw_report(tmp_path / "results").read_text(encoding="utf-8")
     assert "not to be had in every seed, above 1.5 needed; 2 seeds" in page
     assert decide(of_shares([3, 0], [10, 0]), Region(low=10.0)) is Verdict.OPEN
+
+
+@pytest.mark.parametrize("lost", [slice(1), slice(None)])
+def test_images_without_an_example_end_no_claim(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: slice
+) -> None:
+    least = pockets.nearest
+
+    def some(model: nn.Module, images: ImageSet, scale: ClaimScale) -> Distortions:
+        made = least(model, images, scale)
+        made.l2[lost], made.distortion[lost] = math.inf, math.inf
+        return made
+
+    monkeypatch.setattr(pockets, "nearest", some)
+    (row,) = ask(tmp_path / "results", "low-probability", seeds=1)
+    assert math.isnan(row.value) == (lost.stop is None)
 
 
 def test_rows_of_topics_are_no_tables_of_other_verbs() -> None:

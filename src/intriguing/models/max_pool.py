@@ -27,10 +27,10 @@ class MaxPool2d(nn.MaxPool2d):
 
 @fx.wrap  # a tracer cannot know where x will be
 def _pooled(x: Tensor, settings: Mapping[str, Any]) -> Tensor:
-    beside = x.ndim == 4 and x.device.type == "cpu"
+    beside = x.ndim == 4 and len(x) > 0 and x.device.type == "cpu"
     if not beside or (x.requires_grad and torch.is_grad_enabled()):
         plain: Tensor = functional.max_pool2d(x, **settings)
         return plain
-    x = x.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
-    pooled: Tensor = functional.max_pool2d(x, **settings)
-    return pooled.contiguous()
+    # One by one, so that a batch takes no second place for all that is pooled.
+    each = [one.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2) for one in torch.split(x, 1)]
+    return torch.cat([functional.max_pool2d(one, **settings).contiguous() for one in each])

@@ -107,13 +107,19 @@ class Pockets(Topic):
         for size in (0.02, 0.04, 0.06, 0.08, 0.1, 0.15, 0.2):
             share = 100 * float((made.distortion <= size).float().mean())
             found.point("dense-weak", Metric.FOOLED, "%", share, size=size)
-        reach = float(made.l2.median())
+        with found.unless_unread("never-observed"):
+            self._observe(model, float(made.l2.median()), found)
+
+    def _observe(self, model: nn.Module, reach: float, found: Record) -> None:
+        """How often an image is misread so near to one that is read."""
+        if not math.isfinite(reach):
+            raise NothingToAsk
         read = ~wrong(model, self.train.images, self.train.labels)
         misread = wrong(model, self.test.images, self.test.labels)
         known, labels = self.train.images[read].flatten(1), self.train.labels[read]
         near = torch.cat([
             self._near(part, known, labels, reach)
-            for part in torch.arange(len(misread)).split(_TOGETHER)
+            for part in torch.split(torch.arange(len(misread)), _TOGETHER)
         ])  # fmt: skip
         found.share_effect("never-observed", int((near & misread).sum()), len(misread))
         found.add(Metric.FOOLED, "%", 100 * float(near.float().mean()), int(near.sum()), len(near),
