@@ -55,10 +55,15 @@ def _first_class(items: slice) -> Columns:
 
 
 def with_classes(subject: Subject, run: Run) -> Subject:
-    """The same where the classes are true ones; else with what the first network says."""
+    """The same where the classes are true ones; else with what the first network says.
+
+    The record is of these, too: who compares runs asks whether their images are the same.
+    """
     if subject.labelled:
         return subject
     first, images = subject.networks[0], subject.images
     said = run.loaded(Said(first, images, subject.batches[first.name]))
     names = tuple(map(str, range(subject.classes[first.name])))
-    return replace(subject, images=ImageSet(images.name, images.images, said, images.ids, names))
+    known = ImageSet(images.name, images.images, said, images.ids, names)
+    run.about(known)
+    return replace(subject, images=known)

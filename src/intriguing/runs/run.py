@@ -17,6 +17,7 @@ from typing import Any
 from torch import nn
 
 from intriguing.addresses import as_folder
+from intriguing.data.dataset import ImageSet
 from intriguing.errors import InputError, JobFailed
 from intriguing.files import watch_written
 from intriguing.measures import ProgressCallback
@@ -27,6 +28,7 @@ from intriguing.results.opening import open_results
 from intriguing.results.parquet import rows_file, write_columns, write_rows
 from intriguing.results.rows import CertificateRow, ImageRow, ProofRow, Row
 from intriguing.results.schema import RunRecord
+from intriguing.runs import provenance
 from intriguing.runs.kept import SMALL, Kept
 from intriguing.runs.request import Request, Work
 from intriguing.runs.spreading import ahead, spread
@@ -207,6 +209,11 @@ class Run:
             gpu=stage.on_gpu, given_up=given_up, stage=called or stage.title,
             progress=self.progress, summed=summed, alike=alike, each=each,
         )  # fmt: skip
+
+    def about(self, *images: ImageSet) -> None:
+        """What the record says of the images, once it is known what they are."""
+        if self.record is not None:
+            self.record = replace(self.record, data=tuple(map(provenance.record_data, images)))
 
     def _note(self, done: Done) -> Done:
         self.done.append(done)
