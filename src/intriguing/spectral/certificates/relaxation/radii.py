@@ -35,8 +35,7 @@ _NEAR = 0.999
 _HOPELESS = 6.0
 """Where CROWN's lines lose more than so many leads, multipliers are not searched."""
 _CLOSE = 1.004
-"""Where what is proved and what is not are so close, nothing is gained between them: at 1.015, with
-fewer trials, radii of a convolutional network are 3 % shorter, in .9 of the time."""
+"""Where what is proved and what is not are so close, nothing is gained between them."""
 _HALVINGS = 4
 """Smaller radii that are tried with the multipliers of one that could not be proved."""
 _NEARLY, _AFRESH = 0.1, 3
