@@ -12,11 +12,10 @@ place of an earlier one. A certificate above what is found ends the run.
 """
 
 import argparse
-import csv
 import platform
 import statistics
 import time
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -25,9 +24,9 @@ from torch import nn
 
 from intriguing import certify, minimum_distortion
 from intriguing.errors import InputError
-from intriguing.files import write_whole
 from intriguing.models.load import load_model
 from networks import SOURCES, Subject, data_file
+from tables import keep
 
 TABLE = Path(__file__).parent / "figures" / "certified.csv"
 NETWORKS = ("fc", "conv", "mnist-adversarial", "resnet2b")
@@ -95,22 +94,8 @@ def measured(network: str, images: int, allowed: float, budget: int) -> Row:
     )  # fmt: skip
 
 
-def keep(row: Row, table: Path) -> None:
-    """Put it in place of an earlier row of the same network and time."""
-    new = {k: f"{v:.4g}" if isinstance(v, float) else str(v) for k, v in asdict(row).items()}
-    rows = {same(new): new}
-    if table.exists():
-        with table.open(newline="") as file:
-            rows = {same(old): old for old in csv.DictReader(file)} | rows
-    lines = [
-        [field.name for field in fields(Row)],
-        *(list(rows[key].values()) for key in sorted(rows)),
-    ]
-    write_whole(table, "".join(",".join(line) + "\n" for line in lines))
-
-
-def same(row: dict[str, str]) -> tuple[str, float]:
-    """What a row is of."""
+def order(row: dict[str, str]) -> tuple[str, float]:
+    """By network, and seconds."""
     return row["network"], float(row["seconds_allowed"])
 
 
@@ -127,7 +112,8 @@ def main() -> None:
     for network in given.networks:
         for allowed in given.seconds:
             row = measured(network, given.images, allowed, given.budget)
-            keep(row, given.out)
+            told = {k: f"{v:.4g}" if isinstance(v, float) else v for k, v in asdict(row).items()}
+            keep(given.out, told, ["network", "seconds_allowed"], order)
             print(row, flush=True)
 
 

@@ -16,8 +16,6 @@ any gain over it is more than √2, one of five times the passes, as the gate th
 """
 
 import argparse
-import csv
-import io
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -26,12 +24,12 @@ import torch
 from torch import Tensor, nn
 
 from intriguing import minimum_distortion
-from intriguing.files import write_whole
 from intriguing.gate.config import GateConfig
 from intriguing.gate.early import LEARNED, MUCH, first_budget
 from intriguing.gate.longer import TIMES
 from intriguing.models.classifier import Classifier
 from networks import SOURCES, Subject, published
+from tables import keep
 
 TABLE = Path(__file__).parent / "figures" / "gate_early.csv"
 COLUMNS = (
@@ -77,18 +75,11 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=24)
     parser.add_argument("--out", type=Path, default=TABLE)
     asked = parser.parse_args()
-    rows: dict[str, dict[str, object]] = {}
-    if asked.out.exists():
-        with asked.out.open(encoding="utf-8") as file:
-            rows = {row["network"]: dict(row) for row in csv.DictReader(file)}
+    places = list(NETWORKS)
     for name in asked.networks:
-        rows[name] = measured(name, asked.images)
-        print(rows[name], flush=True)
-        text = io.StringIO()
-        table = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-        table.writeheader()
-        table.writerows(rows[one] for one in NETWORKS if one in rows)
-        write_whole(asked.out, text.getvalue())
+        row = measured(name, asked.images)
+        print(row, flush=True)
+        keep(asked.out, row, ["network"], lambda one: places.index(one["network"]))
 
 
 def measured(name: str, count: int) -> dict[str, object]:

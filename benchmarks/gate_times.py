@@ -10,8 +10,6 @@ asked about MNIST's test images, ResNet-20 about 200 of CIFAR-10's, SqueezeNet a
 """
 
 import argparse
-import csv
-import io
 import json
 import os
 import subprocess
@@ -25,9 +23,9 @@ import numpy as np
 from PIL import Image
 
 from engines.measuring import network, spent
-from intriguing.files import write_whole
 from intriguing.models.weights import save_model
 from networks import data_file
+from tables import keep
 
 TABLE = Path(__file__).parent / "figures" / "gate_times.csv"
 COLUMNS = (
@@ -103,18 +101,11 @@ def main() -> None:
     parser.add_argument("--gates", nargs="+", default=list(GATES), choices=list(GATES))
     parser.add_argument("--out", type=Path, default=TABLE)
     asked = parser.parse_args()
-    rows: dict[str, dict[str, object]] = {}
-    if asked.out.exists():
-        with asked.out.open(encoding="utf-8") as file:
-            rows = {row["gate"]: dict(row) for row in csv.DictReader(file)}
+    places = list(GATES)
     for name in asked.gates:
-        rows[name] = measured(name)
-        print(rows[name], flush=True)
-        text = io.StringIO()
-        table = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-        table.writeheader()
-        table.writerows(rows[one] for one in GATES if one in rows)
-        write_whole(asked.out, text.getvalue())
+        row = measured(name)
+        print(row, flush=True)
+        keep(asked.out, row, ["gate"], lambda one: places.index(one["gate"]))
 
 
 if __name__ == "__main__":
