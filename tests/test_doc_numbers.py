@@ -2,6 +2,7 @@
 
 import csv
 import importlib.util
+import itertools
 import re
 import subprocess
 import sys
@@ -108,19 +109,72 @@ BESIDE_PROSE = re.compile(
 IN_PROSE = re.compile(r"(?<![\w.§/,])(?:(?:\d[\d,]*)?\.?\d+ ?%|\d*\.\d+(?![\w.]|\d| ?%))")
 
 
-@pytest.mark.parametrize("name", NUMBERS)
+PROSE = NUMBERS["prose"]
+
+
+@pytest.mark.parametrize("name", PROSE)
 def test_a_number_in_prose_is_of_a_row_or_it_is_said_what_it_is(name: str) -> None:
     found = set(IN_PROSE.findall(BESIDE_PROSE.sub(" ", (ROOT / name).read_text(encoding="utf-8"))))
-    told = [number for numbers in NUMBERS[name].values() for number in numbers]
+    told = [number for numbers in PROSE[name].values() for number in numbers]
     assert len(told) == len(set(told))
     assert found == set(told), (found - set(told), set(told) - found)
 
 
 def test_no_more_numbers_are_by_hand_than_there_are() -> None:
-    assert sum(len(kinds.get("by_hand", ())) for kinds in NUMBERS.values()) == 0
+    assert sum(len(kinds.get("by_hand", ())) for kinds in PROSE.values()) == 0
     assert IN_PROSE.findall("of 1,438 images .5 % and 12.5 % at 0.3; §4.2, 1.2.3") == [
         ".5 %", "12.5 %", "0.3"
     ]  # fmt: skip
+
+
+FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+STANDING = re.compile(r"^\|(?P<head>.*)\|\n\|[ :|-]+\|\n(?P<body>(?:\|.*\n?)*)", re.MULTILINE)
+BESIDE_CELLS = re.compile(r"\S+<!--=.*?-->|`[^`]*`|\]\([^)]*\)", re.DOTALL)
+IN_CELLS = re.compile(r"(?<![\w.§-])(?:\d[\d,.]*|\.\d+)(?![\w-])")
+"""Not the numbers within a name as FC100-100-10."""
+
+
+def heads_of_tables_with_numbers(text: str) -> list[str]:
+    """Of those tables of a page that have a number in a cell which no macro writes."""
+    by_hand = MACROS.TABLE.sub(kept_cells, MACROS.BLOCK.sub("", FENCED.sub("", text)))
+    return [
+        table["head"].strip() for table in STANDING.finditer(by_hand)
+        if IN_CELLS.search(BESIDE_CELLS.sub(" ", table["body"]))
+    ]  # fmt: skip
+
+
+def kept_cells(macro: re.Match[str]) -> str:
+    """A table of whose cells a macro writes all but those of the columns with a `*`."""
+    kept = [template == "*" for template in macro["cells"].split(" | ")]
+    lines = [
+        " | ".join(itertools.compress(line.split("|")[1:-1], kept))
+        for line in macro["body"].splitlines()
+    ]
+    return macro["before"] + "".join(f"| {line} |\n" for line in lines)
+
+
+@pytest.mark.parametrize("source", MACROS.PAGES, ids=lambda source: source.stem)
+def test_a_table_with_numbers_is_made_by_a_macro_or_it_is_said_what_they_are(source: Path) -> None:
+    heads = heads_of_tables_with_numbers(source.read_text(encoding="utf-8"))
+    listed = NUMBERS["tables"].get(str(source.relative_to(ROOT)), {})
+    assert listed.keys() <= {"settings", "theirs", "names", "computed", "by_hand"}
+    known = [head for heads in listed.values() for head in heads]
+    assert [h for h in heads if sum(map(h.startswith, known)) != 1] == []
+    assert [k for k in known if not any(h.startswith(k) for h in heads)] == []
+
+
+def test_no_more_tables_are_by_hand_than_there_are() -> None:
+    assert sum(len(kinds.get("by_hand", ())) for kinds in NUMBERS["tables"].values()) == 37
+
+
+def test_a_number_in_a_table_is_found() -> None:
+    table = "| a | b |\n| --- | ---: |\n| FC100-100-10, §4.2, `1` | {} |\n"
+    seen = heads_of_tables_with_numbers
+    assert [seen(table.format(cell)) for cell in ("–", "7<!--= 7:d -->", "[a](1.md)")] == [[]] * 3
+    assert [seen(table.format(cell)) for cell in ("7", ".07", "7 %", "3 [1, 4]")] == [["a | b"]] * 4
+    assert seen(f"```\n{table.format('7')}```\n") == []
+    assert seen(WITH_A_TABLE) == []
+    assert seen(WITH_A_TABLE.replace("here", "here, 1 s")) == ["engine | workers"]
 
 
 def test_the_papers_tables_have_the_numbers_of_the_full_run() -> None:
