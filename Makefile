@@ -49,6 +49,7 @@ check: test lint types imports docs  ## all five
 # ARGS: NAME=MODEL of trained networks, as benchmarks/exact_distances.py says.
 exact-distances: $(VENV)/.installed-dev  ## minimum distortions proved, and how far attacks are from them
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/exact_distances.py $(ARGS)
+	$(BIN)/python docs/site/macros.py
 
 docs: $(VENV)/.installed-docs  ## the site, into build/site: commands and tutorials are run, links looked at
 	$(BIN)/python docs/site/build.py

@@ -13,11 +13,10 @@ takes. Images are the first of MNIST's test set that the network reads rightly, 
 those that seed 0 draws. Of the first --keep rows of each network and goal the weights, images and
 shortest examples are kept as well, from which rows are checked again. With --again, methods that
 have changed search the images of all rows anew; what is proved of them stays. It ends with exit
-code 1 if a row contradicts itself or another.
+code 1 if a row contradicts itself or another. `docs/site/macros.py` writes the page of the rows.
 """
 
 import argparse
-import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -39,9 +38,6 @@ from intriguing.spectral.certificates.exact import GAP, Exact, prove
 METHODS = ("closest", "paper", "ddn", "fmn", "alma", "pdgd", "cw", "superdeepfool")
 ROUNDING = 1e-5
 OUT = Path(__file__).parent / "exact"
-PAGE = Path(__file__).parents[1] / "docs" / "exact.md"
-BEGIN, END = "<!-- rows -->", "<!-- end of rows -->"
-"""Between them the page has a table of the rows in `OUT`, written whenever these are."""
 
 
 @dataclass(frozen=True)
@@ -118,9 +114,7 @@ def main() -> None:
                     mine.append(rows[-1])
                     write_rows(asked.out, Distance, rows)
                 print(f"{name} {goal}: {first + len(some)} of {len(waiting)}", flush=True)
-    print(summarise(rows))
-    if asked.out == OUT:
-        PAGE.write_text(filled(PAGE.read_text(encoding="utf-8"), rows), encoding="utf-8")
+    print(f"{len(rows)} rows, {sum(row.optimal for row in rows)} proved to {GAP:.0%}")
     if wrong := contradictions(rows):
         raise SystemExit("\n".join(wrong))
 
@@ -221,45 +215,6 @@ def _shortest(several: list[Distortions]) -> Distortions:
 
 def _picked(several: list[Distortions], which: Tensor) -> list[Distortions]:
     return [several[i] for i in which.tolist()]
-
-
-def summarise(rows: list[Distance]) -> str:
-    """As markdown: what is proved, and how far each method ends above the shortest that is known.
-
-    Only distances that are proved count: of others the shortest known may not be the truth.
-    """
-    groups = sorted({(row.network, row.target >= 0) for row in rows})
-    proved = {g: [r for r in rows if (r.network, r.target >= 0) == g and r.optimal] for g in groups}
-    head = [f"{name}, {'targeted' if aimed else 'untargeted'}" for name, aimed in groups]
-    of = {g: sum((r.network, r.target >= 0) == g for r in rows) for g in groups}
-    lines = [["", *head, "all"], ["---", *["---:" for _ in head], "---:"]]
-    count = sum(map(len, proved.values()))
-    each = [f"{len(proved[g])} of {of[g]}" for g in groups]
-    lines.append(["proved to 1 %", *each, f"{count} of {len(rows)}"])
-    seconds = [statistics.median(r.seconds for r in rows if (r.network, r.target >= 0) == g)
-               for g in groups]  # fmt: skip
-    lines.append(["seconds, median", *(f"{s:.1f}" for s in seconds), ""])
-    for method in METHODS:
-        cells = [_excess(proved[g], method) for g in groups]
-        cells.append(_excess([r for g in groups for r in proved[g]], method, worst=True))
-        lines.append([f"`{method}`", *cells])
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def _excess(rows: list[Distance], method: str, *, worst: bool = False) -> str:
-    excess = [getattr(row, method) / row.upper - 1 for row in rows]
-    if not excess:
-        return "–"
-    far = sum(one > GAP for one in excess)
-    said = f"{statistics.median(excess):.2%}; {far} of {len(excess)}".replace("%", " %")
-    return f"{said}; {max(excess):.0%}".replace("%", " %").replace("  ", " ") if worst else said
-
-
-def filled(page: str, rows: list[Distance]) -> str:
-    """The page with the table of these rows."""
-    before, _, rest = page.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n\n{summarise(rows)}\n\n{END}{after}"
 
 
 def _asked() -> argparse.Namespace:

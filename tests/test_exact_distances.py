@@ -1,7 +1,6 @@
-"""The committed distances that are proved: no row contradicts another, its example or its page."""
+"""The committed distances that are proved: no row contradicts another or its example."""
 
 import importlib.util
-import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -91,21 +90,3 @@ def test_certificates_are_below_the_shortest(script, rows):
         upper = torch.tensor([row.upper for row in known])
         assert (radius <= upper).all()
         assert (radius > 0.02 * upper).all()
-
-
-def test_the_page_and_the_readme_say_what_the_rows_say(script, rows):
-    page = script.PAGE.read_text(encoding="utf-8")
-    assert script.filled(page, rows) == page
-    proved = [row for row in rows if row.optimal]
-    far = {
-        method: sum(getattr(row, method) > row.upper * (1 + script.GAP) for row in proved)
-        for method in script.METHODS
-    }
-    others = [far[method] for method in script.METHODS if method not in ("closest", "paper")]
-    readme = re.sub(r"<!--=.*?-->", "", (ROOT / "README.md").read_text(encoding="utf-8"))
-    (said,) = re.findall(
-        r"Of (\d+) minimum distances proved to 1 %, .*? miss between (\d+) and (\d+) by more "
-        r"than that; `closest` misses (\d+)",
-        " ".join(readme.split()),
-    )
-    assert [int(one) for one in said] == [len(proved), min(others), max(others), far["closest"]]

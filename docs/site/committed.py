@@ -11,7 +11,6 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from intriguing.report.claims import to_markdown
 from intriguing.report.contents import read_contents
 from intriguing.report.findings import correlation
 from intriguing.results.measured import Measurement, Metric, where
@@ -114,11 +113,6 @@ def verdict(claim: str, run: str = "claims") -> VerdictRow:
 def decided(word: str = "", run: str = "claims") -> int:
     """How many claims have this verdict; all, where none is named."""
     return sum(word in ("", row.verdict) for row in _verdicts(run))
-
-
-def claims(run: str) -> str:
-    """The table of verdicts of a run."""
-    return to_markdown(_verdicts(run))
 
 
 def _verdicts(run: str) -> list[VerdictRow]:

@@ -17,7 +17,7 @@ Around a whole table:
 
     <!--} -->
 
-What they ask for is in `committed.py`.
+What they ask for is in `committed.py` and, by tables, in `tabled.py`.
 """
 
 import re
@@ -28,6 +28,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 import committed
+import tabled
 
 ROOT = Path(__file__).parents[2]
 PAGES = (
@@ -84,14 +85,14 @@ def _block(macro: re.Match[str]) -> str:
 
 
 def _evaluated(asked: str) -> Any:
-    return eval(asked, vars(committed))  # a page of this repository
+    return eval(asked, {**vars(committed), **vars(tabled)})  # a page of this repository
 
 
 def _in_words(told: str) -> str:
     """As pages write numbers."""
     signed = re.sub(r"(?<![\w.)-])-(?=[\d.])", "−", told)
     whole = re.sub(r"\b100\.0+%", "100%", signed)
-    return re.sub(r"\bnan\b ?%?", "–", re.sub(r"(?<=\w)%", " %", whole))
+    return re.sub(r"[+−]?\bnan\b ?%?", "–", re.sub(r"(?<=\w)%", " %", whole))
 
 
 def main() -> int:

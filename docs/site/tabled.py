@@ -1,0 +1,223 @@
+"""Tables that pages ask of committed rows: rows for a template, or a table as it stands."""
+
+import statistics
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow.parquet as pq
+from committed import METHODS, RESULTS, ROOT, figures
+from scipy import stats
+
+from intriguing.report.claims import to_markdown
+from intriguing.report.contents import read_contents
+from intriguing.report.hardening import verdict as of_training
+from intriguing.report.views import Cell, Table
+from intriguing.results.measured import Measurement, Metric, where
+from intriguing.results.parquet import read_rows
+from intriguing.results.rows import ClaimRow
+from intriguing.results.verdicts import VerdictRow
+
+
+@dataclass(frozen=True)
+class Told:
+    """A cell as templates write it: the value, and its interval where it has one."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+    paper: float = float("nan")
+    of: str = "–"
+
+    def __format__(self, how: str) -> str:
+        told = format(self.value, how)
+        return told if self.low is None else f"{told} [{self.low:{how}}, {self.high:{how}}]"
+
+
+def lines(run: str, heading: str) -> list[dict[str, Any]]:
+    """A table of a run: the name of each row, and by those of columns, less dots, its cells."""
+    drawn = _drawn(run, heading)
+    return [
+        {
+            "name": name,
+            **{
+                called.replace(".", ""): _told(drawn.at(row, column))
+                for column, called in drawn.columns.items()
+            },
+        }
+        for row, name in drawn.rows.items()
+    ]  # fmt: skip
+
+
+def beside_the_paper(run: str, heading: str, digits: int) -> str:
+    """A table of a run, the paper's value in brackets; digits are of per cents."""
+
+    def told(cell: Cell) -> str:
+        shown = f"{cell.value:.{digits}f} %" if cell.unit == "%" else f"{cell.value:.3f}"
+        paper = "" if cell.paper is None else f" ({cell.paper:g}{' %' if cell.unit == '%' else ''})"
+        return f"{shown.replace('100.0', '100')}{paper}"
+
+    return _whole(_drawn(run, heading), told)
+
+
+def on_the_path(run: str) -> str:
+    """Coherence on the way from units to a rotation, with half its interval's width."""
+    (drawn,) = (one for one in read_contents(RESULTS / run).tables if one.analysis == "path")
+
+    def told(cell: Cell) -> str:
+        half = "" if cell.low is None else f" ± {cell.value - cell.low:.3f}"
+        return f"{cell.value:.3f}{half}"
+
+    return _whole(drawn, told)
+
+
+def claims(run: str) -> str:
+    """The table of verdicts of a run."""
+    return to_markdown(read_rows(RESULTS / run, VerdictRow))
+
+
+def tested(*runs: str) -> list[dict[str, Any]]:
+    """What the test of §3's claim says of each layer of each run; `said` is the verdict."""
+    rows = [row for run in runs for row in read_rows(RESULTS / run, ClaimRow)]
+    return [
+        {**vars(row), "layer": row.layer.removeprefix("model."), "said": _said(row),
+         "lead": Told(row.difference, row.low, row.high)}
+        for row in rows
+    ]  # fmt: skip
+
+
+def beside(first: str, second: str) -> list[dict[str, Any]]:
+    """The same layers in two runs."""
+    return [
+        {"layer": a["layer"], "first": f"{a['said']}: {a['lead']:+.3f}",
+         "second": f"{b['said']}: {b['lead']:+.3f}"}
+        for a, b in zip(tested(first), tested(second), strict=True)
+    ]  # fmt: skip
+
+
+def learned(*runs: str) -> list[dict[str, Any]]:
+    """What dictionaries explain of each layer, their control, and their leads with verdicts."""
+    from intriguing.units.dictionaries import verdict_of
+
+    made = []
+    for run in runs:
+        rows = read_rows(RESULTS / run, Measurement)
+        (delta,) = {row.delta for row in read_rows(RESULTS / run, ClaimRow)}
+        leads = where(rows, analysis="dictionary-leads")
+        for layer in dict.fromkeys(row.layer for row in leads):
+            line: dict[str, Any] = {"layer": layer.removeprefix("model.")}
+            for row in where(rows, analysis="dictionaries", metric=Metric.EXPLAINED, layer=layer):
+                line[row.method] = row.value
+            for row in where(leads, layer=layer):
+                assert row.low is not None
+                assert row.high is not None
+                lead = Told(row.value, row.low, row.high)
+                line[f"over {row.reference}"] = f"{lead:+.3f}: " + verdict_of(
+                    row.low, row.high, delta
+                )
+            made.append(line)
+    return made
+
+
+def sentences() -> list[dict[str, str]]:
+    """The paper's on training, each with the difference of errors that decides it.
+
+    Of the spectral penalty the run's own regime is left out: that the penalty errs less is judged
+    at the weight that validation chose.
+    """
+    drawn = _drawn("hardening", "The paper's sentences as differences of test errors")
+    cells = [drawn.at(row, column) for row in drawn.rows for column in drawn.columns]
+    judged = [
+        {"sentence": cell.row, "said": of_training(cell)}
+        for cell in cells if cell is not None and cell.method != "Spectral penalty"
+    ]  # fmt: skip
+    apart = penalty_apart()
+    low, high = stats.t.interval(0.95, len(apart) - 1, statistics.mean(apart), stats.sem(apart))
+    chosen = Cell(
+        "claims", Metric.ERROR_DIFFERENCE, "% more", statistics.mean(apart), float(low),
+        float(high), total=len(apart),
+    )  # fmt: skip
+    named = "Penalising Lipschitz bounds improves generalization (§4.3)"
+    return [*judged, {"sentence": named, "said": of_training(chosen)}]
+
+
+def penalty_apart() -> list[float]:
+    """By how many points the chosen penalty's test error differs from the baseline's, a seed each.
+
+    Of seeds that both were trained with.
+    """
+    errors: dict[str, dict[float, float]] = defaultdict(dict)
+    for row in figures("hardening_fair", **{"judged by": "test"}):
+        errors[row["what"]][row["seed"]] = 100 * row["wrong"] / row["of"]
+    ours, plain = errors["penalty"], errors["weight-decay"]
+    return [ours[seed] - plain[seed] for seed in sorted(ours.keys() & plain.keys())]
+
+
+def proved() -> str:
+    """Of distances: how many are proved, and how far each method ends above the shortest known.
+
+    Only distances that are proved to 1 % count: of others the shortest may not be the truth.
+    """
+    file = ROOT / "benchmarks" / "exact" / "rows" / "distances.parquet"
+    groups: dict[tuple[str, bool], list[dict[str, Any]]] = defaultdict(list)
+    rows = sorted(pq.read_table(file).to_pylist(), key=lambda row: row["network"])
+    for aimed in (False, True):
+        for row in rows:
+            if (row["target"] >= 0) == aimed:
+                groups[row["network"], aimed].append(row)
+    ordered = [groups[key] for key in sorted(groups)]
+    known = [[row for row in some if row["optimal"]] for some in ordered]
+    every = [row for some in known for row in some]
+    names = [f"{name}, {'targeted' if aimed else 'untargeted'}" for name, aimed in sorted(groups)]
+    counts = [f"{len(some)} of {len(all_)}" for some, all_ in zip(known, ordered, strict=True)]
+    seconds = [f"{statistics.median(row['seconds'] for row in some):.1f}" for some in ordered]
+    return _markdown(
+        ["", *names, "all"],
+        [
+            ["proved to 1 %", *counts, f"{len(every)} of {len(rows)}"],
+            ["seconds, median", *seconds, ""],
+            *(
+                [f"`{method}`", *(_excess(some, method) for some in known),
+                 _excess(every, method, worst=True)]
+                for method in (METHODS[0], "paper", *METHODS[1:])
+            ),
+        ],
+    )  # fmt: skip
+
+
+def _excess(rows: Sequence[Mapping[str, Any]], method: str, *, worst: bool = False) -> str:
+    excess = [100 * (row[method] / row["upper"] - 1) for row in rows]
+    far = sum(one > 1 for one in excess)
+    said = f"{statistics.median(excess):.2f} %; {far} of {len(excess)}"
+    return f"{said}; {max(excess):.0f} %" if worst else said
+
+
+def _said(row: ClaimRow) -> str:
+    within = f" within ±{row.delta:g}" if row.verdict == "no distinction" else ""
+    return row.verdict if row.verdict == "not decided" else f"**{row.verdict}{within}**"
+
+
+def _drawn(run: str, heading: str) -> Table:
+    return next(one for one in read_contents(RESULTS / run).tables if one.heading == heading)
+
+
+def _told(cell: Cell | None) -> Told:
+    if cell is None:
+        return Told(float("nan"))
+    paper = float("nan") if cell.paper is None else cell.paper
+    return Told(cell.value, cell.low, cell.high, paper, f"{cell.count:,} of {cell.total:,}")
+
+
+def _whole(drawn: Table, told: Callable[[Cell], str]) -> str:
+    rows = [
+        [name, *("–" if (cell := drawn.at(row, c)) is None else told(cell) for c in drawn.columns)]
+        for row, name in drawn.rows.items()
+    ]
+    return _markdown([drawn.corner, *drawn.columns.values()], rows)
+
+
+def _markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    rule = ["---", *["---:"] * (len(head) - 1)]
+    drawn = (f"| {' | '.join(line)} |" for line in (head, rule, *rows))
+    return "\n".join(drawn).replace("|  |", "| |")
