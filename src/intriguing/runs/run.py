@@ -37,7 +37,7 @@ from intriguing.scale.engine import HERE, Engine
 from intriguing.scale.failure import Failure
 from intriguing.scale.finished import Shards
 from intriguing.scale.shards import Columns, Part, run_in_shards
-from intriguing.scale.threads import one_thread
+from intriguing.threads import one_thread
 
 _LARGE: tuple[type[Row], ...] = (ImageRow, CertificateRow, ProofRow)
 """Rows that stages read again from what they left on disk."""

@@ -10,7 +10,7 @@ from intriguing.runs.stage import Stage, with_needs
 from intriguing.scale.engine import Engine
 from intriguing.scale.jobs import ended_jobs
 from intriguing.scale.staff import Told
-from intriguing.scale.threads import one_thread
+from intriguing.threads import one_thread
 
 if TYPE_CHECKING:
     from intriguing.runs.run import Run

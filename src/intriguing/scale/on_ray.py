@@ -23,7 +23,7 @@ from intriguing.scale.failure import Failure
 from intriguing.scale.fingerprint import Fingerprint
 from intriguing.scale.package import pack, unpack
 from intriguing.scale.staff import Resting, Work, WorkerDied
-from intriguing.scale.threads import same_environment
+from intriguing.threads import same_environment
 from intriguing.written import write_beside_others
 
 _LOOK = 1.0

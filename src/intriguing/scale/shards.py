@@ -25,8 +25,8 @@ from intriguing.scale.failure import Failure
 from intriguing.scale.finished import Shards, digest_of, usable
 from intriguing.scale.jobs import DEATHS, ended_jobs
 from intriguing.scale.staff import Told
-from intriguing.scale.threads import one_thread
 from intriguing.scale.verified import Verified
+from intriguing.threads import one_thread
 from intriguing.written import delete_stale
 
 Columns: TypeAlias = Mapping[str, Tensor]

@@ -24,6 +24,7 @@ from intriguing.spectral.certificates.exact import Exact, prove, seconds_of
 from intriguing.spectral.certificates.local_certificates import local_certificates
 from intriguing.spectral.certificates.pairwise import Packed, PairBounds, pair_bounds
 from intriguing.spectral.certificates.relaxation.radii import relaxed_certificates
+from intriguing.threads import one_thread
 
 _BATCH = 256
 """Images between two reports of progress."""
@@ -73,7 +74,9 @@ class Certificates:
 class Certifier:
     """A network with what holds around every image; it certifies any of them, whoever asks.
 
-    No image's radius depends on which others are asked about with it.
+    No image's radius depends on which others are asked about with it, nor on how many threads
+    there are: it works with one, as sums of several are added up in another order, which searches
+    make larger. Who has many cores gives images to several processes (`scale`).
 
     Attributes:
         model: In evaluation mode.
@@ -90,6 +93,7 @@ class Certifier:
     around: tuple[tuple[_Around, str], ...]
 
     @classmethod
+    @one_thread()
     def of(
         cls, model: nn.Module, images: Float[Tensor, "n ..."], box: Box = UNIT_BOX, *,
         semidefinite: bool = True, local: bool = True, multipliers: bool = False,
@@ -128,6 +132,7 @@ class Certifier:
         bounds = state["bounds"].unpacked(state["model"], state["box"], state["sample"])
         vars(self).update(state, bounds=bounds)
 
+    @one_thread()
     def certificates(
         self, images: Float[Tensor, "n ..."], labels: Int64[Tensor, " n"], *,
         batch_size: int | None = None, progress: ProgressCallback | None = None,
