@@ -24,7 +24,8 @@ from intriguing.results.parquet import read_columns
 from intriguing.results.rows import ImageRow
 from intriguing.results.store import read_run
 from intriguing.runs import attacking
-from intriguing.runs.certifying import Certificates, Certify
+from intriguing.runs.certificates import Certificates
+from intriguing.runs.certifying import Certify
 from intriguing.runs.examples import Examples, Pictures, Summary
 from intriguing.runs.request import Request, Work
 from intriguing.runs.run import run_all

@@ -13,7 +13,7 @@ from intriguing.report.numbers import NEXT_TO_NOTHING, proved_share, share, shor
 from intriguing.results.audit import Finding, Knowledge, Tile
 from intriguing.results.measured import Measurement, Metric, first, where
 from intriguing.results.rows import Row
-from intriguing.runs.certifying import Certificates, Certified
+from intriguing.runs.certificates import Certificates, Certified
 from intriguing.runs.certifying import Certify as Both
 from intriguing.runs.examples import Examples
 from intriguing.runs.run import Run

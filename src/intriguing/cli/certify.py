@@ -68,7 +68,8 @@ def certify(
     from intriguing.errors import InputError
     from intriguing.measures import UNIT_BOX
     from intriguing.runs import attacking, bounding, certifying, proving
-    from intriguing.runs.certifying import Certificates, Certify
+    from intriguing.runs.certificates import Certificates
+    from intriguing.runs.certifying import Certify
     from intriguing.runs.examples import Examples, Pictures
     from intriguing.runs.request import Work
     from intriguing.runs.stage import Stage

@@ -23,7 +23,7 @@ from intriguing.models.resized import fitted
 from intriguing.models.weights import model_sha256
 from intriguing.report.html import draw_report
 from intriguing.results.gate import FlawRow, GateRow, Ruling, RulingRow
-from intriguing.runs.certifying import Certificates
+from intriguing.runs.certificates import Certificates
 from intriguing.runs.request import Request
 from intriguing.runs.run import Run, open_run
 from intriguing.runs.spreading import ahead
