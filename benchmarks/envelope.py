@@ -6,7 +6,8 @@ FC100-100-10 and a convolutional network on MNIST, targeted and untargeted. The 
 by image, the shortest ‖r‖₂ that DDN, PDGD, ALMA and Carlini & Wagner's attack (adv-lib) end with.
 Their answers are kept in results/benchmarks/, so an interrupted run goes on where it was. Every
 answer, ours too, is judged alike: clamped to the box and classified by a plain forward pass. A pass
-is half a forward and a backward one.
+is half a forward and a backward one. A row a case and a method goes to
+benchmarks/figures/envelope.csv in place of an earlier one.
 """
 
 import argparse
@@ -28,6 +29,7 @@ from intriguing.files import write_whole
 from intriguing.models.weights import model_sha256, read_tensors, write_tensors
 from intriguing.report.figure_style import MARKERS, MUTED, SERIES, axes, png, style
 from networks import CACHE, SEED, Case, load_cases
+from tables import keep
 
 # adv-lib imports torchvision and visdom for things that are not used here; a real one comes first.
 sys.path.append(str(Path(__file__).parent / "stand_ins"))
@@ -35,6 +37,7 @@ from adv_lib.attacks import alma, carlini_wagner_l2, ddn, pdgd
 
 CASES = ["fc-targeted", "fc-untargeted", "conv-targeted", "conv-untargeted"]
 FIGURE = Path(__file__).parent / "figures" / "envelope.png"
+TABLE = FIGURE.with_suffix(".csv")
 WITHIN = 1.001
 
 # Each at the most steps that its authors recommend; what is not said is adv-lib's default.
@@ -56,15 +59,16 @@ class Answer:
     seconds: float
     curve: Tensor | None = None
 
-    def describe(self, envelope: Tensor) -> str:
+    def row(self, envelope: Tensor) -> dict[str, object]:
         found = self.l2.isfinite()
-        ratio = self.l2[found].mean() / envelope[found].mean()
-        within = (self.l2 <= envelope * WITHIN).double().mean()
-        return (
-            f"success {found.double().mean():6.1%}   mean L2 {self.l2[found].mean():.4f}   "
-            f"/ envelope {ratio:.4f}   within 0.1 % {within:6.1%}   passes {self.passes:4.0f}, "
-            f"most {self.most:4.0f}   {self.seconds:5.0f} s"
-        )
+        return {
+            "found": f"{float(found.double().mean()):g}",
+            "mean_l2": f"{self.l2[found].mean():.4f}",
+            "over_envelope": f"{self.l2[found].mean() / envelope[found].mean():.4f}",
+            "within": f"{float((self.l2 <= envelope * WITHIN).double().mean()):g}",
+            "passes": f"{self.passes:.0f}",
+            "most": f"{self.most:.0f}",
+        }
 
 
 def peer(name: str, case: Case) -> Answer:
@@ -111,15 +115,15 @@ def ours(case: Case, method: str, budget: int) -> Answer:
     return Answer(case.judge(found.adversarial), mean, most, seconds, found.curve)
 
 
-def beaten_at(curve: Tensor, other: Tensor) -> str:
+def beaten_at(curve: Tensor, other: Tensor) -> int | str:
     """The first budget at which our mean is below a peer's, over the images that the peer found."""
     found = other.isfinite()
     below = curve[found].double().mean(0) <= other[found].mean()
-    return f"{BUDGETS[int(below.int().argmax())]} passes" if below.any() else "no budget"
+    return BUDGETS[int(below.int().argmax())] if below.any() else ""
 
 
 def compare(case: Case, method: str, budget: int) -> tuple[dict[str, Answer], Answer, Tensor]:
-    """Run everybody on a case and print the rows."""
+    """Run everybody on a case and keep the rows."""
     print(f"\n{case.name}: {len(case.images)} images, target seed {SEED}", flush=True)
     peers = {}
     for name in PEERS:
@@ -127,13 +131,21 @@ def compare(case: Case, method: str, budget: int) -> tuple[dict[str, Answer], An
         print(f"  {name} ended with mean {peers[name].l2.mean():.4f}", flush=True)
     envelope = torch.stack([answer.l2 for answer in peers.values()]).amin(0)
     answer = ours(case, method, budget)
-    for name, row in {**peers, "ours": answer}.items():
-        print(f"  {name:<11} {row.describe(envelope)}")
+    found = {name: row.row(envelope) for name, row in peers.items()}
+    best = min(found, key=lambda name: float(str(found[name]["over_envelope"])))
+    for name, row in {**found, method: answer.row(envelope)}.items():
+        mine = name == method
+        shorter = float((answer.l2 * WITHIN < envelope).double().mean())
+        more = {
+            "shorter": f"{shorter:g}" if mine else "",
+            "below_best_from": beaten_at(answer.curve, peers[best].l2) if mine else "",
+        }
+        about = {"case": case.name, "method": name, "images": len(case.images)}
+        print(" ", {**about, **row, **more})
+        keep(TABLE, {**about, **row, **more}, ["case", "method"])
     for name, row in peers.items():
-        print(f"  mean below that of {name:<11} from {beaten_at(answer.curve, row.l2)}")
-    worst = (answer.l2 / envelope).max()
-    shorter = (answer.l2 * WITHIN < envelope).double().mean()
-    print(f"  ours: worst ratio to the envelope {worst:.4f}; shorter by over 0.1 %: {shorter:.1%}")
+        print(f"  mean below that of {name:<11} from {beaten_at(answer.curve, row.l2)} passes")
+    print(f"  ours: worst ratio to the envelope {(answer.l2 / envelope).max():.4f}")
     return peers, answer, envelope
 
 

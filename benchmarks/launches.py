@@ -4,7 +4,8 @@
 
 FC100-100-10, trained for a moment on the digits that come with the package. A pass is half a
 forward and a backward one of the whole batch. The device is that of the tests
-(`tests/machines/accelerator.py`): the CPU computes, and what a GPU would be asked for is counted.
+(`tests/machines/accelerator.py`): the CPU computes, and what a GPU would be asked for is counted. A
+row a method and a goal goes to benchmarks/figures/launches.csv in place of an earlier one.
 """
 
 import argparse
@@ -18,7 +19,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from tests.machines.accelerator import DEVICE, accelerator
 
 import intriguing as it
+from tables import keep
 
+TABLE = Path(__file__).parent / "figures" / "launches.csv"
 BUDGETS = {"closest": 300, "cw": 180, "deepfool": 50, "noise": 50}
 
 
@@ -85,8 +88,6 @@ def main() -> int:
     parser.add_argument("--images", type=int, default=16)
     parser.add_argument("--methods", nargs="+", default=methods, choices=methods)
     args = parser.parse_args()
-    print("| method | passes of the batch | kernels a pass | waits a pass |")
-    print("| --- | ---: | ---: | ---: |")
     for method in args.methods:
         budget = None if method == "paper" else BUDGETS.get(method, 100)
         for targeted in (True, False):
@@ -95,10 +96,13 @@ def main() -> int:
             passes, kernels, waits = counts(
                 trained(), method, targeted=targeted, images=args.images, budget=budget
             )
-            goal = "targeted" if targeted else "untargeted"
-            print(
-                f"| `{method}`, {goal} | {passes:,.0f} | {kernels:.0f} | {waits:.2f} |", flush=True
-            )
+            row = {
+                "method": method, "goal": "targeted" if targeted else "untargeted",
+                "images": args.images, "passes": f"{passes:g}", "kernels": f"{kernels:.1f}",
+                "waits": f"{waits:.4f}",
+            }  # fmt: skip
+            print(row, flush=True)
+            keep(TABLE, row, ["method", "goal", "images"])
     return 0
 
 

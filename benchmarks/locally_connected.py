@@ -7,7 +7,8 @@ forward and backward pass to inputs and weights, float32, the ways taking turns.
 timed in two layouts: as it is mostly written (fields as `unfold` gives them), and with places
 first, so that `einsum` is one batched product without a transposition; ratios are theirs over ours.
 Peak memory is how far the resident set of a process of its own (Linux) rises over what it was with
-inputs, weights and their gradients made and torch warm.
+inputs, weights and their gradients made and torch warm. A row a layer and a pass goes to
+benchmarks/figures/locally_connected.csv in place of an earlier one.
 """
 
 import argparse
@@ -25,7 +26,9 @@ from torch.nn.functional import unfold
 
 from intriguing.models import tiles
 from intriguing.models.locally_connected import locally_connected2d
+from tables import keep
 
+TABLE = Path(__file__).parent / "figures" / "locally_connected.csv"
 # channels, maps, input side, field, batch
 LAYERS = [
     (3, 8, 32, 8, 64),
@@ -75,8 +78,6 @@ def main() -> None:
         print(rise(way, LAYERS[int(line)], backward == "True"))
         return
     print(f"torch {torch.__version__}, {platform.machine()}, {args.threads} thread(s)")
-    print("| layer | pass | ours, s | recipe | places first | MiB | recipe | places first |")
-    print("| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |")
     for i in args.layers:
         layer = LAYERS[i]
         for backward in (False, True):
@@ -86,19 +87,25 @@ def main() -> None:
                 way: float(subprocess.check_output([*command, way, str(i), str(backward)]))
                 for way in WAYS
             }
-            show(layer, backward, times, peaks)
+            note(layer, backward, args.rounds, times, peaks)
 
 
-def show(
-    layer: tuple[int, ...], backward: bool, times: dict[str, float], peaks: dict[str, float]
-) -> None:
+def note(
+    layer: tuple[int, ...], backward: bool, rounds: int, times: dict[str, float],
+    peaks: dict[str, float],
+) -> None:  # fmt: skip
     channels, maps, side, field, batch = layer
-    name = f"{batch}×{channels}×{side}×{side}, {field}×{field}, {maps} maps"
-    kind = "forward, backward" if backward else "forward"
-    slower = " | ".join(f"{times[w] / times['ours']:.1f}×" for w in WAYS if w != "ours")
-    larger = " | ".join(f"{peaks[w] / peaks['ours']:.1f}×" for w in WAYS if w != "ours")
-    print(f"| {name} | {kind} | {times['ours']:.4f} | {slower} | {peaks['ours']:.0f} | {larger} |")
-    sys.stdout.flush()
+    row = {
+        "layer": f"{batch}×{channels}×{side}×{side}, {field}×{field} fields, {maps} maps",
+        "pass": "forward, backward" if backward else "forward",
+        "rounds": rounds,
+        "seconds": f"{times['ours']:.4f}",
+        **{way: f"{times[way] / times['ours']:.1f}" for way in WAYS if way != "ours"},
+        "mib": f"{peaks['ours']:.0f}",
+        **{f"{way} mib": f"{peaks[way] / peaks['ours']:.1f}" for way in WAYS if way != "ours"},
+    }
+    print(row, flush=True)
+    keep(TABLE, row, ["layer", "pass"])
 
 
 def made(way: str, layer: tuple[int, ...]) -> tuple[Tensor, Tensor]:

@@ -8,13 +8,15 @@ of LipSDP-Neuron (Fazlyab et al. 2019, one multiplier a neuron) by cvxpy, and th
 with the time of both. The peer is given the first layer's triangular factor in place of the layer,
 which leaves its optimum and makes its matrix smaller. *Large* nets are beyond the solver here:
 ours, the product and the lower bound, for the whole map and for all pairs of classes. Times are
-processor times of one thread.
+processor times of one thread. Rows go to semidefinite_small.csv and semidefinite_large.csv of
+benchmarks/figures in place of earlier ones.
 """
 
 import argparse
 import itertools
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -33,9 +35,11 @@ from intriguing.spectral.semidefinite.chain import (
     chain_bound,
     chain_product,
 )
+from tables import keep
 
 SMALL = {"two hidden": (64, 24, 24, 10), "three hidden": (64, 20, 20, 20, 10)}
 GAP = 0.02
+FIGURES = Path(__file__).parent / "figures"
 
 
 def fully_connected(*sizes: int) -> nn.Sequential:
@@ -169,10 +173,15 @@ def compare_small(seeds: int, solver: str) -> bool:
                 flush=True,
             )
         low, upper, peer, product, ours, theirs = np.array(rows).T
-        print(f"{name}, {'-'.join(map(str, sizes))}, means over {seeds} seeds: ≥ {low.mean():.3f},")
-        print(f"  ours {upper.mean():.4f}, LipSDP {peer.mean():.4f}, product {product.mean():.3f}")
-        gap = (upper / peer - 1).max()
-        print(f"  worst gap {gap:.3%}; {ours.mean():.2f} s against {theirs.mean():.1f} s")
+        row = {
+            "network": "-".join(map(str, sizes)), "seeds": seeds, "lower": f"{low.mean():.3f}",
+            "ours": f"{upper.mean():.3f}", "lipsdp": f"{peer.mean():.3f}",
+            "worst_gap": f"{float((upper / peer - 1).max()):.2g}",
+            "product": f"{product.mean():.2f}", "seconds": f"{ours.mean():.2f}",
+            "lipsdp_seconds": f"{theirs.mean():.1f}",
+        }  # fmt: skip
+        print(row, flush=True)
+        keep(FIGURES / "semidefinite_small.csv", row, ["network"])
     return fine
 
 
@@ -194,12 +203,13 @@ def compare_large(names: Sequence[str], config: SemidefiniteConfig) -> bool:
         simple = chain_bound(chain, pairs, config=SemidefiniteConfig(operations=0.0))
         gain = (each.pairs / simple.pairs).mean()
         fine &= low <= whole.upper <= product
-        print(
-            f"{name}: ≥ {low:.2f}  ours {whole.upper:.3f}  product {product:.2f}  "
-            f"(× {whole.upper / product:.3f})  {alone:.1f} s; pairs × {gain:.3f} of their "
-            f"products, {each.refined} of {len(pairs)} refined, {together:.1f} s",
-            flush=True,
-        )
+        row = {
+            "network": name, "lower": f"{low:.2f}", "ours": f"{whole.upper:.2f}",
+            "product": f"{product:.2f}", "seconds": f"{alone:.1f}", "pairs": f"{gain:.3f}",
+            "refined": each.refined, "pairs_seconds": f"{together:.2g}",
+        }  # fmt: skip
+        print(row, flush=True)
+        keep(FIGURES / "semidefinite_large.csv", row, ["network"])
     return fine
 
 

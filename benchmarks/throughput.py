@@ -6,14 +6,18 @@ Both minimise c‖r‖² + loss_f(x + r, l) over the box for FC100-100-10, both 
 rule from the same first c, warm-starting at the best adversarial minimiser so far; the peer is
 `scipy.optimize.minimize(method="L-BFGS-B")` with its default tolerances. All is measured in one run
 on one machine. Printed: milliseconds and passes an image, mean distortion on the images both
-were given, the ratio, and the share of our time spent outside the model's own passes.
+were given, the ratio, and the share of our time spent outside the model's own passes. A row for
+these threads and their way of waiting goes to benchmarks/figures/throughput.csv.
 """
 
 import argparse
 import math
+import os
 import platform
 import statistics
 import time
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -26,6 +30,9 @@ from intriguing.distortion.penalty import PaperConfig
 from intriguing.distortion.problem import TargetedLoss
 from intriguing.distortion.targets import choose_targets
 from intriguing.models.families.fully_connected import FullyConnected
+from tables import keep
+
+TABLE = Path(__file__).parent / "figures" / "throughput.csv"
 
 
 def trained_network(seed: int) -> nn.Module:
@@ -110,7 +117,7 @@ def main() -> None:
         inside += time.perf_counter() - start
         return result
 
-    ratios = []
+    runs = []
     for repeat in range(args.repeats):
         share = slice(repeat * args.peer, (repeat + 1) * args.peer)
         start = time.perf_counter()
@@ -123,18 +130,39 @@ def main() -> None:
         ours = minimum_distortion(model, data.images, data.labels, targets, "paper", config=config)
         seconds = time.perf_counter() - start
         TargetedLoss.__call__ = original  # type: ignore[method-assign]
-        ratios.append(peer_seconds / (seconds / len(data)))
+        run = {
+            "ours_ms": 1e3 * seconds / len(data),
+            "peer_ms": 1e3 * peer_seconds,
+            "ratio": peer_seconds / (seconds / len(data)),
+            "passes": float(ours.forward_passes.float().mean()),
+            "peer_passes": statistics.mean(p for _, p in peer),
+            "distortion": float(ours.distortion[share].mean()),
+            "peer_distortion": statistics.mean(d for d, _ in peer),
+        }
+        print(*(f"{name}={value:.5g}" for name, value in run.items()), flush=True)
         print(
-            f"run {repeat + 1}: ours {seconds / len(data) * 1e3:.2f} ms and "
-            f"{ours.forward_passes.float().mean():.0f} passes an image; scipy "
-            f"{peer_seconds * 1e3:.0f} ms and {statistics.mean(p for _, p in peer):.0f} passes; "
-            f"ratio {ratios[-1]:.0f}×\n"
-            f"       mean distortion on the same images: ours {ours.distortion[share].mean():.5f}, "
-            f"scipy {statistics.mean(d for d, _ in peer):.5f}; success "
-            f"{ours.success.float().mean():.4f}; outside the model's passes "
+            f"success {ours.success.float().mean():.4f}; outside the model's passes "
             f"{1 - inside / seconds:.0%}"
         )
-    print(f"median ratio {statistics.median(ratios):.0f}×")
+        runs.append(run)
+
+    def over(name: str, pick: Callable[[list[float]], float]) -> str:
+        return f"{pick([run[name] for run in runs]):.3g}"
+
+    apart = max(abs(run["distortion"] - run["peer_distortion"]) for run in runs)
+    row = {
+        "threads": args.threads,
+        "waiting": os.environ.get("OMP_WAIT_POLICY", "default").lower(),
+        "runs": len(runs),
+        **{
+            f"{name}_{word}": over(name, pick)
+            for name in ("ours_ms", "peer_ms", "ratio", "passes", "peer_passes")
+            for word, pick in (("least", min), ("median", statistics.median), ("most", max))
+        },
+        "distortion_apart": f"{apart:.5f}",
+    }
+    keep(TABLE, row, ["threads", "waiting"])
+    print(f"median ratio {row['ratio_median']}×")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@
 Each line repeats `compare_bases` on new networks at level 5 %: how often it says that one basis is
 more coherent, how often "no distinction", and the quantiles of the exact p-value of the rotation
 null. Then, on tables of known truth, how often 95 % intervals cover it, and how often equivalence
-is claimed of a difference of exactly δ (at most 5 % is right).
+is claimed of a difference of exactly δ (at most 5 % is right). Rows go to units_cases.csv and
+units_intervals.csv of benchmarks/figures in place of earlier ones.
 """
 
 import argparse
@@ -22,6 +23,9 @@ from tests.units.planted import network, noisy_images
 
 from intriguing.units.claim import compare_bases
 from intriguing.units.inference import MeasuredLayer, effect
+from tables import keep
+
+FIGURES = Path(__file__).parent / "figures"
 
 CASES: dict[str, tuple[str, Callable[[int], nn.Module]]] = {
     "untrained, ReLU": ("2", lambda i: network(i)),
@@ -45,35 +49,24 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=100)
     repeats = parser.parse_args().repeats
     torch.set_num_threads(1)
-    print(
-        "| case | networks | natural more | random more | no distinction | p ≤ .05, .25, .5, .75 |"
-    )
-    print("| --- | ---: | ---: | ---: | ---: | ---: |")
     for seeds in (1, 3):
         for case, (layer, make) in CASES.items():
             found = [judge(make, layer, i, seeds) for i in range(repeats)]
             words = [claim.verdict for claim in found]
             p = torch.tensor([claim.p_rotation for claim in found], dtype=torch.float64)
-            quantiles = ", ".join(
-                f"{float((p <= q).double().mean()):.2f}" for q in (0.05, 0.25, 0.5, 0.75)
-            )
-            counts = [
-                sum(word == which for word in words)
-                for which in ("natural more coherent", "random more coherent", "no distinction")
-            ]
-            print(
-                f"| {case} | {seeds} | " + " | ".join(map(str, counts)) + f" | {quantiles} |",
-                flush=True,
-            )
-    print("\n| networks | between them | covers | claims δ is none | claims 0 is none |")
-    print("| ---: | ---: | ---: | ---: | ---: |")
+            row = {"case": case, "networks": seeds, "repeats": repeats}
+            for verdict in ("natural more coherent", "random more coherent", "no distinction"):
+                row[verdict] = words.count(verdict)
+            for q in (5, 25, 50, 75):
+                row[f"p to {q} %"] = f"{float((100 * p <= q).double().mean()):.2f}"
+            print(row, flush=True)
+            keep(FIGURES / "units_cases.csv", row, ["case", "networks"])
     for seeds in (1, 2, 3, 5):
         for between in (0.0, 0.1, 0.3) if seeds > 1 else (0.0,):
-            print(
-                f"| {seeds} | {between} | " + " | ".join(tables(seeds, between, 5 * repeats)),
-                "|",
-                flush=True,
-            )
+            row = {"networks": seeds, "between": between, "repeats": 5 * repeats}
+            row |= tables(seeds, between, 5 * repeats)
+            print(row, flush=True)
+            keep(FIGURES / "units_intervals.csv", row, ["networks", "between"])
 
 
 def judge(make: Callable[[int], nn.Module], layer: str, i: int, seeds: int):
@@ -83,7 +76,7 @@ def judge(make: Callable[[int], nn.Module], layer: str, i: int, seeds: int):
     ).layers[0]
 
 
-def tables(seeds: int, between: float, repeats: int, delta: float = 0.5) -> list[str]:
+def tables(seeds: int, between: float, repeats: int, delta: float = 0.5) -> dict[str, str]:
     """Units of standard deviation 1, seeds of `between`, 40 units and 39 random bases a network."""
     generator = torch.Generator().manual_seed(0)
     covers = wrong = right = 0
@@ -99,7 +92,8 @@ def tables(seeds: int, between: float, repeats: int, delta: float = 0.5) -> list
         right += found.equivalence(delta) <= 0.05
         beyond = [MeasuredLayer(x.natural + delta, x.random) for x in networks]
         wrong += effect(beyond, generator).equivalence(delta) <= 0.05
-    return [f"{count / repeats:.3f}" for count in (covers, wrong, right)]
+    counts = {"covers": covers, "delta is none": wrong, "zero is none": right}
+    return {name: f"{count / repeats:.3f}" for name, count in counts.items()}
 
 
 if __name__ == "__main__":

@@ -146,14 +146,10 @@ def kept_cells(macro: re.Match[str]) -> str:
 def test_a_table_with_numbers_is_made_by_a_macro_or_it_is_said_what_they_are(source: Path) -> None:
     heads = heads_of_tables_with_numbers(source.read_text(encoding="utf-8"))
     listed = NUMBERS["tables"].get(str(source.relative_to(ROOT)), {})
-    assert listed.keys() <= {"settings", "theirs", "names", "computed", "by_hand"}
+    assert listed.keys() <= {"settings", "theirs", "names", "computed"}
     known = [head for heads in listed.values() for head in heads]
     assert [h for h in heads if sum(map(h.startswith, known)) != 1] == []
     assert [k for k in known if not any(h.startswith(k) for h in heads)] == []
-
-
-def test_no_more_tables_are_by_hand_than_there_are() -> None:
-    assert sum(len(kinds.get("by_hand", ())) for kinds in NUMBERS["tables"].values()) == 18
 
 
 def test_a_number_in_a_table_is_found() -> None:

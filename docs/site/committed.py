@@ -169,6 +169,12 @@ def nearer_than_peers(
     ]  # fmt: skip
 
 
+def most_asked(queries: str) -> float:
+    """Queries of an image that `closest` makes at most on ResNet-20, where so many are allowed."""
+    rows = figures("attack_bench", network="resnet20", attack="ours", queries=f"{float(queries)}")
+    return float(only(rows, "most"))
+
+
 def found_of_planted() -> float:
     """The mean share of planted features that a dictionary finds."""
     rows = figures("dictionary_calibration", case="planted")

@@ -13,6 +13,7 @@ from scipy import stats
 from intriguing.report.claims import to_markdown
 from intriguing.report.contents import read_contents
 from intriguing.report.hardening import verdict as of_training
+from intriguing.report.numbers import number, paper_number
 from intriguing.report.views import Cell, Table
 from intriguing.results.measured import Measurement, Metric, where
 from intriguing.results.parquet import read_rows
@@ -50,13 +51,17 @@ def lines(run: str, heading: str) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def beside_the_paper(run: str, heading: str, digits: int) -> str:
+def beside_the_paper(run: str, heading: str, digits: int = 1) -> str:
     """A table of a run, the paper's value in brackets; digits are of per cents."""
 
     def told(cell: Cell) -> str:
-        shown = f"{cell.value:.{digits}f} %" if cell.unit == "%" else f"{cell.value:.3f}"
-        paper = "" if cell.paper is None else f" ({cell.paper:g}{' %' if cell.unit == '%' else ''})"
-        return f"{shown.replace('100.0', '100')}{paper}"
+        shown = number(cell.value, cell.unit)
+        if cell.unit == "%":
+            shown = f"{cell.value:.{digits}f} %".replace("100.0", "100")
+        elif cell.unit == "distortion":
+            shown = f"{cell.value:.3f}"
+        paper = "" if cell.paper is None else f" ({paper_number(cell.paper, cell.unit)})"
+        return f"{shown}{paper}"
 
     return _whole(_drawn(run, heading), told)
 
@@ -152,6 +157,67 @@ def penalty_apart() -> list[float]:
         errors[row["what"]][row["seed"]] = 100 * row["wrong"] / row["of"]
     ours, plain = errors["penalty"], errors["weight-decay"]
     return [ours[seed] - plain[seed] for seed in sorted(ours.keys() & plain.keys())]
+
+
+def settings(name: str) -> list[dict[str, Any]]:
+    """What was tried, in bold what was chosen."""
+    rows = figures(name)
+    for row in rows:
+        if isinstance(row["chosen"], str):
+            row["setting"] = f"**{row['setting']}**"
+    return rows
+
+
+def conventions() -> list[dict[str, str]]:
+    """Errors in training and test by each reading of the paper's weight decay, and the paper's."""
+    found: dict[str, dict[str, str]] = defaultdict(dict)
+    for row in figures("conventions"):
+        found[row["network"]][row["convention"]] = f"{row['train']:.1f}, {row['test']:.1f}"
+    printed = {line["name"]: line for line in lines("mnist", "Table 1")}
+    for network, said in found.items():
+        errors = (printed[network][column].paper for column in ("Training error", "Test error"))
+        said |= {"network": network, "paper": ", ".join(f"{one:g}" for one in errors)}
+    return list(found.values())
+
+
+CALLED = {
+    "fc": "FC100-100-10", "conv": "convolutional", "saturated": "the same behind steep sigmoids",
+    "mnist-adversarial": "robust MNIST network (saturated)", "resnet2b": "resnet2b (robust)",
+    "resnet20": "ResNet-20", "squeezenet": "SqueezeNet",
+}  # fmt: skip
+"""Networks of the benchmarks, as pages call them."""
+
+
+def over_the_best(*budgets: int) -> list[dict[str, str]]:
+    """Mean L2 of `closest` over the best other's at equal passes; bold where that is shorter."""
+    found: dict[tuple[str, str], dict[int, str]] = defaultdict(dict)
+    for row in figures("budgets", method="closest"):
+        ratio = row["ratio_to_best"]
+        told = f"**{ratio:.4f}**" if ratio > 1 else f"{ratio:.4f}"
+        found[row["network"], row["goal"]][int(row["budget"])] = told
+    places = list(CALLED)
+    return [
+        {
+            "network": CALLED[network],
+            "goal": goal,
+            **{f"to {budget}": told.get(budget, "–") for budget in budgets},
+        }
+        for (network, goal), told in sorted(found.items(), key=lambda one: places.index(one[0][0]))
+    ]
+
+
+def over_the_envelope() -> list[dict[str, Any]]:
+    """`closest` of each case beside the envelope, and the best single peer."""
+    made = []
+    for ours in figures("envelope", method="closest"):
+        rows = figures("envelope", case=ours["case"])
+        peers = [row for row in rows if row["method"] != "closest"]
+        best = min(peers, key=lambda row: row["over_envelope"])
+        finds = "" if best["found"] == 1 else f" (finds {100 * best['found']:g} %)"
+        network, _, goal = ours["case"].partition("-")
+        said = {"case": f"{CALLED[network]}, {goal}", "best": f"{best['over_envelope']:.4f}{finds}"}
+        made.append({**ours, **said})
+    return made
 
 
 def proved() -> str:
