@@ -51,7 +51,7 @@ def actors() -> list[int]:
         try:
             said = (path / "status").read_text()
             parents[int(path.name)] = int(said.split("PPid:")[1].split()[0])
-            if (path / "cmdline").read_bytes().startswith(b"ray::_Actor"):
+            if (path / "cmdline").read_bytes().startswith(b"ray::Actor"):
                 found.append(int(path.name))
         except OSError:  # it has ended
             continue

@@ -34,7 +34,7 @@ def workers() -> list[int]:
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
-            if path.read_bytes().startswith(b"ray::_Actor") and _parent(
+            if path.read_bytes().startswith(b"ray::Actor") and _parent(
                 _parent(int(path.parent.name))
             ) == os.getpid():  # fmt: skip
                 found.append(int(path.parent.name))

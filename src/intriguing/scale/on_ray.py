@@ -12,19 +12,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import ray
-import torch
 from ray.exceptions import RayError
 
 from intriguing.errors import InputError
-from intriguing.memory import share_memory
-from intriguing.scale.board import Board
-from intriguing.scale.engine import Engine, cores, keep_freed_memory
+from intriguing.scale import actor as actor_module
+from intriguing.scale import board as board_module
+from intriguing.scale.engine import Engine, cores
 from intriguing.scale.failure import Failure
 from intriguing.scale.fingerprint import Fingerprint
-from intriguing.scale.package import pack, unpack
+from intriguing.scale.package import pack
 from intriguing.scale.staff import Resting, Work, WorkerDied
 from intriguing.threads import same_environment
-from intriguing.written import write_beside_others
 
 _LOOK = 1.0
 """Seconds between two questions of how large the cluster is, and of how far its workers are."""
@@ -40,9 +38,8 @@ class RayStaff:
         self._work = ray.put(content.getvalue())
         self._most, self._gpu = engine.workers, gpu
         # Of a session that has ended, no actor is left.
-        session = ray.get_runtime_context().get_job_id(), ray.get_runtime_context().get_node_id()
-        self._kind = session, gpu, frozenset(same_environment().items())
-        self._board = ray.remote(Board).options(num_cpus=0).remote()
+        self._kind = _session(), gpu, frozenset(same_environment().items())
+        self._board = ray.remote(board_module.Board).options(num_cpus=0).remote()
         self._shares: dict[int, float] = {}
         self._asked: Any = None
         self._hired, self._cores, self._looked = 0, 1, 0.0
@@ -52,13 +49,14 @@ class RayStaff:
         self._hired += 1
         worker = _resting.take(self._kind)
         if worker is None:
-            actor = ray.remote(_Actor).options(
-                num_cpus=1, num_gpus=int(self._gpu), max_concurrency=1, max_restarts=0,
-                runtime_env={"env_vars": same_environment()},
-            )  # fmt: skip
-            worker = RayWorker(actor.remote())
+            # A process of a caller's own session may have torch already, which reads these once.
+            anew = {} if _session() in _ours else {"runtime_env": {"env_vars": same_environment()}}
+            actor = ray.remote(actor_module.Actor).options(
+                num_cpus=1, num_gpus=int(self._gpu), max_concurrency=1, max_restarts=0, **anew
+            )
+            worker = RayWorker(actor.remote(same_environment()))
         # In a list, the reference itself is what arrives.
-        worker.work = _Given([self._work], self._board, self._hired, os.getcwd())
+        worker.work = Given([self._work], self._board, self._hired, os.getcwd())
         worker.staff = self
         return worker
 
@@ -91,8 +89,20 @@ class RayStaff:
         ray.kill(self._board)
 
 
+_ours: list[object] = []
+"""The sessions that began here."""
+
+
+def _session() -> tuple[str, str]:
+    """What no two sessions have in common."""
+    context = ray.get_runtime_context()
+    return context.get_job_id(), context.get_node_id()
+
+
 def _join(engine: Engine) -> None:
     """Be in the cluster that was asked for; a session of the caller's own is used as it is."""
+    for module in (actor_module, board_module):  # whose path a machine may have to be told
+        ray.cloudpickle.register_pickle_by_value(module)
     if ray.is_initialized():
         return
     given: dict[str, Any] = {}
@@ -109,10 +119,11 @@ def _join(engine: Engine) -> None:
             "`ray start --head`, set RAY_AUTH_MODE=token for one that asks for a token, or leave "
             "the address out"
         ) from error
+    _ours.append(_session())
 
 
 @dataclass(frozen=True)
-class _Given:
+class Given:
     """The work in Ray's store, where an actor writes how far it is, from which folder on."""
 
     work: list[Any]
@@ -127,7 +138,7 @@ class RayWorker:
     def __init__(self, actor: Any) -> None:
         self._actor = actor
         self.staff: RayStaff | None = None
-        self.work: _Given | None = None
+        self.work: Given | None = None
         self._call: Any = None
 
     def call(self, index: int | None, job: object) -> None:
@@ -166,51 +177,3 @@ class RayWorker:
 
 
 _resting: Resting[RayWorker] = Resting()
-
-
-class _Actor:
-    """What runs on the other side."""
-
-    def __init__(self) -> None:
-        torch.set_num_threads(1)
-        keep_freed_memory()
-        share_memory(cores())  # of this machine, as there is an actor a core
-        write_beside_others()
-        self.given: _Given | None = None
-        self.work: Any = None
-
-    def read(self, given: _Given) -> Failure | Fingerprint:
-        try:
-            if os.path.isdir(given.folder):  # as paths may be relative
-                os.chdir(given.folder)
-            self.work, sent = unpack(io.BytesIO(ray.get(given.work[0])))
-        except Exception as error:
-            return Failure.of(error)
-        self.given = given
-        return Fingerprint.here(sent)
-
-    def do(self, job: object) -> Failure | None:
-        try:
-            self._tell(0.0)
-            self.work(job, self._teller())
-        except Exception as error:
-            return Failure.of(error)
-        return None
-
-    def forget(self) -> None:
-        self.given = self.work = None
-
-    def _tell(self, share: float) -> None:
-        assert self.given is not None
-        self.given.board.write.remote(self.given.number, share)
-
-    def _teller(self) -> Any:
-        last = time.monotonic()
-
-        def tell(share: float) -> None:
-            nonlocal last
-            if time.monotonic() - last > _LOOK:
-                last = time.monotonic()
-                self._tell(share)
-
-        return tell
