@@ -28,7 +28,7 @@ OUT = Path(__file__).parent / "figures" / "hardening_fair.csv"
 HEAD = ("what", "setting", "judged by", "seed", "wrong", "of")
 SEEDS = 5
 WEIGHTS = (1e-4, 3e-4, 1e-3, 3e-3)
-RADII, LAMBDAS = (0.1, 0.2, 0.4), (1e-5, 3e-5, 5e-5)
+RADII, LAMBDAS = (0.1, 0.2, 0.4, 0.8, 1.6), (1e-5, 3e-5, 5e-5)
 
 
 def candidates(what: str) -> Iterator[tuple[str, Regime]]:
