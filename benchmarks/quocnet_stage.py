@@ -4,7 +4,8 @@
 
 The stage alone is made, with random weights and inputs; its objective is computed forward and
 backward, tied weights, without an optimiser.  Beside the measured peak stands what
-`models.quocnet_cost` says of the same.
+`models.quocnet_cost` says of the same. A row goes to benchmarks/figures/quocnet_stage.csv in place
+of an earlier one.
 """
 
 import argparse
@@ -13,9 +14,11 @@ from pathlib import Path
 
 import torch
 
-from intriguing.memory import readable
 from intriguing.models.families.quocnet import CONFIGS, QuocNetConfig, Stage, sizes
 from intriguing.models.quocnet_cost import device_cost
+from tables import keep
+
+TABLE = Path(__file__).parent / "figures" / "quocnet_stage.csv"
 
 
 def main() -> None:
@@ -41,12 +44,14 @@ def main() -> None:
     seconds = time.perf_counter() - start
     used = peak(args.device) - before
     stated = cost.memory - cost.states
-    print(
-        f"{args.network}, stage {args.stage}: {stage.filter.weight.numel():,} parameters, "
-        f"{args.batch} images, loss {value:.4g}\n"
-        f"{seconds:.1f} s, {cost.operations / seconds / 1e9:.0f} GFLOP/s; peak {readable(used)}, "
-        f"stated {readable(stated)}"
-    )
+    row = {
+        "network": args.network, "stage": args.stage, "device": args.device, "images": args.batch,
+        "parameters": stage.filter.weight.numel(), "seconds": f"{seconds:.1f}",
+        "gflops": f"{cost.operations / seconds / 1e9:.0f}", "peak_gib": f"{used / 2**30:.2f}",
+        "stated_gib": f"{stated / 2**30:.2f}",
+    }  # fmt: skip
+    print(row, f"loss {value:.4g}")
+    keep(TABLE, row, ["network", "stage", "device", "images"])
 
 
 def peak(device: str) -> int:

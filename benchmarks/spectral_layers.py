@@ -17,6 +17,9 @@ That estimate is from below, so that the ratio is if anything too large.
 github.com/blaisedelattre/lip4conv (Delattre et al. 2024, Spectral norm of convolutional layers with
 circular and zero paddings), whose folder is given. Its own default is 4 Gram iterations; each takes
 some 50 times as long as the one before.
+
+Rows go to spectral_soundness.csv, spectral_tightness.csv, spectral_speed.csv and spectral_time.csv
+of benchmarks/figures in place of earlier ones.
 """
 
 import argparse
@@ -41,6 +44,8 @@ from tests.spectral.norms.test_pooling import bound_of as pool_bound
 from intriguing.spectral.norms.convolution import circular_norm, convolution_norm
 from intriguing.spectral.norms.matrix import matrix_norm
 from tables import keep
+
+FIGURES = Path(__file__).parent / "figures"
 
 
 def resnet18() -> Iterator[tuple[str, nn.Conv2d, int]]:
@@ -85,7 +90,12 @@ def soundness(layers: int) -> None:
         ratios["pools"].append(bound / true)
     print(f"{layers} convolutions in {len(ways) + 1} ways, {layers // 4} pools")
     for way, found in ratios.items():
-        print(f"  {way}: median {statistics.median(found):.6f}, worst {max(found):.3f}")
+        row = {
+            "way": way, "layers": layers, "median": f"{statistics.median(found):.6f}",
+            "worst": f"{max(found):.3f}",
+        }  # fmt: skip
+        print(" ", row)
+        keep(FIGURES / "spectral_soundness.csv", row, ["way", "layers"])
     print(f"violations: {violations}")
     print(f"circular norms, worst relative error of 200: {_worst_circular(200):.1e}")
 
@@ -98,7 +108,12 @@ def tightness(steps: int) -> None:
         true = _true_norm(layer, pixels, steps)
         ratios.append(upper / true)
         print(f"{name:16} {upper:.5f} / {true:.5f} = {upper / true:.4f}", flush=True)
-    print(f"median {statistics.median(ratios):.4f}, worst {max(ratios):.4f}")
+    row = {
+        "convolutions": len(ratios), "steps": steps, "median": f"{statistics.median(ratios):.4f}",
+        "worst": f"{max(ratios):.4f}",
+    }  # fmt: skip
+    print(row)
+    keep(FIGURES / "spectral_tightness.csv", row, ["convolutions", "steps"])
 
 
 def speed(peer: Path | None, iterations: int, repeats: int) -> None:
@@ -112,9 +127,11 @@ def speed(peer: Path | None, iterations: int, repeats: int) -> None:
         print(f"{name:16} {time.perf_counter() - start:.3f} s", flush=True)
     wall, work = time.perf_counter() - wall, time.process_time() - work
     print(f"all 20 convolutions: {wall:.2f} s, {work:.2f} s of processor time")
+    _took("20 convolutions", work)
     matrix = torch.randn(4096, 9216, generator=torch.Generator().manual_seed(0))
     ours = _seconds(lambda: matrix_norm(matrix), 1)
     print(f"9216×4096 matrix: {ours[0]:.2f} s, {ours[1]:.2f} s of processor time")
+    _took("9216×4096 matrix", ours[1])
     _, first, pixels = layers[0]
     weight = first.weight.detach()
     ours = _seconds(lambda: _bound(first, pixels), repeats)
@@ -142,10 +159,15 @@ def speed(peer: Path | None, iterations: int, repeats: int) -> None:
         _note(f"compute_delattre2024, {count} iterations", found, theirs[1])
 
 
+def _took(what: str, seconds: float) -> None:
+    """Processor time of our bounds, in place of an earlier one."""
+    keep(FIGURES / "spectral_time.csv", {"what": what, "seconds": f"{seconds:.2g}"}, ["what"])
+
+
 def _note(by: str, bound: float, seconds: float) -> None:
     """A bound of the first convolution, in place of an earlier one, by processor time."""
     row = {"by": by, "bound": f"{bound:.4f}", "seconds": f"{seconds:.3g}"}
-    keep(Path(__file__).parent / "figures" / "spectral_speed.csv", row, ["by"])
+    keep(FIGURES / "spectral_speed.csv", row, ["by"])
 
 
 def _bound(layer: nn.Conv2d, pixels: int) -> float:

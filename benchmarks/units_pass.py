@@ -6,20 +6,24 @@ The MNIST network of Figures 1 and 2 with random weights on MNIST's training ima
 they are missing), in batches of 256; natural, Haar and Gaussian directions, both signs, k = 9.
 Plain passes come before and after ours in the same run, a quarter of the images each time; time is
 the processor's, of one thread. Memory is how far the process's peak rises during a stream that is
-made as it is read: of an eighth of the images, then of all.
+made as it is read: of an eighth of the images, then of all. A row goes to
+benchmarks/figures/units_pass.csv in place of an earlier one.
 """
 
 import argparse
 import resource
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from intriguing import InputError, load_data, top_images
 from intriguing.models.families.convolutional import Convolutional
+from tables import keep
 
+TABLE = Path(__file__).parent / "figures" / "units_pass.csv"
 ALLOWED = 1.5
 BATCH = 256
 BASES = ["natural", "random", "gaussian"]
@@ -37,7 +41,6 @@ def main() -> None:
     small, whole = (
         rise(lambda n=n: top_images(model, args.layers, stream(n), BASES)) for n in (part, 8 * part)
     )
-    print(f"peak memory rises {small:.0f} MiB in {part} images, {whole:.0f} MiB more in {8 * part}")
     images = mnist(args.images)
     plain = ours = 0.0
     for quarter in images.split(-(-len(images) // 4)):
@@ -46,10 +49,13 @@ def main() -> None:
         ours += seconds(lambda x=quarter: top_images(model, args.layers, x, BASES))
         plain += seconds(lambda x=quarter[half:]: forward(model, x))
     directions = sum(3 * units for units in (32, 64, 200)[: len(args.layers)])
-    print(
-        f"{len(images)} images, {', '.join(args.layers)}, {directions} directions: plain "
-        f"{plain:.1f} s, ours {ours:.1f} s, ratio {ours / plain:.2f} (allowed {ALLOWED})"
-    )
+    row = {
+        "images": len(images), "layers": " ".join(args.layers), "directions": directions,
+        "plain_seconds": f"{plain:.1f}", "ours_seconds": f"{ours:.1f}",
+        "ratio": f"{ours / plain:.2f}", "part_mib": f"{small:.0f}", "more_mib": f"{whole:.0f}",
+    }  # fmt: skip
+    print(row, f"allowed {ALLOWED}")
+    keep(TABLE, row, ["images", "layers"])
 
 
 @torch.no_grad()

@@ -15,7 +15,7 @@ from intriguing.report.contents import read_contents
 from intriguing.report.findings import correlation
 from intriguing.results.measured import Measurement, Metric, where
 from intriguing.results.parquet import read_rows
-from intriguing.results.rows import ClaimRow
+from intriguing.results.rows import ClaimRow, LayerRow
 from intriguing.results.verdicts import VerdictRow
 
 ROOT = Path(__file__).parents[2]
@@ -35,6 +35,11 @@ def only(rows: list[dict[str, Any]], column: str) -> Any:
     if len(rows) != 1:
         raise LookupError(f"{len(rows)} rows, where one is meant")
     return rows[0][column]
+
+
+def most(name: str, column: str, **where: str) -> Any:
+    """The largest value of these rows."""
+    return max(row[column] for row in figures(name, **where))
 
 
 def table(run: str, heading: str, row: str, column: str) -> float:
@@ -152,6 +157,24 @@ def penalty(network: str, every: int) -> float:
     return float(only(rows, "ratio"))
 
 
+def validated(weight: float) -> float:
+    """Validation error with a spectral penalty of this weight, in per cent."""
+    rows = figures("hardening_fair", setting=f"weight {weight:g}", **{"judged by": "validation"})
+    return 100 * float(only(rows, "wrong")) / float(only(rows, "of"))
+
+
+def bound(run: str) -> LayerRow:
+    """Of the whole network that a run audited."""
+    (whole,) = where(read_rows(RESULTS / run, LayerRow), kind="network")
+    return whole
+
+
+def power(value: float) -> str:
+    """A number as a product with a power of ten."""
+    mantissa, exponent = f"{value:.2e}".split("e+")
+    return f"{mantissa}·10{exponent.translate(str.maketrans('0123456789', '⁰¹²³⁴⁵⁶⁷⁸⁹'))}"
+
+
 SIX = ("fc", "conv", "saturated", "mnist-adversarial", "resnet2b", "resnet20")
 
 
@@ -167,6 +190,12 @@ def nearer_than_peers(
         if row["network"] in ((network,) if network else SIX) and goal in ("", row["goal"])
         and row["budget"] in passes and not math.isnan(row["ratio_to_best"])
     ]  # fmt: skip
+
+
+def found_at(network: str, passes: int) -> list[float]:
+    """The share of images of which `closest` finds an example, by goals."""
+    rows = figures("budgets", method="closest", network=network, budget=str(float(passes)))
+    return [row["found"] for row in rows]
 
 
 def most_asked(queries: str) -> float:

@@ -67,7 +67,7 @@ def _table(macro: re.Match[str]) -> str:
     lines = macro["body"].splitlines() if "*" in templates else [""] * len(rows)
     if len(lines) != len(rows):
         raise LookupError(f"{len(rows)} rows for {len(lines)} lines of {macro['rows']}")
-    made = map(_line, rows, lines, [templates] * len(rows))
+    made = [_line(row, line, templates) for row, line in zip(rows, lines, strict=True)]
     return macro["before"] + "".join(f"{line}\n" for line in made)
 
 

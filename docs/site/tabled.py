@@ -20,6 +20,9 @@ from intriguing.results.parquet import read_rows
 from intriguing.results.rows import ClaimRow
 from intriguing.results.verdicts import VerdictRow
 
+PENALTY = "Spectral penalty"
+"""A regime of training."""
+
 
 @dataclass(frozen=True)
 class Told:
@@ -145,6 +148,16 @@ def sentences() -> list[dict[str, str]]:
     )  # fmt: skip
     named = "Penalising Lipschitz bounds improves generalization (§4.3)"
     return [*judged, {"sentence": named, "said": of_training(chosen)}]
+
+
+def price() -> Cell:
+    """By how many points the regime with the spectral penalty errs more than weight decay."""
+    (cell,) = (cell for cell in _differences() if cell.method == PENALTY)
+    return cell
+
+
+def _differences() -> list[Cell]:
+    return _drawn("hardening", "The paper's sentences as differences of test errors").where()
 
 
 def penalty_apart() -> list[float]:
