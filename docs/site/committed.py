@@ -6,12 +6,13 @@ Rows are of runs (`docs/results`), of benchmarks (`benchmarks/figures`) or prove
 
 import csv
 import math
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 
-from intriguing.report.contents import read_contents
+from intriguing.report.contents import Contents, read_contents
 from intriguing.report.findings import correlation
 from intriguing.results.measured import Measurement, Metric, where
 from intriguing.results.parquet import read_rows
@@ -21,6 +22,12 @@ from intriguing.results.verdicts import VerdictRow
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "docs" / "results"
 METHODS = ("closest", "ddn", "fmn", "alma", "pdgd", "cw", "superdeepfool")
+
+
+@cache
+def contents(run: str) -> Contents:
+    """A run of `docs/results`."""
+    return read_contents(RESULTS / run)
 
 
 def figures(name: str, **where: str) -> list[dict[str, Any]]:
@@ -44,7 +51,7 @@ def most(name: str, column: str, **where: str) -> Any:
 
 def table(run: str, heading: str, row: str, column: str) -> float:
     """A cell of a table of `docs/results`, by what people read."""
-    for drawn in read_contents(RESULTS / run).tables:
+    for drawn in contents(run).tables:
         if drawn.heading == heading:
             keys = {called: key for key, called in drawn.rows.items()}
             columns = {called: key for key, called in drawn.columns.items()}
@@ -58,7 +65,7 @@ def table(run: str, heading: str, row: str, column: str) -> float:
 
 def cells(run: str, heading: str, column: str) -> list[float]:
     """The values of a column."""
-    (drawn,) = (one for one in read_contents(RESULTS / run).tables if one.heading == heading)
+    (drawn,) = (one for one in contents(run).tables if one.heading == heading)
     (key,) = (key for key, called in drawn.columns.items() if called == column)
     found = [drawn.at(row, key) for row in drawn.rows]
     return [cell.value for cell in found if cell is not None and cell.value is not None]
@@ -66,13 +73,13 @@ def cells(run: str, heading: str, column: str) -> list[float]:
 
 def agreement(run: str, heading: str) -> float:
     """Spearman's rank correlation of a table's cells off the diagonal with the paper's."""
-    (drawn,) = (one for one in read_contents(RESULTS / run).tables if one.heading == heading)
+    (drawn,) = (one for one in contents(run).tables if one.heading == heading)
     return correlation([one for one in drawn.where(transferred=True) if one.paper is not None])
 
 
 def nearer(run: str) -> list[float]:
     """By how many per cent Table 1's distortions are below the paper's."""
-    (drawn,) = (one for one in read_contents(RESULTS / run).tables if one.heading == "Table 1")
+    (drawn,) = (one for one in contents(run).tables if one.heading == "Table 1")
     cells = drawn.where(metric=Metric.MEAN_DISTORTION)
     return [100 * (1 - cell.value / cell.paper) for cell in cells if cell.paper]
 
@@ -87,7 +94,7 @@ def units(run: str, layer: str = "") -> ClaimRow:
 
 def test_errors(run: str) -> list[float]:
     """Of the networks that a run trained, in per cent, a seed each."""
-    found = [model.test_error for model in read_contents(RESULTS / run).run.models]
+    found = [model.test_error for model in contents(run).run.models]
     return [100 * error for error in found if error is not None]
 
 

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow.parquet as pq
-from committed import METHODS, RESULTS, ROOT, figures
+from committed import METHODS, RESULTS, ROOT, contents, figures
 from scipy import stats
 
 from intriguing.report.claims import to_markdown
-from intriguing.report.contents import read_contents
 from intriguing.report.hardening import verdict as of_training
 from intriguing.report.numbers import number, paper_number
 from intriguing.report.views import Cell, Table
@@ -71,7 +70,7 @@ def beside_the_paper(run: str, heading: str, digits: int = 1) -> str:
 
 def on_the_path(run: str) -> str:
     """Coherence on the way from units to a rotation, with half its interval's width."""
-    (drawn,) = (one for one in read_contents(RESULTS / run).tables if one.analysis == "path")
+    (drawn,) = (one for one in contents(run).tables if one.analysis == "path")
 
     def told(cell: Cell) -> str:
         half = "" if cell.low is None else f" ± {cell.value - cell.low:.3f}"
@@ -278,7 +277,7 @@ def _said(row: ClaimRow) -> str:
 
 
 def _drawn(run: str, heading: str) -> Table:
-    return next(one for one in read_contents(RESULTS / run).tables if one.heading == heading)
+    return next(one for one in contents(run).tables if one.heading == heading)
 
 
 def _told(cell: Cell | None) -> Told:
