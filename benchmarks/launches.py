@@ -16,10 +16,10 @@ import torch
 from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+from benchmarks.tables import keep
 from tests.machines.accelerator import DEVICE, accelerator
 
 import intriguing as it
-from tables import keep
 
 TABLE = Path(__file__).parent / "figures" / "launches.csv"
 BUDGETS = {"closest": 300, "cw": 180, "deepfool": 50, "noise": 50}
