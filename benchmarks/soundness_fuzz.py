@@ -11,7 +11,8 @@ a bound counts as certified); chains are small dense and pooled networks whose d
 for exactly, at 1.01 of what the longest search finds, where nothing may be proved, and whose radii
 by multipliers are held against it (`tests/oracles/proved_chains.py`). What a refutation is,
 `tests/oracles/refutation.py` says. Prints what became of them, and ends with exit code 1 if any
-certificate or bound is refuted, contradicts another, or an error is not the package's own.
+certificate or bound is refuted, contradicts another, or an error is not the package's own. A row a
+kind goes to benchmarks/figures/soundness_fuzz.csv in place of an earlier one.
 """
 
 import argparse
@@ -34,7 +35,9 @@ from tests.oracles.refutation import Verdict, judge
 from tests.oracles.tricky import SHAPE, TRICKY
 
 from intriguing import Box
+from tables import keep
 
+TABLE = Path(__file__).parent / "figures" / "soundness_fuzz.csv"
 OUTCOMES = ("certified", "unbounded", "refused", "refuted", "inconsistent", "raw error")
 
 
@@ -61,11 +64,14 @@ def main() -> int:
             sys.stdout.flush()
         if time.perf_counter() - start > 60 * options.minutes:
             break
-    sys.stdout.write(f"{'':<11}{'networks':>10}" + "".join(f"{o:>14}" for o in OUTCOMES) + "\n")
     for kind, counts in table.items():
-        row = "".join(f"{counts[outcome]:>14}" for outcome in OUTCOMES)
         middle = statistics.median(tight[kind]) if tight[kind] else float("nan")
-        sys.stdout.write(f"{kind:<11}{counts.total():>10}{row}   certified/found {middle:.2f}\n")
+        row = {
+            "kind": kind, "networks": counts.total(), **{one: counts[one] for one in OUTCOMES},
+            "certified_over_found": f"{middle:.2f}",
+        }  # fmt: skip
+        print(row)
+        keep(TABLE, row, ["kind"])
     wrong = sum(counts[outcome] for counts in table.values() for outcome in OUTCOMES[3:])
     sys.stdout.write(f"{wrong} wrong; {time.perf_counter() - start:.0f} s\n")
     return int(wrong > 0)

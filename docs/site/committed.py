@@ -21,6 +21,7 @@ from intriguing.results.verdicts import VerdictRow
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "docs" / "results"
+DEATHS = ("workers_killed", "nodes_lost", "commands_killed")
 METHODS = ("closest", "ddn", "fmn", "alma", "pdgd", "cw", "superdeepfool")
 
 
@@ -103,6 +104,17 @@ def on_the_way(run: str, layer: str, alpha: float) -> float:
     rows = read_rows(RESULTS / run, Measurement)
     (row,) = where(rows, analysis="path", layer=layer, size=alpha)
     return row.value
+
+
+def minutes(run: str, begins: str = "") -> float:
+    """By the clock, of the stages of a run whose names begin so."""
+    stages = contents(run).run.stages
+    return sum(one.wall_seconds for one in stages if one.name.startswith(begins)) / 60
+
+
+def product(column: str) -> float:
+    """Of the bounds of Table 5's layers."""
+    return table("table5", "Table 5", "Product", column)
 
 
 def missed() -> dict[str, int]:
