@@ -29,6 +29,8 @@ HEAD = ("what", "setting", "judged by", "seed", "wrong", "of")
 SEEDS = 5
 WEIGHTS = (1e-4, 3e-4, 1e-3, 3e-3)
 RADII, LAMBDAS = (0.1, 0.2, 0.4, 0.8, 1.6), (1e-5, 3e-5, 5e-5)
+RADIUS, LAMBDA = 0.2, 3e-5
+"""That of joint pools, and that of the input's pool: what is not said has these."""
 
 
 def candidates(what: str) -> Iterator[tuple[str, Regime]]:
@@ -39,8 +41,9 @@ def candidates(what: str) -> Iterator[tuple[str, Regime]]:
         for weight in WEIGHTS:
             yield f"weight {weight:g}", replace(regime(PLAIN), penalty=weight)
     else:
-        base = regime(what)
-        (place,) = base.places
+        (place,) = regime(what).places
+        place = replace(place, radius=RADIUS)
+        base = replace(regime(what), places=(place,), decay=decays(LAMBDA))
         for radius in RADII:
             yield f"radius {radius:g}", replace(base, places=(replace(place, radius=radius),))
         for lam in LAMBDAS:

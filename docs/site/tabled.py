@@ -16,11 +16,19 @@ from intriguing.report.numbers import number, paper_number
 from intriguing.report.views import Cell, Table
 from intriguing.results.measured import Measurement, Metric, where
 from intriguing.results.parquet import read_rows
+from intriguing.results.published import published_claims
 from intriguing.results.rows import ClaimRow
 from intriguing.results.verdicts import VerdictRow
 
 PENALTY = "Spectral penalty"
 """A regime of training."""
+CHOSEN_LATER = {
+    "Penalty by validation": "penalty", "First layer's pool": "pool-1",
+    "Second layer's pool": "pool-2",
+}  # fmt: skip
+"""Regimes whose settings were chosen after the run, by what rows of `hardening_fair` call them."""
+TRAINED_ANEW = {"Weight decay": "weight-decay"}
+"""With what these are compared, trained beside them."""
 
 
 @dataclass(frozen=True)
@@ -130,23 +138,45 @@ def learned(*runs: str) -> list[dict[str, Any]]:
 def sentences() -> list[dict[str, str]]:
     """The paper's on training, each with the difference of errors that decides it.
 
-    Of the spectral penalty the run's own regime is left out: that the penalty errs less is judged
-    at the weight that validation chose.
+    Where validation chose a regime's settings after the run, its errors are those of the networks
+    that were then trained with them; of the penalty, the sentence is of that regime alone.
     """
-    drawn = _drawn("hardening", "The paper's sentences as differences of test errors")
-    cells = [drawn.at(row, column) for row in drawn.rows for column in drawn.columns]
-    judged = [
-        {"sentence": cell.row, "said": of_training(cell)}
-        for cell in cells if cell is not None and cell.method != "Spectral penalty"
-    ]  # fmt: skip
-    apart = penalty_apart()
-    low, high = stats.t.interval(0.95, len(apart) - 1, statistics.mean(apart), stats.sem(apart))
-    chosen = Cell(
-        "claims", Metric.ERROR_DIFFERENCE, "% more", statistics.mean(apart), float(low),
-        float(high), total=len(apart),
+    made = []
+    for claim in published_claims():
+        if claim.better in CHOSEN_LATER:
+            assert isinstance(claim.worse, str)
+            cell = _apart(claim.better, claim.worse)
+        else:
+            (cell,) = (
+                one for one in _differences()
+                if (one.method, one.reference) == (claim.better, claim.reference)
+            )  # fmt: skip
+        made.append({"sentence": claim.sentence, "said": of_training(cell)})
+    return made
+
+
+def _apart(better: str, worse: str) -> Cell:
+    """By how many points one regime errs more than another, a seed each that both have."""
+    ours, theirs = errors_by_seed(better), errors_by_seed(worse)
+    apart = [ours[seed] - theirs[seed] for seed in sorted(ours.keys() & theirs.keys())]
+    mean = statistics.mean(apart)
+    low, high = stats.t.interval(0.95, len(apart) - 1, mean, stats.sem(apart))
+    return Cell(
+        "claims", Metric.ERROR_DIFFERENCE, "% more", mean, float(low), float(high),
+        total=len(apart), method=better,
     )  # fmt: skip
-    named = "Penalising Lipschitz bounds improves generalization (§4.3)"
-    return [*judged, {"sentence": named, "said": of_training(chosen)}]
+
+
+def errors_by_seed(regime: str) -> dict[int, float]:
+    """Test errors in per cent: of settings that validation chose, or else of the run."""
+    if what := (CHOSEN_LATER | TRAINED_ANEW).get(regime):
+        return {
+            int(row["seed"]): 100 * row["wrong"] / row["of"]
+            for row in figures("hardening_fair", what=what, **{"judged by": "test"})
+        }
+    rows = read_rows(RESULTS / "hardening", Measurement)
+    mine = where(rows, analysis="hardening", metric=Metric.ERROR, method=regime)
+    return {row.seed: row.value for row in mine if row.seed is not None}
 
 
 def price() -> Cell:
@@ -159,16 +189,25 @@ def _differences() -> list[Cell]:
     return _drawn("hardening", "The paper's sentences as differences of test errors").where()
 
 
-def penalty_apart() -> list[float]:
-    """By how many points the chosen penalty's test error differs from the baseline's, a seed each.
+def tried_alone() -> list[dict[str, str]]:
+    """Settings of single hidden layers' pools with their validation errors, the least in bold."""
+    made = []
+    for what, layer in (("pool-1", "first"), ("pool-2", "second")):
+        rows = figures("hardening_fair", what=what, **{"judged by": "validation"})
+        least = min(row["wrong"] for row in rows)
+        for row in rows:
+            name, value = row["setting"].split()
+            told = f"{100 * row['wrong'] / row['of']:.2f}"
+            made.append({
+                "layer": layer,
+                "setting": f"radius {value}" if name == "radius" else f"λ = {LAMBDAS[value]}",
+                "error": f"**{told}**" if row["wrong"] == least else told,
+            })  # fmt: skip
+    return made
 
-    Of seeds that both were trained with.
-    """
-    errors: dict[str, dict[float, float]] = defaultdict(dict)
-    for row in figures("hardening_fair", **{"judged by": "test"}):
-        errors[row["what"]][row["seed"]] = 100 * row["wrong"] / row["of"]
-    ours, plain = errors["penalty"], errors["weight-decay"]
-    return [ours[seed] - plain[seed] for seed in sorted(ours.keys() & plain.keys())]
+
+LAMBDAS = {"1e-05": "10⁻⁵", "3e-05": "3·10⁻⁵", "5e-05": "5·10⁻⁵"}
+"""As pages write them."""
 
 
 def settings(name: str) -> list[dict[str, Any]]:
