@@ -91,9 +91,11 @@ def soundness(layers: int) -> None:
     print(f"{layers} convolutions in {len(ways) + 1} ways, {layers // 4} pools")
     for way, found in ratios.items():
         row = {
-            "way": way, "layers": layers, "median": f"{statistics.median(found):.6f}",
+            "way": way,
+            "layers": layers // 4 if way == "pools" else layers,
+            "median": f"{statistics.median(found):.6f}",
             "worst": f"{max(found):.3f}",
-        }  # fmt: skip
+        }
         print(" ", row)
         keep(FIGURES / "spectral_soundness.csv", row, ["way", "layers"])
     print(f"violations: {violations}")
