@@ -92,7 +92,7 @@ def _in_words(told: str) -> str:
     """As pages write numbers."""
     signed = re.sub(r"(?<![\w.)-])-(?=[\d.])", "−", told)
     whole = re.sub(r"\b100\.0+%", "100%", signed)
-    return re.sub(r"[+−]?\bnan\b ?%?", "–", re.sub(r"(?<=\w)%", " %", whole))
+    return re.sub(r"[+−]?\bnan\b ?[%×]?", "–", re.sub(r"(?<=\w)%", " %", whole))
 
 
 def main() -> int:
