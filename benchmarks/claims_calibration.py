@@ -123,7 +123,7 @@ class HalfSpace(nn.Module):
 def rare(repeats: int, pixels: int = 64) -> list[dict[str, object]]:
     """Importance splitting where the probability of a half-space is known."""
     rows = []
-    for threshold in (0.3, 0.5, 0.6, 0.7):
+    for threshold in (0.3, 0.5, 0.6, 0.7) if pixels == 64 else (0.15, 0.3, 0.5):
         truth = 0.5 * float(stats.beta.sf(threshold**2, 0.5, (pixels - 1) / 2))
         model = HalfSpace(threshold).eval()
         image = torch.zeros(1, pixels)
@@ -145,7 +145,11 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=REPEATS)
     parser.add_argument("--out", type=Path, default=TABLE)
     given = parser.parse_args()
-    rows = [*verdicts(given.repeats), *rare(max(20, given.repeats // 20))]
+    rows = [
+        *verdicts(given.repeats),
+        *rare(max(20, given.repeats // 20)),
+        *rare(max(20, given.repeats // 100), pixels=784),
+    ]
     names = list(dict.fromkeys(name for row in rows for name in row))
     with given.out.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, names, lineterminator="\n")

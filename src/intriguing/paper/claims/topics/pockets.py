@@ -45,8 +45,8 @@ class Pockets(Topic):
             "million draws, on the median image.",
             "decimal logarithm of that probability, median over images", "numbers",
             less_than(-6.0), "a larger length: at ten times the least, many directions fool",
-            "By importance splitting, down to 10⁻¹², where what is less counts as 10⁻¹²; clipped "
-            "to the box nowhere.", across="length over the least that fools",
+            "By importance splitting, down to 10⁻²⁰⁰; clipped to the box nowhere.",
+            across="length over the least that fools",
         ),
         Claim(
             "hard-to-find", Source.PAPER, "§4",

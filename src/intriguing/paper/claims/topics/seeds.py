@@ -1,7 +1,7 @@
 """Does the seed decide? Many seeds of a tiny network, by three optimisers."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 from torch import nn
@@ -96,8 +96,6 @@ class Seeds(Topic):
     def _error(self, way: str, schedule: Schedule | None, run: int) -> float:
         # A thousand images of a tiny network are enough for it, and a study has hundreds of runs.
         some = self.train.first(1000)
-        if schedule is not None:
-            schedule = replace(schedule, epochs=min(schedule.epochs, 2 * self.scale.epochs))
         recipe = Recipe(
             way, way, _TINY, (1e-5,) * 3, schedule=schedule,
             stop=LBFGSConfig(max_iterations=300, tolerance=1e-3),
