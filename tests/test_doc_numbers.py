@@ -16,7 +16,7 @@ import pytest
 from intriguing.paper.hardening.regimes import regime
 from intriguing.report.claims import to_markdown
 from intriguing.results.parquet import read_rows
-from intriguing.results.verdicts import VerdictRow
+from intriguing.results.verdicts import Verdict, VerdictRow
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -193,12 +193,16 @@ def test_the_penalty_is_judged_where_validation_chose() -> None:
 
 
 def test_verdicts_are_those_of_the_committed_run() -> None:
-    rows = read_rows(DOCS / "results" / "claims", VerdictRow)
-    said, text = {row.claim: row for row in rows}, plain(page("claims.md"))
-    assert round(said["weights-nearer"].value) == 8
-    assert "the weights need an eighth of the relative change" in text
-    assert round(10 ** -said["low-probability"].value, -4) == 20_000
-    assert "one direction in twenty thousand" in text
+    """What the pages say in words of the three that surprise."""
+    rows = read_rows(DOCS / "results" / "claims-paper", VerdictRow)
+    said = {row.claim: row for row in rows}
+    assert said["low-probability"].verdict is Verdict.HOLDS
+    assert said["tiny-farther"].verdict is Verdict.DOES_NOT_HOLD
+    assert said["tiny-farther"].high < 1
+    assert said["deformations"].verdict is Verdict.DOES_NOT_HOLD
+    assert said["deformations"].high < 0
+    for text in (page("claims.md"), (ROOT / "README.md").read_text(encoding="utf-8")):
+        assert plain(text).count("one random direction in 10 to the power of") == 1
 
 
 def test_verdicts_err_at_the_margin_as_rarely_as_the_page_says() -> None:

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from committed import METHODS, RESULTS, ROOT, contents, figures
 from scipy import stats
 
-from intriguing.report.claims import to_markdown
+from intriguing.report.claims import decides, to_markdown
 from intriguing.report.hardening import verdict as of_training
 from intriguing.report.numbers import number, paper_number
 from intriguing.report.views import Cell, Table
@@ -18,7 +18,7 @@ from intriguing.results.measured import Measurement, Metric, where
 from intriguing.results.parquet import read_rows
 from intriguing.results.published import published_claims
 from intriguing.results.rows import ClaimRow
-from intriguing.results.verdicts import VerdictRow
+from intriguing.results.verdicts import Verdict, VerdictRow
 
 PENALTY = "Spectral penalty"
 """A regime of training."""
@@ -90,6 +90,24 @@ def on_the_path(run: str) -> str:
 def claims(run: str) -> str:
     """The table of verdicts of a run."""
     return to_markdown(read_rows(RESULTS / run, VerdictRow))
+
+
+def opposed(first: str, second: str) -> list[dict[str, str]]:
+    """Claims that hold in one of two runs and not in the other, with what decides each."""
+    ours, theirs = (
+        {row.claim: row for row in read_rows(RESULTS / run, VerdictRow)} for run in (first, second)
+    )
+    return [
+        {"claim": row.claim, "reading": row.reading.removesuffix("."),
+         "first": f"{row.verdict}: {_short(row)}",
+         "second": f"{theirs[name].verdict}: {_short(theirs[name])}"}
+        for name, row in ours.items()
+        if {row.verdict, theirs[name].verdict} == {Verdict.HOLDS, Verdict.DOES_NOT_HOLD}
+    ]  # fmt: skip
+
+
+def _short(row: VerdictRow) -> str:
+    return decides(row).partition(";")[0]
 
 
 def tested(*runs: str) -> list[dict[str, Any]]:
