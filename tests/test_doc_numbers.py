@@ -81,6 +81,7 @@ def test_a_macro_writes_what_the_rows_say() -> None:
         ('7<!--= table("mnist", "Table 1", "FC11", "Test error"):.2f -->', LookupError),
         ('\n<!--= only(figures("engines", engine="here"), "workers"):.0f -->', ValueError),
         (WITH_A_TABLE.replace("| two | 7 |\n", ""), LookupError),
+        ('<!--{ claims("of-nobody") -->\n\n<!--} -->', LookupError),
     ],
 )
 def test_a_macro_without_its_row_is_no_number(text: str, fault: type[Exception]) -> None:

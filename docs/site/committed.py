@@ -131,16 +131,19 @@ def missed() -> dict[str, int]:
 
 def verdict(claim: str, run: str = "claims") -> VerdictRow:
     """The committed verdict on a claim."""
-    return {row.claim: row for row in _verdicts(run)}[claim]
+    return {row.claim: row for row in verdicts(run)}[claim]
 
 
 def decided(word: str = "", run: str = "claims") -> int:
     """How many claims have this verdict; all, where none is named."""
-    return sum(word in ("", row.verdict) for row in _verdicts(run))
+    return sum(word in ("", row.verdict) for row in verdicts(run))
 
 
-def _verdicts(run: str) -> list[VerdictRow]:
-    return read_rows(RESULTS / run, VerdictRow)
+def verdicts(run: str) -> list[VerdictRow]:
+    """All that a run came to."""
+    if rows := read_rows(RESULTS / run, VerdictRow):
+        return rows
+    raise LookupError(f"{run} has no verdicts")
 
 
 def faster(engine: str, images: str) -> float:

@@ -17,7 +17,8 @@ Around a whole table:
 
     <!--} -->
 
-What they ask for is in `committed.py` and, by tables, in `tabled.py`.
+What they ask for is in `committed.py`, by tables of runs in `tabled.py` and of benchmarks in
+`compared.py`.
 """
 
 import re
@@ -28,6 +29,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 import committed
+import compared
 import tabled
 
 ROOT = Path(__file__).parents[2]
@@ -41,6 +43,8 @@ TABLE = re.compile(
     r"(?P<before><!--\| (?P<rows>[^|]+) \| (?P<cells>.+?) -->\n\n(?:\|.*\n){2})"
     r"(?P<body>(?:\|.*\n)*)"
 )
+ASKED = {**vars(committed), **vars(tabled), **vars(compared)}
+"""What a macro may call."""
 BLOCK = re.compile(r"(?P<before><!--\{ (?P<made>.+?) -->\n\n)(?:\|.*\n)*\n?(?P<after><!--\} -->)")
 
 
@@ -85,7 +89,7 @@ def _block(macro: re.Match[str]) -> str:
 
 
 def _evaluated(asked: str) -> Any:
-    return eval(asked, {**vars(committed), **vars(tabled)})  # a page of this repository
+    return eval(asked, ASKED)  # of a page of this repository
 
 
 def _in_words(told: str) -> str:

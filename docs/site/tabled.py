@@ -1,13 +1,11 @@
-"""Tables that pages ask of committed rows: rows for a template, or a table as it stands."""
+"""Tables that pages ask of the rows of runs: rows for a template, or a table as it stands."""
 
 import statistics
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import pyarrow.parquet as pq
-from committed import METHODS, RESULTS, ROOT, contents, figures
+from committed import RESULTS, contents, figures, verdicts
 from scipy import stats
 
 from intriguing.report.claims import decides, to_markdown
@@ -89,14 +87,12 @@ def on_the_path(run: str) -> str:
 
 def claims(run: str) -> str:
     """The table of verdicts of a run."""
-    return to_markdown(read_rows(RESULTS / run, VerdictRow))
+    return to_markdown(verdicts(run))
 
 
 def opposed(first: str, second: str) -> list[dict[str, str]]:
     """Claims that hold in one of two runs and not in the other, with what decides each."""
-    ours, theirs = (
-        {row.claim: row for row in read_rows(RESULTS / run, VerdictRow)} for run in (first, second)
-    )
+    ours, theirs = ({row.claim: row for row in verdicts(run)} for run in (first, second))
     return [
         {"claim": row.claim, "reading": row.reading.removesuffix("."),
          "first": f"{row.verdict}: {_short(row)}",
@@ -228,104 +224,11 @@ LAMBDAS = {"1e-05": "10⁻⁵", "3e-05": "3·10⁻⁵", "5e-05": "5·10⁻⁵"}
 """As pages write them."""
 
 
-def settings(name: str) -> list[dict[str, Any]]:
-    """What was tried, in bold what was chosen."""
-    rows = figures(name)
-    for row in rows:
-        if isinstance(row["chosen"], str):
-            row["setting"] = f"**{row['setting']}**"
-    return rows
-
-
-def conventions() -> list[dict[str, str]]:
-    """Errors in training and test by each reading of the paper's weight decay, and the paper's."""
-    found: dict[str, dict[str, str]] = defaultdict(dict)
-    for row in figures("conventions"):
-        found[row["network"]][row["convention"]] = f"{row['train']:.1f}, {row['test']:.1f}"
-    printed = {line["name"]: line for line in lines("mnist", "Table 1")}
-    for network, said in found.items():
-        errors = (printed[network][column].paper for column in ("Training error", "Test error"))
-        said |= {"network": network, "paper": ", ".join(f"{one:g}" for one in errors)}
-    return list(found.values())
-
-
-CALLED = {
-    "fc": "FC100-100-10", "conv": "convolutional", "saturated": "the same behind steep sigmoids",
-    "mnist-adversarial": "robust MNIST network (saturated)", "resnet2b": "resnet2b (robust)",
-    "resnet20": "ResNet-20", "squeezenet": "SqueezeNet",
-}  # fmt: skip
-"""Networks of the benchmarks, as pages call them."""
-
-
-def over_the_best(*budgets: int) -> list[dict[str, str]]:
-    """Mean L2 of `closest` over the best other's at equal passes; bold where that is shorter."""
-    found: dict[tuple[str, str], dict[int, str]] = defaultdict(dict)
-    for row in figures("budgets", method="closest"):
-        ratio = row["ratio_to_best"]
-        told = f"**{ratio:.4f}**" if ratio > 1 else f"{ratio:.4f}"
-        found[row["network"], row["goal"]][int(row["budget"])] = told
-    places = list(CALLED)
-    return [
-        {
-            "network": CALLED[network],
-            "goal": goal,
-            **{f"to {budget}": told.get(budget, "–") for budget in budgets},
-        }
-        for (network, goal), told in sorted(found.items(), key=lambda one: places.index(one[0][0]))
-    ]
-
-
-def over_the_envelope() -> list[dict[str, Any]]:
-    """`closest` of each case beside the envelope, and the best single peer."""
-    made = []
-    for ours in figures("envelope", method="closest"):
-        rows = figures("envelope", case=ours["case"])
-        peers = [row for row in rows if row["method"] != "closest"]
-        best = min(peers, key=lambda row: row["over_envelope"])
-        finds = "" if best["found"] == 1 else f" (finds {100 * best['found']:g} %)"
-        network, _, goal = ours["case"].partition("-")
-        said = {"case": f"{CALLED[network]}, {goal}", "best": f"{best['over_envelope']:.4f}{finds}"}
-        made.append({**ours, **said})
-    return made
-
-
-def proved() -> str:
-    """Of distances: how many are proved, and how far each method ends above the shortest known.
-
-    Only distances that are proved to 1 % count: of others the shortest may not be the truth.
-    """
-    file = ROOT / "benchmarks" / "exact" / "rows" / "distances.parquet"
-    groups: dict[tuple[str, bool], list[dict[str, Any]]] = defaultdict(list)
-    rows = sorted(pq.read_table(file).to_pylist(), key=lambda row: row["network"])
-    for aimed in (False, True):
-        for row in rows:
-            if (row["target"] >= 0) == aimed:
-                groups[row["network"], aimed].append(row)
-    ordered = [groups[key] for key in sorted(groups)]
-    known = [[row for row in some if row["optimal"]] for some in ordered]
-    every = [row for some in known for row in some]
-    names = [f"{name}, {'targeted' if aimed else 'untargeted'}" for name, aimed in sorted(groups)]
-    counts = [f"{len(some)} of {len(all_)}" for some, all_ in zip(known, ordered, strict=True)]
-    seconds = [f"{statistics.median(row['seconds'] for row in some):.1f}" for some in ordered]
-    return _markdown(
-        ["", *names, "all"],
-        [
-            ["proved to 1 %", *counts, f"{len(every)} of {len(rows)}"],
-            ["seconds, median", *seconds, ""],
-            *(
-                [f"`{method}`", *(_excess(some, method) for some in known),
-                 _excess(every, method, worst=True)]
-                for method in (METHODS[0], "paper", *METHODS[1:])
-            ),
-        ],
-    )  # fmt: skip
-
-
-def _excess(rows: Sequence[Mapping[str, Any]], method: str, *, worst: bool = False) -> str:
-    excess = [100 * (row[method] / row["upper"] - 1) for row in rows]
-    far = sum(one > 1 for one in excess)
-    said = f"{statistics.median(excess):.2f} %; {far} of {len(excess)}"
-    return f"{said}; {max(excess):.0f} %" if worst else said
+def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table whose columns but the first are numbers."""
+    rule = ["---", *["---:"] * (len(head) - 1)]
+    drawn = (f"| {' | '.join(line)} |" for line in (head, rule, *rows))
+    return "\n".join(drawn).replace("|  |", "| |")
 
 
 def _said(row: ClaimRow) -> str:
@@ -349,10 +252,4 @@ def _whole(drawn: Table, told: Callable[[Cell], str]) -> str:
         [name, *("–" if (cell := drawn.at(row, c)) is None else told(cell) for c in drawn.columns)]
         for row, name in drawn.rows.items()
     ]
-    return _markdown([drawn.corner, *drawn.columns.values()], rows)
-
-
-def _markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    rule = ["---", *["---:"] * (len(head) - 1)]
-    drawn = (f"| {' | '.join(line)} |" for line in (head, rule, *rows))
-    return "\n".join(drawn).replace("|  |", "| |")
+    return markdown([drawn.corner, *drawn.columns.values()], rows)
