@@ -214,6 +214,12 @@ def nearer_than_peers(
     ]  # fmt: skip
 
 
+def per_pass_of_scipy() -> float:
+    """How many times as many passes an image it makes, on one thread."""
+    rows = figures("throughput", threads="1.0")
+    return float(only(rows, "peer_passes_median") / only(rows, "passes_median"))
+
+
 def found_at(network: str, passes: int) -> list[float]:
     """The share of images of which `closest` finds an example, by goals."""
     rows = figures("budgets", method="closest", network=network, budget=str(float(passes)))
