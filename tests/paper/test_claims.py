@@ -319,3 +319,21 @@ def test_nonsense_is_read_with_the_confidence_asked_for_inside_the_box() -> None
     assert not bool(never.reached.any())
     with pytest.raises(InputError, match="inside"):
         confident_images(model, starts, classes, 1.0)
+
+
+def test_an_image_that_no_unit_answers_to_is_led_into_noise() -> None:
+    """Units see how pixels differ, and in a flat image none does."""
+    torch.manual_seed(1)
+    seen = nn.Linear(16, 40)
+    with torch.no_grad():
+        seen.weight -= seen.weight.mean(1, keepdim=True)
+        seen.bias.fill_(-0.1)
+    model = nn.Sequential(nn.Flatten(), seen, nn.ReLU(), nn.Linear(40, 3, bias=False)).eval()
+    with torch.no_grad():
+        model[3].weight *= 100
+    starts, classes = torch.full((4, 1, 4, 4), 0.5), torch.tensor([0, 1, 2, 0])
+    made = confident_images(model, starts, classes, 0.99)
+    assert bool(made.reached.all())
+    assert made.images.min() >= 0
+    assert made.images.max() <= 1
+    assert torch.equal(made.images[0], made.images[3])

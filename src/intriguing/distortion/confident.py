@@ -17,6 +17,9 @@ from intriguing.models.classifier import Classifier, Model
 
 _STEP = 1 / 64
 """Of the box's width, along the normalised gradient: a hundred steps cross the box."""
+_NOISES, _FAR = 32, 64.0
+"""Ways into noise, and steps at once: a quarter of the box's width in each pixel. From less far,
+gradients lead back, or to where few units answer."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,7 @@ def confident_images(
 
     Steps of one length follow the gradient of the margin between the class's logit and the
     logarithm of all others' sum, which is the logarithm of the odds: confidence never flattens it.
+    Where there is none, as no unit answers to a flat image, one leads far into noise.
 
     Args:
         model: In evaluation mode; its logits are taken for those of a softmax.
@@ -75,6 +79,8 @@ def confident_images(
     own = classes.to(x.device)[:, None]
     wanted = torch.logit(torch.tensor(confidence, dtype=torch.float64)).item()
     odds = torch.full((len(x),), -torch.inf, device=x.device)
+    noises = torch.randn(_NOISES, *x[0].shape, generator=torch.Generator().manual_seed(0)).to(x)
+    losses = torch.zeros(len(x), dtype=torch.long, device=x.device)
     step = 0
     for step in range(steps + 1):
         x.requires_grad_(True)
@@ -85,11 +91,14 @@ def confident_images(
         if step == steps or not bool(moving.any()):
             break
         (uphill,) = torch.autograd.grad(odds.sum(), x)
-        x = x.detach()
+        x, shape = x.detach(), (-1, *[1] * (x.ndim - 1))
+        lost = (uphill == 0).flatten(1).all(1)
+        uphill = torch.where(lost.view(shape), noises[losses % _NOISES], uphill)
         size = uphill.flatten(1).norm(dim=1).clamp_min(torch.finfo(x.dtype).tiny)
         length = _STEP * box.width * x[0].numel() ** 0.5 / 4
-        shape = (-1, *[1] * (x.ndim - 1))
-        moved = box.clamp(x + (length / size).view(shape) * uphill)
+        farther = torch.where(lost, _FAR, 1.0)
+        losses += lost
+        moved = box.clamp(x + (farther * length / size).view(shape) * uphill)
         x = torch.where(moving.view(shape), moved, x)
     final = odds.detach()
     return Confident(x.detach().cpu(), final.sigmoid().cpu(), (final >= wanted).cpu(), step)
