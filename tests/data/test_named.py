@@ -23,3 +23,14 @@ def test_an_unknown_name_is_answered_with_the_known_ones(name: str) -> None:
         load_data(name)
     assert repr(name) in str(caught.value)
     assert all(known in str(caught.value) for known in DATA_SETS)
+
+
+def test_a_file_that_is_no_data_set_is_told_what_would_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "digits.npz").write_bytes(b"PK")
+    with pytest.raises(
+        InputError, match=r"'digits\.npz' is a file.* zip, tar or Parquet .*ImageSet"
+    ):
+        load_data("digits.npz")

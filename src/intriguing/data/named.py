@@ -52,6 +52,11 @@ def load_data(
     (4000, 1000, (1, 28, 28))
     """
     if name not in DATA_SETS:
+        if name and Path(name).is_file():
+            raise InputError(
+                f"{name!r} is a file of no kind that pictures are read from; give a folder, or a "
+                "zip, tar or Parquet file of pictures, or in Python ImageSet(images, labels)"
+            )
         raise InputError(f"unknown data set {name!r}; give one of: {', '.join(DATA_SETS)}")
     train, test = DATA_SETS[name](Path(root) if root is not None else None, progress)
     return DataPair(name, train, test)
