@@ -4,6 +4,7 @@ import math
 import re
 import shutil
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +25,10 @@ from intriguing.paper.claims.catalogue import claims
 from intriguing.paper.claims.config import SCALES, ClaimScale, ClaimsConfig
 from intriguing.paper.claims.deciding import Region, decide, of_means, of_ratios, of_shares
 from intriguing.paper.claims.networks import Networks
+from intriguing.paper.claims.topic import Record
 from intriguing.paper.claims.topics import pockets
 from intriguing.paper.claims.topics.directions import aligned
+from intriguing.paper.claims.topics.seeds import Seeds
 from intriguing.paper.claims.topics.weights import least_weight_change
 from intriguing.paper.reproduce import reproduce
 from intriguing.report.html import draw_report
@@ -35,6 +38,7 @@ from intriguing.results.parquet import read_rows
 from intriguing.results.store import read_run
 from intriguing.results.verdicts import Basis, Verdict, VerdictRow
 from intriguing.scale.engine import HERE, Engine
+from intriguing.training.recipe import Recipe
 from tests import forked
 
 ASKED = ("formulas", "generative")
@@ -337,3 +341,22 @@ def test_an_image_that_no_unit_answers_to_is_led_into_noise() -> None:
     assert made.images.min() >= 0
     assert made.images.max() <= 1
     assert torch.equal(made.images[0], made.images[3])
+
+
+def test_tiny_networks_are_trained_as_long_at_every_scale(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All learn from a thousand images, whatever a training on all of them takes."""
+    net, asked = nn.Sequential(nn.Flatten(), nn.Linear(64, 10)).eval(), []
+
+    def trained(recipe: Recipe, images: object, seed: int) -> tuple[nn.Module, None]:
+        asked.append(recipe)
+        return net, None
+
+    monkeypatch.setattr("intriguing.paper.claims.topics.seeds.train_network", trained)
+    data = load_data("digits")
+    for scale in SCALES.values():
+        topic = Seeds((), (), data.train, data.test, replace(scale, tiny=1), 0)
+        topic.measure({"one": net, "other": net}, Record(topic, tmp_path))
+    assert len(asked) == 9
+    assert asked[:3] == asked[3:6] == asked[6:]

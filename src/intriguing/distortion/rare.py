@@ -19,7 +19,7 @@ from intriguing.errors import InputError
 from intriguing.models.classifier import Classifier, Model
 
 LEAST = 1e-200
-"""What is less probable counts as this; at twice the least length MNIST's pockets come to 10⁻⁴⁰."""
+"""What is less probable counts as this; at twice the least length MNIST's pockets come to 10⁻³⁸."""
 _KEPT = 0.1
 """Of the particles, from level to level: Webb et al.'s."""
 _MOVES = 20

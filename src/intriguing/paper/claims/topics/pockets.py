@@ -24,7 +24,7 @@ from intriguing.spectral.certificates.certificate import certify
 _TIMES = (1.5, 2.0, 3.0, 4.0, 6.0, 10.0)
 """Lengths over the least, at which random directions are drawn."""
 _IMAGES = 12
-"""Of which pockets are sampled: each takes some ten thousands of passes."""
+"""Of which pockets are sampled: each takes ten to some hundred thousands of passes."""
 _TOGETHER = 500
 """Test images that are held beside all training images at once."""
 _EPSILON = 0.1
