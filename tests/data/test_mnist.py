@@ -114,6 +114,7 @@ def test_the_error_names_all_three_places_and_what_to_do(tmp_path: Path) -> None
     with pytest.raises(InputError) as caught:
         load_mnist(tmp_path / "mine")
     text = str(caught.value)
+    assert "\n" not in text  # the command line would show it as \\n
     assert f"1. {tmp_path}/mine/mnist: lacks train-images-idx3-ubyte.gz, train-labels" in text
     assert f"2. the cache folder {tmp_path}/intriguing/mnist: lacked train-images" in text
     assert "3. download: http://127.0.0.1:1/train-images" in text

@@ -85,10 +85,8 @@ def _download_mnist(root: Path | None, progress: ProgressCallback | None) -> Pat
         own = own_folder(root)
         given = f"{own}: lacks {', '.join(_missing(own))}" if own else "$INTRIGUING_DATA: not set"
         raise InputError(
-            "MNIST was found in none of three places.\n"
-            f"  1. {given}\n"
-            f"  2. the cache folder {cache}: lacked {', '.join(absent)}\n"
-            f"  3. download: {error}\n"
+            f"MNIST was found in none of three places: 1. {given}; 2. the cache folder {cache}: "
+            f"lacked {', '.join(absent)}; 3. download: {error}. "
             f"Connect to the network and run again, or put the files {', '.join(SHA256)} in a "
             "folder FOLDER/mnist and set INTRIGUING_DATA=FOLDER, or use the data set mnist-5k, "
             "which needs no download."
