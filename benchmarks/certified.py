@@ -4,11 +4,12 @@
         [--seconds 0 20] [--budget 400] [--out FILE]
 
 A network is a name of `networks.py` or what `intriguing certify` takes for one, and a row has its
-file's name; images are MNIST's test images or the lossless CIFAR-10 and MNIST images of
-$INTRIGUING_DATA. Certificates are those of `certify` by default (seconds 0) and by `seconds=` an
-image, which searches by multipliers as well; what is found is `minimum_distortion` untargeted.
-Processor time of one thread. A row a network and a time goes to benchmarks/figures/certified.csv in
-place of an earlier one. A certificate above what is found ends the run.
+file's name; images are MNIST's test images, the lossless CIFAR-10 and MNIST images of
+$INTRIGUING_DATA, or the 8×8 digits that come with a package. Certificates are those of `certify`
+by default (seconds 0) and by `seconds=` an image, which searches by multipliers as well; what is
+found is `minimum_distortion` untargeted. Processor time of one thread. A row a network and a time
+goes to benchmarks/figures/certified.csv in place of an earlier one. A certificate above what is
+found ends the run.
 """
 
 import argparse
@@ -23,6 +24,7 @@ import torch
 from torch import nn
 
 from intriguing import certify, minimum_distortion
+from intriguing.data.named import load_data
 from intriguing.errors import InputError
 from intriguing.models.load import load_model
 from networks import SOURCES, Subject, data_file
@@ -60,7 +62,16 @@ def subject(network: str) -> Subject:
             labels = torch.from_numpy(kept["labels"]).long()
         if takes(model, pixels[:1]):
             return model, pixels.contiguous(), labels
-    raise InputError(f"{network} reads neither MNIST's nor CIFAR-10's images")
+    test = load_data("digits").test
+    if takes(model, test.images[:1]):
+        return model, test.images, test.labels
+    raise InputError(f"{network} reads neither MNIST's nor CIFAR-10's images, nor 8×8 digits")
+
+
+def called(network: str) -> str:
+    """What a row calls it."""
+    family, _, last = network.rpartition(":")
+    return f"{Path(family).stem}-{last}" if family.endswith(".py") else Path(last).stem
 
 
 def takes(model: nn.Module, image: torch.Tensor) -> bool:
@@ -88,7 +99,7 @@ def measured(network: str, images: int, allowed: float, budget: int) -> Row:
         raise SystemExit(f"{network}: certified {radius.tolist()}, found {found.tolist()}")
     share = (radius / found).tolist()
     return Row(
-        Path(network.rpartition(":")[2]).stem, allowed, len(x), budget,
+        called(network), allowed, len(x), budget,
         statistics.median(share), min(share), max(share),
         certified / len(x), searched / len(x),
     )  # fmt: skip

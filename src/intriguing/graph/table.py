@@ -14,12 +14,16 @@ from typing import Any, TypeAlias, TypeVar
 from torch import Tensor, nn
 
 from intriguing.errors import InputError
+from intriguing.graph.affine_form import AffineForm
 from intriguing.graph.interval import Interval
 from intriguing.graph.operation import Operation, plain_type
 from intriguing.spectral.norms.bound import Bound
 from intriguing.spectral.norms.linear_map import LinearMap
 
 Norm: TypeAlias = Callable[[Operation], Bound | None]
+Formed: TypeAlias = AffineForm | tuple[AffineForm | None, ...] | None
+"""Of a value, of several, or of none that is known."""
+FormRule: TypeAlias = Callable[[Operation, tuple[AffineForm, ...]], Formed]
 
 
 class Affine(enum.Enum):
@@ -97,6 +101,8 @@ class Rule:
         window: Along an axis (0 is the first after the channels), which positions of the input
             (columns) each of the output (rows) reads.
         interval: Of what acts on every number by itself: what it makes of intervals of them.
+        form: Of what is neither affine nor acts on every number by itself: the affine form of what
+            it gives, from those of what it is given.
         slopes: The least and the greatest slope of an activation.
         chords: Of an activation's curve.
         bends: Of the curve of what acts on every number by itself and has slopes; linear
@@ -123,6 +129,7 @@ class Rule:
     selects: bool = False
     window: Callable[[Operation, int], Tensor | None] | None = None
     interval: Callable[[Operation, tuple[Interval, ...]], Interval | None] | None = None
+    form: FormRule | None = None
     slopes: Callable[[Operation], tuple[float, float] | None] = _nothing
     chords: Callable[[Operation], Chords | None] = _nothing
     bends: Callable[[Operation], Bends | None] = _nothing

@@ -11,6 +11,8 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
+from intriguing.graph import form_functions
+from intriguing.graph.affine_form import AffineForm
 from intriguing.graph.interval import Interval
 from intriguing.graph.operation import Operation
 from intriguing.graph.operations.windows import if_over_channels, same_positions
@@ -264,8 +266,16 @@ def _classes(operation: Operation) -> int:
     return int(operation.x.shape[-1 if dim is None else dim])
 
 
+def _softmax_form(operation: Operation, forms: tuple[AffineForm, ...]) -> AffineForm | None:
+    """Along its axis, counted from the last."""
+    dim = operation.option(1, "dim")
+    if not isinstance(dim, int) or len(forms) != 1:
+        return None
+    return form_functions.softmax(forms[0], dim if dim < 0 else dim - operation.x.ndim)
+
+
 @rule("softmax", "_softmax", nn.Softmax, kind="activation", values=lambda _: _SHARE,
-      length=_softmax_rows, window=if_over_channels)  # fmt: skip
+      length=_softmax_rows, window=if_over_channels, form=_softmax_form)  # fmt: skip
 def softmax(operation: Operation) -> Bound:
     """1/2, attained where two entries share all the weight."""
     return Bound(SOFTMAX, "softmax, 1/2")

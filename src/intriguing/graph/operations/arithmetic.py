@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from intriguing.graph import affine_form, form_functions
+from intriguing.graph.affine_form import AffineForm
 from intriguing.graph.interval import Interval
 from intriguing.graph.operation import Operation
 from intriguing.graph.table import Affine, Bends, Chords, declare, rule
@@ -201,8 +203,21 @@ def _quotient_join(operation: Operation, bounds: tuple[float, ...]) -> Bound | N
 _SCALE: dict[str, Any] = {"kind": "scale", "when": _scales, "linear": _scaling}
 
 
+def _product_form(operation: Operation, forms: tuple[AffineForm, ...]) -> AffineForm | None:
+    """a·b."""
+    return affine_form.product(*forms, torch.mul) if len(forms) == 2 else None
+
+
+def _quotient_form(operation: Operation, forms: tuple[AffineForm, ...]) -> AffineForm | None:
+    """a·(1/b)."""
+    if len(forms) != 2 or operation.kwargs.get("rounding_mode") is not None:
+        return None
+    inverse = form_functions.curved(forms[1], torch.reciprocal, _inverse)
+    return None if inverse is None else affine_form.product(forms[0], inverse, torch.mul)
+
+
 @rule("mul", "multiply", affine=Affine.EITHER, join=_product_join, interval=_product_interval,
-      **_SCALE)  # fmt: skip
+      form=_product_form, **_SCALE)  # fmt: skip
 def scaled(operation: Operation) -> Bound:
     """The largest factor; of a value that is repeated, the root of the sum of their squares."""
     squares = _scale(operation).square().expand(operation.output.shape)
@@ -211,7 +226,7 @@ def scaled(operation: Operation) -> Bound:
 
 
 rule("div", "divide", "true_divide", affine=Affine.FIRST, join=_quotient_join,
-     interval=_quotient_interval, **_SCALE)(scaled)  # fmt: skip
+     interval=_quotient_interval, form=_quotient_form, **_SCALE)(scaled)  # fmt: skip
 
 
 def _inverse(x: Interval) -> Interval | None:

@@ -6,10 +6,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from intriguing.graph import affine_form, form_functions
+from intriguing.graph.affine_form import AffineForm
 from intriguing.graph.operation import Operation, ValueRange
 from intriguing.graph.operations.arithmetic import DOMAIN
 from intriguing.graph.operations.windows import if_over_channels
-from intriguing.graph.table import declare
+from intriguing.graph.table import Formed, declare
 from intriguing.spectral.norms.bound import Bound, outward, times
 from intriguing.spectral.norms.matrix import matrix_norm
 
@@ -103,9 +105,93 @@ def _multihead_attention(operation: Operation, bounds: tuple[float, ...]) -> Bou
     return Bound(outward(whole), "attention on the domain", note=_LARGE)
 
 
+def product_form(operation: Operation, forms: tuple[AffineForm, ...]) -> AffineForm | None:
+    """A product of two tensors that move, sums of products of their numbers."""
+    if len(forms) != 2:
+        return None
+    ranks = tuple(form.centre.ndim for form in forms)
+    terms = max(form.centre.numel() for form in forms)
+
+    def product(*given: Tensor) -> Tensor:
+        rows = tuple(0 if x.ndim > rank else None for x, rank in zip(given, ranks, strict=True))
+        if not any(row == 0 for row in rows):
+            return operation.again(*given)  # type: ignore[no-any-return]
+        return torch.vmap(operation.again, rows)(*given)  # type: ignore[no-any-return]
+
+    return affine_form.product(*forms, product, terms)
+
+
+def _attended(
+    query: AffineForm, key: AffineForm, value: AffineForm, scale: float | None = None
+) -> AffineForm:
+    """softmax(s·QKᵀ)·V of the last two axes."""
+    width = query.centre.shape[-1]
+    scale = 1 / math.sqrt(width) if scale is None else scale
+    keys = key.moved(lambda t: scale * t.mT, lambda t: abs(scale) * t.mT)
+    shares = form_functions.softmax(affine_form.matrix_product(query, keys), -1)
+    # Shares add up to 1, so that values may be taken less any constant.
+    middle = value.centre.mean(-2, keepdim=True).expand_as(value.centre)
+    apart = value.shifted(-middle)
+    mixed = affine_form.matrix_product(shares, apart)
+    return mixed.shifted(middle[..., :1, :].expand_as(mixed.centre))
+
+
+def _attention_form(operation: Operation, forms: tuple[AffineForm, ...]) -> AffineForm | None:
+    masked = operation.given(3, "attn_mask") is not None or operation.given(5, "is_causal", False)
+    plain = not masked and not operation.given(4, "dropout_p", 0.0)
+    if not plain or operation.kwargs.get("enable_gqa"):
+        return None
+    known = dict(zip(map(id, operation.moving), forms, strict=True))
+    given = [known.get(id(operation.given(i, n))) for i, n in enumerate(("query", "key", "value"))]
+    query, key, value = given
+    if query is None or key is None or value is None:
+        return None
+    return _attended(query, key, value, operation.kwargs.get("scale"))
+
+
+def _multihead_form(operation: Operation, forms: tuple[AffineForm, ...]) -> Formed:
+    layer: Any = operation.module
+    inputs = [operation.given(i, n) for i, n in enumerate(("query", "key", "value"))]
+    plain = layer._qkv_same_embed_dim and layer.bias_k is None and not layer.add_zero_attn
+    others = [operation.given(3, "key_padding_mask"), operation.given(5, "attn_mask")]
+    if not plain or any(mask is not None for mask in others) or inputs[0].ndim != 3:
+        return None
+    known = dict(zip(map(id, operation.moving), forms, strict=True))
+    parts: list[AffineForm] = []
+    offsets = layer.in_proj_bias.chunk(3) if layer.in_proj_bias is not None else (None,) * 3
+    for tensor, weight, offset in zip(inputs, layer.in_proj_weight.chunk(3), offsets, strict=True):
+        if id(tensor) not in known:
+            return None
+        form = projected(known[id(tensor)], weight, offset)
+        parts.append(form.moved(lambda t: _heads(t, layer)))
+    query, key, value = parts
+    mixed = _attended(query, key, value).moved(lambda t: _merged(t, layer))
+    return projected(mixed, layer.out_proj.weight, layer.out_proj.bias), None
+
+
+def projected(form: AffineForm, weight: Tensor, offset: Tensor | None) -> AffineForm:
+    """A linear layer."""
+    matrix = weight.detach().to(form.centre)
+    made = form.moved(lambda t: t @ matrix.T, lambda t: t @ matrix.abs().T, matrix.shape[1])
+    return made if offset is None else made.shifted(offset.detach().to(form.centre))
+
+
+def _heads(tokens: Tensor, layer: Any) -> Tensor:
+    """(…, batch, heads, tokens, features) of tokens with all heads beside one another."""
+    tokens = tokens if layer.batch_first else tokens.transpose(-3, -2)
+    apart = tokens.view(*tokens.shape[:-1], layer.num_heads, layer.head_dim)
+    return apart.transpose(-3, -2)
+
+
+def _merged(tokens: Tensor, layer: Any) -> Tensor:
+    """The way back."""
+    tokens = tokens.transpose(-3, -2).flatten(-2)
+    return tokens if layer.batch_first else tokens.transpose(-3, -2)
+
+
 declare("glu", nn.GLU, join=_gated, window=if_over_channels)
-declare("scaled_dot_product_attention", join=_attention)
-declare(nn.MultiheadAttention, join=_multihead_attention)
+declare("scaled_dot_product_attention", join=_attention, form=_attention_form)
+declare(nn.MultiheadAttention, join=_multihead_attention, form=_multihead_form)
 
 
 def _is_moving(operation: Operation, tensor: Any) -> bool:

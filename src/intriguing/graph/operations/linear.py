@@ -5,7 +5,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from intriguing.graph.operation import Operation
-from intriguing.graph.operations.attention import matrices
+from intriguing.graph.operations.attention import matrices, product_form
 from intriguing.graph.operations.choices import assigned
 from intriguing.graph.operations.windows import Window
 from intriguing.graph.table import Affine, rule
@@ -73,7 +73,8 @@ def product(operation: Operation) -> Bound | None:
     return Bound(max(norms), "largest singular value")
 
 
-rule("matmul", "mm", "bmm", kind="linear", affine=Affine.EITHER, join=matrices)(product)
+rule("matmul", "mm", "bmm", kind="linear", affine=Affine.EITHER, join=matrices,
+     form=product_form)(product)  # fmt: skip
 rule("mv", kind="linear", affine=Affine.EITHER)(product)
 
 

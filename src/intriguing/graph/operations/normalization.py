@@ -3,8 +3,11 @@
 import math
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
+from intriguing.graph.affine_form import AffineForm
+from intriguing.graph.form_functions import normalised
 from intriguing.graph.operation import Operation
 from intriguing.graph.operations.windows import same_positions
 from intriguing.graph.table import Affine, rule
@@ -70,7 +73,55 @@ def batch_norm(operation: Operation) -> Bound:
     return Bound(norm_of(layer), "max |γ|/√(var + ε)")
 
 
-@rule("layer_norm", "group_norm", nn.LayerNorm, nn.GroupNorm, kind="normalization")
+def _layer_form(operation: Operation, forms: tuple[AffineForm, ...]) -> AffineForm:
+    """Over the last axes together."""
+    axes = len(operation.option(1, "normalized_shape"))
+    return _normalised(operation, forms, operation.x.shape[-axes:], centred=True)
+
+
+def _group_form(operation: Operation, forms: tuple[AffineForm, ...]) -> AffineForm:
+    """Over the channels of a group and all positions."""
+    groups = int(operation.option(1, "num_groups"))
+    shape = operation.x.shape[1:]
+    flat = torch.Size([shape.numel() // groups])
+    return _normalised(operation, forms, flat, centred=True, channels=shape.numel() // shape[0])
+
+
+def _rms_form(operation: Operation, forms: tuple[AffineForm, ...]) -> AffineForm:
+    axes = len(operation.option(1, "normalized_shape"))
+    return _normalised(operation, forms, operation.x.shape[-axes:], centred=False)
+
+
+def _normalised(
+    operation: Operation, forms: tuple[AffineForm, ...], together: torch.Size, *, centred: bool,
+    channels: int = 0,
+) -> AffineForm:  # fmt: skip
+    """Over as many numbers at the end as `together` has, then by weights.
+
+    Args:
+        channels: Positions of each channel, where there is a weight for each; 0 of one a number.
+    """
+    (form,), shape = forms, operation.x.shape
+    eps = operation.option(4 if centred else 3, "eps", 1e-5)
+    rows = form.moved(lambda t: t.reshape(*t.shape[: t.ndim - len(shape)], -1, together.numel()))
+    eps = torch.finfo(torch.float32).eps if eps is None else float(eps)
+    made = normalised(rows, eps, centred=centred)
+    made = made.moved(lambda t: t.reshape(*t.shape[:-2], *shape))
+    weight, offset = _weight(operation.option(2, "weight")), None
+    if centred:
+        offset = _weight(operation.option(3, "bias"))
+    if weight is None:
+        return made
+
+    def each(values: Tensor) -> Tensor:
+        values = values.double().to(made.centre.device)
+        return values.view(-1, *[1] * (len(shape) - 2)) if channels else values
+
+    shift = torch.zeros_like(each(weight)) if offset is None else each(offset)
+    return made.scaled(each(weight), shift)
+
+
+@rule("layer_norm", nn.LayerNorm, kind="normalization", form=_layer_form)
 def layer_norm(operation: Operation) -> Bound:
     """max |γ|/√ε."""
     weight = operation.option(2, "weight")
@@ -78,7 +129,10 @@ def layer_norm(operation: Operation) -> Bound:
     return Bound(layer_norm_norm(_weight(weight), eps), "max |γ|/√ε", note=_LOOSE)
 
 
-@rule("rms_norm", nn.RMSNorm, kind="normalization")
+rule("group_norm", nn.GroupNorm, kind="normalization", form=_group_form)(layer_norm)
+
+
+@rule("rms_norm", nn.RMSNorm, kind="normalization", form=_rms_form)
 def rms_norm(operation: Operation) -> Bound:
     """max |γ|/√ε; ε is the smallest number that matters where none is given."""
     weight, eps = operation.option(2, "weight"), operation.option(3, "eps")

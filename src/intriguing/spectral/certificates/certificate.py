@@ -21,6 +21,7 @@ from intriguing.models.classifier import Classifier
 from intriguing.models.requirements import check_classifier
 from intriguing.spectral.certificates.dual_certificates import dual_certificates
 from intriguing.spectral.certificates.exact import Exact, prove, seconds_of
+from intriguing.spectral.certificates.forms.radii import formed_certificates
 from intriguing.spectral.certificates.local_certificates import local_certificates
 from intriguing.spectral.certificates.pairwise import Packed, PairBounds, pair_bounds
 from intriguing.spectral.certificates.relaxation.radii import relaxed_certificates
@@ -34,6 +35,7 @@ _Around = Callable[..., Tensor | None]
 _AROUND: tuple[tuple[_Around, str], ...] = (
     (local_certificates, "of the ball around each image"),
     (relaxed_certificates, "of a linear relaxation in that ball"),
+    (formed_certificates, "of affine forms in that ball"),
 )
 """What bounds a network anew around each image, each only where the ones before leave room."""
 _MULTIPLIERS = (dual_certificates, "of multipliers in that ball and the box")
@@ -181,8 +183,9 @@ def certify(
     L_cj bounds how fast f_c − f_j can change; it is the tightest of the bound layer by layer and,
     for feed-forward networks, the semidefinite-quality one, of the whole space and of the ball
     around the image. In that ball, and in the box, a longer radius is searched for: by a linear
-    relaxation of networks with convolutions or branches, and, if asked, of chains of matrices by
-    multipliers of all that holds of their activations (docs/spectral.md).
+    relaxation of networks with convolutions or branches, by affine forms of those with attention,
+    normalisation or gates, and, if asked, of chains of matrices by multipliers of all that holds of
+    their activations (docs/spectral.md).
 
     Args:
         model: In evaluation mode, from images to logits.

@@ -108,6 +108,18 @@ def program_of(walk: Walk) -> Program | None:
     return Program(_needed(writer.nodes))
 
 
+def curve_of(step: Step) -> Curve | None:
+    """The curve that a step is; None of anything else, and where it is not known how it bends."""
+    operation, rule = step.call, rule_of(step.call)
+    bends = rule.bends(operation) if rule.when(operation) else None
+    slopes = None if bends is None else slopes_of(operation)
+    if bends is None or slopes is None or not operation.first_moves:
+        return None
+    if operation.output.shape != operation.x.shape:
+        return None
+    return Curve(operation, bends, max(map(abs, slopes)), min(slopes) >= 0)
+
+
 def _needed(nodes: list[Node]) -> tuple[Node, ...]:
     """Those that the last one depends on: a curve that became a part of a pool is left over."""
     needed = {len(nodes) - 1}
@@ -155,18 +167,13 @@ class _Writer:
         return True
 
     def _curve(self, step: Step, parents: tuple[int, ...]) -> int | None:
-        operation, rule = step.call, rule_of(step.call)
-        bends = rule.bends(operation) if rule.when(operation) else None
-        slopes = None if bends is None else slopes_of(operation)
-        alone = operation.first_moves and operation.output.shape == operation.x.shape
-        if bends is None or slopes is None or not alone:
+        curve = curve_of(step)
+        if curve is None:
             return None
-        steepest = max(abs(slope) for slope in slopes)
-        curve = Curve(operation, bends, steepest, min(slopes) >= 0)
         before = self.nodes[parents[0]]
         if curve.rectifies and isinstance(before.rule, Window):
             return self._add(replace(before, rule=replace(before.rule, rectified=True)))
-        tails = ((parents[0], outward(steepest**2)),)
+        tails = ((parents[0], outward(curve.steepest**2)),)
         return self._add(Node(parents, curve, step.value.shape, step.total, tails))
 
     def _affine(self, step: Step, parents: tuple[int, ...]) -> int | None:

@@ -1,0 +1,1 @@
+"""Certificates by affine forms of everything that a network makes of a ball around one image."""
