@@ -108,3 +108,42 @@ def _excess(rows: Sequence[Mapping[str, Any]], method: str, *, worst: bool = Fal
     far = sum(one > 1 for one in excess)
     said = f"{statistics.median(excess):.2f} %; {far} of {len(excess)}"
     return f"{said}; {max(excess):.0f} %" if worst else said
+
+
+def certified_beside_peers() -> list[dict[str, Any]]:
+    """Of each network and method what it certifies, and over how much of it ours goes.
+
+    That is the median of our radius over the shortest that the peer was asked for and did not
+    prove, image by image.
+    """
+    groups: dict[tuple[str, str], dict[float, dict[str, Any]]] = defaultdict(dict)
+    for row in figures("certified_peers"):
+        groups[row["network"], row["method"]][row["image"]] = row
+    return [
+        {
+            "network": f"{network}, {_median(rows, 'benchmark'):.2g}",
+            "method": method,
+            "images": len(rows),
+            "verified": sum(row["certified"] >= row["benchmark"] for row in rows.values()),
+            "radius": _median(rows, "certified"),
+            "share": statistics.median(row["certified"] / row["found"] for row in rows.values()),
+            **{
+                called: statistics.median(
+                    groups[network, called][image]["certified"] / row["refused"]
+                    for image, row in rows.items()
+                )
+                for called in ("ours", "ours, 20 s")
+            },
+            "proof_seconds": _mean(rows, "proof_seconds"),
+            "seconds": _mean(rows, "seconds"),
+        }
+        for (network, method), rows in groups.items()
+    ]
+
+
+def _median(rows: Mapping[float, Mapping[str, Any]], column: str) -> float:
+    return statistics.median(row[column] for row in rows.values())
+
+
+def _mean(rows: Mapping[float, Mapping[str, Any]], column: str) -> float:
+    return statistics.fmean(row[column] for row in rows.values())
