@@ -16,7 +16,7 @@ from torch import Tensor
 
 from intriguing.graph.affine_form import AffineForm, rounding
 from intriguing.graph.form_functions import between_lines, curved
-from intriguing.graph.table import Formed, FormRule, rule_of
+from intriguing.graph.table import Formed, rule_of
 from intriguing.spectral.certificates.relaxation.affine import AffineMap, affine_map
 from intriguing.spectral.certificates.relaxation.cells import FINE, cells_of
 from intriguing.spectral.certificates.relaxation.program import Curve, curve_of
@@ -58,7 +58,7 @@ class Network:
             if place.through is None:
                 made: Formed = _ball(image, radius)
             else:
-                made = place.through(tuple(_widened(forms[p], symbols) for p in place.parents))
+                made = _attempt(place.through, [_widened(forms[p], symbols) for p in place.parents])
             if made is None:
                 return None
             forms[at] = made
@@ -113,46 +113,51 @@ def _through(step: Step) -> Through | None:
     if map is not None:
         return _affine(map)
     curve = curve_of(step)
-    if curve is not None:
+    if curve is not None and _one_batch(step):
         return lambda given: _chord(curve, _one(given))
-    same = isinstance(step.value, Tensor) and operation.output.shape == operation.x.shape
-    if rule.interval is not None and len(operation.moving) == 1 and same:
+    alone = len(operation.moving) == 1 and isinstance(step.value, Tensor)
+    if rule.interval is not None and alone and _one_batch(step):
         slopes = rule.interval
         return lambda given: curved(
             _one(given), operation.again, lambda span: slopes(operation, (span,))
         )
     if rule.form is None:
         return None
-    return _by_rule(step, rule.form)
+    form = rule.form
+    return lambda given: form(operation, tuple(_single(one) for one in given))
 
 
-def _by_rule(step: Step, form: FormRule) -> Through:
-    """As its rule says; None of arguments that it was not written for."""
+def _one_batch(step: Step) -> bool:
+    """Whether it keeps the shape of one tensor that is a batch of 1, as pieces are batches."""
+    value, x = step.value, step.call.x
+    return bool(x.ndim and x.shape[0] == 1 and value.shape == x.shape)
 
-    def through(given: tuple[Formed, ...]) -> Formed:
-        forms = tuple(one for one in given if isinstance(one, AffineForm))
-        if len(forms) < len(given):
-            return None
-        try:
-            return form(step.call, forms)
-        except (RuntimeError, TypeError, ValueError, AttributeError, IndexError):
-            return None
 
-    return through
+def _attempt(through: Through, given: list[Formed]) -> Formed:
+    """The form; None of arguments that a rule was not written for."""
+    try:
+        return through(tuple(given))
+    except (RuntimeError, TypeError, ValueError, AttributeError, IndexError):
+        return None
+
+
+def _single(form: Formed) -> AffineForm:
+    """Of one tensor."""
+    if not isinstance(form, AffineForm):
+        raise TypeError("several tensors, or none that is known")
+    return form
 
 
 def _one(given: tuple[Formed, ...]) -> AffineForm:
     (form,) = given
-    assert isinstance(form, AffineForm)
-    return form
+    return _single(form)
 
 
 def _affine(map: AffineMap) -> Through:
     """z = Σ Wᵢyᵢ + b, row by row of what the δ and ε move."""
 
     def through(given: tuple[Formed, ...]) -> AffineForm:
-        forms: list[AffineForm] = [one for one in given if isinstance(one, AffineForm)]
-        assert len(forms) == len(given)
+        forms = [_single(one) for one in given]
         moves = torch.vmap(lambda *rows: map.forward(*rows) - map.offset)
         ball = moves(*(one.ball for one in forms))
         free = moves(*(one.free for one in forms))
