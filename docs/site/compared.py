@@ -115,6 +115,8 @@ def proved() -> str:
 
 
 def _excess(rows: Sequence[Mapping[str, Any]], method: str, *, worst: bool = False) -> str:
+    if not rows:
+        return "–"
     excess = [100 * (row[method] / row["upper"] - 1) for row in rows]
     far = sum(one > 1 for one in excess)
     said = f"{statistics.median(excess):.2f} %; {far} of {len(excess)}"
