@@ -176,3 +176,14 @@ def test_the_largest_eigenvalue_is_bounded_and_nearly_met(seed: int, n: int, siz
     bound = largest_eigenvalue(gram)
     assert bool((bound >= true * (1 - 1e-12)).all())
     assert bool((bound <= true * n ** (1 / 16) * (1 + 1e-6)).all())
+
+
+def test_what_is_no_number_is_never_left_out() -> None:
+    """∞·0 is none: its row would be dropped as one that is 0."""
+    endless = form(1, 3)
+    endless = AffineForm(endless.centre, endless.ball, endless.free * torch.inf, endless.rest)
+    nothing = torch.zeros(3, dtype=torch.float64)
+    still = AffineForm(nothing, 0 * form(1, 3).ball, 0 * form(1, 3).free, nothing)
+    for made in (lambda: product(endless, still, torch.mul), lambda: softmax(endless, -1)):
+        with pytest.raises(ValueError, match="not finite"):
+            made()

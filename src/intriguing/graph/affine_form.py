@@ -78,8 +78,14 @@ class AffineForm:
         return replace(self, free=torch.cat([self.free, more]))
 
     def left_open(self, shift: Tensor, box: Tensor) -> "AffineForm":
-        """Shifted, and with new symbols for what lies within `box` of there, and for the rest."""
+        """Shifted, and with new symbols for what lies within `box` of there, and for the rest.
+
+        Raises:
+            ValueError: If that is not finite: a row that is no number would be no row at all.
+        """
         sizes = (box + self.rest) * (1 + 1e-12) + rounding(1) * (self.centre.abs() + shift.abs())
+        if not bool(sizes.isfinite().all()):
+            raise ValueError("what is left open is not finite")
         own = torch.diag(sizes.flatten())[sizes.flatten() > 0].view(-1, *sizes.shape)
         free = torch.cat([self.free, own])
         return AffineForm(self.centre + shift, self.ball, free, torch.zeros_like(self.rest))

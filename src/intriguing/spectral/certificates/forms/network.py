@@ -18,7 +18,7 @@ from intriguing.graph.affine_form import AffineForm, rounding
 from intriguing.graph.form_functions import between_lines, curved
 from intriguing.graph.table import Formed, rule_of
 from intriguing.spectral.certificates.relaxation.affine import AffineMap, affine_map
-from intriguing.spectral.certificates.relaxation.cells import FINE, cells_of
+from intriguing.spectral.certificates.relaxation.cells import FINE, WIDEST, cells_of
 from intriguing.spectral.certificates.relaxation.program import Curve, curve_of
 from intriguing.spectral.certificates.step import Step, Walk
 
@@ -189,6 +189,8 @@ def _selected(step: Step) -> Through:
 
 def _chord(curve: Curve, form: AffineForm) -> AffineForm:
     """The curve between two lines along its chord."""
+    if not float(form.largest.max()) < WIDEST:
+        raise ValueError("cells end before the numbers do")
     low, high = form.centre - form.spread, form.centre + form.spread
     cells = cells_of(curve, low, high, FINE)
     width = (high - low).flatten()

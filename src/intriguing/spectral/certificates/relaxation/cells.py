@@ -24,7 +24,7 @@ COARSE, FINE = 8, 64
 _ROUNDED = 1e-13
 """Error of σ and of the chords as float64 computes them, relative to the sizes that meet there."""
 _UNIT = 2.0**-53
-_WIDEST = 1e100
+WIDEST = 1e100
 """Numbers beyond have no cells worth anything."""
 
 
@@ -77,7 +77,7 @@ class Cells:
         bent = strength - mu * a.square()
         # Derivative in z of the parabola: −pull − μa(az + b) + Λ(z − z₀).
         rest = pull + mu * a * b + strength * z0
-        vertex = torch.where(bent > 0, rest / bent.clamp_min(1e-300), torch.sign(rest) * _WIDEST)
+        vertex = torch.where(bent > 0, rest / bent.clamp_min(1e-300), torch.sign(rest) * WIDEST)
         start, stop = self.start[:, None], self.stop[:, None]
         z = torch.minimum(torch.maximum(vertex, start), stop)
         sigma = a * z + b
@@ -98,7 +98,7 @@ def cells_of(
     curve: Curve, low: Float[Tensor, "1 ..."], high: Float[Tensor, "1 ..."], smooth: int
 ) -> Cells:
     """The cells of all numbers between low and high."""
-    low, high = low.clamp(-_WIDEST, _WIDEST), high.clamp(-_WIDEST, _WIDEST)
+    low, high = low.clamp(-WIDEST, WIDEST), high.clamp(-WIDEST, WIDEST)
     kinks = [torch.full_like(low, k).clamp(low, high) for k in sorted(curve.bends.kinks)]
     ends = [low, *kinks, high]
     points = [ends[0]]
