@@ -1,6 +1,7 @@
 """Distances that are proved, against every activation pattern of tiny networks."""
 
 import itertools
+import time
 
 import pytest
 import torch
@@ -50,6 +51,19 @@ def test_the_truth_lies_within_the_bracket(targeted: bool, seed: int) -> None:
         closed += int(found.status[row] == int(Status.OPTIMAL))
         assert (found.status[row] == int(Status.OPTIMAL)) == bool(found.gap[row] < 0.0101)
     assert closed == int(found.success.sum())
+
+
+def test_a_proof_of_wide_layers_ends_near_its_time() -> None:
+    """What comes before the first split would take minutes."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 400), nn.ReLU(), nn.Linear(400, 200), nn.ReLU(),
+                        nn.Linear(200, 10)).eval()  # fmt: skip
+    image = torch.rand(1, 1, 8, 8, generator=torch.Generator().manual_seed(1))
+    label = net(image).argmax(1)
+    began = time.process_time()
+    found = minimum_distortion(net, image, label, "untargeted", prove=0.5)
+    assert time.process_time() - began < 25.0
+    assert 0.0 <= float(found.gap) <= 1.0
 
 
 def test_nothing_is_proved_beyond_the_truth_from_examples_that_are_too_far() -> None:

@@ -5,6 +5,8 @@ What is wide by that is wide for all later bounds. The same dual as for leads, o
 that may bend, takes most of the rest away.
 """
 
+import math
+import time
 from dataclasses import dataclass
 
 import torch
@@ -20,6 +22,8 @@ STEPS = 40
 """Of each ascent: half as many leave a tenth more between the ends, twice as many take a tenth."""
 TOGETHER = 64
 """Rows that are bounded at once."""
+_WORK = 4e9
+"""Cubes of units, up to which rows are searched at once: some seconds between looks at the time."""
 _NARROW = 1e-9
 """Ends so near, relative to the widest, are left as they are."""
 
@@ -30,17 +34,24 @@ class Nearer:
 
     Attributes:
         steps: Of each ascent.
+        until: After so many seconds of this process no further rows are searched.
     """
 
     steps: int = STEPS
+    until: float = math.inf
 
     def __call__(
         self, coarse: Around, fine: Around, rows: Float[Tensor, "rows units"],
         least: Float[Tensor, " rows"],
     ) -> Float[Tensor, " rows"]:  # fmt: skip
         """Lower bounds of rows·w of the last layer that is known, at least those given, below 0."""
-        parts = torch.split(torch.arange(len(rows), device=rows.device), TOGETHER)
-        return torch.cat([self._part(coarse, fine, rows[one], least[one]) for one in parts])
+        widest = max(own.units for own in coarse.curves)
+        together = max(1, min(TOGETHER, int(_WORK / widest**3)))
+        found = []
+        for one in torch.split(torch.arange(len(rows), device=rows.device), together):
+            late = time.process_time() >= self.until
+            found.append(least[one] if late else self._part(coarse, fine, rows[one], least[one]))
+        return torch.cat(found)
 
     def _part(self, coarse: Around, fine: Around, rows: Tensor, least: Tensor) -> Tensor:
         wide = -least

@@ -5,6 +5,8 @@ log A and log λ; B by Aρ, C by Aρ², D and E by the slope of the lead in the 
 them: it follows from the others (`Lead.soft`).
 """
 
+import math
+import time
 from dataclasses import dataclass, replace
 
 import torch
@@ -83,12 +85,14 @@ def raised(root: Root, nodes: Nodes, leads: Leads, steps: int, heats: tuple[floa
 
 
 def climb(
-    root: Root, nodes: Nodes, leads: Leads, steps: int, heats: tuple[float, float]
-) -> tuple[Nodes, Soft]:
+    root: Root, nodes: Nodes, leads: Leads, steps: int, heats: tuple[float, float],
+    until: float = math.inf,
+) -> tuple[Nodes, Soft]:  # fmt: skip
     """So many steps; and the minimum's place at the last.
 
     Args:
         heats: Temperature at first and in the end, for each unit, relative to the lead.
+        until: After so many seconds of this process the step at hand is the last.
     """
     net = root.around(nodes)
     sizes = _Sizes.of(nodes, net, leads)
@@ -100,17 +104,18 @@ def climb(
     unit = (lead.margins.abs() / units).clamp_min(1e-300)[:, None]
     for step in range(1, steps + 2):
         done = min(step / steps, 1.0)
+        last = step > steps or (step > 1 and time.process_time() >= until)
         (quadratics, scale, _), mix = sizes.multipliers(point)
         lead = leads.mixed(net, nodes.about, mix)
         heat = unit * heats[0] * (heats[1] / heats[0]) ** done
-        soft = lead.soft((quadratics, scale, boxes), heat, LAST if step > steps else SWEEPS)
+        soft = lead.soft((quadratics, scale, boxes), heat, LAST if last else SWEEPS)
         uphill = sizes.gradient(scale, quadratics, mix, soft, leads)
         inside = soft.feasible & uphill.isfinite().all(1)
         boxes = torch.where(inside[:, None], soft.boxes, boxes)
         if step > 1:
             point = torch.where(inside[:, None], point, before)
         before = point
-        if step > steps:
+        if last:
             break
         uphill = torch.where(inside[:, None], uphill, 0.0)
         mean = torch.where(inside[:, None], MEAN * mean + (1 - MEAN) * uphill, 0.3 * mean)

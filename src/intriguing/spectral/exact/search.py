@@ -77,13 +77,18 @@ def bracket(
     # By a little more than is asked for, as radii are rounded down.
     wanted = (1.0 - gap) * found * (1.0 + 1e-6)
     region, whole = Region(wanted, low, high), leads
-    root, leads, nodes = _opened(Root.of(around(chain, image, values, region), values), whole)
+    until = start + seconds
+    plain = Root.of(around(chain, image, values, region), values)
+    root, leads, nodes = _opened(plain, whole, until)
     count, closed, left = len(nodes), wanted, 0
-    if len(values) > 1 and float(nodes.bound.min()) < NEAR * wanted:
-        tighter = around(chain, image, values, region, Nearer())
-        root, leads, nodes = _opened(Root.of(tighter, values), whole)
+    narrow = len(values) > 1 and float(nodes.bound.min()) < NEAR * wanted
+    if narrow and time.process_time() < until:
+        tighter = around(chain, image, values, region, Nearer(until=until))
+        before = nodes.bound
+        root, leads, nodes = _opened(Root.of(tighter, values), whole, until)
+        nodes = replace(nodes, bound=torch.maximum(nodes.bound, before))
         count += len(nodes)
-    if affordable(root.coarse):
+    if affordable(root.coarse) and time.process_time() < until:
         waiting = nodes.bound < wanted * SURE
         if waiting.any():
             nodes = Nodes.joined([nodes[~waiting], centred(root, nodes[waiting], leads, CENTRING)])
@@ -118,10 +123,10 @@ def bracket(
     return Bracket(max(known, lower), count, len(nodes) + left, time.process_time() - start)
 
 
-def _opened(root: Root, leads: Leads) -> tuple[Root, Leads, Nodes]:
+def _opened(root: Root, leads: Leads, until: float) -> tuple[Root, Leads, Nodes]:
     """One, the leads of its units, and what is proved of it before anything is split."""
     leads = Leads(leads.rows[:, :, root.kept], leads.margins)
-    return root, leads, proved(root, _first(root, leads), leads)
+    return root, leads, proved(root, _first(root, leads, until), leads)
 
 
 def _better(root: Root, nodes: Nodes, leads: Leads) -> Nodes:
@@ -133,7 +138,7 @@ def _better(root: Root, nodes: Nodes, leads: Leads) -> Nodes:
     return centred(root, warm, leads, CENTRES)
 
 
-def _first(root: Root, leads: Leads) -> Nodes:
+def _first(root: Root, leads: Leads, until: float) -> Nodes:
     """One node for each lead, with multipliers that are good for it."""
     count, mixed = leads.margins.shape
     mix = leads.rows.new_zeros(count, mixed)
@@ -148,7 +153,7 @@ def _first(root: Root, leads: Leads) -> Nodes:
         torch.full_like(scale, -torch.inf), torch.full_like(scale, FIRST_RATE),
         torch.full_like(scale, WARM),
     )  # fmt: skip
-    nodes = climb(root, nodes, leads, FIRST, FIRST_HEATS)[0]
+    nodes = climb(root, nodes, leads, FIRST, FIRST_HEATS, until)[0]
     return replace(nodes, rate=torch.full_like(scale, RATE))
 
 
