@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from intriguing.spectral.certificates.relaxation.affine import AffineMap
@@ -75,6 +75,10 @@ class Choices:
     def row(self, index: int) -> "Choices":
         """Of one row alone."""
         return self._each(lambda t: t[index : index + 1])
+
+    def rows(self, some: Int64[Tensor, " some"]) -> "Choices":
+        """Of some rows."""
+        return self._each(lambda t: t[some])
 
     @staticmethod
     def stacked(rows: Sequence["Choices"]) -> "Choices":

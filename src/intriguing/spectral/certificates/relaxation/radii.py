@@ -2,6 +2,7 @@
 
 import math
 import time
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int64
@@ -13,7 +14,7 @@ from intriguing.spectral.certificates.feed_forward import chain_of
 from intriguing.spectral.certificates.pairwise import PairBounds
 from intriguing.spectral.certificates.relaxation.backward import Choices
 from intriguing.spectral.certificates.relaxation.program import Program, program_of
-from intriguing.spectral.certificates.relaxation.ranges import surroundings
+from intriguing.spectral.certificates.relaxation.ranges import Tighter, surroundings
 from intriguing.spectral.certificates.relaxation.search import (
     AGAIN,
     APART,
@@ -25,24 +26,37 @@ from intriguing.spectral.certificates.relaxation.search import (
 )
 from intriguing.spectral.certificates.relaxation.segments import Segment, first_map, segments_of
 from intriguing.spectral.certificates.relaxation.surroundings import Image, Surroundings, image_of
+from intriguing.spectral.certificates.relaxation.tightening import Tightening
 from intriguing.spectral.certificates.step import Walk
 from intriguing.spectral.semidefinite.layers import Dense, Flatten, Slope
 
-_TRIALS = 14
-"""Radii that are tried at most."""
 _NEAR = 0.999
 """From so much of a radius on, its ranges serve for a smaller one, too."""
 _HOPELESS = 6.0
 """Where CROWN's lines lose more than so many leads, multipliers are not searched."""
-_CLOSE = 1.004
-"""Where what is proved and what is not are so close, nothing is gained between them."""
 _HALVINGS = 4
 """Smaller radii that are tried with the multipliers of one that could not be proved."""
 _NEARLY, _AFRESH = 0.1, 3
 """What a search from known choices misses by so little of the lead, one from lines may prove: tried
 so often, as these searches end a few percent apart."""
+_FARTHER = 1.15
+"""The first radius that is tried with tighter ranges, relative to what was proved without."""
 _FIRST = 0.6
 """The first radius that is tried, relative to where the leads would end if they were linear."""
+
+
+@dataclass(frozen=True)
+class _Effort:
+    """How many radii are tried at most, how close proved and not proved ones may be, and how much
+    longer the next one may be than one that was proved."""
+
+    trials: int
+    close: float
+    longer: float
+
+
+_LINES, _TIGHT = _Effort(14, 1.004, 2.0), _Effort(8, 1.015, 1.12)
+"""With ranges by lines, and with tighter ones."""
 
 
 def relaxed_certificates(
@@ -65,7 +79,8 @@ def relaxed_certificates(
         bounds: The network.
         box: Where images lie: nothing is proved of others.
         progress: Called after each image.
-        seconds: Of one core, after which no further radius is tried around an image.
+        seconds: Of one core, after which no further radius is tried around an image. Where they
+            are limited, ranges are made tighter as well, which takes most of them.
     """
     if not bounds.guaranteed or _dense(bounds.analysed.walk):
         return None
@@ -119,27 +134,43 @@ class _Search:
 
         None is tried once the process has taken so many seconds.
         """
-        radii, known, beyond = radii.clone(), None, math.inf
         widest = float(torch.maximum(-self.image.down, self.image.up).norm())
         reach = max(1.2 * float(radii.min()), min(_FIRST * self._linear(), 0.5 * widest))
-        for _ in range(_TRIALS):
+        radii = self._between(radii, reach, until, _LINES)
+        tighter = Tightening(self.image.program, self.segments, until)
+        if until < math.inf and tighter.searched:
+            reach = _FARTHER * float(radii.min())
+            radii = self._between(radii, reach, until, _TIGHT, tighter)
+        return radii
+
+    def _between(
+        self, radii: Float[Tensor, " k"], reach: float, until: float, effort: "_Effort",
+        tighter: Tighter | None = None,
+    ) -> Float[Tensor, " k"]:  # fmt: skip
+        """Try radii, from `reach` on."""
+        radii = radii.clone()
+        known, beyond = None, math.inf
+        for _ in range(effort.trials):
             if reach <= float(radii.min()) or time.process_time() >= until:
                 break  # nothing longer is left to try, or rounding leaves none
             if known is None or reach < _NEAR * known.radius:
                 around = surroundings(self.image, self.segments, reach, known)
+                if tighter is not None:
+                    around = surroundings(self.image, self.segments, reach, around, tighter)
             else:
                 around = known.within(reach)
             least, lead = self._tried(around, radii)
             if float(radii.min()) >= reach:
                 # Straight on from the lead at the image, the end would come too late.
-                longer = reach * (1 + 0.6 * min(1.5, max(0.05, least / max(lead - least, 1e-12))))
+                ahead = 0.6 * min(1.5, max(0.05, least / max(lead - least, 1e-12)))
+                longer = reach * min(1 + ahead, effort.longer)
                 reach = longer if beyond == math.inf else min(longer, 0.5 * (reach + beyond))
                 continue
             known, beyond = around, reach
             if least > -_HOPELESS * lead:
                 self._halved(around, radii)
             inside = float(radii.min())
-            if beyond < _CLOSE * inside:
+            if beyond < effort.close * inside:
                 break
             # Where a bound is far below 0, it says little of where it would not be.
             straight = max(0.25, 0.95 * lead / (lead - least)) * beyond

@@ -6,6 +6,7 @@ the values of curves stay: where a pass goes through a single one it is bounded 
 at the end by the ball and the box of the input. The tightest counts.
 """
 
+from collections.abc import Callable
 from typing import TypeAlias
 
 import numpy as np
@@ -31,15 +32,20 @@ from intriguing.spectral.certificates.relaxation.windows import Window
 _ROUNDS = 2
 """Of looking again at what the box stops: ranges need no more."""
 Numbers: TypeAlias = NDArray[np.float64]
+Tighter: TypeAlias = Callable[
+    [Surroundings, int, Curve | Window, Tensor, Tensor], tuple[Tensor, Tensor]
+]
 
 
 def surroundings(
-    image: Image, segments: dict[int, Segment], radius: float, known: Surroundings | None = None
-) -> Surroundings:
+    image: Image, segments: dict[int, Segment], radius: float, known: Surroundings | None = None,
+    tighter: Tighter | None = None,
+) -> Surroundings:  # fmt: skip
     """All that is known of an image's ball.
 
     Args:
         known: Of a ball that contains it: what it says holds here too.
+        tighter: Takes what is known so far, a node, the curve that reads it, and its ranges.
     """
     around = Surroundings(image, radius)
     done: dict[int, tuple[Tensor, Tensor]] = {}
@@ -49,10 +55,13 @@ def surroundings(
             continue
         (before,) = node.parents
         if before not in done:
-            done[before] = _range(around, segments, before)
+            low, high = _range(around, segments, before)
+            if known is not None:
+                low, high = torch.maximum(low, known.low[at]), torch.minimum(high, known.high[at])
+            if tighter is not None:
+                low, high = tighter(around, before, node.rule, low, high)
+            done[before] = low, high
         low, high = done[before]
-        if known is not None:
-            low, high = torch.maximum(low, known.low[at]), torch.minimum(high, known.high[at])
         around.low[at], around.high[at] = low, torch.maximum(low, high)
         if isinstance(node.rule, Window):
             windows = node.rule.between(around.low[at], around.high[at])

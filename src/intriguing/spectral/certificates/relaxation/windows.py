@@ -153,7 +153,7 @@ class Windows:
         each = strength.shape[1] > 1
         strength = strength.view(len(q), *(self.low.shape if each else (1, 1)))
         with torch.no_grad():
-            z, t = self._attained(q, g, mu[:, :, None], strength, z0, y0)
+            z, t = self.attained(q, g, mu[:, :, None], strength, z0, y0)
         linear = q * t - (g * z).sum(1)
         value = linear - 0.5 * mu * (t - y0).square()
         value = value + 0.5 * (strength * (z - z0).square()).sum(1)
@@ -166,10 +166,10 @@ class Windows:
         steep = q.abs() + g.abs().sum(1) + 2 * (mu + pull) * size
         return value - 128 * (len(z0) + 4) * UNIT * steep * size
 
-    def _attained(
+    def attained(
         self, q: Tensor, g: Tensor, mu: Tensor, strength: Tensor, z0: Tensor, y0: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """z and y where the value is least."""
+        """z and y where the value of `least` is least."""
         tiny = torch.finfo(q.dtype).tiny * 1e6
         strength, q = strength.clamp_min(tiny), q[:, None]
         free = torch.minimum(torch.maximum(z0 + g / strength, self.low), self.high)
