@@ -88,22 +88,22 @@ def proved() -> str:
 
     Only distances that are proved to 1 % count: of others the shortest may not be the truth.
     """
-    groups: dict[tuple[str, bool], list[dict[str, Any]]] = defaultdict(list)
-    rows = sorted(distances(), key=lambda row: row["network"])
-    for aimed in (False, True):
-        for row in rows:
-            if (row["target"] >= 0) == aimed:
-                groups[row["network"], aimed].append(row)
-    ordered = [groups[key] for key in sorted(groups)]
+    groups: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in sorted(distances(), key=lambda row: row["network"]):
+        groups[row["network"]].append(row)
+    ordered = list(groups.values())
     known = [[row for row in some if row["optimal"]] for some in ordered]
     every = [row for some in known for row in some]
-    names = [f"{name}, {'targeted' if aimed else 'untargeted'}" for name, aimed in sorted(groups)]
-    counts = [f"{len(some)} of {len(all_)}" for some, all_ in zip(known, ordered, strict=True)]
+    all_ = [row for some in ordered for row in some]
     seconds = [f"{statistics.median(row['seconds'] for row in some):.1f}" for some in ordered]
     return markdown(
-        ["", *names, "all"],
+        ["", *groups, "all"],
         [
-            ["proved to 1 %", *counts, f"{len(every)} of {len(rows)}"],
+            *(
+                [f"proved, {goal}", *(_proved(some, aimed) for some in [*ordered, all_])]
+                for goal, aimed in (("any class", False), ("a given one", True))
+            ),
+            ["left open, median", *(_open(some) for some in ordered), ""],
             ["seconds, median", *seconds, ""],
             *(
                 [f"`{method}`", *(_excess(some, method) for some in known),
@@ -112,6 +112,16 @@ def proved() -> str:
             ),
         ],
     )  # fmt: skip
+
+
+def _proved(rows: Sequence[Mapping[str, Any]], aimed: bool) -> str:
+    some = [row for row in rows if (row["target"] >= 0) == aimed]
+    return f"{sum(row['optimal'] for row in some)} of {len(some)}"
+
+
+def _open(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Share of the shortest known that is not proved."""
+    return f"{100 * statistics.median(1 - row['lower'] / row['upper'] for row in rows):.1f} %"
 
 
 def _excess(rows: Sequence[Mapping[str, Any]], method: str, *, worst: bool = False) -> str:
