@@ -13,6 +13,7 @@ from intriguing import minimum_distortion
 from intriguing.measures import UNIT_BOX
 from intriguing.spectral.certificates.lipschitz import analyse
 from intriguing.spectral.certificates.pairwise import pair_bounds
+from intriguing.spectral.certificates.relaxation import cone_pixels
 from intriguing.spectral.certificates.relaxation.backward import Choice, Choices, lower_bound
 from intriguing.spectral.certificates.relaxation.cones import Cones, one_deep
 from intriguing.spectral.certificates.relaxation.program import Curve, program_of
@@ -239,8 +240,10 @@ def test_one_pixel_is_bounded_from_below_by_no_more_than_a_fine_grid_has() -> No
     assert float(over[0]) < 0.75 * float(over[1])
 
 
-def test_what_is_proved_of_the_largest_eigenvalues_is_above_them_and_near() -> None:
-    """Against all eigenvalues of every unit's own block."""
+def test_what_is_proved_of_the_largest_eigenvalues_is_above_them_and_near(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Against all eigenvalues of every unit's own block, whether in one part or in several."""
     case, draw = Case("overlapping"), torch.Generator().manual_seed(5)
     layer = one_deep(case.program, case.segments, case.second)
     assert layer is not None
@@ -253,6 +256,8 @@ def test_what_is_proved_of_the_largest_eigenvalues_is_above_them_and_near() -> N
         block = whole * (cones.pixels.tap_owner == unit)[:, None]
         true = torch.linalg.eigvalsh(block.T @ (weight[:, None] * block)).max()
         assert float(true) < float(found[unit]) < 1.02 * float(true)
+    monkeypatch.setattr(cone_pixels, "_BLOCKS", 1)
+    assert torch.allclose(cones.pixels.proved_top(weight), found, rtol=1e-9)
 
 
 def test_what_decides_comes_first() -> None:

@@ -22,6 +22,8 @@ _LEAST = 1e-3
 """δ is at least so much of λ (`domain`)."""
 _ABOVE = 1e-3
 """How far above what power steps find the proof is tried first, relatively; then twice as far."""
+_BLOCKS = 20_000_000
+"""Entries of the units' matrices that are factored at once: 160 MB."""
 
 
 @dataclass
@@ -172,29 +174,44 @@ class ConePixels:
         owner = self.pixel_owner.numpy()
         counts = np.bincount(owner, minlength=self.count)
         first, widest = np.cumsum(counts) - counts, int(counts.max(initial=1))
-        unit = owner[gram.row]
-        blocks = torch.zeros(self.count, widest, widest, dtype=torch.float64)
-        blocks[unit, gram.row - first[unit], gram.col - first[unit]] = torch.from_numpy(gram.data)
-        v = torch.ones(self.count, widest, 1, dtype=torch.float64)
-        v[:, ::2] -= 0.3
-        for _ in range(40):
-            v = blocks @ v
-            v = v / v.norm(dim=1, keepdim=True).clamp_min(1e-300)
-        bound = (v.mT @ (blocks @ v))[:, 0, 0].clamp_min(1e-300) * (1 + _ABOVE)
-        waiting, above = torch.arange(self.count), 2 * _ABOVE
-        while len(waiting):
-            shifted = -blocks[waiting]
-            shifted.diagonal(dim1=1, dim2=2).add_(bound[waiting, None])
-            factors, failed = torch.linalg.cholesky_ex(shifted)
-            good = (failed == 0) & factors.diagonal(dim1=1, dim2=2).isfinite().all(1)
-            waiting = waiting[~good]
-            bound[waiting] *= 1 + above
-            above = min(2 * above, 1.0)
-            bound[waiting[bound[waiting] > 1e300]] = torch.inf
-            waiting = waiting[bound[waiting].isfinite()]
+        unit, row, column = owner[gram.row], gram.row, gram.col
+        together = max(1, _BLOCKS // widest**2)
+        found = []
+        for start in range(0, self.count, together):
+            here = (unit >= start) & (unit < start + together)
+            own = unit[here]
+            blocks = torch.zeros(min(together, self.count - start), widest, widest).double()
+            blocks[own - start, row[here] - first[own], column[here] - first[own]] = (
+                torch.from_numpy(gram.data[here])
+            )
+            found.append(_above_all(blocks))
+        bound = torch.cat(found)
         ones = np.ones(self.matrix.shape[1])
         size = torch.from_numpy(self.absolute.T @ (weight.numpy() * (self.absolute @ ones)))
         most = torch.zeros(self.count, dtype=torch.float64)
         most = most.scatter_reduce(0, self.pixel_owner, size, "amax")
         bound = bound * (1 + 8 * (widest + 2) * widest * UNIT)
         return bound + 16 * self.terms * UNIT * most
+
+
+def _above_all(blocks: Float[Tensor, "units n n"]) -> Float[Tensor, " units"]:
+    """What no eigenvalue of each exceeds, but for the rounding of its Cholesky factor."""
+    count, widest = len(blocks), blocks.shape[1]
+    v = torch.ones(count, widest, 1, dtype=torch.float64)
+    v[:, ::2] -= 0.3
+    for _ in range(40):
+        v = blocks @ v
+        v = v / v.norm(dim=1, keepdim=True).clamp_min(1e-300)
+    bound = (v.mT @ (blocks @ v))[:, 0, 0].clamp_min(1e-300) * (1 + _ABOVE)
+    waiting, above = torch.arange(count), 2 * _ABOVE
+    while len(waiting):
+        shifted = -blocks[waiting]
+        shifted.diagonal(dim1=1, dim2=2).add_(bound[waiting, None])
+        factors, failed = torch.linalg.cholesky_ex(shifted)
+        good = (failed == 0) & factors.diagonal(dim1=1, dim2=2).isfinite().all(1)
+        waiting = waiting[~good]
+        bound[waiting] *= 1 + above
+        above = min(2 * above, 1.0)
+        bound[waiting[bound[waiting] > 1e300]] = torch.inf
+        waiting = waiting[bound[waiting].isfinite()]
+    return bound

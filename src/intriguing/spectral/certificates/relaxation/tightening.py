@@ -45,6 +45,8 @@ _PACE, _PROOF = (4, 5), 15
 """Steps at the input and power steps, of a search; and steps at the input before a proof."""
 _ENTRIES, _TOGETHER = 400_000, 128
 """Of the cones that are searched together."""
+_MOST = 20_000_000
+"""Numbers that a layer's units read, each for itself, up to which multipliers are kept: 320 MB."""
 _FEW, _ROWS = 128, 32
 """Numbers of a layer up to which it is searched whatever its depth, and how many at a time."""
 
@@ -70,7 +72,7 @@ class Tightening:
             p
             for p, layer in self.layers.items()
             if list(segments[p].parts) != [0]
-            and (layer is not None or program.nodes[p].shape.numel() <= _FEW)
+            and (program.nodes[p].shape.numel() <= _FEW or (layer and _numbers(layer) <= _MOST))
         }
         self.until = until
         self.kept: dict[int, _Kept] = {}
@@ -129,7 +131,7 @@ class Tightening:
             kept = self.kept.get(place)
             if kept is not None:
                 new = kept.radius[int(sign < 0)][units.cpu()].isnan()
-            read = np.diff(layer.rows.indptr).max(initial=1) * self._taps(layer)
+            read = np.diff(layer.rows.indptr).max(initial=1) * _taps(layer)
             first = layer.first.parts[0][0]
             each = read * max(1, first.nnz // first.shape[0])
             together = int(max(1, min(_TOGETHER, _ENTRIES // each)))
@@ -137,17 +139,13 @@ class Tightening:
             if len(some):
                 yield from torch.split(some, together)
 
-    @staticmethod
-    def _taps(layer: OneDeep) -> int:
-        return len(layer.rule.places) if isinstance(layer.rule, Window) else 1
-
     def _by_cones(
         self, around: Surroundings, layer: OneDeep, units: Int64[Tensor, " some"], sign: float,
         enough: Float[Tensor, " some"],
     ) -> Float[Tensor, " some"]:  # fmt: skip
         """Lower bounds of sign·units, searched until they are enough."""
         if layer.place not in self.kept:
-            shape = 2, self._taps(layer), layer.rows.nnz
+            shape = 2, _taps(layer), layer.rows.nnz
             radius = torch.full((2, layer.rows.shape[0]), torch.nan, dtype=torch.float64)
             self.kept[layer.place] = _Kept(torch.zeros(shape), torch.zeros(shape), radius)
         kept, side, enough = self.kept[layer.place], int(sign < 0), enough.cpu()
@@ -272,3 +270,12 @@ def _cones(
 ) -> Cones:
     numbers: NDArray[np.int64] = units.numpy()
     return Cones(layer, around, numbers, np.full(len(numbers), sign))
+
+
+def _taps(layer: OneDeep) -> int:
+    """Of a window; one of a curve."""
+    return len(layer.rule.places) if isinstance(layer.rule, Window) else 1
+
+
+def _numbers(layer: OneDeep) -> int:
+    return int(layer.rows.nnz) * _taps(layer)
