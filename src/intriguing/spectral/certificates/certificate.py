@@ -205,7 +205,8 @@ def certify(
         exact: Seconds of one core that each image may take besides until the radius is within 1 %
             of an example (True: a minute), for small networks, as `minimum_distortion(prove=…)`.
         seconds: Of one core, for each image, after which the relaxation and the multipliers, which
-            are then searched as well, try no further ball. What is known by then counts; more
+            are then searched as well, try no further ball; of convolutional networks the ranges of
+            units are made tighter, too, which takes a minute. What is known by then counts; more
             seconds never prove less, but radii depend on how fast the machine is.
         batch_size: Images a forward pass.
         progress: Called as the work goes on.
