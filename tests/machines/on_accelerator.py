@@ -13,8 +13,12 @@ from intriguing.distortion.methods import METHODS
 from intriguing.models.schedule import Schedule
 from intriguing.results.measured import Measurement
 from intriguing.results.parquet import read_rows
+from intriguing.spectral.certificates.relaxation import tightening
+from intriguing.spectral.certificates.relaxation.ranges import surroundings
+from intriguing.spectral.certificates.relaxation.tightening import Tightening
 from intriguing.training.lbfgs import LBFGSConfig
 from tests.machines.accelerator import DEVICE, accelerator
+from tests.spectral.certificates.test_tightening import Case
 
 CLOSE = {"rtol": 1e-4, "atol": 1e-5}
 
@@ -127,6 +131,19 @@ def test_certificates_and_bounds(device, digits):
     assert far.upper == pytest.approx(near.upper, rel=1e-5)
     assert far.lower == pytest.approx(near.lower, rel=1e-3)
     assert far.lower <= far.upper
+
+
+def test_tighter_ranges_around_an_image(device, monkeypatch):
+    """By cones; by passes of the whole it takes a minute here."""
+    monkeypatch.setattr(tightening, "_FEW", 0)
+    near, far = Case("pool"), Case("pool", torch.device(DEVICE))
+    ranges = [
+        surroundings(c.here, c.segments, 0.4, None, Tightening(c.program, c.segments))
+        for c in (near, far)
+    ]
+    for at in near.program.curves:
+        torch.testing.assert_close(ranges[1].low[at].cpu(), ranges[0].low[at], **CLOSE)
+        torch.testing.assert_close(ranges[1].high[at].cpu(), ranges[0].high[at], **CLOSE)
 
 
 def test_units(device, digits):

@@ -41,7 +41,7 @@ NETWORKS: dict[str, Callable[[], list[nn.Module]]] = {
 class Case:
     """A network, an image, and what a search of its surroundings needs."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, device: torch.device | None = None) -> None:
         torch.manual_seed(3)
         body = nn.Sequential(*NETWORKS[name](), nn.Flatten())
         units = body(torch.zeros(1, 2, 6, 6)).shape[1]
@@ -52,11 +52,10 @@ class Case:
                     module.weight.mul_(2.5)
             images = torch.rand(64, 2, 6, 6, generator=torch.Generator().manual_seed(9))
             net[-1].bias.sub_(net(images).mean(0))
-        self.net = net.double().requires_grad_(False)
+        self.net = net.double().requires_grad_(False).to(device)
         draw = torch.Generator().manual_seed(4)
-        self.image = (
-            torch.rand(1, 2, 6, 6, generator=draw, dtype=torch.float64).mul(1.3).clamp(0, 1)
-        )
+        image = torch.rand(1, 2, 6, 6, generator=draw, dtype=torch.float64)
+        self.image = image.mul(1.3).clamp(0, 1).to(device)
         program = program_of(analyse(self.net, (2, 6, 6), (0.0, 1.0)).walk)
         assert program is not None
         segments = segments_of(program)

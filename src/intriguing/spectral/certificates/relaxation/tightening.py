@@ -104,15 +104,14 @@ class Tightening:
         """Raise lower ends and lower upper ones, in place."""
         for sign, which in ((1.0, sides.below), (-1.0, sides.above)):
             units = which.nonzero()[:, 0]
-            goal = sign * sides.enough if bool(sides.enough.isfinite().any()) else sides.enough
+            goal = torch.where(sides.enough.isfinite(), sign * sides.enough, torch.inf)
             for some in self._parts(place, layer, units, sign):
                 if time.process_time() >= self.until:
                     return
-                wanted = torch.where(goal[some].isfinite(), goal[some], torch.inf)
                 if layer is None:
-                    bound = self._by_rows(around, place, some, sign, wanted)
+                    bound = self._by_rows(around, place, some, sign, goal[some])
                 else:
-                    bound = self._by_cones(around, layer, some, sign, wanted)
+                    bound = self._by_cones(around, layer, some, sign, goal[some])
                 if sign > 0:
                     low[some] = torch.maximum(low[some], bound.to(low))
                 else:

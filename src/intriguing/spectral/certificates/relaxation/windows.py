@@ -191,7 +191,8 @@ class Windows:
         reached = torch.minimum(torch.maximum(alone, turn), self.high)
         points = torch.cat([held, reached], 1)[:, :, None]
         z = torch.minimum(free[:, None], points)
-        winners = torch.eye(len(z0), dtype=torch.bool, device=q.device)[None, :, :, None]
+        each = torch.arange(len(z0), device=q.device)
+        winners = (each[:, None] == each)[None, :, :, None]
         z[:, len(z0) :] = torch.where(winners, points[:, len(z0) :], z[:, len(z0) :])
         t = points[:, :, 0]
         value = q * t - (g[:, None] * z).sum(2) - 0.5 * mu * (t - y0).square()
