@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 import torch
-from jaxtyping import Int64
+from jaxtyping import Bool, Int64
 from torch import Tensor
 
 from intriguing.distortion.bundle import polish
@@ -47,7 +47,8 @@ class Batch:
     if steps settle. nearest: untargeted, the likeliest classes, the
     nearest first; turn: how many of them have had a path of their own, −1 before their steps.
     spent: a larger budget would have gone on here. calm: how alike successive gradients were on
-    the first path (`close_in`). strayed: the first few steps did not lead to an answer.
+    the first path (`close_in`); saturated: few pixels have a gradient at its end. strayed: the
+    first few steps did not lead to an answer.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class Batch:
         self.flat = torch.zeros_like(self.smooth)
         self.calm = torch.zeros_like(self.gap)
         self.strayed = torch.zeros_like(self.smooth)
+        self.saturated = torch.zeros_like(self.smooth)
 
     def look(self) -> tuple[Tensor, Tensor, Tensor]:
         """The logits of the images, which are finite, and which reach the goal as they are.
@@ -149,16 +151,23 @@ class Batch:
         start: Tensor,
         expected: Tensor,
         towards: Goal | None = None,
+        forgetful: Bool[Tensor, " rows"] | None = None,
     ) -> Tensor:
-        """A path as planned, toward its own goal or one class: its shortest answer, or its end."""
+        """A path as planned, toward its own goal or one class: its shortest answer, or its end.
+
+        `forgetful` rows keep nothing of earlier steps.
+        """
         goal, ends = self.goal[rows], start.clone()
+        smoothing = torch.full_like(expected, plan.smoothing)
+        if forgetful is not None:
+            smoothing = torch.where(forgetful, 0, smoothing)
         for part, stop in self.with_room(rows, plan.steps):
             best, ours = self.best.take(rows[part]), goal[part]
             ends[part] = lagrangian_path(
                 self.network, ours, ours if towards is None else towards[part],
                 best, start[part], expected[part], self.box, classes=self.per_class.shape[1],
                 kind=plan.kind, steps=plan.steps, stop=stop, rate=plan.rate, end=plan.end,
-                smoothing=plan.smoothing,
+                smoothing=smoothing[part],
             )  # fmt: skip
             self.best.put(rows[part], best)
         return ends

@@ -27,7 +27,7 @@ from torch import Tensor
 from intriguing.distortion.affine import affine_optimum, jacobian
 from intriguing.distortion.batch import Batch
 from intriguing.distortion.closest_config import ClosestConfig as ClosestConfig
-from intriguing.distortion.closing import FIRST, SECOND
+from intriguing.distortion.closing import FIRST
 from intriguing.distortion.problem import Goal, Network
 from intriguing.distortion.result import Found
 from intriguing.distortion.rounds import go_rounds
@@ -81,7 +81,6 @@ def _search(batch: Batch, matrix: Tensor | None) -> Found:
     try_steps(batch, rows, CALM)
     stepped = batch.smooth.clone()
     step_from_images(batch, rows, logits, stepped)
-    close(batch, rows, at_x, SECOND)
     close_elsewhere(batch, rows, at_x)
     refine(batch, rows)
     try_steps(batch, rows, RESTLESS)

@@ -67,18 +67,19 @@ def close_in(
     closing: Closing,
     stop: int,
     known: Slope | None = None,
-) -> Float[Tensor, " b"]:
+) -> tuple[Float[Tensor, " b"], Float[Tensor, " b"]]:
     """Improve `best` by the first `stop` passes of a path; `at_x` is the margin at x.
 
     Every row has an adversarial point already, where the path begins. `known` is the slope there:
     with it the first step takes no pass.
 
     Returns how alike the gradients of successive points are, the cosine, on average of the last
-    few: where the network is smooth as far as these steps go, it is 1 but for thousandths.
+    few: where the network is smooth as far as these steps go, it is 1 but for thousandths; and
+    which share of the pixels the last gradient has, (Σ|g|)²/(n·Σg²): 1 where all count alike.
     """
     x, z = best.images, best.points
     radius, tiny = best.l2, torch.finfo(x.dtype).tiny
-    direction = before = torch.zeros_like(x)
+    direction = before = gradient = torch.zeros_like(x)
     alike = torch.zeros_like(radius)
     ends = (closing.swing, _LAST_SWING), _CHANGE
     for step in range(min(stop + (known is not None), closing.steps)):
@@ -107,4 +108,5 @@ def close_in(
         r = torch.addcmul(r, (alpha * shortest)[:, None], unit(direction))
         scale = radius / r.norm(dim=1).clamp_min(tiny)
         z = box.clamp(torch.addcmul(x, scale[:, None], r))
-    return alike
+    spread = gradient.abs().sum(1) / (x.shape[1] ** 0.5 * gradient.norm(dim=1))
+    return alike, spread.square()

@@ -52,19 +52,21 @@ def lagrangian_path(
     stop: int,
     rate: float,
     end: float,
-    smoothing: float,
+    smoothing: Float[Tensor, " b"],
 ) -> Float[Tensor, "b n"]:
     """Walk `stop` of `steps` steps of one pass each; the shortest adversarial point, or the last.
 
     What a row does beyond its own budget is not taken, and where it ends then means nothing.
 
     `expected` is the distance D; `rate` is the first step in units of D and `end` the last one as a
-    share of it; `smoothing` is how much of the past each running mean keeps. `goal` says what is
+    share of it; `smoothing` is how much of the past a row's running means keep. `goal` says what is
     adversarial, `towards` where to walk: the same, or one class of an untargeted goal.
     """
     x, z = best.images, start
-    per_pixel = (rate * expected / x.shape[1] ** 0.5)[:, None]
-    square, momentum = torch.ones_like(x), torch.zeros_like(x)
+    # The running mean of squares is kept as a sum, and what that makes too much is in the rate.
+    kept, too_much = smoothing[:, None], (1 / (1 - smoothing))[:, None]
+    per_pixel = (rate * expected / x.shape[1] ** 0.5)[:, None] * too_much.sqrt()
+    square, momentum = too_much.expand_as(x), torch.zeros_like(x)
     mu, rho = torch.ones_like(expected), torch.ones_like(expected)
     previous = torch.full_like(expected, torch.inf)
     rates = _rates(steps, end, x.dtype, x.device)
@@ -100,8 +102,8 @@ def lagrangian_path(
         if step:
             gradient.addcdiv_(away, distance.clamp_min(1e-12)[:, None], value=2)
         gradient = gradient.nan_to_num(0.0, 0.0, 0.0)
-        square = torch.addcmul(smoothing * square, gradient, gradient, value=1 - smoothing)
-        momentum = torch.addcdiv(smoothing * momentum, gradient, square.sqrt().add_(1e-8))
+        square = torch.addcmul(kept * square, gradient, gradient)
+        momentum = torch.addcdiv(kept * momentum, gradient, square.sqrt().add_(1e-8))
         rate_now = per_pixel * rates[step].index_select(0, since)[:, None]
         z = box.clamp(torch.addcmul(z, rate_now, momentum, value=-1))
     return torch.where(length.isfinite()[:, None], found, z)

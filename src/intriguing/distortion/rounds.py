@@ -97,7 +97,8 @@ def _round(batch: Batch, rows: Tensor, number: int, aims: Tensor | None = None) 
         push = directions(batch.x[rows], batch.seed, number)
         push = push * (plan.noise * expected)[:, None]
         start = batch.box.clamp(start + push)
-    point = batch.follow(rows, plan, start, expected, towards)
+    # Where pixels are saturated, what the last gradients were says nothing of the next.
+    point = batch.follow(rows, plan, start, expected, towards, batch.saturated[rows])
     best = batch.best.take(rows)
     if goal.targeted:
         aim = Margins.against_all(goal.classes, goal, batch.per_class.shape[1])

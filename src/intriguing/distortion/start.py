@@ -8,7 +8,7 @@ from torch import Tensor
 
 from intriguing.distortion.approach import approach
 from intriguing.distortion.batch import AGAIN, SMOOTH, Batch
-from intriguing.distortion.closing import THIRD, Closing, close_in
+from intriguing.distortion.closing import SECOND, THIRD, Closing, close_in
 from intriguing.distortion.margins import Margins
 from intriguing.distortion.rows import places
 from intriguing.distortion.schedule import Round, anywhere
@@ -34,6 +34,19 @@ _LONG = Round("entropy", 1.3, 0.02, 50, 0.5, 0.0)
 """The path there: steps in every pixel's own units, from the shortest r, that forget in half the
 time that a round's do. Of 30 kinds, rates, ends, lengths and beginnings the best one on networks
 of steep sigmoids, adversarially trained and batch-normalised alike (100 passes, 24 images)."""
+_FEW = 0.08
+"""Share of the pixels that have the gradient below which the others count as saturated: .01 to .07
+(.1 of one in a hundred images) behind steep sigmoids and on a network that was trained against
+steps of the same size for all pixels; .09 to .14 on a robust ResNet, .2 and more on others."""
+_SATURATED = (
+    (Round("entropy", 5.0, 0.015, 50, 0.2, 0.0), True),
+    (Round("entropy", 12.0, 0.015, 60, 0.2, 0.0), True),
+    (Round("entropy", 5.0, 0.015, 50, 0.2, 0.0), False),
+)
+"""The paths there, with whether each begins at x, or else at the shortest r: steps in every pixel's
+own units that hardly remember the last one. Of 80 sequences of up to three paths of 30 to 70 passes
+by kind, rate, end, memory and beginning the best one there (45 to 400 passes, three goals, 16
+images each). Beginning at x they leave the basin of the first answer, which lies near noise."""
 _TRIED = 4
 """Sequential steps that tell whether a network is smooth: from near an optimum they settle."""
 
@@ -82,31 +95,41 @@ def close(
     stop = math.ceil(best.budget - float(best.spent.amin()) / 2)
     there = None if known is None else Slope(known.margin[rows], known.gradient[rows])
     before = batch.best.l2.clone()
-    alike = close_in(
+    alike, spread = close_in(
         batch.network, batch.goal[rows], best, at_x[rows], batch.box, closing, stop, there
     )
     batch.best.put(rows, best)
     _renew(batch, before)
     if known is not None:
         batch.calm[rows] = alike
+        batch.saturated[rows] = spread < _FEW
 
 
 def close_elsewhere(batch: Batch, rows: Tensor, at_x: Tensor) -> None:
-    """A third path, to other basins: where gradients lead nowhere a long one in all pixels' units.
+    """Further paths, to other basins: what they are depends on the gradients of the first one.
 
-    So they do where they turn from step to step, sooner so where the first answer took many.
+    Usually a second one, and where the network is not smooth a third; where gradients turn from
+    step to step that is a long one in all pixels' units, sooner so where the first answer took
+    many. Where few pixels have a gradient, all are such ones.
     """
-    rows = batch.unfinished(rows, batch.best.l2.isfinite() & ~batch.smooth)
-    if not len(rows):
-        return
+    kinked = batch.best.l2.isfinite() & ~batch.smooth
+    saturated = kinked & batch.saturated
+    for plan, from_image in _SATURATED:
+        _follow(batch, batch.unfinished(rows, saturated), plan, from_image)
+    close(batch, batch.unfinished(rows, ~saturated), at_x, SECOND)
     few, many = _WILD
     wild = batch.calm < torch.where(batch.strayed, many, few)
-    before = batch.best.l2.clone()
-    long = batch.unfinished(rows, wild)
-    if len(long):
-        batch.follow(long, _LONG, batch.best.points[long], before[long])
+    _follow(batch, batch.unfinished(rows, kinked & ~saturated & wild), _LONG, from_image=False)
+    close(batch, batch.unfinished(rows, kinked & ~saturated & ~wild), at_x, THIRD)
+
+
+def _follow(batch: Batch, rows: Tensor, plan: Round, from_image: bool) -> None:
+    """A path of an augmented Lagrangian from x or from the shortest r."""
+    if len(rows):
+        before = batch.best.l2.clone()
+        start = batch.x if from_image else batch.best.points
+        batch.follow(rows, plan, start[rows], before[rows])
         _renew(batch, before)
-    close(batch, batch.unfinished(rows, ~wild), at_x, THIRD)
 
 
 def _renew(batch: Batch, before: Tensor) -> None:
