@@ -38,6 +38,7 @@ from intriguing.distortion.start import (
     close,
     close_elsewhere,
     first_answers,
+    probe_classes,
     refine,
     step_from_images,
     try_steps,
@@ -82,15 +83,11 @@ def _search(batch: Batch, matrix: Tensor | None) -> Found:
     stepped = batch.smooth.clone()
     step_from_images(batch, rows, logits, stepped)
     close_elsewhere(batch, rows, at_x)
+    probe_classes(batch, rows, logits, ~stepped)
     refine(batch, rows)
     try_steps(batch, rows, RESTLESS)
     step_from_images(batch, rows, logits, batch.smooth & ~stepped)
-    stepped |= batch.smooth
-    go_rounds(batch, rows, range(1))
-    if not batch.goal.targeted:
-        # They go to several classes, which helps on networks with kinks, too.
-        step_from_images(batch, rows, logits, ~stepped)
-    go_rounds(batch, rows, range(1, batch.config.budget))
+    go_rounds(batch, rows, range(batch.config.budget))
     best = batch.best
     extra = {"gap": batch.gap, "local_gap": batch.local_gap, "optimal": batch.optimal}
     if not batch.goal.targeted:

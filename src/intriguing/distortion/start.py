@@ -50,6 +50,9 @@ images each). Beginning at x they leave the basin of the first answer, which lie
 _TRIED = 4
 """Sequential steps that tell whether a network is smooth: from near an optimum they settle."""
 
+_NEARER = 0.95
+"""Times the shortest r: where a few steps toward a class end nearer, more of them follow."""
+
 
 def first_answers(batch: Batch, rows: Tensor, at_x: Tensor) -> Slope:
     """A first adversarial point: steps from x, and where they do not climb, from nearer to noise.
@@ -175,6 +178,35 @@ def step_from_images(batch: Batch, rows: Tensor, logits: Tensor, chosen: Tensor)
         if len(rows):
             aim = batch.against_label(rows, batch.nearest[rows, rank])
             batch.walk(rows, aim, batch.x[rows])
+
+
+def probe_classes(batch: Batch, rows: Tensor, logits: Tensor, chosen: Tensor) -> None:
+    """A few sequential steps from images toward each of several classes; more where they led.
+
+    On networks with kinks they seldom end on the boundary, but they say how far it is: where the
+    nearest end lies nearer than the shortest r, further steps follow from there.
+    """
+    rows = batch.unfinished(rows, chosen & ~batch.optimal)
+    if batch.goal.targeted or not len(rows):
+        return
+    _rank_classes(batch, rows, logits[rows])
+    ends, points = torch.full_like(batch.best.l2, torch.inf), batch.x.clone()
+    classes = batch.goal.classes.clone()
+    for rank in range(min(batch.config.classes, batch.nearest.shape[1])):
+        going = batch.unfinished(rows, ~batch.optimal)
+        if not len(going):
+            break
+        toward = batch.nearest[going, rank]
+        aim = batch.against_label(going, toward)
+        walk = batch.walk(going, aim, batch.x[going], _TRIED)
+        away = (walk.points - batch.x[going]).norm(dim=1)
+        near = away < ends[going]
+        ends[going] = torch.where(near, away, ends[going])
+        classes[going] = torch.where(near, toward, classes[going])
+        points[going] = torch.where(near[:, None], walk.points, points[going])
+    few = batch.unfinished(rows, ends < _NEARER * batch.best.l2)
+    if len(few):
+        batch.walk(few, batch.against_label(few, classes[few]), points[few])
 
 
 def _rank_classes(batch: Batch, rows: Tensor, logits: Float[Tensor, "rows k"]) -> None:
