@@ -50,6 +50,20 @@ def test_optimum_of_an_interior_point_solver(m, n, dtype):
     torch.testing.assert_close(bound[feasible], exact[feasible], rtol=tight, atol=0)
 
 
+@pytest.mark.parametrize(("value", "push"), [(0.0, 2.5), (1.0, -2.5)])
+def test_one_step_suffices_where_all_pixels_begin_at_a_bound(value, push):
+    """It went nowhere where what a constraint moves counted as held, and nothing else moved."""
+    anchor = torch.full((2, 40), value)
+    gradients = torch.zeros(2, 2, 40)
+    gradients[:, 0, 3] = push  # leaves the bound
+    gradients[:, 0, 4] = -push  # would go through it
+    gradients[:, 1, 5] = push  # met already
+    at_least = torch.tensor([[1.875, -9.0], [0.5, -9.0]]) + gradients.sum(2) * value
+    answer = solve(anchor, gradients, at_least.double(), 1)
+    away = (answer.points - anchor).norm(dim=1)
+    torch.testing.assert_close(away, torch.tensor([0.75, 0.2]), rtol=1e-4, atol=0)
+
+
 @settings(max_examples=30, deadline=None)
 @given(st.integers(1, 12), st.integers(2, 60), st.integers(0, 5), st.integers(0, 10_000))
 def test_bound_is_below_the_optimum_however_early_it_stops(m, n, steps, seed):

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 import intriguing as it
+from intriguing.distortion import start
 from intriguing.distortion.incumbent import BUDGETS
 from tests.distortion.test_closest import kinked_network
 from tests.oracles.networks import digit_network
@@ -106,6 +107,45 @@ def test_no_longer_than_a_peer_behind_steep_sigmoids():
     both = ddn.success
     assert both.sum() > 8
     assert ours.l2[both].mean() <= 1.01 * ddn.l2[both].mean()
+
+
+def test_saturated_pixels_have_paths_of_their_own(monkeypatch):
+    """.97 of what the paths for other networks find there."""
+    network, images, _ = asked("kinked")
+    model = Steep(network).eval()
+    labels = model(images).argmax(1)
+
+    def mean():
+        found = it.minimum_distortion(model, images, labels, "untargeted", budget=150)
+        return found.l2.mean()
+
+    ours = mean()
+    monkeypatch.setattr(start, "_FEW", 0.0)
+    assert ours <= 0.99 * mean()
+
+
+class OneMore(nn.Module):
+    """Five classes of a network, and one that looks hopeless: one black pixel brings it near."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+
+    def forward(self, x):
+        logits = self.network(x)[:, :5]
+        unlikely = logits.amax(1) - 30 + 40 * x[:, 0, 0, 0]
+        return torch.cat((logits, unlikely[:, None]), 1)
+
+
+def test_a_near_class_that_looks_unlikely_is_found_before_any_round():
+    network, images, _ = asked("kinked")
+    model = OneMore(network).eval()
+    assert (images[:, 0, 0, 0] == 0).all()
+    found = it.minimum_distortion(model, images, model(images).argmax(1), "untargeted", budget=130)
+    at_first = found.curve[:, BUDGETS.index(45)]
+    assert (at_first > 0.8).sum() > 12
+    assert (found.l2 < 0.7501).all()
+    assert not ((found.per_class > 1e30) & found.per_class.isfinite()).any()
 
 
 @pytest.mark.parametrize("budget", [12, 40, 200])

@@ -231,5 +231,5 @@ class Batch:
         self.best.put(rows, best)
         if not self.goal.targeted:
             wanted = aim.wanted
-            known = self.per_class[rows, wanted].nan_to_num(nan=torch.inf)
+            known = self.per_class[rows, wanted].nan_to_num(nan=torch.inf, posinf=torch.inf)
             self.per_class[rows, wanted] = torch.minimum(known, walk.length)

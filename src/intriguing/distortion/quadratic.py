@@ -77,7 +77,10 @@ def closest_point(
     shares = _column(_SHORTER, bound)
     running = torch.ones_like(bound, dtype=torch.bool)
     for left in reversed(range(steps)):
-        hessian = _products_over(gradients, (points > box.lower) & (points < box.upper)).double()
+        free = (points > box.lower) & (points < box.upper)
+        if left == steps - 1:
+            free |= _leaving(anchor, points, gradients, residual, multipliers, on, box)
+        hessian = _products_over(gradients, free).double()
         hessian.diagonal(dim1=1, dim2=2).add_(damping)
         step = _newton(hessian, residual, multipliers, on) - multipliers
         tried = torch.addcmul(multipliers[:, None], shares, step[:, None])
@@ -96,6 +99,29 @@ def closest_point(
         if points.device.type == "cpu" and not running.any():
             break
     return ClosestPoint(points, multipliers, bound[:, 0])
+
+
+def _leaving(
+    anchor: Float[Tensor, "b n"],
+    points: Float[Tensor, "b n"],
+    gradients: Float[Tensor, "b m n"],
+    residual: Float[Tensor, "b m"],
+    multipliers: Float[Tensor, "b m"],
+    on: Bool[Tensor, "b m"],
+    box: Box,
+) -> Bool[Tensor, "b n"]:
+    """Pixels at a bound, where the anchor has them, that what is missing pushes inward.
+
+    Of problems without multipliers yet: half of the pixels of a black image would else count as
+    held, and the first step be taken for longer than it is.
+    """
+    fresh = ~(multipliers > 0).any(1)
+    if points.device.type == "cpu" and not fresh.any():
+        return torch.zeros_like(points, dtype=torch.bool)
+    missing = torch.where(on & fresh[:, None], -residual, 0).clamp_min(0).to(points.dtype)
+    push = torch.bmm(missing[:, None], gradients)[:, 0]
+    inward = ((points <= box.lower) & (push > 0)) | ((points >= box.upper) & (push < 0))
+    return inward & (points == anchor)
 
 
 @dataclass(frozen=True)
