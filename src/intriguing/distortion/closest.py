@@ -4,11 +4,12 @@
 2. A first adversarial point in a few passes, by linearised steps (`approach`), from x or where the
    gradients there lead nowhere from between x and noise; then two paths that close in on x
    (`closing`). All lengths from here on are in units of the shortest r so far.
-3. A few sequential quadratic steps from there (`sequential`): where they settle, the network is
-   smooth, and such steps from x itself follow; elsewhere a bundle of tangents polishes (`bundle`).
-   Where the first path's gradients hardly turned, they are tried before the second path; where
-   they turned much, never. Untargeted, steps from x lead toward each of the classes that look
-   nearest there; on networks with kinks after the first round, which gains more.
+3. A few sequential quadratic steps (`sequential`): where they settle, the network is smooth, and such
+   steps from x itself follow, untargeted toward each of the classes that look nearest there;
+   elsewhere a bundle of tangents polishes (`bundle`). Where the first path's gradients hardly
+   turned, they are tried before the second path; where they turned much, never. Where few pixels
+   have a gradient, other paths take the second one's place. Untargeted, on networks with kinks,
+   fewer steps from x tell before the polish which class is the nearest.
 4. Then rounds, each a coarse path that may end in another basin (`lagrangian`), followed by a
    polish of its end in the same two ways.
 5. Untargeted, before an image is finished or after four rounds: steps and a path toward each of the
