@@ -4,8 +4,8 @@
 2. A first adversarial point in a few passes, by linearised steps (`approach`), from x or where the
    gradients there lead nowhere from between x and noise; then two paths that close in on x
    (`closing`). All lengths from here on are in units of the shortest r so far.
-3. A few sequential quadratic steps (`sequential`): where they settle, the network is smooth, and such
-   steps from x itself follow, untargeted toward each of the classes that look nearest there;
+3. A few sequential quadratic steps (`sequential`): where they settle, the network is smooth, and
+   such steps from x itself follow, untargeted toward each of the classes that look nearest there;
    elsewhere a bundle of tangents polishes (`bundle`). Where the first path's gradients hardly
    turned, they are tried before the second path; where they turned much, never. Where few pixels
    have a gradient, other paths take the second one's place. Untargeted, on networks with kinks,
