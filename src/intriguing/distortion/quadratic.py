@@ -79,7 +79,9 @@ def closest_point(
     for left in reversed(range(steps)):
         free = (points > box.lower) & (points < box.upper)
         if left == steps - 1:
-            free |= _leaving(anchor, points, gradients, residual, multipliers, on, box)
+            fresh = multipliers.amax(1, keepdim=True) <= 0
+            if points.device.type != "cpu" or bool(fresh.any()):
+                free |= _leaving(anchor, gradients, residual, on & fresh, box)
         hessian = _products_over(gradients, free).double()
         hessian.diagonal(dim1=1, dim2=2).add_(damping)
         step = _newton(hessian, residual, multipliers, on) - multipliers
@@ -103,25 +105,19 @@ def closest_point(
 
 def _leaving(
     anchor: Float[Tensor, "b n"],
-    points: Float[Tensor, "b n"],
     gradients: Float[Tensor, "b m n"],
     residual: Float[Tensor, "b m"],
-    multipliers: Float[Tensor, "b m"],
     on: Bool[Tensor, "b m"],
     box: Box,
 ) -> Bool[Tensor, "b n"]:
-    """Pixels at a bound, where the anchor has them, that what is missing pushes inward.
+    """Pixels that what is missing moves away from the anchor, where there are no multipliers yet.
 
-    Of problems without multipliers yet: half of the pixels of a black image would else count as
-    held, and the first step be taken for longer than it is.
+    Half of the pixels of a black image would else count as held, and the first step be taken for
+    longer than it is.
     """
-    fresh = ~(multipliers > 0).any(1)
-    if points.device.type == "cpu" and not fresh.any():
-        return torch.zeros_like(points, dtype=torch.bool)
-    missing = torch.where(on & fresh[:, None], -residual, 0).clamp_min(0).to(points.dtype)
-    push = torch.bmm(missing[:, None], gradients)[:, 0]
-    inward = ((points <= box.lower) & (push > 0)) | ((points >= box.upper) & (push < 0))
-    return inward & (points == anchor)
+    missing = torch.where(on, residual, 0).clamp_max(0).to(anchor.dtype)
+    pushed = torch.baddbmm(anchor[:, None], missing[:, None], gradients, alpha=-1)[:, 0]
+    return box.clamp(pushed) != anchor
 
 
 @dataclass(frozen=True)

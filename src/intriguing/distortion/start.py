@@ -1,6 +1,7 @@
 """The start of a search: a first answer in a few passes, and what can be made of it nearby."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
@@ -87,10 +88,19 @@ def first_answers(batch: Batch, rows: Tensor, at_x: Tensor) -> Slope:
 
 
 def close(
-    batch: Batch, rows: Tensor, at_x: Tensor, closing: Closing, known: Slope | None = None
+    batch: Batch,
+    rows: Tensor,
+    at_x: Tensor,
+    closing: Closing,
+    known: Slope | None = None,
+    chosen: Tensor | None = None,
 ) -> None:
-    """Close in on x from the shortest r; `known` is the slope there, of all images."""
-    rows = batch.unfinished(rows, batch.best.l2.isfinite())
+    """Close in on x from the shortest r; `known` is the slope there, of all images.
+
+    Where some are `chosen` of all images, only they.
+    """
+    found = batch.best.l2.isfinite()
+    rows = batch.unfinished(rows, found if chosen is None else found & chosen)
     if not len(rows):
         return
     best = batch.best.take(rows)
@@ -117,18 +127,19 @@ def close_elsewhere(batch: Batch, rows: Tensor, at_x: Tensor) -> None:
     """
     kinked = batch.best.l2.isfinite() & ~batch.smooth
     saturated = kinked & batch.saturated
-    for plan, from_image in _SATURATED:
-        _follow(batch, batch.unfinished(rows, saturated), plan, from_image)
-    close(batch, batch.unfinished(rows, ~saturated), at_x, SECOND)
+    _follow(batch, batch.unfinished(rows, saturated), _SATURATED)
+    close(batch, rows, at_x, SECOND, chosen=~saturated)
     few, many = _WILD
     wild = batch.calm < torch.where(batch.strayed, many, few)
-    _follow(batch, batch.unfinished(rows, kinked & ~saturated & wild), _LONG, from_image=False)
-    close(batch, batch.unfinished(rows, kinked & ~saturated & ~wild), at_x, THIRD)
+    _follow(batch, batch.unfinished(rows, kinked & ~saturated & wild), ((_LONG, False),))
+    close(batch, rows, at_x, THIRD, chosen=kinked & ~saturated & ~wild)
 
 
-def _follow(batch: Batch, rows: Tensor, plan: Round, from_image: bool) -> None:
-    """A path of an augmented Lagrangian from x or from the shortest r."""
-    if len(rows):
+def _follow(batch: Batch, rows: Tensor, plans: Sequence[tuple[Round, bool]]) -> None:
+    """Paths of an augmented Lagrangian, one after the other, from x or from the shortest r."""
+    for plan, from_image in plans:
+        if not len(rows):
+            return
         before = batch.best.l2.clone()
         start = batch.x if from_image else batch.best.points
         batch.follow(rows, plan, start[rows], before[rows])
