@@ -37,7 +37,7 @@ time that a round's do. Of 30 kinds, rates, ends, lengths and beginnings the bes
 of steep sigmoids, adversarially trained and batch-normalised alike (100 passes, 24 images)."""
 _FEW = 0.08
 """Share of the pixels that have the gradient below which the others count as saturated: .01 to .07
-(.1 of one in a hundred images) behind steep sigmoids and on a network that was trained against
+(.1 of single images) behind steep sigmoids and on a network that was trained against
 steps of the same size for all pixels; .09 to .14 on a robust ResNet, .2 and more on others."""
 _SATURATED = (
     (Round("entropy", 5.0, 0.015, 50, 0.2, 0.0), True),
@@ -45,9 +45,10 @@ _SATURATED = (
     (Round("entropy", 5.0, 0.015, 50, 0.2, 0.0), False),
 )
 """The paths there, with whether each begins at x, or else at the shortest r: steps in every pixel's
-own units that hardly remember the last one. Of 80 sequences of up to three paths of 30 to 70 passes
-by kind, rate, end, memory and beginning the best one there (45 to 400 passes, three goals, 16
-images each). Beginning at x they leave the basin of the first answer, which lies near noise."""
+own units that hardly remember the last one. Of some hundred sequences of up to three paths of 30 to
+70 passes, by kind, rate, end, memory and beginning, the best one on two such networks together (45
+to 400 passes, two or three goals, 16 images each). Beginning at x they leave the basin of the first
+answer, which lies near noise."""
 _TRIED = 4
 """Sequential steps that tell whether a network is smooth: from near an optimum they settle."""
 
@@ -211,7 +212,8 @@ def probe_classes(batch: Batch, rows: Tensor, logits: Tensor, chosen: Tensor) ->
         aim = batch.against_label(going, toward)
         walk = batch.walk(going, aim, batch.x[going], _TRIED)
         away = (walk.points - batch.x[going]).norm(dim=1)
-        near = away < ends[going]
+        # Steps that were all refused say nothing.
+        near = (away > 0) & (away < ends[going])
         ends[going] = torch.where(near, away, ends[going])
         classes[going] = torch.where(near, toward, classes[going])
         points[going] = torch.where(near[:, None], walk.points, points[going])
