@@ -54,11 +54,15 @@ class Nearer:
         return torch.cat(found)
 
     def _part(self, coarse: Around, fine: Around, rows: Tensor, least: Tensor) -> Tensor:
-        wide = -least
-        if not bool((wide > _NARROW * wide.amax()).all()):
+        some = -least > _NARROW * -least.amin()
+        if not bool(some.any()):
             return least
         # As a lead that is ahead by as much as it is known to lose at most.
+        rows, wide = rows[some], -least[some]
         lead = Lead(coarse, rows, wide)
         given = lead.multipliers(climb(lead, lead.start(), self.steps))
         proved = proved_lead(Lead(fine, rows, wide), given)[1]
-        return torch.maximum(least, (proved - wide) - 4e-16 * (proved.abs() + wide))
+        nearer = (proved - wide) - 4e-16 * (proved.abs() + wide)
+        found = least.clone()
+        found[some] = torch.maximum(least[some], nearer)
+        return found

@@ -27,9 +27,10 @@ FIRST_HEATS, HEATS = (0.1, 0.005), (0.005, 0.0005)
 """Temperatures; halves start from good multipliers …"""
 WARM, CENTRING = 1.0, 30
 """Temperature and steps of Newton's method before anything is split, after that ascent …"""
-REHEATED, CENTRES = 0.03, 3
-"""… and in every half that has kinks, from where the whole ended: what is smooth bends in each half
-again, and needs low temperatures at last."""
+REHEATED, CENTRES = 0.01, 3
+"""… and in every half that has kinks, from where the whole ended, or colder ones from this: from .03 a
+proof takes twice as long. What is smooth bends in each half again, and needs low temperatures at
+last."""
 NEAR = 0.97
 """Share of the ball: if less is proved at first, ends of what enters later layers are worth it."""
 FIRST_RATE, RATE = 0.05, 0.02
