@@ -20,16 +20,16 @@ _HOPELESS = 1.06
 """Times the shortest r: a path that ends farther out is not polished, to save its passes."""
 _GROPE = 60
 """Passes of random directions where gradients led nowhere: 10 draws of the method noise."""
-_WIDE = 2.5
-"""Times the shortest r: as if D were so long, the first path comes in from farther out."""
 # A walk's end this much farther than the shortest r: another path to its class seldom undercuts it.
 _BEYOND = 2.0
 _SMOOTH, _FLAT = 2, 4
 """Searches that agree where steps settle: on smooth networks, and on those of linear pieces, which
 have more basins. Of 30 distances known to a per cent (784-100-10, ReLU) three were .4 to 1.8 %
 longer after two, one after three, none after four."""
+# Untargeted, the rounds that go toward the nearest class, and toward the second.
+_CLASSES = 2, 4
 # Rounds before untargeted images turn to their classes one by one.
-_BEFORE_CLASSES = 4
+_BEFORE_CLASSES = 5
 
 
 def go_rounds(batch: Batch, rows: Tensor, numbers: range) -> None:
@@ -81,8 +81,8 @@ def _round(batch: Batch, rows: Tensor, number: int, aims: Tensor | None = None) 
     touring = aims is not None
     plan = SCHEDULE[number % len(SCHEDULE)]
     towards = None
-    if aims is None and not goal.targeted and number in (1, 3):
-        rank = (number // 2) % min(config.classes, batch.nearest.shape[1])
+    if aims is None and not goal.targeted and number in _CLASSES:
+        rank = _CLASSES.index(number) % min(config.classes, batch.nearest.shape[1])
         aims = batch.nearest[rows, rank]
     if aims is not None:
         towards = replace(goal, classes=aims, targeted=True)
@@ -90,8 +90,8 @@ def _round(batch: Batch, rows: Tensor, number: int, aims: Tensor | None = None) 
     usual = 0.05 * batch.box.width * batch.x.shape[1] ** 0.5
     expected = torch.minimum(best.l2, batch.expected[rows])
     expected = torch.where(expected.isfinite() & (expected > 0), expected, usual)
-    if number == 0 and not touring:
-        expected = _WIDE * expected
+    if not touring:
+        expected = plan.wide * expected
     start = best.images
     if plan.noise:
         push = directions(batch.x[rows], batch.seed, number)

@@ -2,7 +2,9 @@
 
 Chosen on a network of ReLUs and maximum pooling (MNIST, 100 images): what steers a path matters
 most, because each kind of slope leads to other basins; a long path finds what several short ones do
-not. The order is the same whatever the budget.
+not. The first two are short, so that two basins have been tried where one of 100 passes would end:
+on eight cases of four convolutional networks .4 % shorter at 181 passes, 1.2 % on the best one, and
+alike from 362 on. The order is the same whatever the budget.
 """
 
 import zlib
@@ -19,7 +21,10 @@ from intriguing.measures import Box
 
 @dataclass(frozen=True)
 class Round:
-    """How a round's path goes: see `lagrangian_path`; `noise` moves its start, in units of D."""
+    """How a round's path goes: see `lagrangian_path`; `noise` moves its start, in units of D.
+
+    As if D were `wide` times as long, it comes in from farther out.
+    """
 
     kind: Kind
     rate: float
@@ -27,10 +32,12 @@ class Round:
     steps: int
     smoothing: float
     noise: float
+    wide: float = 1.0
 
 
 SCHEDULE = (
-    Round("entropy", 5.4, 0.03, 100, 0.7, 0.0),
+    Round("entropy", 2.7, 0.03, 50, 0.5, 0.25),
+    Round("entropy", 5.4, 0.03, 50, 0.5, 0.0, 2.5),
     Round("margin", 5.4, 0.03, 100, 0.7, 0.25),
     Round("entropy", 8.0, 0.015, 100, 0.7, 0.25),
     Round("ratio", 4.0, 0.015, 200, 0.85, 0.25),
