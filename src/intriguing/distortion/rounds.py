@@ -14,7 +14,7 @@ from intriguing.distortion.attacks.noise import noise
 from intriguing.distortion.batch import AGAIN, SMOOTH, Batch
 from intriguing.distortion.margins import Margins
 from intriguing.distortion.rows import places
-from intriguing.distortion.schedule import SCHEDULE, directions
+from intriguing.distortion.schedule import SCHEDULE, TOUR, Round, directions
 
 _HOPELESS = 1.06
 """Times the shortest r: a path that ends farther out is not polished, to save its passes."""
@@ -45,7 +45,7 @@ def go_rounds(batch: Batch, rows: Tensor, numbers: range) -> None:
             return
         going = batch.each(rows[_open(batch, rows, number)])
         if len(going):
-            _round(batch, going, number)
+            _round(batch, going, number, SCHEDULE[number % len(SCHEDULE)])
             _grope(batch, going, number)
 
 
@@ -69,17 +69,21 @@ def _tour(batch: Batch, rows: Tensor) -> Tensor:
     due = batch.each(rows[~fresh])
     aims = batch.nearest[due, batch.turn[due]]
     batch.turn[rows] += 1
-    near = places(~(batch.per_class[due, aims] > _BEYOND * batch.best.l2[due]), batch.width)
-    if len(near):
-        _round(batch, due[near], 0, aims[near])
+    near = ~(batch.per_class[due, aims] > _BEYOND * batch.best.l2[due])
+    stepwise = batch.stepwise[due]
+    for chosen, plan in ((near & stepwise, SCHEDULE[0]), (near & ~stepwise, TOUR)):
+        few = places(chosen, batch.width)
+        if len(few):
+            _round(batch, due[few], 0, plan, aims[few])
     return rows
 
 
-def _round(batch: Batch, rows: Tensor, number: int, aims: Tensor | None = None) -> None:
+def _round(
+    batch: Batch, rows: Tensor, number: int, plan: Round, aims: Tensor | None = None
+) -> None:
     """A path from near the image, toward one class each if so, and the polish of its end."""
     config, goal, best = batch.config, batch.goal[rows], batch.best.take(rows)
     touring = aims is not None
-    plan = SCHEDULE[number % len(SCHEDULE)]
     towards = None
     if aims is None and not goal.targeted and number in _CLASSES:
         rank = _CLASSES.index(number) % min(config.classes, batch.nearest.shape[1])
@@ -90,8 +94,7 @@ def _round(batch: Batch, rows: Tensor, number: int, aims: Tensor | None = None) 
     usual = 0.05 * batch.box.width * batch.x.shape[1] ** 0.5
     expected = torch.minimum(best.l2, batch.expected[rows])
     expected = torch.where(expected.isfinite() & (expected > 0), expected, usual)
-    if not touring:
-        expected = plan.wide * expected
+    expected = plan.wide * expected
     start = best.images
     if plan.noise:
         push = directions(batch.x[rows], batch.seed, number)
