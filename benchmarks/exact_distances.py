@@ -12,9 +12,9 @@ again; of other weights under the same name it replaces them. MODEL is what `int
 takes. Images are the first of MNIST's test set that the network reads rightly, of `random` targets
 those that seed 0 draws. Of the first --keep rows of each network and goal the weights, images and
 shortest examples are kept as well, from which rows are checked again. With --again, methods that
-have changed search the images of all rows anew; what is proved of them stays. With --open, rows that
-are not proved to a percent are made anew, each in its place once it is. It ends with exit
-code 1 if a row contradicts itself or another. `docs/site/macros.py` writes the page of the rows.
+have changed search the images of all rows anew; what is proved of them stays. With --open, rows
+that are not proved to a percent are made anew, each in its place once it is. It ends with exit code
+1 if a row contradicts itself or another. `docs/site/macros.py` writes the page of the rows.
 """
 
 import argparse

@@ -2,13 +2,14 @@
 
 import functools
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import nn
 
 import intriguing as it
-from intriguing.distortion import start
+from intriguing.distortion import rounds, schedule, start
 from intriguing.distortion.incumbent import BUDGETS
 from tests.distortion.test_closest import kinked_network
 from tests.oracles.networks import digit_network
@@ -200,3 +201,21 @@ def test_no_image_is_asked_about_more_often_than_is_counted():
     found = it.minimum_distortion(model, images, labels, "untargeted", budget=200)
     hook.remove()
     assert (seen - found.forward_passes).max() <= 8
+
+
+def test_one_long_path_stands_for_two_short_ones_where_gradients_say_little():
+    rows = torch.arange(4)
+    batch = SimpleNamespace(
+        width=1,
+        saturated=torch.tensor([False, True, False, False]),
+        strayed=torch.tensor([False, False, True, False]),
+    )
+    taken = [
+        [(some.tolist(), plan) for some, plan in rounds._planned(batch, rows, number)]
+        for number in range(3)
+    ]
+    first, second, third, *_ = schedule.SCHEDULE
+    assert taken[0] == [([0, 3], first), ([1, 2], schedule.WIDE)]
+    assert taken[1] == [([0, 3], second)]
+    assert taken[2] == [([0, 1, 2, 3], third)]
+    assert schedule.WIDE.steps == first.steps + second.steps

@@ -4,6 +4,7 @@ Untargeted, each of the likeliest classes has steps and a path of its own before
 finished, or after a few rounds.
 """
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import torch
@@ -14,7 +15,7 @@ from intriguing.distortion.attacks.noise import noise
 from intriguing.distortion.batch import AGAIN, SMOOTH, Batch
 from intriguing.distortion.margins import Margins
 from intriguing.distortion.rows import places
-from intriguing.distortion.schedule import SCHEDULE, TOUR, Round, directions
+from intriguing.distortion.schedule import SCHEDULE, SHORT, TOUR, WIDE, Round, directions
 
 _HOPELESS = 1.06
 """Times the shortest r: a path that ends farther out is not polished, to save its passes."""
@@ -45,8 +46,21 @@ def go_rounds(batch: Batch, rows: Tensor, numbers: range) -> None:
             return
         going = batch.each(rows[_open(batch, rows, number)])
         if len(going):
-            _round(batch, going, number, SCHEDULE[number % len(SCHEDULE)])
+            for some, plan in _planned(batch, going, number):
+                _round(batch, some, number, plan)
             _grope(batch, going, number)
+
+
+def _planned(batch: Batch, rows: Tensor, number: int) -> Iterator[tuple[Tensor, Round]]:
+    """Which of the rows take which path."""
+    wide = (batch.saturated | batch.strayed)[rows] & (number < SHORT)
+    plans = [(~wide, SCHEDULE[number % len(SCHEDULE)])]
+    if number == 0:
+        plans.append((wide, WIDE))
+    for chosen, plan in plans:
+        few = places(chosen, batch.width)
+        if len(few):
+            yield rows[few], plan
 
 
 def _tour(batch: Batch, rows: Tensor) -> Tensor:
@@ -97,7 +111,7 @@ def _round(
     expected = plan.wide * expected
     start = best.images
     if plan.noise:
-        push = directions(batch.x[rows], batch.seed, number)
+        push = directions(batch.x[rows], batch.box, batch.seed, number)
         push = push * (plan.noise * expected)[:, None]
         start = batch.box.clamp(start + push)
     # Where pixels are saturated, what the last gradients were says nothing of the next.

@@ -45,7 +45,7 @@ def place(activation: nn.Module, radius: float, sizes: tuple[int, ...] = (20, 16
 
 @pytest.mark.parametrize("activation", [nn.ReLU(), nn.LeakyReLU(0.1), *SMOOTH])
 def test_what_is_believed_of_the_best_multipliers_is_proved(activation: nn.Module) -> None:
-    """A maximum over too few points of a curve would be too low between them, just where it pays."""
+    """Over too few points of a curve a maximum would be too low between them, where it pays."""
     chain, one, values, region, rows, margins = place(activation, 0.6)
     coarse, fine = around(chain, one, values, region)
     lead = Lead(coarse, rows, margins)

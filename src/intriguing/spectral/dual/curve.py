@@ -40,7 +40,8 @@ _TOGETHER = 2**20
 """Values on a curve that are looked at together."""
 _PIECE = 33
 """Points of a straight piece; only while multipliers are looked for. What is too little between two
-is what they go for: with 9 a fifth of a lead was believed that was not there, a hundredth with 33."""
+is what they go for: with 9 a fifth of a lead was believed that was not there, with 33 a
+hundredth."""
 
 Quadratic = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
 """A, B, C, D, E, each (rows, units)."""
