@@ -76,9 +76,7 @@ def anywhere(
     return box.clamp(box.lower + box.width * _drawn(torch.rand, images, box, seed, number))
 
 
-def _drawn(
-    draw: Callable[..., Tensor], images: Tensor, box: Box, seed: int, number: int
-) -> Tensor:
+def _drawn(draw: Callable[..., Tensor], images: Tensor, box: Box, seed: int, number: int) -> Tensor:
     generator = torch.Generator()
     draws = []
     lower = box.lower.cpu() if isinstance(box.lower, Tensor) else box.lower
