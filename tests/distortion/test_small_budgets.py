@@ -209,13 +209,14 @@ def test_one_long_path_stands_for_two_short_ones_where_gradients_say_little():
         width=1,
         saturated=torch.tensor([False, True, False, False]),
         strayed=torch.tensor([False, False, True, False]),
+        flat=torch.tensor([False, False, False, True]),
     )
     taken = [
         [(some.tolist(), plan) for some, plan in rounds._planned(batch, rows, number)]
         for number in range(3)
     ]
     first, second, third, *_ = schedule.SCHEDULE
-    assert taken[0] == [([0, 3], first), ([1, 2], schedule.WIDE)]
-    assert taken[1] == [([0, 3], second)]
+    assert taken[0] == [([0], first), ([1, 2, 3], schedule.WIDE)]
+    assert taken[1] == [([0], second)]
     assert taken[2] == [([0, 1, 2, 3], third)]
     assert schedule.WIDE.steps == first.steps + second.steps

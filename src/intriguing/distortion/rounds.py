@@ -53,7 +53,7 @@ def go_rounds(batch: Batch, rows: Tensor, numbers: range) -> None:
 
 def _planned(batch: Batch, rows: Tensor, number: int) -> Iterator[tuple[Tensor, Round]]:
     """Which of the rows take which path."""
-    wide = (batch.saturated | batch.strayed)[rows] & (number < SHORT)
+    wide = (batch.saturated | batch.strayed | batch.flat)[rows] & (number < SHORT)
     plans = [(~wide, SCHEDULE[number % len(SCHEDULE)])]
     if number == 0:
         plans.append((wide, WIDE))
@@ -84,8 +84,8 @@ def _tour(batch: Batch, rows: Tensor) -> Tensor:
     aims = batch.nearest[due, batch.turn[due]]
     batch.turn[rows] += 1
     near = ~(batch.per_class[due, aims] > _BEYOND * batch.best.l2[due])
-    stepwise = batch.stepwise[due]
-    for chosen, plan in ((near & stepwise, SCHEDULE[0]), (near & ~stepwise, TOUR)):
+    smooth = batch.stepwise[due] & ~batch.flat[due]
+    for chosen, plan in ((near & smooth, SCHEDULE[0]), (near & ~smooth, TOUR)):
         few = places(chosen, batch.width)
         if len(few):
             _round(batch, due[few], 0, plan, aims[few])
