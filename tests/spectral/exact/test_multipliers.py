@@ -1,21 +1,23 @@
 """What the search for multipliers believes they are worth, and what is proved of them."""
 
 import itertools
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
 
 from intriguing.distortion.problem import Goal
+from intriguing.graph.operation import Operation
 from intriguing.measures import UNIT_BOX
 from intriguing.spectral.certificates.dual_certificates import entering
 from intriguing.spectral.certificates.exact import Exact, _ahead
 from intriguing.spectral.dual.around import around
 from intriguing.spectral.dual.ascent import climb
-from intriguing.spectral.dual.curve import curve
+from intriguing.spectral.dual.curve import Curve, curve, narrowed
 from intriguing.spectral.dual.ends import Nearer
 from intriguing.spectral.dual.lagrangian import Lead
-from intriguing.spectral.dual.newton import Mixed, Point, path, value
+from intriguing.spectral.dual.newton import Mixed, Point, _newton, path, value
 from intriguing.spectral.dual.proof import proved_lead
 from intriguing.spectral.dual.region import Region
 
@@ -58,6 +60,85 @@ def test_what_is_believed_of_the_best_multipliers_is_proved(activation: nn.Modul
     proved = proved_lead(Lead(fine, rows, margins), point.given)[1]
     assert (point.heat < 0.01 * mixed.unit).all()
     assert (proved > believed - 0.02 * margins).all()
+
+
+@pytest.mark.parametrize("split", [False, True])
+@pytest.mark.parametrize("activation", [nn.ReLU(), nn.Tanh()])
+def test_the_soft_bound_its_derivatives_and_newtons_step(
+    activation: nn.Module, split: bool
+) -> None:
+    """Against everything in one matrix, with automatic derivatives, twice."""
+    chain, one, values, region, rows, margins = place(activation, 0.6, (10, 7, 6, 3))
+    net = around(chain, one, values, region)[0]
+    if split:
+        net = replace(net, curves=tuple(map(_halved, net.curves, chain.activations, values)))
+    lead, mixed = Lead(net, rows, margins), Mixed(net, rows[:, None], margins[:, None])
+    given = lead.multipliers(climb(lead, lead.start(), 20))
+    given = (given[0], given[1], given[2] + 0.01 * torch.arange(10))
+    point = Point(given, torch.ones_like(margins)[:, None], 0.3 * mixed.unit)
+    believed, step, soft = value(mixed, point), _newton(mixed, point), lead.soft(given, point.heat)
+    assert (step.decrement > 0).all()
+    bends = torch.cat([own.bends[0] for own in net.curves])
+    every = torch.ones_like(bends)
+    present = torch.cat([bends, bends, every, bends, every, torch.ones(11, dtype=torch.bool)])
+    by_kind = [torch.cat(kind, 1) for kind in zip(*given[0], strict=True)]
+    flat = torch.cat([*by_kind, given[1][:, None], given[2]], 1)
+    found = torch.cat([step.by_units, step.by_scale[:, None], step.by_boxes], 1)
+    by_units = torch.cat([torch.cat(kind, 1) for kind in zip(*soft.by_units, strict=True)], 1)
+    for row in range(len(margins)):
+
+        def dense(flat: torch.Tensor, row: int = row) -> torch.Tensor:
+            kinds = flat[:-11].view(5, len(bends))
+            return _in_one_matrix(lead, row, kinds, flat[-11], flat[-10:], point.heat[row])
+
+        torch.testing.assert_close(dense(flat[row]), believed[row])
+        uphill = torch.func.grad(dense)(flat[row])
+        some = present[:-11]
+        torch.testing.assert_close(by_units[row, some], uphill[:-11][some])
+        torch.testing.assert_close(soft.by_scale[row], uphill[-11])
+        second = -torch.func.hessian(dense)(flat[row])[present][:, present]
+        best = torch.linalg.solve(second, uphill[present])
+        near = 1e-6 * float(best.abs().max())
+        torch.testing.assert_close(found[row, present], best, rtol=1e-4, atol=near)
+
+
+def _halved(own: Curve, operation: Operation, at: torch.Tensor) -> Curve:
+    """The same with every third unit on one side, every third on the other."""
+    some = torch.arange(own.units) % 3
+    kink = torch.minimum(own.high, torch.maximum(own.low, -at))
+    low, high = torch.where(some == 0, kink, own.low), torch.where(some == 1, kink, own.high)
+    return narrowed(own, low, high, operation, at)
+
+
+def _in_one_matrix(lead: Lead, row: int, kinds, scale, boxes, heat) -> torch.Tensor:
+    """The soft bound with δ and all v eliminated at once."""
+    net, region = lead.net, lead.net.region
+    units = [own.units for own in net.curves]
+    seen = torch.eye(len(boxes) + sum(units) + 1, dtype=boxes.dtype)
+    change, *bent, one = seen.split([len(boxes), *units, 1])
+    matrix, row_of_one = scale * change.mT @ change, boxes @ change
+    bound, before = lead.margins[row] - 0.5 * scale * region.radius**2, change
+    for weight, own, v, g in zip(
+        net.chain.weights, net.curves, bent, kinds.split(units, dim=1), strict=True
+    ):
+        a, b, c, d, e = g
+        z, bends = weight @ before, own.bends[0].double()
+        cross = v.mT @ (b[:, None] * z)
+        matrix = matrix + v.mT @ ((2 * a + 1 - bends)[:, None] * v) + cross + cross.mT
+        matrix = matrix + z.mT @ (2 * c[:, None] * z)
+        row_of_one = row_of_one + (d * bends) @ v + e @ z
+        bound = bound - own.softly(tuple(k[None] for k in g), heat).sum()
+        before = own.slope[0][:, None] * z + bends[:, None] * v + own.offset[0][:, None] * one
+    row_of_one = row_of_one + lead.rows[row] @ before
+    matrix = matrix + one.mT @ row_of_one[None] + row_of_one[:, None] @ one
+    inner, side = matrix[:-1, :-1], matrix[-1, :-1]
+    bound = bound + 0.5 * (matrix[-1, -1] - side @ torch.linalg.solve(inner, side))
+    # Of δ only what the first layer sees has a temperature.
+    unseen = len(boxes) - len(net.chain.factors[1])
+    bound = bound + 0.5 * heat[0] * (torch.linalg.slogdet(inner)[1] - unseen * scale.log())
+    cool = heat[0] * sum(units) / len(boxes)
+    wide = region.high - region.low
+    return bound - (boxes * region.low + cool * nn.functional.softplus(boxes * wide / cool)).sum()
 
 
 @pytest.mark.parametrize("activation", SMOOTH)

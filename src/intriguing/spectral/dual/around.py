@@ -165,7 +165,7 @@ def _relaxed(net: Around, rows: Tensor, offsets: list[Tensor]) -> tuple[Tensor, 
         with torch.no_grad():
             none = torch.zeros_like(rows)
             g = (none, none, none, bend, slant)
-            _, means = own.softly(g, 1e-3 * float(rows.abs().mean()) + 1e-300)
+            means = own.attained(g, 1e-3 * float(rows.abs().mean()) + 1e-300)
             unbent = torch.where(own.bends, 0.0, own.spread * own.reach + own.doubt)
             paid += own.highest(g).sum(1) + (rows.abs() * unbent).sum(1)
             size = ((rows * own.slope).abs() + slant.abs()) @ weight.abs() * _before(net, number)

@@ -137,14 +137,19 @@ class Curve:
         rise = self.values[-1] - self.values[0]
         return self.slope + torch.where(wide > 0, rise / wide.clamp_min(1e-300), 0.0)
 
-    def softly(self, g: Quadratic, temperature: float | Tensor) -> tuple[Tensor, list[Tensor]]:
-        """F, smoothed, and its derivatives by A, B, C, D, E: mean v², vζ, ζ², v, ζ at the nodes."""
+    def softly(self, g: Quadratic, temperature: float | Tensor) -> Float[Tensor, "rows units"]:
+        """F, smoothed, of the nodes."""
+        heights = _height(g, self.values, self.nodes) / temperature
+        return temperature * heights.logsumexp(0)
+
+    def attained(self, g: Quadratic, temperature: float | Tensor) -> list[Tensor]:
+        """Its derivatives by A, B, C, D, E: mean v², vζ, ζ², v, ζ at the nodes."""
         z, v = self.nodes, self.values
-        heights = _height(g, v, z) / temperature
-        share = heights.softmax(0)
-        highest = temperature * heights.logsumexp(0)
+        share = _height(g, v, z).div_(temperature).softmax(0)
         by_v, by_z = share * v, share * z
-        return highest, [m.sum(0) for m in (by_v * v, by_v * z, by_z * z, by_v, by_z)]
+        means = [by_v.sum(0), by_z.sum(0)]
+        squares = [by_v.mul(z).sum(0), by_z.mul_(z).sum(0)]
+        return [by_v.mul_(v).sum(0), *squares, *means]
 
     def highest(self, g: Quadratic) -> Float[Tensor, "rows units"]:
         """F, proved from above; of units that do not bend it is the maximum of Cζ² + Eζ."""

@@ -2,7 +2,9 @@
 
 With the multipliers of `lagrangian.py` the bound is quadratic in everything. Each layer's M has a
 Cholesky factor, as long as all M ≻ 0; what is left at the image is pᵀ(G + λI)p/2 + h·p and a
-constant, p the part of the change that the first layer sees, and the pixels' multipliers.
+constant, p the part of the change that the first layer sees, and the pixels' multipliers. After
+the last layer nothing is quadratic but its units' own multipliers, so its M and N are diagonal, and
+cost nothing beside those of others.
 """
 
 from dataclasses import dataclass
@@ -39,11 +41,33 @@ class Layer:
 
 
 @dataclass(frozen=True)
+class Last:
+    """The same of the last layer, whose M and N are diagonal.
+
+    Attributes:
+        size: M.
+        cross, linear: N and M⁻¹r.
+        bends: As of a layer.
+    """
+
+    size: Float[Tensor, "rows units"]
+    cross: Float[Tensor, "rows units"]
+    linear: Float[Tensor, "rows units"]
+    bends: Float[Tensor, "r units"]
+
+    @property
+    def along(self) -> tuple[Float[Tensor, "rows units"], Float[Tensor, "rows units"]]:
+        """M⁻¹N and M⁻¹r, 0 for units that have no v."""
+        return self.bends * self.cross / self.size, self.linear
+
+
+@dataclass(frozen=True)
 class Eliminated:
     """The bound as a function of p alone.
 
     Attributes:
-        layers: First to last.
+        layers: First to last, without that.
+        last: The last one.
         inner, rows: G and h.
         factor: Of G + λI.
         feasible: Rows where all M ≻ 0, and G + λI.
@@ -52,6 +76,7 @@ class Eliminated:
     """
 
     layers: list[Layer]
+    last: Last
     inner: Float[Tensor, "rows rank rank"]
     rows: Float[Tensor, "rows rank"]
     factor: Float[Tensor, "rows rank rank"]
@@ -65,11 +90,20 @@ def eliminated(
     scale: Float[Tensor, " rows"],
 ) -> Eliminated:  # fmt: skip
     """Of leads d·w of the last layer's units, with A, …, E of each layer and λ."""
-    matrix = rows.new_zeros(len(rows), rows.shape[1], rows.shape[1])
-    feasible = torch.ones_like(scale, dtype=torch.bool)
-    constant, log_det = torch.zeros_like(scale), torch.zeros_like(scale)
+    own, (a, b, c, d, e) = net.curves[-1], quadratics[-1]
+    bends = own.bends.to(rows)
+    size = 2 * a + (1 - bends)
+    feasible = ((size > 0) & size.isfinite()).all(1)
+    size = torch.where(size > 0, size, 1.0)
+    linear = bends * (rows + d) / size
+    last = Last(size, b, linear, bends)
+    constant = (rows * own.offset).sum(1) - 0.5 * (size * linear.square()).sum(1)
+    log_det = 0.5 * size.log().sum(1)
+    before = net.chain.weights[-1] if len(quadratics) > 1 else net.chain.factors[0]
+    matrix = (before.mT * (2 * c - b.square() / size)[:, None]) @ before
+    rows = (own.slope * rows + e - b * linear) @ before
     layers: list[Layer] = []
-    for number in reversed(range(len(net.curves))):
+    for number in reversed(range(len(net.curves) - 1)):
         own, g = net.curves[number], quadratics[number]
         bends, slope = own.bends.to(rows)[:, None], own.slope[:, None]
         shift = times(matrix, own.offset)
@@ -89,15 +123,12 @@ def eliminated(
         constant = constant - 0.5 * linear.square().sum(1)
         log_det = log_det + factor.diagonal(dim1=-2, dim2=-1).log().sum(1)
         matrix = slope.mT * tilted + torch.diag_embed(2 * g[2]) - cross.mT @ cross
-        rows = own.slope * rows + g[4] - times(cross.mT, linear)
-        if number:
-            weight = net.chain.weights[number]
-            matrix, rows = weight.mT @ matrix @ weight, rows @ weight
-    left, _, _ = net.chain.factors
-    inner, rows = left.mT @ matrix @ left, rows @ left
-    factor, positive = cholesky(inner + torch.diag_embed(scale[:, None].expand_as(rows)))
+        before = net.chain.weights[number] if number else net.chain.factors[0]
+        matrix = before.mT @ matrix @ before
+        rows = (own.slope * rows + g[4] - times(cross.mT, linear)) @ before
+    factor, positive = cholesky(matrix + torch.diag_embed(scale[:, None].expand_as(rows)))
     log_det = log_det + factor.diagonal(dim1=-2, dim2=-1).log().sum(1)
-    return Eliminated(layers, inner, rows, factor, feasible & positive, constant, log_det)
+    return Eliminated(layers, last, matrix, rows, factor, feasible & positive, constant, log_det)
 
 
 def times(matrix: Float[Tensor, "rows n m"], rows: Float[Tensor, "r m"]) -> Tensor:

@@ -26,7 +26,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from intriguing.spectral.dual.around import Around
-from intriguing.spectral.dual.curve import Quadratic
+from intriguing.spectral.dual.curve import Curve, Quadratic
 from intriguing.spectral.dual.elimination import cholesky, eliminated, solved, times
 
 Multipliers: TypeAlias = tuple[list[Quadratic], Tensor, Tensor]
@@ -128,30 +128,33 @@ class Lead:
         wide = net.region.high - net.region.low
         pixels = heat * self.rows.shape[1] / len(wide)
         attained = net.region.low + (boxes * wide / pixels).sigmoid() * wide
-        moved, spread = place @ left.mT, left @ spread @ left.mT
-        found, places = [], []
-        for number, (own, layer, g) in enumerate(
-            zip(net.curves, gone.layers, quadratics, strict=True)
-        ):
-            if number:
-                weight = chain.weights[number]
-                moved, spread = moved @ weight.mT, weight @ spread @ weight.mT
-            _, means = own.softly(g, heat)
+        moved, places, spreads = place, list[tuple[Tensor, Tensor]](), list[list[Tensor]]()
+        befores = (left, *chain.weights[1:])
+        for before, own, layer in zip(befores, net.curves, gone.layers, strict=False):
+            moved, spread = moved @ before.mT, before @ spread @ before.mT
             bends = layer.bends
             cross, linear = layer.along
             bent = -times(cross, moved) - linear
             mixed = -cross @ spread
             own_spread = torch.cholesky_inverse(layer.factor) * (bends.mT * bends)
             own_spread = own_spread - mixed @ cross.mT
-            covered = [m.diagonal(dim1=-2, dim2=-1) for m in (own_spread, mixed, spread)]
-            squares = (bent * bent, bent * moved, moved * moved)
-            second = [s + heat * m - f for s, m, f in zip(squares, covered, means, strict=False)]
-            found.append([*second, bent - means[3], moved - means[4]])
             places.append((bent, moved))
+            spreads.append([m.diagonal(dim1=1, dim2=2) for m in (own_spread, mixed, spread)])
             moved = own.slope * moved + bent + own.offset
             slope = own.slope[:, None]
             sides = mixed * slope
             spread = slope.mT * spread * slope + own_spread + sides + sides.mT
+        before, own, last = befores[-1], net.curves[-1], gone.last
+        moved, outer = moved @ before.mT, ((before @ spread) * before).sum(2)
+        cross, linear = last.along
+        bent, mixed = -cross * moved - linear, -cross * outer
+        places.append((bent, moved))
+        spreads.append([last.bends / last.size - mixed * cross, mixed, outer])
+        moved = own.slope * moved + bent + own.offset
+        found = [
+            _by_unit(own, g, heat, place, spread)
+            for own, g, place, spread in zip(net.curves, quadratics, places, spreads, strict=True)
+        ]
         return Soft(gone.feasible, found, by_scale, change - attained, boxes, change, places, moved)
 
     def _swept(
@@ -175,6 +178,16 @@ class Lead:
             within = pull @ right.mT
             change = (pull - within @ right) / (2.0 * one) + solved(stiff, within - rows) @ right
         return one * rest
+
+
+def _by_unit(
+    own: Curve, g: Quadratic, heat: Tensor, place: tuple[Tensor, Tensor], spread: list[Tensor]
+) -> list[Tensor]:
+    """The minimiser's v², vζ, ζ², v and ζ, less those on the unit's own curve."""
+    v, z = place
+    on_curve = own.attained(g, heat)
+    seconds = [s + heat * m for s, m in zip((v * v, v * z, z * z), spread, strict=True)]
+    return [one - other for one, other in zip((*seconds, v, z), on_curve, strict=True)]
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from intriguing.spectral.dual.around import Around
 from intriguing.spectral.dual.curve import Curve, Quadratic
-from intriguing.spectral.dual.elimination import Eliminated, solved, times
+from intriguing.spectral.dual.elimination import Eliminated, Last, Layer, solved, times
 
 KINDS = ("vv", "vz", "zz", "v", "z")
 """What A, B, C, D and E multiply."""
@@ -126,14 +126,19 @@ def moments(
     moved, factor = place @ left.mT, left @ start
     means: dict[str, list[Tensor]] = {"v": [], "z": []}
     factors: dict[str, list[Tensor]] = {"v": [], "z": []}
-    for number, (own, layer) in enumerate(zip(net.curves, gone.layers, strict=True)):
+    layers: list[Layer | Last] = [*gone.layers, gone.last]
+    for number, (own, layer) in enumerate(zip(net.curves, layers, strict=True)):
         if number:
             weight = net.chain.weights[number]
             moved, factor = moved @ weight.mT, weight @ factor
         cross, linear = layer.along
-        bent = -times(cross, moved) - linear
-        free = layer.bends.mT * root * _inverse_root(layer.factor)
-        bending = torch.cat([-cross @ factor, free], 2)
+        if isinstance(layer, Last):
+            bent, bending = -cross * moved - linear, -cross[:, :, None] * factor
+            free = torch.diag_embed(root[:, 0] * layer.bends / layer.size.sqrt())
+        else:
+            bent, bending = -times(cross, moved) - linear, -cross @ factor
+            free = layer.bends.mT * root * _inverse_root(layer.factor)
+        bending = torch.cat([bending, free], 2)
         for name, mean, spread in (("v", bent, bending), ("z", moved, factor)):
             means[name].append(mean)
             factors[name].append(spread)

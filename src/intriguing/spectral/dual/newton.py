@@ -170,7 +170,7 @@ def value(leads: Mixed, point: Point) -> Float[Tensor, " rows"]:
     bound = bound - 0.5 * (boxes - held @ right).square().sum(1) / scale
     bound = bound - 0.5 * scale * region.radius**2 + heat * gone.log_det
     for own, g in zip(leads.net.curves, quadratics, strict=True):
-        bound = bound - own.softly(g, point.heat)[0].sum(1)
+        bound = bound - own.softly(g, point.heat).sum(1)
     wide, cool = region.high - region.low, _cool(leads, point)
     bound = bound - (boxes * region.low + cool * functional.softplus(boxes * wide / cool)).sum(1)
     if weights.shape[1] > 1:
