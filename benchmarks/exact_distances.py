@@ -32,7 +32,7 @@ from intriguing.distortion.problem import Goal
 from intriguing.distortion.result import Distortions, Status
 from intriguing.distortion.targets import choose_targets
 from intriguing.measures import UNIT_BOX
-from intriguing.models.weights import model_sha256, save_model
+from intriguing.models.weights import model_sha256, read_model, save_model
 from intriguing.results.parquet import read_rows, write_rows
 from intriguing.spectral.certificates.exact import GAP, Exact, prove
 
@@ -112,7 +112,7 @@ def main() -> None:
                     made = Distance(name, digest, test.ids[i], int(test.labels[i]), *one)
                     rows = [row for row in rows if _about(row) != _about(made)] + [made]
                     if len(mine) < asked.keep or _kept(asked.out, made):
-                        _keep(asked.out, model, made, test.images[i], example)
+                        _keep(asked.out, spec, made, test.images[i], example)
                     mine.append(made)
                     write_rows(asked.out, Distance, rows)
                 print(f"{name} {goal}: {first + len(some)} of {len(waiting)}", flush=True)
@@ -200,12 +200,13 @@ def _kept(out: Path, row: Distance) -> bool:
     return file.exists() and f"{row.image_id} {row.target} example" in load_file(file)
 
 
-def _keep(out: Path, model: torch.nn.Module, row: Distance, image: Tensor, example: Tensor) -> None:
+def _keep(out: Path, spec: str, row: Distance, image: Tensor, example: Tensor) -> None:
     """The network once, and of this row what it is recomputed from."""
     out.mkdir(parents=True, exist_ok=True)
     weights = out / f"{row.network}.safetensors"
     if not weights.exists():
-        save_model(weights, model, row.network)
+        family, named, _ = spec.rpartition(":")
+        save_model(weights, load_model(spec), family if named else read_model(Path(spec))[1])
     file = out / f"{row.network}-examples.safetensors"
     kept = load_file(file) if file.exists() else {}
     about = f"{row.image_id} {row.target}"

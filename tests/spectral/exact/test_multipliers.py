@@ -64,9 +64,7 @@ def test_what_is_believed_of_the_best_multipliers_is_proved(activation: nn.Modul
 
 @pytest.mark.parametrize("split", [False, True])
 @pytest.mark.parametrize("activation", [nn.ReLU(), nn.Tanh()])
-def test_the_soft_bound_its_derivatives_and_newtons_step(
-    activation: nn.Module, split: bool
-) -> None:
+def test_the_soft_bound_and_its_derivatives(activation: nn.Module, split: bool) -> None:
     """Against everything in one matrix, with automatic derivatives, twice."""
     chain, one, values, region, rows, margins = place(activation, 0.6, (10, 7, 6, 3))
     net = around(chain, one, values, region)[0]

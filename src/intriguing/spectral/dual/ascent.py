@@ -1,7 +1,10 @@
 """Good multipliers: Adam on the soft bound, which never leaves where the bound is defined."""
 
+import math
+import time
+
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from intriguing.spectral.dual.lagrangian import Lead, derivatives
@@ -19,9 +22,14 @@ BACK = 30
 
 
 def climb(
-    lead: Lead, point: Float[Tensor, "rows parameters"], steps: int, *, hot: float = HOT
-) -> Float[Tensor, "rows parameters"]:
-    """So many steps from a point at which the bound is defined."""
+    lead: Lead, point: Float[Tensor, "rows parameters"], steps: int, *, hot: float = HOT,
+    until: float = math.inf,
+) -> Float[Tensor, "rows parameters"]:  # fmt: skip
+    """So many steps from a point at which the bound is defined.
+
+    Args:
+        until: After so many seconds of this process the step at hand is the last.
+    """
     pixels = len(lead.net.region.low)
     rate = torch.ones_like(point[0])
     rate[-pixels:] = PIXELS
@@ -29,15 +37,14 @@ def climb(
     unit = float(lead.margins.clamp_min(0.0).amin()) / units
     unit = max(unit, 1e-12 * float(lead.margins.abs().amax()) + 1e-300)
     mean, square, before = torch.zeros_like(point), torch.zeros_like(point), point
-    for step in range(1, steps + 1):
-        done = step / steps
+    for step in range(1, steps + 2):
+        done = min(step / steps, 1.0) if steps else 1.0
         temperature = unit * hot * (COLD / hot) ** done
-        for _ in range(BACK):
-            inside, uphill = derivatives(lead, point, temperature)
-            if bool(inside.all()):
-                break
-            point = torch.where(inside[:, None], point, (point + before) / 2)
-            mean = torch.where(inside[:, None], mean, 0.0)
+        inside, uphill = derivatives(lead, point, temperature)
+        if step > steps or (step > 1 and time.process_time() >= until):
+            return torch.where(inside[:, None], point, before)
+        mean = torch.where(inside[:, None], mean, 0.0)
+        inside, point, uphill = _nearer(lead, point, before, temperature, inside, uphill)
         uphill = torch.where(inside[:, None], uphill, 0.0)
         before = torch.where(inside[:, None], point, before)
         mean = MEAN * mean + (1 - MEAN) * uphill
@@ -45,5 +52,18 @@ def climb(
         length = RATE * (1 - (1 - SLOWEST) * done) * rate
         size = (square / (1 - SQUARE**step)).sqrt().clamp_min(1e-300)
         point = before + length * (mean / (1 - MEAN**step)) / size
-    inside, _ = derivatives(lead, point, temperature) if steps else (torch.ones(1) > 0, None)
-    return torch.where(inside[:, None], point, before) if steps else point
+    return point
+
+
+def _nearer(
+    lead: Lead, point: Tensor, before: Tensor, temperature: float, inside: Tensor, uphill: Tensor
+) -> tuple[Bool[Tensor, " rows"], Tensor, Tensor]:
+    """Which rows have a point, that, and derivatives there: halfway back as often as it takes."""
+    point, uphill, inside = point.clone(), uphill.clone(), inside.clone()
+    for _ in range(BACK):
+        left = (~inside).nonzero()[:, 0]
+        if not len(left):
+            break
+        point[left] = (point[left] + before[left]) / 2
+        inside[left], uphill[left] = derivatives(lead.only(left), point[left], temperature)
+    return inside, point, uphill

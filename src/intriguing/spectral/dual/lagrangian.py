@@ -18,11 +18,11 @@ is attained. With a temperature τ minima and maxima are soft: τ/2·log det M a
 multipliers where M ≻ 0, as barriers do.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from intriguing.spectral.dual.around import Around
@@ -50,6 +50,11 @@ class Lead:
     net: Around
     rows: Float[Tensor, "rows units"]
     margins: Float[Tensor, " rows"]
+
+    def only(self, some: Int64[Tensor, " some"]) -> "Lead":
+        """Some of the rows."""
+        curves = tuple(own.rows(some) for own in self.net.curves)
+        return Lead(replace(self.net, curves=curves), self.rows[some], self.margins[some])
 
     def multipliers(self, point: Float[Tensor, "rows parameters"]) -> Multipliers:
         """From parameters without constraints, of sizes near 1.

@@ -6,6 +6,8 @@ is nearly whole. Where that has led is close to the optimum of the relaxation, t
 derivatives alone come only slowly. A step costs the cube of five times the units.
 """
 
+import math
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -26,6 +28,8 @@ HOT, COLD = 30.0, 1e-3
 `Lead.start` is near the path, at 1e-3 the bound's loss is below .3 % of the lead."""
 FALL, NEAR = 0.6, 6.0
 """The temperature's factor, when a step's decrement is below this."""
+THERE = 1.0
+"""… and a decrement at the last temperature, at which nothing is left to gain."""
 HALVINGS, ENOUGH, INSIDE = 12, 0.1, 0.6
 """Of a step; the share of its promise that it has to keep; and of one that was halved, how much is
 taken, as it may end near the boundary."""
@@ -116,20 +120,28 @@ def affordable(curves: Sequence[Curve]) -> bool:
     return sum(own.units for own in curves) <= UNITS
 
 
-def path(leads: Mixed, point: Point, steps: int) -> Point:
-    """So many steps from where the bound is defined, and to what temperature they led."""
+def path(leads: Mixed, point: Point, steps: int, until: float = math.inf) -> Point:
+    """So many steps from where the bound is defined, and to what temperature they led.
+
+    Args:
+        until: After so many seconds of this process no further steps.
+    """
     width = len(KINDS) * sum(own.units for own in leads.net.curves)
     together = max(1, NUMBERS // width**2 // 4)
     parts = torch.split(torch.arange(len(point.heat), device=point.heat.device), together)
-    return Point.joined([_path(leads.only(one), point.only(one), steps) for one in parts])
+    return Point.joined([_path(leads.only(one), point.only(one), steps, until) for one in parts])
 
 
-def _path(leads: Mixed, point: Point, steps: int) -> Point:
+def _path(leads: Mixed, point: Point, steps: int, until: float) -> Point:
     coldest = COLD * leads.unit
     for _ in range(steps):
+        if time.process_time() >= until:
+            break
         step = _newton(leads, point)
         point = _along(leads, point, step)
         near = (step.decrement < NEAR)[:, None] & (point.heat > coldest)
+        if bool(((point.heat <= coldest)[:, 0] & (step.decrement < THERE)).all()):
+            break
         heat = torch.where(near, torch.maximum(FALL * point.heat, coldest), point.heat)
         point = replace(point, heat=heat)
     return point

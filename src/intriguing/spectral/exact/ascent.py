@@ -28,6 +28,9 @@ SWEEPS, LAST = 3, 20
 """Of the pixels' multipliers in each step, where they go on from the one before, and at the end."""
 MEAN, SQUARE = 0.9, 0.98
 """Adam's decays."""
+STEEP = 3.0
+"""Derivatives of more than so many times their usual length, as there are next to where the bound
+ends, count as so long: Adam would take tens of steps to forget them."""
 SURE = 1.0 - 1e-9
 """Of the ball that is asked about: a node that is proved so far is done."""
 FLOOR = 0.1
@@ -118,6 +121,10 @@ def climb(
         if last:
             break
         uphill = torch.where(inside[:, None], uphill, 0.0)
+        if step > 1:
+            usual = (square.sum(1) / (1 - SQUARE ** (step - 1))).sqrt()
+            length = torch.linalg.vector_norm(uphill, dim=1).clamp_min(1e-300)
+            uphill = uphill * (STEEP * usual / length).clamp_max(1.0)[:, None]
         mean = torch.where(inside[:, None], MEAN * mean + (1 - MEAN) * uphill, 0.3 * mean)
         square = SQUARE * square + (1 - SQUARE) * uphill.square()
         length = nodes.rate[:, None] * (1 - (1 - SLOWEST) * done)
@@ -127,12 +134,12 @@ def climb(
     return nodes.with_multipliers((quadratics, scale, boxes), mix), soft
 
 
-def centred(root: Root, nodes: Nodes, leads: Leads, steps: int) -> Nodes:
+def centred(root: Root, nodes: Nodes, leads: Leads, steps: int, until: float) -> Nodes:
     """After so many of Newton's steps; what was proved before stays proved."""
     net = root.around(nodes)
     mixed = Mixed(net, leads.rows[nodes.about], leads.margins[nodes.about])
     point = Point(nodes.given, nodes.mix.softmax(1), nodes.heat[:, None] * mixed.unit)
-    point = path(mixed, point, steps)
+    point = path(mixed, point, steps, until)
     heat = (point.heat / mixed.unit)[:, 0]
     made = nodes.with_multipliers(point.given, point.weights.log())
     made = proved(root, replace(made, heat=heat), leads)

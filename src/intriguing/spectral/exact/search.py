@@ -25,8 +25,8 @@ FIRST, STEPS = 100, 16
 Newton's."""
 FIRST_HEATS, HEATS = (0.1, 0.005), (0.005, 0.0005)
 """Temperatures; halves start from good multipliers …"""
-WARM, CENTRING = 1.0, 30
-"""Temperature and steps of Newton's method before anything is split, after that ascent …"""
+WARM, CENTRING = 1.0, 60
+"""Temperature and, at most, steps of Newton's method before anything is split, after that ascent …"""
 REHEATED, CENTRES = 0.01, 3
 """… and in every half that has kinks, from where the whole ended, or from this: from .03 a proof of
 784-100-100-10 takes twice as long. What is smooth bends in each half again, and needs low
@@ -92,13 +92,13 @@ def bracket(
     if affordable(root.coarse) and time.process_time() < until:
         waiting = nodes.bound < wanted * SURE
         if waiting.any():
-            nodes = Nodes.joined([nodes[~waiting], centred(root, nodes[waiting], leads, CENTRING)])
+            nodes = Nodes.joined([nodes[~waiting], centred(root, nodes[waiting], leads, CENTRING, until)])
     while True:
         done = nodes.bound >= wanted * SURE
         if done.any():
             closed = min(closed, float(nodes.bound[done].min()))
         nodes = nodes[~done]
-        if not len(nodes) or time.process_time() - start >= seconds:
+        if not len(nodes) or time.process_time() >= until:
             break
         order = nodes.bound.argsort()
         chosen, rest = nodes[order[:TOGETHER]], nodes[order[TOGETHER:]]
@@ -117,7 +117,7 @@ def bracket(
         found = offer(at.change)
         wanted = min(wanted, (1.0 - gap) * found * (1.0 + 1e-6))
         both = halves(root, chosen, *_where(root, chosen, at))
-        both = _better(root, both, leads)
+        both = _better(root, both, leads, until)
         count += len(both)
         nodes = Nodes.joined([rest, both])
     lower = min(closed, float(nodes.bound.min())) if len(nodes) else closed
@@ -130,13 +130,13 @@ def _opened(root: Root, leads: Leads, until: float) -> tuple[Root, Leads, Nodes]
     return root, leads, proved(root, _first(root, leads, until), leads)
 
 
-def _better(root: Root, nodes: Nodes, leads: Leads) -> Nodes:
+def _better(root: Root, nodes: Nodes, leads: Leads, until: float) -> Nodes:
     """Halves, each with multipliers of its own."""
     kinked = all(own.pieces is not None for own in root.coarse)
     if not (kinked and affordable(root.coarse)):
         return raised(root, nodes, leads, STEPS, HEATS)
     warm = replace(nodes, heat=nodes.heat.clamp_min(REHEATED))
-    return centred(root, warm, leads, CENTRES)
+    return centred(root, warm, leads, CENTRES, until)
 
 
 def _first(root: Root, leads: Leads, until: float) -> Nodes:
