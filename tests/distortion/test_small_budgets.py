@@ -204,19 +204,20 @@ def test_no_image_is_asked_about_more_often_than_is_counted():
 
 
 def test_one_long_path_stands_for_two_short_ones_where_gradients_say_little():
-    rows = torch.arange(4)
+    rows = torch.arange(5)
     batch = SimpleNamespace(
         width=1,
-        saturated=torch.tensor([False, True, False, False]),
-        strayed=torch.tensor([False, False, True, False]),
-        flat=torch.tensor([False, False, False, True]),
+        saturated=torch.tensor([False, True, False, False, False]),
+        strayed=torch.tensor([False, False, True, False, True]),
+        spread=torch.tensor([0.0, 0.05, 0.0, 0.0, 0.1]),
+        flat=torch.tensor([False, False, False, True, False]),
     )
     taken = [
         [(some.tolist(), plan) for some, plan in rounds._planned(batch, rows, number)]
         for number in range(3)
     ]
     first, second, third, *_ = schedule.SCHEDULE
-    assert taken[0] == [([0], first), ([1, 2, 3], schedule.WIDE)]
-    assert taken[1] == [([0], second)]
-    assert taken[2] == [([0, 1, 2, 3], third)]
+    assert taken[0] == [([0, 4], first), ([1, 2, 3], schedule.WIDE)]
+    assert taken[1] == [([0, 4], second)]
+    assert taken[2] == [([0, 1, 2, 3, 4], third)]
     assert schedule.WIDE.steps == first.steps + second.steps

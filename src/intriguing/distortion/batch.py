@@ -47,8 +47,9 @@ class Batch:
     if steps settle. nearest: untargeted, the likeliest classes, the
     nearest first; turn: how many of them have had a path of their own, −1 before their steps.
     spent: a larger budget would have gone on here. calm: how alike successive gradients were on
-    the first path (`close_in`); saturated: few pixels have a gradient at its end. strayed: the
-    first few steps did not lead to an answer.
+    the first path (`close_in`); spread: the share of the pixels that have a gradient at its end, 0
+    without one; saturated: that is very small. strayed: the first few steps did not lead to an
+    answer.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class Batch:
         self.flat = torch.zeros_like(self.smooth)
         self.calm = torch.zeros_like(self.gap)
         self.strayed = torch.zeros_like(self.smooth)
+        self.spread = torch.zeros_like(self.gap)
         self.saturated = torch.zeros_like(self.smooth)
 
     def look(self) -> tuple[Tensor, Tensor, Tensor]:

@@ -53,7 +53,8 @@ def go_rounds(batch: Batch, rows: Tensor, numbers: range) -> None:
 
 def _planned(batch: Batch, rows: Tensor, number: int) -> Iterator[tuple[Tensor, Round]]:
     """Which of the rows take which path."""
-    wide = (batch.saturated | batch.strayed | batch.flat)[rows] & (number < SHORT)
+    lost = batch.strayed & (batch.spread == 0)
+    wide = (batch.saturated | batch.flat | lost)[rows] & (number < SHORT)
     plans = [(~wide, SCHEDULE[number % len(SCHEDULE)])]
     if number == 0:
         plans.append((wide, WIDE))

@@ -116,6 +116,7 @@ def close(
     _renew(batch, before)
     if known is not None:
         batch.calm[rows] = alike
+        batch.spread[rows] = spread
         batch.saturated[rows] = spread < _FEW
 
 
