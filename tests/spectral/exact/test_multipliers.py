@@ -13,10 +13,10 @@ from intriguing.measures import UNIT_BOX
 from intriguing.spectral.certificates.dual_certificates import entering
 from intriguing.spectral.certificates.exact import Exact, _ahead
 from intriguing.spectral.dual.around import around
-from intriguing.spectral.dual.ascent import climb
+from intriguing.spectral.dual.ascent import SQUARE, STEEP, calmed, climb
 from intriguing.spectral.dual.curve import Curve, curve, narrowed
 from intriguing.spectral.dual.ends import Nearer
-from intriguing.spectral.dual.lagrangian import Lead
+from intriguing.spectral.dual.lagrangian import Lead, derivatives
 from intriguing.spectral.dual.newton import Mixed, Point, _newton, path, value
 from intriguing.spectral.dual.proof import proved_lead
 from intriguing.spectral.dual.region import Region
@@ -155,6 +155,26 @@ def test_between_nodes_a_curve_stays_where_it_is_said_to(activation: nn.Module) 
     assert (steep.abs() <= own.turning).all()
     tight = curve(operation, at, torch.zeros_like(at), low, high, fine=True).turning
     assert (tight <= 1.02 * steep.abs().amax(0) + 5e-3).all()
+
+
+def test_derivatives_of_an_ascent_are_no_longer_than_usual() -> None:
+    """Next to where a bound ends they are endless, and Adam would stand still after them."""
+    usual = torch.ones(3, 4, dtype=torch.float64)
+    square = (1 - SQUARE) * usual.square()
+    spike = usual * torch.tensor([[1.0], [2.5], [1e6]])
+    assert torch.equal(calmed(spike, square * 0, 1), spike)
+    met = calmed(spike, square, 2)
+    torch.testing.assert_close(met[:, 0], torch.tensor([1.0, 2.5, STEEP]).double())
+
+
+def test_an_ascent_ends_in_time_where_the_bound_is_defined() -> None:
+    chain, one, values, region, rows, margins = place(nn.ReLU(), 0.6)
+    lead = Lead(around(chain, one, values, region)[0], rows, margins)
+    start = lead.start()
+    late = climb(lead, start, 1000, until=0.0)
+    assert bool(derivatives(lead, late, 0.1)[0].all())
+    torch.testing.assert_close(late, climb(lead, start, 1000, until=0.0))
+    assert 0 < float((late - start).abs().amax()) < 0.1
 
 
 def test_a_unit_that_only_rises_does_not_leave_the_others_wide() -> None:

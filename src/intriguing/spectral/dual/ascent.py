@@ -17,6 +17,9 @@ PIXELS = 0.1
 """Steps of the pixels' multipliers relative to the others': they are many, and each does little."""
 MEAN, SQUARE = 0.9, 0.98
 """Adam's decays; of squares a shorter memory than usual, as there are some 100 steps."""
+STEEP = 3.0
+"""Derivatives of more than so many times their usual length, as there are next to where the bound
+ends, count as so long: Adam would take tens of steps to forget them."""
 BACK = 30
 """Halvings of a step that left: to 1e-9 of it."""
 
@@ -47,12 +50,25 @@ def climb(
         inside, point, uphill = _nearer(lead, point, before, temperature, inside, uphill)
         uphill = torch.where(inside[:, None], uphill, 0.0)
         before = torch.where(inside[:, None], point, before)
+        uphill = calmed(uphill, square, step)
         mean = MEAN * mean + (1 - MEAN) * uphill
         square = SQUARE * square + (1 - SQUARE) * uphill.square()
         length = RATE * (1 - (1 - SLOWEST) * done) * rate
         size = (square / (1 - SQUARE**step)).sqrt().clamp_min(1e-300)
         point = before + length * (mean / (1 - MEAN**step)) / size
     return point
+
+
+def calmed(
+    uphill: Float[Tensor, "rows parameters"], square: Float[Tensor, "rows parameters"], step: int
+) -> Float[Tensor, "rows parameters"]:
+    """Derivatives of this step, no longer than `STEEP` times the usual ones of the steps before."""
+    if step == 1:
+        return uphill
+    usual = (square.sum(1) / (1 - SQUARE ** (step - 1))).sqrt()
+    length = torch.linalg.vector_norm(uphill, dim=1).clamp_min(1e-300)
+    share: Tensor = (STEEP * usual / length).clamp_max(1.0)
+    return uphill * share[:, None]
 
 
 def _nearer(

@@ -14,6 +14,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from intriguing.spectral.dual.around import Around, rounding_of
+from intriguing.spectral.dual.ascent import MEAN, SQUARE, calmed
 from intriguing.spectral.dual.curve import Quadratic
 from intriguing.spectral.dual.lagrangian import KINDS, Lead, Multipliers, Soft
 from intriguing.spectral.dual.newton import Mixed, Point, path
@@ -26,11 +27,6 @@ SHORTER = 0.5
 """The next first step, where one led nowhere."""
 SWEEPS, LAST = 3, 20
 """Of the pixels' multipliers in each step, where they go on from the one before, and at the end."""
-MEAN, SQUARE = 0.9, 0.98
-"""Adam's decays."""
-STEEP = 3.0
-"""Derivatives of more than so many times their usual length, as there are next to where the bound
-ends, count as so long: Adam would take tens of steps to forget them."""
 SURE = 1.0 - 1e-9
 """Of the ball that is asked about: a node that is proved so far is done."""
 FLOOR = 0.1
@@ -121,10 +117,7 @@ def climb(
         if last:
             break
         uphill = torch.where(inside[:, None], uphill, 0.0)
-        if step > 1:
-            usual = (square.sum(1) / (1 - SQUARE ** (step - 1))).sqrt()
-            length = torch.linalg.vector_norm(uphill, dim=1).clamp_min(1e-300)
-            uphill = uphill * (STEEP * usual / length).clamp_max(1.0)[:, None]
+        uphill = calmed(uphill, square, step)
         mean = torch.where(inside[:, None], MEAN * mean + (1 - MEAN) * uphill, 0.3 * mean)
         square = SQUARE * square + (1 - SQUARE) * uphill.square()
         length = nodes.rate[:, None] * (1 - (1 - SLOWEST) * done)

@@ -26,7 +26,8 @@ Newton's."""
 FIRST_HEATS, HEATS = (0.1, 0.005), (0.005, 0.0005)
 """Temperatures; halves start from good multipliers …"""
 WARM, CENTRING = 1.0, 60
-"""Temperature and, at most, steps of Newton's method before anything is split, after that ascent …"""
+"""Temperature of Newton's method before anything is split, and how many steps it has at most, after
+that ascent …"""
 REHEATED, CENTRES = 0.01, 3
 """… and in every half that has kinks, from where the whole ended, or from this: from .03 a proof of
 784-100-100-10 takes twice as long. What is smooth bends in each half again, and needs low
@@ -92,7 +93,8 @@ def bracket(
     if affordable(root.coarse) and time.process_time() < until:
         waiting = nodes.bound < wanted * SURE
         if waiting.any():
-            nodes = Nodes.joined([nodes[~waiting], centred(root, nodes[waiting], leads, CENTRING, until)])
+            better = centred(root, nodes[waiting], leads, CENTRING, until)
+            nodes = Nodes.joined([nodes[~waiting], better])
     while True:
         done = nodes.bound >= wanted * SURE
         if done.any():
