@@ -163,6 +163,7 @@ def test_derivatives_of_an_ascent_are_no_longer_than_usual() -> None:
     square = (1 - SQUARE) * usual.square()
     spike = usual * torch.tensor([[1.0], [2.5], [1e6]])
     assert torch.equal(calmed(spike, square * 0, 1), spike)
+    assert torch.equal(calmed(spike, square * 0, 2), spike)  # none was inside before
     met = calmed(spike, square, 2)
     torch.testing.assert_close(met[:, 0], torch.tensor([1.0, 2.5, STEEP]).double())
 
@@ -190,3 +191,6 @@ def test_a_unit_that_only_rises_does_not_leave_the_others_wide() -> None:
     beside = Nearer()(coarse, fine, torch.cat([rows, rows[:1] * 0.0]), still)
     torch.testing.assert_close(beside[:-1], alone, rtol=1e-6, atol=1e-9)
     assert float(beside[-1]) == 0.0
+    first = Nearer()(coarse, fine, torch.cat([rows[:1].expand(64, -1) * 0.0, rows]),
+                     torch.cat([least.new_zeros(64), least]))  # fmt: skip
+    torch.testing.assert_close(first[64:], alone, rtol=1e-6, atol=1e-9)

@@ -62,12 +62,15 @@ def climb(
 def calmed(
     uphill: Float[Tensor, "rows parameters"], square: Float[Tensor, "rows parameters"], step: int
 ) -> Float[Tensor, "rows parameters"]:
-    """Derivatives of this step, no longer than `STEEP` times the usual ones of the steps before."""
+    """Derivatives of this step, no longer than `STEEP` times the usual ones of the steps before.
+
+    Rows that had none in any of these are left as they are.
+    """
     if step == 1:
         return uphill
     usual = (square.sum(1) / (1 - SQUARE ** (step - 1))).sqrt()
     length = torch.linalg.vector_norm(uphill, dim=1).clamp_min(1e-300)
-    share: Tensor = (STEEP * usual / length).clamp_max(1.0)
+    share: Tensor = torch.where(usual > 0, STEEP * usual / length, 1.0).clamp_max(1.0)
     return uphill * share[:, None]
 
 

@@ -54,7 +54,8 @@ class Nearer:
         for one in torch.split(torch.arange(len(rows), device=rows.device), together):
             worth = worth and time.process_time() < self.until
             found.append(self._part(coarse, fine, rows[one], least[one]) if worth else least[one])
-            worth = worth and float((found[-1] / least[one]).nanmean()) < WORTH
+            # Where all of them are 0, nothing is said of the next ones.
+            worth = worth and not float((found[-1] / least[one]).nanmean()) >= WORTH
         return torch.cat(found)
 
     def _part(self, coarse: Around, fine: Around, rows: Tensor, least: Tensor) -> Tensor:
