@@ -27,8 +27,9 @@ from intriguing.graph.operations.activations import slopes_of
 from intriguing.graph.table import rule_of
 from intriguing.spectral.norms.eigenvalue import UNIT
 
-ROUNDING = 1e-9
-"""What float64 does to σ, and jumps of torch's own approximations, relative to 1 + its size."""
+ROUNDING, EXACTLY = 1e-9, 64.0 * UNIT
+"""What float64 does to a smooth σ, and jumps of torch's own approximations, relative to 1 + its
+size; and to two straight pieces."""
 _NEAR = 1e-3
 """Shorter chords, relative to the longest, are left out of a and ρ: rounding bends them."""
 _NARROW = 1e-6
@@ -104,9 +105,8 @@ class Curve:
     def bent(self) -> Float[Tensor, "r units"]:
         """|v| at most."""
         most = (self.steepest + self.slope.abs()) * self.reach + self.offset.abs() + self.doubt
-        if self.pieces is not None:
-            return most
-        between = self.curvature * self._apart.square() / 8.0
+        # What is straight between nodes, of which its kink is one, is farthest from 0 at one.
+        between = self.curvature * self._apart.square() / 8.0 if self.pieces is None else 0.0
         return torch.minimum(most, self.values.abs().amax(0) + between + self.doubt)
 
     @cached_property
@@ -236,7 +236,8 @@ def curve(
         )  # fmt: skip
     # Of what is smooth, nodes tell the spread only nearly.
     bends = (spread > _NARROW) | (not kinked)
-    rounding = ROUNDING * (1.0 + at.abs() + reach + here.abs()) + 2.0 * bending.slack
+    exact = EXACTLY if kinked else ROUNDING
+    rounding = exact * (1.0 + at.abs() + reach + here.abs()) + 2.0 * bending.slack
     return Curve(
         low, high, slope, spread, torch.zeros_like(at), bends, nodes,
         torch.where(bends, moved - slope * nodes, 0.0), pieces, steepest, bending.curvature,
