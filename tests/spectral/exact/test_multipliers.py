@@ -2,6 +2,7 @@
 
 import itertools
 from dataclasses import replace
+from fractions import Fraction
 
 import pytest
 import torch
@@ -187,6 +188,35 @@ def test_between_nodes_a_curve_stays_where_it_is_said_to(activation: nn.Module) 
         return
     tight = curve(operation, at, torch.zeros_like(at), low, high, fine=True).turning
     assert (tight <= 1.02 * steep.abs().amax(0) + 5e-3).all()
+
+
+@pytest.mark.parametrize("slope", [0.0, 0.01, 1e6, -1e6])
+def test_what_is_doubted_of_straight_pieces(slope: float) -> None:
+    """Against fractions, of all places of z₀, on both sides of the kink, and next to it."""
+    activation = nn.ReLU() if slope == 0.0 else nn.LeakyReLU(slope)
+    operation = place(activation, 0.6)[0].activations[0]
+    size = torch.logspace(-6, 6, 16, dtype=torch.float64) / 3
+    at = torch.cat([size, -size])[:16].clone()
+    at[::3] *= -1.0
+    low, high = -torch.linspace(0.3, 3, 16).double() * size, torch.linspace(3, 0.3, 16) * size
+    own = curve(operation, at, torch.zeros_like(at), low, high)
+    assert own.pieces is not None
+    ends, slopes, intercepts = own.pieces
+    missed = []
+    for u in own.bends[0].nonzero()[:, 0].tolist():
+        for side, end in itertools.product(range(2), range(3)):
+            z, z0 = Fraction(float(ends[end, 0, u])), Fraction(float(at[u]))
+            if end == 2 - 2 * side:
+                continue
+            steep = Fraction(float(own.slope[0, u]))
+            moved = _leaky(z0 + z, slope) - _leaky(z0, slope) - steep * z
+            said = Fraction(float(slopes[side, 0, u])) * z + Fraction(float(intercepts[side, 0, u]))
+            missed.append(float(abs(moved - said)) / float(own.doubt[0, u]))
+    assert 0.0 < max(missed) <= 0.25  # the rest is for heights and vertices
+
+
+def _leaky(x: Fraction, slope: float) -> Fraction:
+    return x if x >= 0 else x * Fraction(slope)
 
 
 def test_derivatives_of_an_ascent_are_no_longer_than_usual() -> None:

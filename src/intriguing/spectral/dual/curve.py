@@ -29,7 +29,7 @@ from intriguing.spectral.norms.eigenvalue import UNIT
 
 ROUNDING, EXACTLY = 1e-9, 64.0 * UNIT
 """What float64 does to a smooth σ, and jumps of torch's own approximations, relative to 1 + its
-size; and to two straight pieces."""
+size; and to two straight pieces, their heights and their vertices, of which each is a few units."""
 _NEAR = 1e-3
 """Shorter chords, relative to the longest, are left out of a and ρ: rounding bends them."""
 _NARROW = 1e-6
@@ -236,7 +236,7 @@ def curve(
         )  # fmt: skip
     # Of what is smooth, nodes tell the spread only nearly.
     bends = (spread > _NARROW) | (not kinked)
-    exact = EXACTLY if kinked else ROUNDING
+    exact = (EXACTLY if kinked else ROUNDING) * max(1.0, steepest)
     rounding = exact * (1.0 + at.abs() + reach + here.abs()) + 2.0 * bending.slack
     return Curve(
         low, high, slope, spread, torch.zeros_like(at), bends, nodes,
