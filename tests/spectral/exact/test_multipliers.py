@@ -94,25 +94,29 @@ def test_the_soft_bound_and_its_derivatives(activation: nn.Module, split: bool) 
     """Against everything in one matrix, with automatic derivatives, twice."""
     chain, one, values, region, rows, margins = place(activation, 0.6, (10, 7, 6, 3))
     net = around(chain, one, values, region)[0]
-    if split:
-        net = replace(net, curves=tuple(map(_halved, net.curves, chain.activations, values)))
-    lead, mixed = Lead(net, rows, margins), Mixed(net, rows[:, None], margins[:, None])
+    lead = Lead(net, rows, margins)
     given = lead.multipliers(climb(lead, lead.start(), 20))
+    if split:
+        halves = tuple(map(_halved, net.curves, chain.activations, values))
+        given = (list(map(_handed_on, given[0], net.curves, halves)), *given[1:])
+        net = replace(net, curves=halves)
+    lead, mixed = Lead(net, rows, margins), Mixed(net, rows[:, None], margins[:, None])
     given = (given[0], given[1], given[2] + 0.01 * torch.arange(10))
     point = Point(given, torch.ones_like(margins)[:, None], 0.3 * mixed.unit)
     believed, step, soft = value(mixed, point), _newton(mixed, point), lead.soft(given, point.heat)
     assert (step.decrement > 0).all()
-    bends = torch.cat([own.bends[0] for own in net.curves])
-    every = torch.ones_like(bends)
-    present = torch.cat([bends, bends, every, bends, every, torch.ones(11, dtype=torch.bool)])
+    each = torch.cat([own.bends.expand(len(margins), -1) for own in net.curves], 1)
     by_kind = [torch.cat(kind, 1) for kind in zip(*given[0], strict=True)]
     flat = torch.cat([*by_kind, given[1][:, None], given[2]], 1)
     found = torch.cat([step.by_units, step.by_scale[:, None], step.by_boxes], 1)
     by_units = torch.cat([torch.cat(kind, 1) for kind in zip(*soft.by_units, strict=True)], 1)
-    for row in range(len(margins)):
+    assert split == (len(set(each.sum(1).tolist())) > 1) or net.curves[0].pieces is None
+    for row, bends in enumerate(each):
+        every = torch.ones_like(bends)
+        present = torch.cat([bends, bends, every, bends, every, torch.ones(11, dtype=torch.bool)])
 
         def dense(flat: torch.Tensor, row: int = row) -> torch.Tensor:
-            kinds = flat[:-11].view(5, len(bends))
+            kinds = flat[:-11].view(5, -1)
             return _in_one_matrix(lead, row, kinds, flat[-11], flat[-10:], point.heat[row])
 
         torch.testing.assert_close(dense(flat[row]), believed[row])
@@ -124,19 +128,28 @@ def test_the_soft_bound_and_its_derivatives(activation: nn.Module, split: bool) 
         best = torch.linalg.solve(second, uphill[present])
         near = 1e-6 * float(best.abs().max())
         torch.testing.assert_close(found[row, present], best, rtol=1e-4, atol=near)
+        assert not found[row, ~present].any()
 
 
 def _halved(own: Curve, operation: Operation, at: torch.Tensor) -> Curve:
-    """The same with every third unit on one side, every third on the other."""
-    some = torch.arange(own.units) % 3
+    """Two rows, with every third unit on one side, every third on the other; and every fourth."""
+    some = torch.stack([torch.arange(own.units) % 3, torch.arange(own.units) % 4 + 1])
     kink = torch.minimum(own.high, torch.maximum(own.low, -at))
     low, high = torch.where(some == 0, kink, own.low), torch.where(some == 1, kink, own.high)
     return narrowed(own, low, high, operation, at)
 
 
+def _handed_on(g, whole: Curve, half: Curve):
+    """The same quadratic where v = sζ + c."""
+    a, b, c, d, e = g
+    slope, shift = half.slope - whole.slope, half.offset
+    c, e = c + (a * slope + b) * slope, e + (2.0 * a * slope + b) * shift + d * slope
+    return a * half.bends, b * half.bends, c, d * half.bends, e
+
+
 def _in_one_matrix(lead: Lead, row: int, kinds, scale, boxes, heat) -> torch.Tensor:
     """The soft bound with δ and all v eliminated at once."""
-    net, region = lead.net, lead.net.region
+    net, region = lead.only(torch.tensor([row])).net, lead.net.region
     units = [own.units for own in net.curves]
     seen = torch.eye(len(boxes) + sum(units) + 1, dtype=boxes.dtype)
     change, *bent, one = seen.split([len(boxes), *units, 1])

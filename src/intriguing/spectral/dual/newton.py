@@ -20,7 +20,7 @@ from intriguing.spectral.dual.around import Around
 from intriguing.spectral.dual.curve import Curve, Quadratic
 from intriguing.spectral.dual.elimination import eliminated, solved, times
 from intriguing.spectral.dual.lagrangian import Lead, Multipliers
-from intriguing.spectral.dual.moments import KINDS, Moments, moments, on_curves
+from intriguing.spectral.dual.moments import KINDS, Bending, Moments, moments, on_curves
 from intriguing.spectral.dual.pixels import Pixels
 
 HOT, COLD = 30.0, 1e-3
@@ -35,10 +35,10 @@ HALVINGS, ENOUGH, INSIDE = 12, 0.1, 0.6
 taken, as it may end near the boundary."""
 NUMBERS = 2**25
 """Of all second derivatives together that are held at once."""
-UNITS = 420
-"""Of all layers, for which a step is affordable: half a second."""
+PARAMETERS = 2100
+"""Multipliers of all units, for which a step is affordable: half a second."""
 _RIDGE = 1e-10
-"""Added to second derivatives, each scaled to 1."""
+"""Added to second derivatives, each scaled to 1, or 0 where a multiplier does nothing."""
 
 
 @dataclass(frozen=True)
@@ -116,8 +116,14 @@ class Point:
 
 
 def affordable(curves: Sequence[Curve]) -> bool:
-    """Whether a step is worth its time for so many units."""
-    return sum(own.units for own in curves) <= UNITS
+    """Whether a step is worth its time for so many multipliers."""
+    return _width(curves) <= PARAMETERS
+
+
+def _width(curves: Sequence[Curve]) -> int:
+    """How many multipliers units have, at most: five where they bend, and else two."""
+    units = sum(own.units for own in curves)
+    return 2 * units + 3 * sum(int(own.bends.sum(1).amax()) for own in curves)
 
 
 def path(leads: Mixed, point: Point, steps: int, until: float = math.inf) -> Point:
@@ -126,7 +132,7 @@ def path(leads: Mixed, point: Point, steps: int, until: float = math.inf) -> Poi
     Args:
         until: After so many seconds of this process no further steps.
     """
-    width = len(KINDS) * sum(own.units for own in leads.net.curves)
+    width = _width(leads.net.curves)
     together = max(1, NUMBERS // width**2 // 4)
     parts = torch.split(torch.arange(len(point.heat), device=point.heat.device), together)
     return Point.joined([_path(leads.only(one), point.only(one), steps, until) for one in parts])
@@ -223,7 +229,9 @@ def _newton(leads: Mixed, point: Point) -> _Step:
     _, right, _ = net.chain.factors
     held = boxes @ right.mT
     across = (held @ right - boxes) / scale[:, None]
-    found, curves = moments(net, gone, held, heat), on_curves(net.curves, quadratics, heat)
+    bending = Bending.of(net.curves, len(scale))
+    found = moments(net, gone, held, heat, bending)
+    curves = on_curves(net.curves, quadratics, heat)
     change = found.p @ right + across
     inner = found.p_factor @ found.p_factor.mT
 
@@ -236,11 +244,11 @@ def _newton(leads: Mixed, point: Point) -> _Step:
     wide, cool = region.high - region.low, _cool(leads, point)
     share = (boxes * wide / cool).sigmoid()
     by_boxes = change - region.low - share * wide
-    uphill = torch.cat([found.expected() - curves.means, by_scale[:, None], by_weights], 1)
-    units = curves.means.shape[1]
+    by_units = found.expected() - bending.kinds(curves.means)
+    uphill = torch.cat([by_units, by_scale[:, None], by_weights], 1)
+    units = by_units.shape[1]
 
-    present = _present(net, len(scale), weights.shape[1])
-    bends = _curvature(leads, point, found, inner, across, curves.covariance, apart)
+    bends = _curvature(leads, point, found, inner, across, bending, curves.covariance, apart)
     along = torch.cat([
         found.beside(found.p_factor), inner @ found.p[:, :, None],
         (apart @ found.last_factor @ found.p_factor.mT).mT,
@@ -250,7 +258,6 @@ def _newton(leads: Mixed, point: Point) -> _Step:
         inner / heat[:, :, None] - torch.diag_embed((1 / scale)[:, None].expand_as(held)), right,
         along, across / scale[:, None], units,
     )  # fmt: skip
-    bends.diagonal(dim1=1, dim2=2).add_(1.0 - present)
     step, sure = _scaled(pixels.less(bends), pixels.rest(uphill, by_boxes))
     pixel_step = pixels.back(step, by_boxes)
     rise = (uphill * step).sum(1) + (by_boxes * pixel_step).sum(1)
@@ -259,33 +266,21 @@ def _newton(leads: Mixed, point: Point) -> _Step:
         torch.where(sure.view(-1, *[1] * (t.ndim - 1)), t, 0.0) for t in (step, pixel_step, rise)
     )
     return _Step(
-        step[:, :units], step[:, units], pixel_step, step[:, units + 1 :], rise,
+        bending.back(step[:, :units]), step[:, units], pixel_step, step[:, units + 1 :], rise,
         (rise / heat[:, 0]).sqrt(), sure,
     )  # fmt: skip
 
 
-def _present(net: Around, rows: int, weights: int) -> Float[Tensor, "rows parameters"]:
-    """1 for multipliers that there are: units without v have none of it."""
-    bends = torch.cat([own.bends.expand(rows, -1) for own in net.curves], 1).to(net.region.low)
-    always = torch.ones_like(bends)
-    kinds = [bends if "v" in kind else always for kind in KINDS]
-    return torch.cat([*kinds, always.new_ones(rows, weights)], 1)
-
-
 def _curvature(
-    leads: Mixed, point: Point, found: Moments, inner: Tensor, across: Tensor, own: Tensor,
-    apart: Tensor,
+    leads: Mixed, point: Point, found: Moments, inner: Tensor, across: Tensor, bending: Bending,
+    own: Tensor, apart: Tensor,
 ) -> Float[Tensor, "rows parameters parameters"]:  # fmt: skip
     """Less the second derivatives by A, …, E, λ and the weights, below the diagonal."""
     heat, weights = point.heat, point.weights
-    units = own.shape[1]
-    first = len(KINDS) * units
+    first = sum(bending.widths)
     whole = heat.new_zeros(len(heat), first + weights.shape[1], first + weights.shape[1])
     found.covariance(whole)
-    for i in range(len(KINDS)):
-        for j in range(i + 1):
-            block = whole[:, i * units : (i + 1) * units, j * units : (j + 1) * units]
-            block.diagonal(dim1=1, dim2=2).add_(own[:, :, i, j])
+    bending.add(own, whole)
     length = (found.p * times(inner, found.p)).sum(1) + 0.5 * inner.square().sum((1, 2))
     length = length + heat[:, 0] / point.given[1] * across.square().sum(1)
     spread = apart @ found.last_factor
