@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import intriguing as it
-from intriguing.distortion import rounds, schedule, start
+from intriguing.distortion import closest, rounds, schedule, start
 from intriguing.distortion.incumbent import BUDGETS
 from tests.distortion.test_closest import kinked_network
 from tests.oracles.networks import digit_network
@@ -124,6 +124,40 @@ def test_saturated_pixels_have_paths_of_their_own(monkeypatch):
     ours = mean()
     monkeypatch.setattr(start, "_FEW", 0.0)
     assert ours <= 0.99 * mean()
+
+
+class TwoSides(nn.Module):
+    """One class on either side of x, 1 to the right and 3 to the left, along all pixels alike."""
+
+    def forward(self, x):
+        along = (x - 0.5).flatten(1).sum(1) / x[0].numel() ** 0.5
+        other = torch.maximum(along - 1.0, -along - 3.0)
+        return torch.stack((torch.zeros_like(other), other), 1)
+
+
+def test_where_a_first_answer_lies_far_beyond_the_tangent_a_path_begins_at_x(monkeypatch):
+    """The first answer is replaced by one on the wrong side."""
+    images, first_answers = torch.full((3, 1, 8, 8), 0.5), start.first_answers
+
+    def astray(batch, rows, at_x):
+        first_answers(batch, rows, at_x)
+        batch.best = type(batch.best)(batch.x, batch.best.budget)
+        left = batch.x - 3.1 / batch.x.shape[1] ** 0.5
+        margin = torch.full((len(left),), 0.1)
+        batch.best.offer(left, margin)
+        return start.Slope(margin, torch.full_like(left, -1.0 / left.shape[1] ** 0.5))
+
+    monkeypatch.setattr(closest, "first_answers", astray)
+    monkeypatch.setattr(closest, "try_steps", lambda *_: None)
+
+    def found():
+        labels = torch.zeros(3, dtype=torch.long)
+        made = it.minimum_distortion(TwoSides().eval(), images, labels, labels + 1, budget=30)
+        return made.l2
+
+    assert (found() < 1.01).all()
+    monkeypatch.setattr(start, "_BEYOND", math.inf)
+    assert (found() > 2.9).all()
 
 
 class OneMore(nn.Module):

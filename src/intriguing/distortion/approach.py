@@ -32,14 +32,17 @@ def approach(
     overshoot: Float[Tensor, " b"],
     box: Box,
     steps: int,
-) -> tuple[Float[Tensor, "b n"], Slope, Float[Tensor, " b"]]:
-    """Walk `steps` steps of one pass each: where they end, what was seen last, the next overshoot.
+) -> tuple[Float[Tensor, "b n"], Slope, Float[Tensor, " b"], Float[Tensor, " b"]]:
+    """Walk `steps` steps of one pass each.
+
+    Returns where they end, what was seen last, the next overshoot, and how far the linearised
+    boundary is from the start.
 
     `overshoot` is 0 for a row that has not gone a step yet. A row that has an adversarial point
     stays where it is and counts no more passes: the last that is seen is the margin and the slope
     of that point.
     """
-    tiny, z = torch.finfo(start.dtype).tiny, start
+    tiny, z, promised = torch.finfo(start.dtype).tiny, start, torch.zeros_like(overshoot)
     seen = Slope(torch.full_like(best.l2, -torch.inf), torch.zeros_like(start))
     for step in range(steps):
         going = best.l2.isinf()
@@ -51,9 +54,10 @@ def approach(
         best.offer(z, seen.margin, forward=going.long(), backward=going.long())
         gradient = within_box(seen.gradient, z, box)
         missing = (-seen.margin).clamp_min(0) / gradient.norm(dim=1).clamp_min(tiny)
+        promised = missing if step == 0 else promised
         beyond = torch.where(overshoot > 0, 1 + overshoot, 0.5)
         overshoot = torch.where(overshoot > 0, (2 * overshoot).clamp_max(1), _OVERSHOOT)
         ahead = (beyond * missing).nan_to_num(0.0, 0.0, 0.0)
         trial = box.clamp(torch.addcmul(z, ahead[:, None], unit(gradient)))
         z = torch.where(best.l2.isinf()[:, None], trial, z)
-    return z, seen, overshoot
+    return z, seen, overshoot, promised

@@ -49,7 +49,7 @@ class Batch:
     spent: a larger budget would have gone on here. calm: how alike successive gradients were on
     the first path (`close_in`); spread: the share of the pixels that have a gradient at its end, 0
     without one; saturated: that is very small. strayed: the first few steps did not lead to an
-    answer.
+    answer; promised: how far the boundary is that the tangent at x has.
     """
 
     def __init__(
@@ -79,6 +79,7 @@ class Batch:
         self.flat = torch.zeros_like(self.smooth)
         self.calm = torch.zeros_like(self.gap)
         self.strayed = torch.zeros_like(self.smooth)
+        self.promised = torch.full_like(self.gap, torch.inf)
         self.spread = torch.zeros_like(self.gap)
         self.saturated = torch.zeros_like(self.smooth)
 

@@ -3,7 +3,8 @@
 1. On an affine network the problem is a quadratic program: solved exactly, with proof (`affine`).
 2. A first adversarial point in a few passes, by linearised steps (`approach`), from x or where the
    gradients there lead nowhere from between x and noise; then two paths that close in on x
-   (`closing`). All lengths from here on are in units of the shortest r so far.
+   (`closing`), and one more from x where the first ends far beyond what the tangent there promised.
+   All lengths from here on are in units of the shortest r so far.
 3. A few sequential quadratic steps (`sequential`): where they settle, the network is smooth, and
    such steps from x itself follow, untargeted toward each of the classes that look nearest there;
    elsewhere a bundle of tangents polishes (`bundle`). Where the first path's gradients hardly

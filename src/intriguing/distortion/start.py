@@ -9,7 +9,7 @@ from torch import Tensor
 
 from intriguing.distortion.approach import approach
 from intriguing.distortion.batch import AGAIN, SMOOTH, Batch
-from intriguing.distortion.closing import SECOND, THIRD, Closing, close_in
+from intriguing.distortion.closing import BACK, SECOND, THIRD, Closing, close_in
 from intriguing.distortion.margins import Margins
 from intriguing.distortion.rows import places
 from intriguing.distortion.schedule import Round, anywhere
@@ -39,6 +39,10 @@ _FEW = 0.08
 """Share of the pixels that have the gradient below which the others count as saturated: .01 to .07
 (.1 of single images) behind steep sigmoids and on a network that was trained against
 steps of the same size for all pixels; .09 to .14 on a robust ResNet, .2 and more on others."""
+_BEYOND = 2.0
+"""Times the linearised boundary's distance from x: a first path that ends farther is in a basin far
+from x, found on the way to noise. Of nine networks it is so of every tenth image of one, which has
+six narrow layers: there targeted distances are 2 to 3 % shorter on average from 64 passes on."""
 _SATURATED = (
     (Round("entropy", 5.0, 0.015, 50, 0.2, 0.0), True),
     (Round("entropy", 12.0, 0.015, 60, 0.2, 0.0), True),
@@ -71,9 +75,11 @@ def first_answers(batch: Batch, rows: Tensor, at_x: Tensor) -> Slope:
             break
         batch.strayed[rows] = number > 0
         best = batch.best.take(rows)
-        points[rows], seen, overshoot[rows] = approach(
+        points[rows], seen, overshoot[rows], promised = approach(
             batch.network, batch.goal[rows], best, points[rows], overshoot[rows], batch.box, _BLOCK
         )
+        if number == 0:
+            batch.promised[rows] = promised
         batch.best.put(rows, best)
         slope.margin[rows], slope.gradient[rows] = seen
         climbing = seen.margin - before[rows] > _CLIMBED * -at_x[rows]
@@ -123,12 +129,15 @@ def close(
 def close_elsewhere(batch: Batch, rows: Tensor, at_x: Tensor) -> None:
     """Further paths, to other basins: what they are depends on the gradients of the first one.
 
-    Usually a second one, and where the network is not smooth a third; where gradients turn from
+    Where that has ended far beyond what the tangent at x promised, one begins at x. Usually a
+    second one, and where the network is not smooth a third; where gradients turn from
     step to step that is a long one in all pixels' units, sooner so where the first answer took
     many. Where few pixels have a gradient, all are such ones.
     """
     kinked = batch.best.l2.isfinite() & ~batch.smooth
     saturated = kinked & batch.saturated
+    far = kinked & ~saturated & (batch.best.l2 > _BEYOND * batch.promised)
+    close(batch, rows, at_x, BACK, chosen=far)
     _follow(batch, batch.unfinished(rows, saturated), _SATURATED)
     close(batch, rows, at_x, SECOND, chosen=~saturated)
     few, many = _WILD
