@@ -229,6 +229,9 @@ SOURCES: dict[str, Callable[[], Subject]] = {
     "fc": lambda: digits(fully_connected),
     "conv": lambda: digits(convolutional),
     "saturated": lambda: digits(lambda data: Thresholded(convolutional(data))),
+    "mnist-deep": lambda: published(
+        "mlp100-100-100-100-100-10", "mnist_6_100_nat.safetensors", "mnist_200.npz"
+    ),
     "mnist-adversarial": lambda: published("cnn_a", "mnist_cnn_a_adv.safetensors", "mnist_200.npz"),
     "resnet2b": lambda: published("resnet2b", "resnet2b.safetensors", "cifar10_200.npz"),
     "resnet20": lambda: published("resnet20", "resnet20_cifar10.safetensors", "cifar10_200.npz"),

@@ -104,10 +104,9 @@ def close(
 ) -> None:
     """Close in on x from the shortest r; `known` is the slope there, of all images.
 
-    Where some are `chosen` of all images, only they.
+    Where some are `chosen`, of all images of which an answer is known, only they.
     """
-    found = batch.best.l2.isfinite()
-    rows = batch.unfinished(rows, found if chosen is None else found & chosen)
+    rows = batch.unfinished(rows, batch.best.l2.isfinite() if chosen is None else chosen)
     if not len(rows):
         return
     best = batch.best.take(rows)
@@ -134,16 +133,17 @@ def close_elsewhere(batch: Batch, rows: Tensor, at_x: Tensor) -> None:
     step to step that is a long one in all pixels' units, sooner so where the first answer took
     many. Where few pixels have a gradient, all are such ones.
     """
-    kinked = batch.best.l2.isfinite() & ~batch.smooth
+    found = batch.best.l2.isfinite()
+    kinked = found & ~batch.smooth
     saturated = kinked & batch.saturated
-    far = kinked & ~saturated & (batch.best.l2 > _BEYOND * batch.promised)
-    close(batch, rows, at_x, BACK, chosen=far)
+    others = kinked & ~saturated
+    close(batch, rows, at_x, BACK, chosen=others & (batch.best.l2 > _BEYOND * batch.promised))
     _follow(batch, batch.unfinished(rows, saturated), _SATURATED)
-    close(batch, rows, at_x, SECOND, chosen=~saturated)
+    close(batch, rows, at_x, SECOND, chosen=found & ~saturated)
     few, many = _WILD
     wild = batch.calm < torch.where(batch.strayed, many, few)
-    _follow(batch, batch.unfinished(rows, kinked & ~saturated & wild), ((_LONG, False),))
-    close(batch, rows, at_x, THIRD, chosen=kinked & ~saturated & ~wild)
+    _follow(batch, batch.unfinished(rows, others & wild), ((_LONG, False),))
+    close(batch, rows, at_x, THIRD, chosen=others & ~wild)
 
 
 def _follow(batch: Batch, rows: Tensor, plans: Sequence[tuple[Round, bool]]) -> None:
