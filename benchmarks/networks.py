@@ -4,7 +4,7 @@ MNIST's two are trained once and kept in results/benchmarks/, which git ignores.
 connected one is the FC100-100-10 of the reproduction, whose weights are taken from
 results/reproduce-paper/ if they are there. Published networks and lossless images are read from
 $INTRIGUING_DATA:
-weights/peers/{resnet20_cifar10,resnet2b,mnist_cnn_a_adv}.safetensors,
+weights/peers/{resnet20_cifar10,resnet2b,mnist_cnn_a_adv,mnist_6_100_nat}.safetensors,
 weights/squeezenet_v1.0.safetensors, lossless/{cifar10,mnist}_200.npz and the photographs of
 imagenet_samples_1000_short256_jpg.zip, one a class, sorted by class.
 """

@@ -33,7 +33,8 @@ def conventions() -> list[dict[str, str]]:
 
 CALLED = {
     "fc": "FC100-100-10", "conv": "convolutional", "saturated": "the same behind steep sigmoids",
-    "mnist-adversarial": "robust MNIST network (saturated)", "resnet2b": "resnet2b (robust)",
+    "mnist-deep": "784-100 (five times)-10", "resnet2b": "resnet2b (robust)",
+    "mnist-adversarial": "robust MNIST network (saturated)",
     "resnet20": "ResNet-20", "squeezenet": "SqueezeNet",
 }  # fmt: skip
 """Networks of the benchmarks, as pages call them."""
