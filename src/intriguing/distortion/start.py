@@ -41,8 +41,9 @@ _FEW = 0.08
 steps of the same size for all pixels; .09 to .14 on a robust ResNet, .2 and more on others."""
 _BEYOND = 2.0
 """Times the linearised boundary's distance from x: a first path that ends farther is in a basin far
-from x, found on the way to noise. Of nine networks it is so of every tenth image of one, which has
-six narrow layers: there targeted distances are 2 to 3 % shorter on average from 64 passes on."""
+from x, found on the way to noise. Of nine networks it is so of more than single images of one,
+which has six narrow layers: to random classes 5 % shorter at 100 and 200 passes on average, to the
+least likely .4 %."""
 _SATURATED = (
     (Round("entropy", 5.0, 0.015, 50, 0.2, 0.0), True),
     (Round("entropy", 12.0, 0.015, 60, 0.2, 0.0), True),
