@@ -46,11 +46,8 @@ def place(activation: nn.Module, radius: float, sizes: tuple[int, ...] = (20, 16
     return exact.written.chain, one, values, region, rows, margins
 
 
-@pytest.mark.parametrize("activation", [nn.ReLU(), nn.LeakyReLU(0.1), *SMOOTH])
-def test_what_is_believed_of_the_best_multipliers_is_proved(activation: nn.Module) -> None:
-    """Over too few points of a curve a maximum would be too low between them, where it pays."""
-    chain, one, values, region, rows, margins = place(activation, 0.6)
-    coarse, fine = around(chain, one, values, region)
+def check_belief(coarse: Around, fine: Around, rows: torch.Tensor, margins: torch.Tensor) -> None:
+    """That the best multipliers, to which the path gets, prove what their search believes."""
     lead = Lead(coarse, rows, margins)
     mixed = Mixed(coarse, rows[:, None], margins[:, None])
     given = lead.multipliers(climb(lead, lead.start(), 60))
@@ -61,6 +58,14 @@ def test_what_is_believed_of_the_best_multipliers_is_proved(activation: nn.Modul
     proved = proved_lead(Lead(fine, rows, margins), point.given)[1]
     assert (point.heat < 0.01 * mixed.unit).all()
     assert (proved > believed - 0.02 * margins).all()
+
+
+@pytest.mark.parametrize("activation", [nn.ReLU(), nn.LeakyReLU(0.1), *SMOOTH])
+def test_what_is_believed_of_the_best_multipliers_is_proved(activation: nn.Module) -> None:
+    """Over too few points of a curve a maximum would be too low between them, where it pays."""
+    chain, one, values, region, rows, margins = place(activation, 0.6)
+    coarse, fine = around(chain, one, values, region)
+    check_belief(coarse, fine, rows, margins)
 
 
 @pytest.mark.parametrize("beyond", [1e-3, 1e-4, 1e-5, 1e-6])
@@ -77,15 +82,7 @@ def test_nearly_straight_units_cost_what_is_believed(activation: nn.Module, beyo
         for some, fine in zip(both, (False, True), strict=True):
             some[number] = curve(operation, at, torch.zeros_like(at), low, high, fine=fine)
     coarse, fine = (Around(chain, region, tuple(some)) for some in both)
-    lead = Lead(coarse, rows, margins)
-    mixed = Mixed(coarse, rows[:, None], margins[:, None])
-    given = lead.multipliers(climb(lead, lead.start(), 60))
-    point = Point(given, torch.ones_like(margins)[:, None], mixed.unit)
-    with torch.no_grad():
-        point = path(mixed, point, 60)
-        believed = value(mixed, point)
-    proved = proved_lead(Lead(fine, rows, margins), point.given)[1]
-    assert (proved > believed - 0.02 * margins).all()
+    check_belief(coarse, fine, rows, margins)
 
 
 @pytest.mark.parametrize("split", [False, True])
