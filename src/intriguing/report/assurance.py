@@ -13,7 +13,10 @@ from intriguing.results.measured import Metric
 def grounds(contents: Contents) -> tuple[str, bool]:
     """What the certificates rest on, and whether it is proved."""
     words = next((file.metadata for file in contents.of_kind("certificate")), {})
-    return words.get("formula", ""), words.get("guaranteed") == "yes"
+    formula, table = words.get("formula", ""), contents.table("certify")
+    if formula and table is not None and any(Metric.PROVED in cells for cells in table.lines()):
+        formula += ", and of branch and bound over what enters its activations, in the box"
+    return formula, words.get("guaranteed") == "yes"
 
 
 def assurance(contents: Contents) -> Findings:
