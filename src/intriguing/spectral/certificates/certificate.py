@@ -12,13 +12,14 @@ from torch import Tensor, nn
 
 from intriguing.data.checks import check_images, check_labels
 from intriguing.distortion.minimum import minimum_distortion
-from intriguing.distortion.problem import Goal, rounding
+from intriguing.distortion.problem import Goal
 from intriguing.distortion.result import Distortions
 from intriguing.errors import InputError
 from intriguing.graph.batch_independence import check_logits, exact_logits
 from intriguing.measures import UNIT_BOX, Box, Progress, ProgressCallback, as_box
 from intriguing.models.classifier import Classifier
 from intriguing.models.requirements import check_classifier
+from intriguing.spectral.certificates.allowance import allowance
 from intriguing.spectral.certificates.dual_certificates import dual_certificates
 from intriguing.spectral.certificates.exact import Exact, prove, seconds_of
 from intriguing.spectral.certificates.forms.radii import formed_certificates
@@ -141,19 +142,23 @@ class Certifier:
     ) -> Certificates:  # fmt: skip
         """Certificates of some images, which fit the network."""
         asked, bounds = Classifier.of(self.model), self.bounds
+        graph, known = bounds.analysed.graph, bool(bounds.pairs.isfinite().all())
         size = batch_size or _BATCH
-        logits = []
+        logits, taken = [], []
         for start in range(0, len(images), size):
+            some = images[start : start + size]
             with torch.no_grad():
-                logits.append(asked.each(images[start : start + size]).cpu())
+                logits.append(asked.each(some).cpu())
+            own = allowance(asked, graph, some, logits[-1], self.box) if known else torch.zeros(1)
+            taken.append(own.expand(len(some)))
             if progress is not None:
                 progress(Progress("logits", min(start + size, len(images)), len(images)))
         whole = torch.cat(logits)
-        if bool(bounds.pairs.isfinite().all()):
-            check_logits(whole, bounds.analysed.graph, images, asked.eps)
-        ahead = _lead(whole.double(), labels) - 2 * rounding(whole).double()[:, None]
-        if asked.coarse and bool(bounds.pairs.isfinite().all()):
-            precise = exact_logits(bounds.analysed.graph, images).cpu()
+        if known:
+            check_logits(whole, graph, images, asked.eps)
+        ahead = _lead(whole.double(), labels) - torch.cat(taken)[:, None]
+        if asked.coarse and known:
+            precise = exact_logits(graph, images).cpu()
             # Not proved: that the rounding at the nearest image is no larger than it is here.
             rounded = 4 * (whole.double() - precise).abs().amax(1, keepdim=True)
             ahead = _lead(precise, labels) - rounded

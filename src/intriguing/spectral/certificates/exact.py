@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from intriguing.distortion.problem import Goal, Network, rounding
+from intriguing.distortion.problem import Goal, Network
 from intriguing.distortion.quadratic import closest_point
 from intriguing.distortion.result import Distortions, Status
 from intriguing.errors import InputError
@@ -16,6 +16,7 @@ from intriguing.graph.operation import Operation
 from intriguing.graph.operations.activations import slopes_of
 from intriguing.measures import Box, Progress, ProgressCallback, distortion, l2
 from intriguing.models.classifier import Classifier
+from intriguing.spectral.certificates.allowance import allowance
 from intriguing.spectral.certificates.dual_certificates import entering
 from intriguing.spectral.certificates.feed_forward import bending, chain_of, pooling
 from intriguing.spectral.certificates.lipschitz import Analysed, analyse
@@ -143,7 +144,7 @@ def prove(
         [network.classifier.each(x).detach().cpu() for x in torch.split(images, 256)]
     )
     check_logits(logits, network.analysed.graph, images, network.classifier.eps)
-    allowed = 2.0 * rounding(logits).double()
+    allowed = allowance(network.classifier, network.analysed.graph, images, logits, box)
     lower = torch.zeros(len(images), dtype=torch.float64) if known is None else known.double()
     lower, spent = lower.clone(), torch.zeros(len(images), dtype=torch.float64)
     nodes, left = (torch.zeros(len(images), dtype=torch.int64) for _ in range(2))
