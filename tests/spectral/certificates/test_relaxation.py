@@ -11,12 +11,12 @@ from torch.nn import functional
 from intriguing import certify, minimum_distortion, register_bound
 from intriguing.distortion.result import Status
 from intriguing.spectral.certificates.lipschitz import analyse
-from intriguing.spectral.certificates.relaxation.backward import Choice, Choices
-from intriguing.spectral.certificates.relaxation.first_map import Peak
-from intriguing.spectral.certificates.relaxation.program import program_of
+from intriguing.spectral.certificates.relaxation.choices import Choice, Choices
+from intriguing.spectral.certificates.relaxation.program import Curve, program_of
 from intriguing.spectral.certificates.relaxation.ranges import surroundings
 from intriguing.spectral.certificates.relaxation.search import proved, started
-from intriguing.spectral.certificates.relaxation.segments import first_map, segments_of
+from intriguing.spectral.certificates.relaxation.segments import first_map, inner_maps, segments_of
+from intriguing.spectral.certificates.relaxation.sparse_map import Peak
 from intriguing.spectral.certificates.relaxation.surroundings import image_of
 from intriguing.spectral.certificates.relaxation.windows import Windows
 
@@ -136,7 +136,8 @@ def descended(net: nn.Module, image: Tensor, radius: float) -> Tensor:
 def test_whatever_is_chosen_is_a_bound(name: str) -> None:
     """Slopes at random, tails of any strength, paid or carried on, against points of the ball.
 
-    Those of the first curve are paid at the input, of every unit by itself or all alike.
+    Those of the first curve are paid at the input and those of others at the curve before, of every
+    unit by itself or all alike.
     """
     net = network(name).double()
     image = torch.rand(1, 2, 6, 6, generator=torch.Generator().manual_seed(5)).double()
@@ -145,7 +146,10 @@ def test_whatever_is_chosen_is_a_bound(name: str) -> None:
     segments = segments_of(program)
     assert segments is not None
     first = first_map(program, segments)
-    here = image_of(program, image, torch.zeros_like(image[0]), torch.ones_like(image[0]), first)
+    inner = inner_maps(program, segments, 4096)
+    ends = torch.zeros_like(image[0]), torch.ones_like(image[0])
+    here = image_of(program, image, *ends, first, inner)
+    places = {*inner, *([first.place] if first else [])}
     label = int(net(image).argmax(1))
     row = torch.zeros(1, 3, dtype=torch.float64)
     row[0, label], row[0, (label + 1) % 3] = 1.0, -1.0
@@ -160,12 +164,12 @@ def test_whatever_is_chosen_is_a_bound(name: str) -> None:
                 slopes = low + (high - low) * torch.rand(1, len(low), generator=generator).double()
                 start = started(around, row).curves[at].slopes
                 one = torch.ones(1, 1, dtype=torch.float64)
-                if first is not None and program.nodes[at].parents == (first.place,) and paid:
+                if program.nodes[at].parents[0] in places and paid:
                     one = torch.rand(1, len(low), generator=generator).double() * 2
                 slopes = torch.where(
                     torch.rand(slopes.shape, generator=generator) < 0.5, start, slopes
                 )
-                curves[at] = Choice(slopes, strength * one, paid * one)
+                curves[at] = Choice(slopes, strength * one, paid * torch.ones_like(one[:, :1]))
             assert float(proved(around, row, Choices(curves))[0]) <= least
 
 
@@ -228,6 +232,29 @@ def test_the_largest_eigenvalue_of_weighted_units_is_proved_closely(size: int) -
     uneven = weight.clone()
     uneven[:, ::2] *= 9.0
     assert bool((first.top(uneven, Peak(weight, top[:, None]))[:, 0] >= exact_of(uneven)).all())
+
+
+def test_tails_of_single_units_behind_few_units_are_proved_and_searched_closely() -> None:
+    """Of 12 units and 288 numbers: the eigenvalue of the units, and where it is attained."""
+    net = head(nn.Conv2d(2, 8, 3, 1, 1), nn.ReLU(), nn.Flatten(), nn.Linear(288, 12), nn.ReLU())
+    program = program_of(analyse(net.double(), (2, 6, 6), (0.0, 1.0)).walk)
+    assert program is not None
+    segments = segments_of(program)
+    assert segments is not None
+    (inner,) = inner_maps(program, segments, 12).values()
+    assert not inner_maps(program, segments, 11)
+    dense = torch.from_numpy(inner.matrix.toarray())
+    assert dense.shape == (12, 288)
+    assert isinstance(program.nodes[inner.before].rule, Curve)
+    weight = torch.rand(3, 12, generator=torch.Generator().manual_seed(0)).double().square()
+    exact = torch.stack([torch.linalg.eigvalsh((dense.T * w) @ dense)[-1] for w in weight])
+    top = inner.top(weight)[:, 0]
+    assert bool((exact <= top).all())
+    assert bool((top <= 1.01 * exact).all())
+    direction, moved = inner.steepest(weight, None, 200)
+    torch.testing.assert_close((weight * moved.square()).sum(1), exact, rtol=1e-6, atol=0)
+    again, _ = inner.steepest(weight, direction, 1)
+    torch.testing.assert_close(again, direction, rtol=1e-3, atol=1e-3)
 
 
 def length(change: Tensor) -> Tensor:

@@ -14,7 +14,8 @@ from intriguing.measures import UNIT_BOX
 from intriguing.spectral.certificates.lipschitz import analyse
 from intriguing.spectral.certificates.pairwise import pair_bounds
 from intriguing.spectral.certificates.relaxation import cone_pixels
-from intriguing.spectral.certificates.relaxation.backward import Choice, Choices, lower_bound
+from intriguing.spectral.certificates.relaxation.backward import lower_bound
+from intriguing.spectral.certificates.relaxation.choices import Choice, Choices, Ends
 from intriguing.spectral.certificates.relaxation.cones import Cones, one_deep
 from intriguing.spectral.certificates.relaxation.program import Curve, program_of
 from intriguing.spectral.certificates.relaxation.radii import relaxed_certificates
@@ -171,7 +172,7 @@ def test_a_cone_says_what_a_backward_pass_says(name: str) -> None:
         q[0, unit] = sign
         paid = torch.full((1, 1), -40.0, dtype=torch.float64)
         choice = Choice(whole.view(1, -1), strong.view(1, -1), paid)
-        q, end = q.view(1, *case.here.values[case.second].shape[1:]), None
+        q, end = q.view(1, *case.here.values[case.second].shape[1:]), Ends()
         for _ in range(20):
             kept = Choices({layer.curve: choice}, end)
             value, end = lower_bound(around, case.second, q, kept, True)

@@ -15,23 +15,24 @@ and the rest is carried on to the input.
 Adjoints round. As q̂ = Wᵀq + δ, |δ| ≤ γ|W|ᵀ|q|, the bound loses at most γ·|q|·(|W|·sup|y| + |b|).
 """
 
-import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from torch import Tensor
 
 from intriguing.spectral.certificates.relaxation.affine import AffineMap
+from intriguing.spectral.certificates.relaxation.choices import Choice, Choices, Ends
 from intriguing.spectral.certificates.relaxation.domain import (
     Nearest,
+    Steepest,
     largest,
     least_beyond,
     least_inside,
     nearest,
 )
 from intriguing.spectral.certificates.relaxation.program import Curve
+from intriguing.spectral.certificates.relaxation.sparse_map import SparseMap
 from intriguing.spectral.certificates.relaxation.surroundings import UNIT, Surroundings, rounding
 from intriguing.spectral.certificates.relaxation.windows import Window
 
@@ -39,84 +40,24 @@ _ROUNDS = (4, 15)
 """Of the search at the input, which goes on where it was: while choices are made, and at last."""
 
 
-@dataclass(frozen=True)
-class Choice:
-    """What a pass chooses at a curve, for every row.
-
-    Attributes:
-        slopes: s, of every number that a curve or a window reads.
-        strength: log ν; at the first curve, whose tails end at the input, of every number by itself
-            where a search has made them so.
-        paid: Which share of the tail is paid here, before a sigmoid.
-    """
-
-    slopes: Float[Tensor, "rows inputs"]
-    strength: Float[Tensor, "rows inputs_or_1"]
-    paid: Float[Tensor, "rows 1"]
-
-    @property
-    def parts(self) -> tuple[Tensor, Tensor, Tensor]:
-        """All of it."""
-        return self.slopes, self.strength, self.paid
-
-
-@dataclass(frozen=True)
-class Choices:
-    """What a pass chooses.
-
-    Attributes:
-        curves: By place.
-        nearest: Where the search at the input begins.
-    """
-
-    curves: Mapping[int, Choice]
-    nearest: Nearest | None = None
-
-    def row(self, index: int) -> "Choices":
-        """Of one row alone."""
-        return self._each(lambda t: t[index : index + 1])
-
-    def rows(self, some: Int64[Tensor, " some"]) -> "Choices":
-        """Of some rows."""
-        return self._each(lambda t: t[some])
-
-    @staticmethod
-    def stacked(rows: Sequence["Choices"]) -> "Choices":
-        """Of rows that were chosen for one by one."""
-        curves = {
-            at: Choice(
-                *(
-                    torch.cat(parts)
-                    for parts in zip(*(r.curves[at].parts for r in rows), strict=True)
-                )
-            )
-            for at in rows[0].curves
-        }
-        return Choices(curves, Nearest.stacked([row.nearest for row in rows]))
-
-    def scaled(self, factor: float) -> "Choices":
-        """With strengths times a factor."""
-        more = math.log(factor)
-        curves = {
-            at: Choice(choice.slopes, choice.strength + more, choice.paid)
-            for at, choice in self.curves.items()
-        }
-        return Choices(curves, self.nearest and self.nearest.scaled(factor))
-
-    def _each(self, of: Callable[[Tensor], Tensor]) -> "Choices":
-        curves = {at: Choice(*map(of, choice.parts)) for at, choice in self.curves.items()}
-        return Choices(curves, self.nearest and self.nearest.each(of))
-
-
 @dataclass
 class _Pending:
-    """What is still to be handed on, by node, and what is known already."""
+    """What is still to be handed on, by node, and what is known already.
+
+    Attributes:
+        paid: Shares of tails to be paid behind an inner map.
+        last: The tail that ends at the input.
+        nearest, steepest: As in `Ends`: where searches ended.
+    """
 
     linear: dict[int, Tensor]
     tails: dict[int, Tensor]
     constant: Tensor
     doubt: Tensor
+    paid: dict[int, Tensor] = field(default_factory=dict)
     last: Tensor | None = None
+    nearest: Nearest | None = None
+    steepest: dict[int, Steepest] = field(default_factory=dict)
 
     def add(self, place: int, q: Tensor) -> None:
         self.linear[place] = self.linear[place] + q if place in self.linear else q
@@ -131,18 +72,18 @@ def lower_bound(
     rows: Float[Tensor, "rows ..."],
     choices: Choices,
     proved: bool,
-) -> tuple[Float[Tensor, " rows"], Nearest | None]:
+) -> tuple[Float[Tensor, " rows"], Ends]:
     """Lower bounds of rows·(value of the node), less what rounding can have done if `proved`.
 
     Args:
         place: Whose value.
 
     Returns:
-        With them, where the search at the input ended.
+        With them, where its searches ended.
     """
     nodes = around.image.program.nodes
     none = rows.new_zeros(len(rows))
-    state, end = _Pending({place: rows}, {}, none, none), choices.nearest
+    state = _Pending({place: rows}, {}, none, none)
     for at in range(place, -1, -1):
         if at not in state.linear and at not in state.tails:
             continue
@@ -152,30 +93,29 @@ def lower_bound(
             q = rows.new_zeros(len(rows), *node.shape[1:])
         mu = state.tails.pop(at, None)
         if isinstance(node.rule, AffineMap):
-            _affine(around, at, q, mu, state, proved)
+            _affine(around, at, q, mu, choices.ends, state, proved)
         elif isinstance(node.rule, Curve | Window):
             _by_choice(around, at, q, mu, choices.curves[at], state, proved)
         else:
-            end = _ended(around, q.flatten(1), mu, state, end, proved)
+            _ended(around, q.flatten(1), mu, choices.ends, state, proved)
     doubt = state.doubt * 2 + 64 * UNIT * state.constant.abs() if proved else 0.0
-    return (state.constant - doubt).nan_to_num(nan=-torch.inf, posinf=-torch.inf), end
+    value = (state.constant - doubt).nan_to_num(nan=-torch.inf, posinf=-torch.inf)
+    return value, Ends(state.nearest, state.steepest)
 
 
 def _ended(
-    around: Surroundings, q: Tensor, mu: Tensor | None, state: _Pending, start: Nearest | None,
-    proved: bool,
-) -> Nearest | None:  # fmt: skip
+    around: Surroundings, q: Tensor, mu: Tensor | None, start: Ends, state: _Pending, proved: bool
+) -> None:
     """At the input: the ball and the box."""
     image, radius = around.image, around.radius
     centre, down, up = (t.to(q) for t in (image.values[0].flatten(), image.down, image.up))
-    end = None
     if state.last is None or image.first is None:
         inside, rounded = least_inside(q, down, up, radius)
     else:
         tail, first = state.last, image.first
-        top, direction, peak = largest(tail, first, start, proved)
-        end = nearest(q, tail, top, first, down, up, radius, start, _ROUNDS[proved])
-        end = Nearest(end.point, end.log_delta, direction, peak)
+        top = _top(tail, first, start, state, proved)
+        end = nearest(q, tail, top, first, down, up, radius, start.nearest, _ROUNDS[proved])
+        state.nearest = end
         inside, rounded = least_beyond(q, tail, top, first, down, up, radius, end, proved)
     state.constant = state.constant + q @ centre + inside
     if mu is not None:
@@ -183,12 +123,20 @@ def _ended(
     if proved:
         size = q.abs() @ centre.abs()
         state.doubt = state.doubt + rounded + rounding(q.shape[1]) * size
-    return end
+
+
+def _top(tail: Tensor, map: SparseMap, start: Ends, state: _Pending, proved: bool) -> Tensor:
+    """‖CᵀDC‖ of a tail that meets a map."""
+    top, state.steepest[map.place] = largest(
+        tail, map, start.steepest.get(map.place, Steepest()), proved
+    )
+    return top
 
 
 def _affine(
-    around: Surroundings, at: int, q: Tensor, mu: Tensor | None, state: _Pending, proved: bool
-) -> None:
+    around: Surroundings, at: int, q: Tensor, mu: Tensor | None, start: Ends, state: _Pending,
+    proved: bool,
+) -> None:  # fmt: skip
     node = around.image.program.nodes[at]
     rule = node.rule
     assert isinstance(rule, AffineMap)
@@ -201,12 +149,29 @@ def _affine(
         state.doubt = state.doubt + rounding(rule.terms) * size
     if mu is None:
         return
-    first = around.image.first
+    first, inner = around.image.first, around.image.inner.get(at)
+    if inner is not None and mu.shape[1] > 1:
+        _passed_on(around, inner, mu, _top(mu, inner, start, state, proved), state)
+        return
     if first is None or first.place != at:
         _hand_on(around, at, mu, state)
         return
     state.last = mu * (1 + 1e-8)
     state.constant = state.constant - 0.5 * mu.amax(1) * (1.01e8 * around.image.doubt[at] ** 2)
+
+
+def _passed_on(
+    around: Surroundings, map: SparseMap, mu: Tensor, top: Tensor, state: _Pending
+) -> None:
+    """½Σμᵢ(CΔ)ᵢ² ≤ ½‖CᵀDC‖·‖Δ‖² of a tail of single units; a share of that is paid there."""
+    apart = around.image.doubt[map.place] + map.norm * around.image.doubt[map.before]
+    state.constant = state.constant - 0.5 * mu.amax(1) * (1.01e8 * apart**2)
+    tail, reach = top * (1 + 2e-8), around.reach(map.before)
+    if reach < torch.inf:
+        share = state.paid[map.place]
+        state.constant = state.constant - (0.5 * reach**2) * (share * tail)[:, 0]
+        tail = (1 - share) * tail * (1 + 1e-12)
+    state.tail(map.before, tail)
 
 
 def _hand_on(around: Surroundings, at: int, mu: Tensor, state: _Pending) -> None:
@@ -245,9 +210,9 @@ def _by_choice(
         strength = rule.gathered(strength, shape.numel()) * (1 + 1e-12)
     else:
         strength = strength * rule.copies
-    reach = around.reach(before)
+    reach, share = around.reach(before), choice.paid.sigmoid()
+    state.paid[before] = share
     if reach < torch.inf and strength.shape[1] == 1:
-        share = choice.paid.sigmoid()
         state.constant = state.constant - (0.5 * reach**2) * (share * strength)[:, 0]
         strength = (1 - share) * strength * (1 + 1e-12)
     state.add(before, rule.gathered(g, shape.numel()).view(len(g), *shape[1:]))

@@ -20,7 +20,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from intriguing.spectral.certificates.relaxation.first_map import FirstMap, Peak
+from intriguing.spectral.certificates.relaxation.sparse_map import Peak, SparseMap
 from intriguing.spectral.norms.eigenvalue import UNIT
 
 _ROUNDS = 8
@@ -36,43 +36,53 @@ _SHORT = 1.003
 
 @dataclass
 class Nearest:
-    """p and log δ, of every row; what a pass begins with and leaves.
-
-    Attributes:
-        direction: Where CᵀDC is nearly largest, if D is no multiple of I.
-        peak: What was proved of it.
-    """
+    """p and log δ, of every row."""
 
     point: Float[Tensor, "rows pixels"]
     log_delta: Float[Tensor, "rows 1"]
-    direction: Float[Tensor, "rows pixels"] | None = None
-    peak: Peak | None = None
 
     def each(self, of: Callable[[Tensor], Tensor]) -> "Nearest":
         """With the same done to all that it is made of."""
-        peak = self.peak and Peak(of(self.peak.weight), of(self.peak.top))
-        direction = None if self.direction is None else of(self.direction)
-        return Nearest(of(self.point), of(self.log_delta), direction, peak)
+        return Nearest(of(self.point), of(self.log_delta))
 
     def scaled(self, factor: float) -> "Nearest":
         """For D times a factor, in a ball so much smaller."""
-        peak = self.peak and Peak(self.peak.weight * factor, self.peak.top * factor)
-        more = math.log(factor)
-        return Nearest(self.point / factor, self.log_delta + more, self.direction, peak)
+        return Nearest(self.point / factor, self.log_delta + math.log(factor))
 
     @staticmethod
-    def stacked(rows: "Sequence[Nearest | None]") -> "Nearest | None":
-        """Of rows one by one; None if one of them has none."""
-        ends = [row for row in rows if row is not None]
-        if not ends or len(ends) < len(rows):
-            return None
-        directions = [row.direction for row in ends if row.direction is not None]
-        peaks = [row.peak for row in ends if row.peak is not None]
+    def stacked(rows: "Sequence[Nearest]") -> "Nearest":
+        """Of rows one by one."""
         return Nearest(
-            torch.cat([row.point for row in ends]), torch.cat([row.log_delta for row in ends]),
-            torch.cat(directions) if len(directions) == len(ends) else None,
+            torch.cat([row.point for row in rows]), torch.cat([row.log_delta for row in rows])
+        )
+
+
+@dataclass
+class Steepest:
+    """Where CᵀDC is nearly largest, of every row, and what was proved of it."""
+
+    direction: Float[Tensor, "rows numbers"] | None = None
+    peak: Peak | None = None
+
+    def each(self, of: Callable[[Tensor], Tensor]) -> "Steepest":
+        """With the same done to all that it is made of."""
+        peak = self.peak and Peak(of(self.peak.weight), of(self.peak.top))
+        return Steepest(None if self.direction is None else of(self.direction), peak)
+
+    def scaled(self, factor: float) -> "Steepest":
+        """For D times a factor."""
+        peak = self.peak and Peak(self.peak.weight * factor, self.peak.top * factor)
+        return Steepest(self.direction, peak)
+
+    @staticmethod
+    def stacked(rows: "Sequence[Steepest]") -> "Steepest":
+        """Of rows one by one; without what one of them lacks."""
+        directions = [row.direction for row in rows if row.direction is not None]
+        peaks = [row.peak for row in rows if row.peak is not None]
+        return Steepest(
+            torch.cat(directions) if len(directions) == len(rows) else None,
             Peak(torch.cat([p.weight for p in peaks]), torch.cat([p.top for p in peaks]))
-            if len(peaks) == len(ends) else None,
+            if len(peaks) == len(rows) else None,
         )  # fmt: skip
 
 
@@ -111,7 +121,7 @@ def least_inside(
 
 def nearest(
     h: Float[Tensor, "rows pixels"], tail: Float[Tensor, "rows units_or_1"],
-    top: Float[Tensor, "rows 1"], first: FirstMap, down: Float[Tensor, " pixels"],
+    top: Float[Tensor, "rows 1"], first: SparseMap, down: Float[Tensor, " pixels"],
     up: Float[Tensor, " pixels"], radius: float, start: Nearest | None, rounds: int,
 ) -> Nearest:  # fmt: skip
     """p and δ for h and D, from where they were.
@@ -136,32 +146,23 @@ def nearest(
 
 
 def largest(
-    tail: Float[Tensor, "rows units_or_1"], first: FirstMap, start: Nearest | None, proved: bool
-) -> tuple[Float[Tensor, "rows 1"], Tensor | None, Peak | None]:
-    """‖CᵀDC‖, proved or nearly; the direction of it, and what is proved."""
+    tail: Float[Tensor, "rows units_or_1"], first: SparseMap, start: Steepest, proved: bool
+) -> tuple[Float[Tensor, "rows 1"], Steepest]:
+    """‖CᵀDC‖, proved or nearly, and where."""
     if tail.shape[1] == 1:
-        return tail * (first.norm**2 * (1 + 1e-12)), None, None
+        return tail * (first.norm**2 * (1 + 1e-12)), Steepest()
     if proved:
-        before = start or Nearest(tail, tail)
-        peak = Peak(tail, first.top(tail, before.peak))
-        return peak.top, before.direction, peak
+        peak = Peak(tail, first.top(tail, start.peak))
+        return peak.top, Steepest(start.direction, peak)
     with torch.no_grad():
-        direction = None if start is None else start.direction
-        steps = _POWERS[direction is not None]
-        if direction is None:
-            direction = first.noise.to(tail).expand(len(tail), -1)
-        for _ in range(steps):
-            moved, direction = first.squared(direction.to(tail), tail)
-            direction = direction / torch.linalg.vector_norm(
-                direction, dim=1, keepdim=True
-            ).clamp_min(torch.finfo(tail.dtype).tiny)
-        moved = first.moved(direction)
-    return _SHORT * (tail * moved.square()).sum(1, keepdim=True), direction, None
+        steps = _POWERS[start.direction is not None]
+        direction, moved = first.steepest(tail, start.direction, steps)
+    return _SHORT * (tail * moved.square()).sum(1, keepdim=True), Steepest(direction)
 
 
 def least_beyond(
     h: Float[Tensor, "rows pixels"], tail: Float[Tensor, "rows units_or_1"],
-    top: Float[Tensor, "rows 1"], first: FirstMap, down: Float[Tensor, " pixels"],
+    top: Float[Tensor, "rows 1"], first: SparseMap, down: Float[Tensor, " pixels"],
     up: Float[Tensor, " pixels"], radius: float, at: Nearest, proved: bool,
 ) -> tuple[Float[Tensor, " rows"], Float[Tensor, " rows"]]:  # fmt: skip
     """The bound above at p and δ, and what rounding can have done if it is to be `proved`."""

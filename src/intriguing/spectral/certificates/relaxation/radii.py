@@ -12,7 +12,7 @@ from intriguing.measures import Box, Progress, ProgressCallback
 from intriguing.models.classifier import device_of
 from intriguing.spectral.certificates.feed_forward import chain_of
 from intriguing.spectral.certificates.pairwise import PairBounds
-from intriguing.spectral.certificates.relaxation.backward import Choices
+from intriguing.spectral.certificates.relaxation.choices import Choices
 from intriguing.spectral.certificates.relaxation.program import Program, program_of
 from intriguing.spectral.certificates.relaxation.ranges import Tighter, surroundings
 from intriguing.spectral.certificates.relaxation.search import (
@@ -24,7 +24,12 @@ from intriguing.spectral.certificates.relaxation.search import (
     proved,
     started,
 )
-from intriguing.spectral.certificates.relaxation.segments import Segment, first_map, segments_of
+from intriguing.spectral.certificates.relaxation.segments import (
+    Segment,
+    first_map,
+    inner_maps,
+    segments_of,
+)
 from intriguing.spectral.certificates.relaxation.surroundings import Image, Surroundings, image_of
 from intriguing.spectral.certificates.relaxation.tightening import Tightening
 from intriguing.spectral.certificates.step import Walk
@@ -55,6 +60,9 @@ class _Effort:
     longer: float
 
 
+_OWN = 512
+"""Units up to which each of a layer behind the first curve has a tail of its own: of 2,048 a search
+takes twice the time, and where that is limited more is lost in ranges than is gained."""
 _LINES, _TIGHT = _Effort(14, 1.004, 2.0), _Effort(8, 1.015, 1.12)
 """With ranges by lines, and with tighter ones."""
 
@@ -90,7 +98,7 @@ def relaxed_certificates(
     segments = segments_of(program)
     if segments is None:
         return None
-    first = first_map(program, segments)
+    first, inner = first_map(program, segments), inner_maps(program, segments, _OWN)
     radii, device = radii.clone(), device_of(bounds.analysed.graph)
     low, high = (
         torch.as_tensor(b, dtype=torch.float64).to(device).expand(images.shape[1:])
@@ -99,7 +107,7 @@ def relaxed_certificates(
     for row, image in enumerate(images):
         until = time.process_time() + seconds
         if bool((ahead[row] > 0).all()):
-            around = image_of(program, image[None].to(device).double(), low, high, first)
+            around = image_of(program, image[None].to(device).double(), low, high, first, inner)
             search = _Search(program, segments, around, int(labels[row]), ahead[row])
             radii[row] = search.longer(radii[row], until)
         if progress is not None:
@@ -210,7 +218,9 @@ class _Search:
         if left and float(value[worst]) > -_HOPELESS * float(self.lead[classes[worst]]):
             rows, classes = rows[left], [classes[i] for i in left]
             if all(j in self.kept for j in classes):
-                choices = improved(around, rows, self._known(classes, around.radius), AGAIN)
+                choices = improved(
+                    around, rows, apart(around, self._known(classes, around.radius)), AGAIN
+                )
                 value = self._keep(around, radii, classes, rows, choices)
                 missed, least = value <= 0, -_NEARLY * self.lead[classes]
                 if self.afresh and bool(missed.any()) and bool((value > least).all()):

@@ -10,7 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from intriguing.spectral.certificates.relaxation.backward import Choice, Choices, lower_bound
+from intriguing.spectral.certificates.relaxation.backward import lower_bound
+from intriguing.spectral.certificates.relaxation.choices import Choice, Choices
 from intriguing.spectral.certificates.relaxation.program import Curve
 from intriguing.spectral.certificates.relaxation.surroundings import Surroundings
 from intriguing.spectral.certificates.relaxation.windows import Window
@@ -67,13 +68,14 @@ def started(around: Surroundings, rows: Float[Tensor, "rows classes"]) -> Choice
 
 
 def apart(around: Surroundings, choices: Choices) -> Choices:
-    """The same with a strength for every unit of the first layer; all are paid at the input."""
-    first, curves = around.image.first, dict(choices.curves)
+    """The same with a strength for every unit where tails of single units go on."""
+    image, curves = around.image, dict(choices.curves)
+    places = {*image.inner, *([image.first.place] if image.first else [])}
     for at, choice in curves.items():
-        if first is not None and around.image.program.nodes[at].parents == (first.place,):
+        if image.program.nodes[at].parents[0] in places:
             strength = choice.strength.expand_as(choice.slopes)
             curves[at] = replace(choice, strength=strength)
-    return Choices(curves, choices.nearest)
+    return Choices(curves, choices.ends)
 
 
 def improved(
@@ -82,7 +84,7 @@ def improved(
 ) -> Choices:  # fmt: skip
     """Better choices for these rows."""
     last = len(around.image.program.nodes) - 1
-    kept, end = dict(choices.curves), choices.nearest
+    kept, end = dict(choices.curves), choices.ends
     ends = {at: tuple(e.to(dtype) for e in around.cells[at].slopes) for at in kept}
     free = {
         at: Choice(*(t.detach().to(dtype).clone().requires_grad_() for t in choice.parts))
@@ -120,9 +122,7 @@ def improved(
         adam.step()
         for group in adam.param_groups:
             group["lr"] *= pace.decay
-    if end is not None:
-        end = end.each(lambda t: t.double())
-    return Choices(kept, end)
+    return Choices(kept, end.each(lambda t: t.double()))
 
 
 def proved(
@@ -136,7 +136,7 @@ def proved(
         slopes = choice.slopes.clamp(low, high)
         fitting[at] = Choice(slopes, choice.strength, choice.paid)
     with torch.no_grad():
-        value, end = lower_bound(around, last, rows, Choices(fitting, choices.nearest), True)
+        value, end = lower_bound(around, last, rows, Choices(fitting, choices.ends), True)
     return value, Choices(fitting, end)
 
 

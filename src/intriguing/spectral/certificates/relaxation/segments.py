@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, eye, vstack
 
 from intriguing.spectral.certificates.relaxation.affine import AffineMap
-from intriguing.spectral.certificates.relaxation.first_map import FirstMap
 from intriguing.spectral.certificates.relaxation.program import Node, Program
+from intriguing.spectral.certificates.relaxation.sparse_map import SparseMap
 
 ENTRIES = 20_000_000
 """Entries that a matrix may have, 240 MB: beyond, bounds of every unit would take minutes."""
@@ -56,15 +56,31 @@ def segments_of(program: Program) -> dict[int, Segment] | None:
     return found
 
 
-def first_map(program: Program, segments: dict[int, Segment]) -> FirstMap | None:
+def first_map(program: Program, segments: dict[int, Segment]) -> SparseMap | None:
     """From the input to the first curve that is reached by affine maps alone."""
     for at in program.curves:
         (before,) = program.nodes[at].parents
         segment, norm = segments[before], program.nodes[before].lipschitz
         affine = isinstance(program.nodes[before].rule, AffineMap)
         if affine and list(segment.parts) == [0] and math.isfinite(norm):
-            return FirstMap(before, *segment.parts[0], norm, segment.terms)
+            return SparseMap(before, 0, *segment.parts[0], norm, segment.terms)
     return None
+
+
+def inner_maps(program: Program, segments: dict[int, Segment], most: int) -> dict[int, SparseMap]:
+    """From one curve to another's input, by that: those of so many numbers at most."""
+    found: dict[int, SparseMap] = {}
+    for at in program.curves:
+        (before,) = program.nodes[at].parents
+        segment = segments[before]
+        affine = isinstance(program.nodes[before].rule, AffineMap)
+        several = len(segment.parts) > 1 or 0 in segment.parts
+        if not affine or several or len(segment.offset) > most:
+            continue
+        for place, part in segment.parts.items():
+            norm = float(np.sqrt(part[1].power(2).sum())) * (1 + 1e-9)  # Frobenius
+            found[before] = SparseMap(before, place, *part, norm, segment.terms)
+    return found
 
 
 def _segment(

@@ -5,6 +5,7 @@ arithmetic gives, and `apart` how far from what the node makes of its parents' c
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -13,9 +14,9 @@ from torch import Tensor
 
 from intriguing.spectral.certificates.relaxation.affine import AffineMap
 from intriguing.spectral.certificates.relaxation.cells import Cells
-from intriguing.spectral.certificates.relaxation.first_map import FirstMap
 from intriguing.spectral.certificates.relaxation.lines import Lines
 from intriguing.spectral.certificates.relaxation.program import Curve, Program
+from intriguing.spectral.certificates.relaxation.sparse_map import SparseMap
 from intriguing.spectral.certificates.relaxation.windows import Window, Windows
 
 UNIT = 2.0**-53
@@ -30,6 +31,7 @@ class Image:
         doubt, apart: As above, L2.
         down, up: How far each pixel can go.
         first: The affine map from the input to the first curve, if only that is in between.
+        inner: Those from one curve to another's input that tails of single units pass, by that.
     """
 
     program: Program
@@ -38,7 +40,8 @@ class Image:
     apart: tuple[float, ...]
     down: Float[Tensor, " pixels"]
     up: Float[Tensor, " pixels"]
-    first: FirstMap | None = None
+    first: SparseMap | None = None
+    inner: Mapping[int, SparseMap] = field(default_factory=dict)
 
 
 @dataclass
@@ -72,8 +75,9 @@ class Surroundings:
 
 
 def image_of(
-    program: Program, image: Tensor, low: Tensor, high: Tensor, first: FirstMap | None
-) -> Image:
+    program: Program, image: Tensor, low: Tensor, high: Tensor, first: SparseMap | None,
+    inner: Mapping[int, SparseMap] | None = None,
+) -> Image:  # fmt: skip
     """Run a program on a batch of one in float64.
 
     Args:
@@ -108,7 +112,7 @@ def image_of(
     # x₀ + d is rounded once; the box is as much wider.
     wider = 4 * UNIT * (flat.abs() + 1e-300)
     ends = down - wider, up + wider
-    return Image(program, tuple(values), tuple(doubt), tuple(apart), *ends, first)
+    return Image(program, tuple(values), tuple(doubt), tuple(apart), *ends, first, inner or {})
 
 
 def rounding(terms: int) -> float:

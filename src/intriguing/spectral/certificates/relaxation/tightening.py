@@ -18,7 +18,7 @@ from jaxtyping import Float, Int64
 from numpy.typing import NDArray
 from torch import Tensor
 
-from intriguing.spectral.certificates.relaxation.backward import Choices
+from intriguing.spectral.certificates.relaxation.choices import Choices
 from intriguing.spectral.certificates.relaxation.cone_pixels import Ends
 from intriguing.spectral.certificates.relaxation.cones import Cones, OneDeep, one_deep
 from intriguing.spectral.certificates.relaxation.program import Curve, Program

@@ -1,4 +1,4 @@
-"""C, the affine map from the input to the first curve, and how large CᵀDC is for D ≥ 0 diagonal.
+"""C, an affine map from the input or a curve to the next, and how large CᵀDC is for D ≥ 0 diagonal.
 
 Its largest eigenvalue is proved by a Cholesky factor of λI − CᵀDC, whose entries lie near its
 diagonal in an order that neighbours share (Cuthill & McKee 1969): convolutions reach only so far.
@@ -36,22 +36,24 @@ class Peak:
 
 
 @dataclass(frozen=True)
-class FirstMap:
+class SparseMap:
     """C, as a sparse matrix in several precisions.
 
     Attributes:
-        place: The node that it gives.
+        place, before: The node that it gives, and what it is of.
         norm: ‖C‖ from above.
         terms: Of all sums in C itself.
     """
 
     place: int
+    before: int
     matrix: csr_matrix
     absolute: csr_matrix
     norm: float
     terms: int
     kept: dict[object, tuple[csr_matrix, csr_matrix]] = field(default_factory=dict)
     orders: list[NDArray[np.int64]] = field(default_factory=list)
+    grams: dict[object, Tensor] = field(default_factory=dict)
 
     @property
     def noise(self) -> Float[Tensor, "1 pixels"]:
@@ -76,6 +78,41 @@ class FirstMap:
         """The same of absolute values."""
         return self._both(self.absolute, d.abs(), weight)
 
+    def steepest(
+        self, weight: Float[Tensor, "rows units"], start: Float[Tensor, "rows _"] | None, steps: int
+    ) -> tuple[Float[Tensor, "rows _"], Float[Tensor, "rows units"]]:
+        """So many steps of the power method for CᵀDC; where they end, and C of that direction.
+
+        Of few units the steps are taken among those, by CCᵀ: they end at v, and the direction is
+        Cᵀ√Dv. Without derivatives.
+        """
+        weight = weight.detach()
+        tiny = torch.finfo(weight.dtype).tiny
+        short = self._short
+        at = self.noise[:, : self.matrix.shape[0 if short else 1]] if start is None else start
+        at, root = at.to(weight).expand(len(weight), -1), weight.sqrt()
+        for _ in range(steps):
+            on = root * ((root * at) @ self._gram(weight)) if short else self.squared(at, weight)[1]
+            at = on / torch.linalg.vector_norm(on, dim=1, keepdim=True).clamp_min(tiny)
+        if not short:
+            return at, self.moved(at)
+        moved = (root * at) @ self._gram(weight)
+        length = (root * at * moved).sum(1, keepdim=True).clamp_min(tiny).sqrt()
+        return at, moved / length
+
+    @property
+    def _short(self) -> bool:
+        rows, columns = self.matrix.shape
+        return bool(rows <= min(columns, _DENSE))
+
+    def _gram(self, like: Tensor) -> Tensor:
+        """CCᵀ, nearly."""
+        name = (like.dtype, like.device)
+        if name not in self.grams:
+            gram = (self.matrix @ self.matrix.T).toarray()
+            self.grams[name] = torch.from_numpy(gram).to(like)
+        return self.grams[name]
+
     def top(
         self, weight: Float[Tensor, "rows units"], known: Peak | None = None
     ) -> Float[Tensor, "rows 1"]:
@@ -88,21 +125,30 @@ class FirstMap:
         for row, own in enumerate(weight.double().cpu()):
             scale = np.sqrt(own.numpy())
             matrix = diags(scale) @ self.matrix
-            gram = (matrix.T @ matrix).tocsr()
-            least = _found(gram, self.noise[0].numpy())
+            short = self._short  # √DCCᵀ√D has the same largest eigenvalue
+            gram = (matrix @ matrix.T if short else matrix.T @ matrix).tocsr()
+            least = _found(gram, self.noise[0, : gram.shape[0]].numpy())
             before = None
             if known is not None:
                 held = known.weight[row].double().cpu()
                 most = float((own / held).nan_to_num(nan=torch.inf).max())
                 before = most * float(known.top[row]) * (1 + 8 * UNIT)
             if before is None or not before <= _SERVES * least:
-                # What rounding makes of CᵀDC, and of C itself.
-                ones = np.ones(self.matrix.shape[1])
-                size = self.absolute.T @ (own.numpy() * (self.absolute @ ones))
+                # What rounding makes of that matrix, and of C itself, by the sums of its rows.
+                size = self._row_sums(own.numpy(), short)
                 count = 2 * self.terms + sum(self.matrix.shape) + 16
-                before = self._proved(gram, least) + 16 * count * UNIT * float(size.max())
+                before = self._proved(gram, least) + 16 * count * UNIT * size
             found.append(before)
         return torch.tensor(found, dtype=torch.float64).to(weight)[:, None]
+
+    def _row_sums(self, weight: NDArray[np.float64], short: bool) -> float:
+        """The largest sum of a row of |C|ᵀD|C|, or of √D|C||C|ᵀ√D."""
+        if short:
+            scale = np.sqrt(weight)
+            size = scale * (self.absolute @ (self.absolute.T @ scale))
+        else:
+            size = self.absolute.T @ (weight * (self.absolute @ np.ones(self.matrix.shape[1])))
+        return float(size.max())
 
     def _proved(self, gram: csr_matrix, least: float) -> float:
         """What a Cholesky factor proves no eigenvalue to exceed (`largest_eigenvalue`)."""
