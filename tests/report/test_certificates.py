@@ -1,9 +1,11 @@
 import csv
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from intriguing.report import sandwich
+from intriguing.report.assurance import how_close
 from intriguing.report.certified import share_of_found
 from intriguing.report.contents import read_contents
 from intriguing.report.findings import findings
@@ -11,6 +13,7 @@ from intriguing.report.html import draw_report
 from intriguing.report.lengths import Lengths
 from intriguing.report.section import Listing
 from intriguing.report.sections import sections
+from intriguing.results.measured import Metric
 from tests.report import bounded
 from tests.report.sample import write_sample
 
@@ -37,6 +40,19 @@ def test_the_first_sentences_say_what_is_safe_what_was_found_and_what_lies_betwe
     assert "on any of the 59 images" in words
     assert not found.alarms
     assert found.tiles[3].value == "0"
+
+
+@pytest.mark.parametrize(
+    ("ratio", "said"),
+    [(0.5, "in what is left is not known."), (0.989, "in what is left is not known."),
+     (0.993, "so that the minimum distortion of half of them is known to within 0.70 %.")],
+)  # fmt: skip
+def test_where_next_to_nothing_is_left_the_distance_is_called_known(folder, ratio, said):
+    table = read_contents(folder).table("certify")
+    cells = dict(table.lines()[0])
+    cells[Metric.CERTIFIED_RATIO] = replace(cells[Metric.CERTIFIED_RATIO], value=ratio)
+    (sentence,) = how_close(cells, 8.0)
+    assert sentence.endswith(said)
 
 
 def test_an_image_found_closer_than_certified_is_shouted(folder):

@@ -9,6 +9,9 @@ from intriguing.report.takeaway import NOTHING, Findings, Tile
 from intriguing.report.views import Cell, Table
 from intriguing.results.measured import Metric
 
+_CLOSED = 0.01
+"""Share of the distance found that may be left where a minimum distortion counts as known."""
+
 
 def grounds(contents: Contents) -> tuple[str, bool]:
     """What the certificates rest on, and whether it is proved."""
@@ -31,7 +34,7 @@ def assurance(contents: Contents) -> Findings:
         tuple(_tiles(cells, root, searched, images.bad)),
         (
             _certified(contents, cells, root, refuted=bool(images.bad)),
-            *(_found(cells, root) if searched else ["No adversarial examples were looked for."]),
+            *(how_close(cells, root) if searched else ["No adversarial examples were looked for."]),
             *_between(contents.table("robust"), searched),
             *(_sound(images) if searched else []),
         ),
@@ -83,7 +86,8 @@ def _certified(contents: Contents, cells: dict[Metric, Cell], root: float, refut
     )
 
 
-def _found(cells: dict[Metric, Cell], root: float) -> list[str]:
+def how_close(cells: dict[Metric, Cell], root: float) -> list[str]:
+    """How far the examples are, and what of that is certified."""
     found, ratio = cells.get(Metric.MEDIAN_L2), cells.get(Metric.CERTIFIED_RATIO)
     if Metric.MEDIAN_CERTIFIED not in cells:
         return []
@@ -95,9 +99,15 @@ def _found(cells: dict[Metric, Cell], root: float) -> list[str]:
     )
     if ratio is None or not 0 < ratio.value <= 1:
         return [f"{said}."]
+    left = "whether an example lies in what is left is not known"
+    if ratio.value >= 1 - _CLOSED:
+        left = (
+            "so that the minimum distortion of half of them is known to within "
+            f"{number(100 * (1 - ratio.value), '%')}"
+        )
     return [
         f"{said}; of the distance found, {number(100 * ratio.value, '%')} is certified (median "
-        "over the images); whether an example lies in what is left is not known."
+        f"over the images); {left}."
     ]
 
 
