@@ -1,7 +1,5 @@
 """What a network's own arithmetic can do to a margin, by what it does close to the image."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import torch
@@ -42,7 +40,7 @@ def allowance(
         box: Where images lie.
     """
     seen = (logits.cpu().double() - exact_logits(graph, images).cpu()).abs()
-    for point in _near(network.fit(images), box):
+    for point in _near(images.detach().to(network.dtype), box):
         own, exact = network.each(point).cpu().double(), exact_logits(graph, point).cpu()
         seen = torch.maximum(seen, (own - exact).abs().nan_to_num(0.0, 0.0, 0.0))
     most = seen.nan_to_num(0.0, 0.0, 0.0).amax(1)

@@ -149,7 +149,8 @@ class Certifier:
             some = images[start : start + size]
             with torch.no_grad():
                 logits.append(asked.each(some).cpu())
-            own = allowance(asked, graph, some, logits[-1], self.box) if known else torch.zeros(1)
+            wanted = known and not asked.coarse
+            own = allowance(asked, graph, some, logits[-1], self.box) if wanted else torch.zeros(1)
             taken.append(own.expand(len(some)))
             if progress is not None:
                 progress(Progress("logits", min(start + size, len(images)), len(images)))
