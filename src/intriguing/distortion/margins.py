@@ -1,5 +1,6 @@
 """The classes that must be beaten: margins of a wanted class, and their gradients, row by row."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -77,6 +78,28 @@ class Margins:
         A number takes the classes with the smallest margins. One forward pass, and one backward
         pass for each gradient.
         """
+        margins, lowest, classes, gradients = self._gradients(network, z, chosen)
+        first, *more = gradients
+        stacked = torch.stack((first, *more), 1) if more else first[:, None]
+        return Tangent(margins, lowest, classes, stacked)
+
+    def distances(
+        self, network: Network, z: Float[Tensor, "b n"], classes: Int64[Tensor, "b r"]
+    ) -> Float[Tensor, "b r"]:
+        """How far the boundary of each of the classes is from z where its margin is linear.
+
+        Costs what `linearise` does; only one gradient at a time is kept. Infinite where there is
+        no slope.
+        """
+        margins, _, _, gradients = self._gradients(network, z, classes)
+        slopes = torch.stack([each.norm(dim=1) for each in gradients], 1)
+        away: Tensor = margins.gather(1, classes) / slopes
+        return away.nan_to_num(nan=torch.inf, posinf=torch.inf)
+
+    def _gradients(
+        self, network: Network, z: Float[Tensor, "b n"], chosen: int | Int64[Tensor, "b r"]
+    ) -> tuple[Tensor, Tensor, Tensor, Iterator[Tensor]]:
+        """Margins at z, the smallest, classes, and the gradients of their margins one by one."""
         with torch.enable_grad():
             z = z.detach().requires_grad_()
             logits = network.logits(z)
@@ -86,15 +109,17 @@ class Margins:
             lowest = least[:, 0]
         else:
             lowest = margins.amin(1)
-        count = chosen.shape[1]
-        gradients = [
-            full_gradient(
-                logits, z, slope=self._ahead(chosen[:, i, None]).to(logits), again=i + 1 < count
-            )
-            for i in range(count)
-        ]
-        stacked = torch.stack(gradients, 1) if count > 1 else gradients[0][:, None]
-        return Tangent(margins, lowest, chosen, stacked)
+        slopes = [self._ahead(rival[:, None]).to(logits) for rival in chosen.unbind(1)]
+        last = len(slopes) - 1
+        return (
+            margins,
+            lowest,
+            chosen,
+            (
+                full_gradient(logits, z, slope=slope, again=i < last)
+                for i, slope in enumerate(slopes)
+            ),
+        )
 
     def _ahead(self, rival: Int64[Tensor, "b 1"]) -> Float[Tensor, "b k"]:
         """The slope of (f_wanted − f_rival)/unit by the logits."""

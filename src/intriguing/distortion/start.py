@@ -239,9 +239,7 @@ def _rank_classes(batch: Batch, rows: Tensor, logits: Float[Tensor, "rows k"]) -
     count = batch.nearest.shape[1]
     likely = logits.scatter(1, labels[:, None], -torch.inf).topk(count, 1).indices
     aim = Margins.against_all(labels, batch.goal[rows], logits.shape[1])
-    tangent = aim.linearise(batch.network, best.images, likely)
+    distance = aim.distances(batch.network, best.images, likely)
     best.offer(best.images, torch.full_like(best.l2, -torch.inf), backward=count)
     batch.best.put(rows, best)
-    slopes = tangent.gradients.norm(dim=2)
-    distance = (tangent.values / slopes).nan_to_num(nan=torch.inf, posinf=torch.inf)
     batch.nearest[rows] = likely.gather(1, distance.argsort(dim=1, stable=True))
