@@ -138,7 +138,7 @@ def certified_beside_peers() -> list[dict[str, Any]]:
     """Of each network and method what it certifies, and over how much of it ours goes.
 
     That is the median of our radius over the shortest that the peer was asked for and did not
-    prove, image by image.
+    prove, image by image, of those that ours has been asked for.
     """
     groups: dict[tuple[str, str], dict[float, dict[str, Any]]] = defaultdict(dict)
     for row in figures("certified_peers"):
@@ -155,6 +155,7 @@ def certified_beside_peers() -> list[dict[str, Any]]:
                 called: statistics.median(
                     groups[network, called][image]["certified"] / row["refused"]
                     for image, row in rows.items()
+                    if image in groups[network, called]
                 )
                 for called in ("ours", "ours, 20 s")
             },

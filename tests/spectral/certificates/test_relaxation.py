@@ -227,11 +227,12 @@ def test_the_largest_eigenvalue_of_weighted_units_is_proved_closely(size: int) -
     top = first.top(weight)[:, 0]
     assert bool((exact <= top).all())
     assert bool((top <= 1.01 * exact).all())
-    again = first.top(3.0 * weight, Peak(weight, top[:, None]))[:, 0]
+    again = first.top(3.0 * weight, Peak(weight, top[:, None], first))[:, 0]
     torch.testing.assert_close(again, 3.0 * top, rtol=1e-12, atol=0)
     uneven = weight.clone()
     uneven[:, ::2] *= 9.0
-    assert bool((first.top(uneven, Peak(weight, top[:, None]))[:, 0] >= exact_of(uneven)).all())
+    known = Peak(weight, top[:, None], first)
+    assert bool((first.top(uneven, known)[:, 0] >= exact_of(uneven)).all())
 
 
 def test_tails_of_single_units_behind_few_units_are_proved_and_searched_closely() -> None:
@@ -350,6 +351,21 @@ def test_what_has_no_relaxation_keeps_the_bound_that_it_had() -> None:
     with_, without = (certify(net, images, labels, local=local) for local in (True, False))
     assert WORDS not in with_.formula
     assert torch.equal(with_.radius, without.radius)
+
+
+def test_what_torch_cannot_differentiate_keeps_the_bound_that_it_had() -> None:
+    """Sums by `scatter` have no derivative; that was an error of torch's own."""
+
+    class Sums(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            places = torch.zeros_like(x).long()
+            return torch.zeros_like(x).scatter(1, places, x, reduce="add")
+
+    net = nn.Sequential(nn.Flatten(), nn.Linear(16, 5), nn.ReLU(), Sums(), nn.Linear(5, 3)).eval()
+    images = torch.rand(2, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    made = certify(net, images, net(images).argmax(1))
+    assert bool((made.radius > 0).all())
+    assert WORDS not in made.formula
 
 
 def test_a_registered_bound_is_not_relaxed() -> None:

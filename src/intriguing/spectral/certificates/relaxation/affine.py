@@ -79,7 +79,9 @@ def affine_map(step: Step) -> AffineMap | None:
         return None
     offset = forward(*(torch.zeros_like(x) for x in inputs))
     short = None if map is None else _short(map, inputs[0], offset)
-    adjoint = short or _reshaping(operation, inner) or _differentiated(forward, inputs)
+    adjoint = short or _reshaping(operation, inner) or _differentiated(forward, inputs, offset)
+    if adjoint is None:
+        return None
     magnitude = _magnitude(operation, map, inputs, offset, forward, adjoint)
     norms = _norms(operation, map, len(inputs))
     if magnitude is None or norms is None or not _fits(forward, adjoint, inputs, offset):
@@ -137,8 +139,10 @@ def _reshaping(operation: Operation, inner: Step | None) -> Adjoint | None:
     return lambda q: (q.reshape(len(q), *shape),)
 
 
-def _differentiated(forward: Callable[..., Tensor], inputs: tuple[Tensor, ...]) -> Adjoint:
-    """By reverse differentiation at 0, once for many rows."""
+def _differentiated(
+    forward: Callable[..., Tensor], inputs: tuple[Tensor, ...], offset: Tensor
+) -> Adjoint | None:
+    """By reverse differentiation at 0, once for many rows; None where torch has no derivative."""
     with torch.enable_grad():
         zeros = [torch.zeros_like(x).requires_grad_() for x in inputs]
         output = forward(*zeros)
@@ -151,6 +155,10 @@ def _differentiated(forward: Callable[..., Tensor], inputs: tuple[Tensor, ...]) 
         )  # fmt: skip
         return tuple(g[:, 0].to(q) for g in found)
 
+    try:
+        adjoint(torch.zeros_like(offset))
+    except (RuntimeError, NotImplementedError):
+        return None
     return adjoint
 
 

@@ -2,7 +2,7 @@
 
 At every node the bound has the form Σ qₚ·vₚ − ½Σ μₚ‖vₚ − v̂ₚ‖² + c, v̂ the values at the image. An
 affine node hands q to its parents by its adjoint, and its tail by ‖Δ‖² ≤ Σ cₚ‖Δₚ‖². At a curve
-y = σ(z) slopes s (g = s·q) and a strength ν > 0 are chosen, Λ = μL² + ν, and
+y = σ(z) slopes s (g = s·q) and strengths ν > 0 are chosen, Λ = μk + ν with ‖Δy‖² ≤ k‖Δz‖², and
 
     q·y − ½μ‖y − ŷ‖² ≥ g·z − ½Λ‖z − ẑ‖² + Σᵢ minᵢ,
 
@@ -10,7 +10,8 @@ minᵢ the least of what is left, number by number (`cells`). With ν = 0 and no
 (Zhang et al. 2018, arXiv:1811.00866), whose slopes α-CROWN optimises. Tails say what is known of
 all numbers of a layer together: they move no farther than L·R (SDP-CROWN, Chiu et al. 2025, has one
 for each layer, which its own ball pays). A share of each is paid at its node, by the node's L·R,
-and the rest is carried on to the input.
+and the rest is carried on to the input. Tails of single units have a k for each, that of its range:
+0 of a ReLU that is off there.
 
 Adjoints round. As q̂ = Wᵀq + δ, |δ| ≤ γ|W|ᵀ|q|, the bound loses at most γ·|q|·(|W|·sup|y| + |b|).
 """
@@ -149,9 +150,9 @@ def _affine(
         state.doubt = state.doubt + rounding(rule.terms) * size
     if mu is None:
         return
-    first, inner = around.image.first, around.image.inner.get(at)
+    first, inner = around.image.first, around.inner(at)
     if inner is not None and mu.shape[1] > 1:
-        _passed_on(around, inner, mu, _top(mu, inner, start, state, proved), state)
+        _passed_on(around, *inner, mu, _top(mu, inner[0], start, state, proved), state)
         return
     if first is None or first.place != at:
         _hand_on(around, at, mu, state)
@@ -161,22 +162,25 @@ def _affine(
 
 
 def _passed_on(
-    around: Surroundings, map: SparseMap, mu: Tensor, top: Tensor, state: _Pending
+    around: Surroundings, map: SparseMap, units: Tensor, mu: Tensor, top: Tensor, state: _Pending
 ) -> None:
-    """½Σμᵢ(CΔ)ᵢ² ≤ ½‖CᵀDC‖·‖Δ‖² of a tail of single units; a share of that is paid there."""
+    """½Σμᵢ(CΔ)ᵢ² ≤ ½‖CᵀDC‖·‖Δ‖² of a tail of single units; a share of that is paid there.
+
+    C takes Δ in `units`, in which it is no longer than what the curve before reads.
+    """
     apart = around.image.doubt[map.place] + map.norm * around.image.doubt[map.before]
     state.constant = state.constant - 0.5 * mu.amax(1) * (1.01e8 * apart**2)
-    tail, reach = top * (1 + 2e-8), around.reach(map.before)
+    tail, reach = top * (1 + 2e-8), around.reach(map.before, units=True)
     if reach < torch.inf:
         share = state.paid[map.place]
         state.constant = state.constant - (0.5 * reach**2) * (share * tail)[:, 0]
         tail = (1 - share) * tail * (1 + 1e-12)
-    state.tail(map.before, tail)
+    state.tail(map.before, tail / units.to(tail).square() * (1 + 1e-12))
 
 
 def _hand_on(around: Surroundings, at: int, mu: Tensor, state: _Pending) -> None:
     """½μ‖Δ‖² of a node to its parents; (a + e)² ≤ (1 + θ)a² + (1 + 1/θ)e² pays for its rounding."""
-    apart = around.image.apart[at]
+    apart, mu = around.image.apart[at], mu.amax(1, keepdim=True)
     for parent, share in around.image.program.nodes[at].tails:
         state.tail(parent, mu * (share * (1 + 1e-8)))
     if apart > 0:
@@ -193,7 +197,14 @@ def _by_choice(
     flat, values = q.flatten(1), around.image.values
     if mu is None:
         mu = flat.new_zeros(len(flat), 1)
-    strength = mu * (rule.steepest**2 * (1 + 1e-12)) + choice.strength.exp()
+    if choice.strength.shape[1] > 1 or mu.shape[1] > 1:
+        each = mu if mu.shape[1] == 1 else rule.spread(mu)
+        passed = each * (around.moves(at).to(q).square() * (1 + 1e-12))
+        if choice.strength.shape[1] == 1:
+            passed = passed.amax(1, keepdim=True)
+    else:
+        passed = mu * (rule.steepest**2 * (1 + 1e-12))
+    strength = passed + choice.strength.exp()
     g = rule.spread(flat) * choice.slopes
     cells = around.cells[at] if proved else around.cells[at].to(q.dtype)
     here = rule.taken(values[before].flatten()).to(q)

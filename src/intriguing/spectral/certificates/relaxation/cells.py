@@ -2,12 +2,13 @@
 
 For a curve σ and multipliers q, g, μ, Λ a backward pass needs from below
 
-    least over z ∈ [l, u] of   q·σ(z) − g·z − ½μ(σ(z) − y₀)² + ½Λ(z − z₀)²,   Λ > μ·L²,
+    least over z ∈ [l, u] of   q·σ(z) − g·z − ½μ(σ(z) − y₀)² + ½Λ(z − z₀)².
 
-L the steepest slope. In a cell σ is within e of its chord az + b, so that the first and the third
-term change by at most (|q| + μ·max|σ − y₀|)·e; with the chord it is a convex parabola, whose least
-value is at its vertex or at an end. Cells end at the kinks. Between them |σ''| ≤ M, and
-e = M·h²/8 for cells of length h.
+In a cell σ is within e of its chord az + b, so that the first and the third term change by at most
+(|q| + μ·max|σ − y₀|)·e; with the chord it is a parabola, whose least value is at its vertex or at
+an end, and for Λ < μa² at an end. With (σ(z) − y₀)² ≤ k(z − z₀)² in [l, u] a Λ of μk pays for the
+tail: a unit that is off in all of the range needs none. Cells end at the kinks. Between them
+|σ''| ≤ M, and e = M·h²/8 for cells of length h.
 """
 
 import itertools
@@ -24,6 +25,8 @@ COARSE, FINE = 8, 64
 _ROUNDED = 1e-13
 """Error of σ and of the chords as float64 computes them, relative to the sizes that meet there."""
 _UNIT = 2.0**-53
+_NEXT = 1e-9
+"""Of z₀: nearer ends of cells say no more of how σ moves than the chords around them."""
 WIDEST = 1e100
 """Numbers beyond have no cells worth anything."""
 
@@ -62,10 +65,25 @@ class Cells:
         none = ~real.any(0)
         return torch.where(none, 0.0, low), torch.where(none, 0.0, high)
 
+    def moves(
+        self, z0: Float[Tensor, " units"], y0: Float[Tensor, " units"]
+    ) -> Float[Tensor, " units"]:
+        """How far σ(z) is from y₀ at most for each step of z from z₀, by the chords."""
+        around = (self.start <= z0) & (z0 <= self.stop) & (self.stop > self.start)
+        most = torch.where(around, self.slope.abs(), 0.0)
+        for z in (self.start, self.stop):  # in between it is monotone
+            away = (z - z0).abs()
+            on = self.slope * z
+            moved = (on + self.offset - y0).abs()
+            moved = moved + 8 * _UNIT * (on.abs() + self.offset.abs() + y0.abs())
+            ratio = torch.where(away > _NEXT * (1 + z0.abs()), moved / away, 0.0)
+            most = torch.maximum(most, ratio)
+        return most.amax(0) * (1 + 1e-12)
+
     def least(
         self, q: Float[Tensor, "rows units"], g: Float[Tensor, "rows units"],
-        mu: Float[Tensor, "rows 1"], strength: Float[Tensor, "rows 1"], z0: Float[Tensor, " units"],
-        y0: Float[Tensor, " units"], proved: bool,
+        mu: Float[Tensor, "rows units_or_1"], strength: Float[Tensor, "rows units_or_1"],
+        z0: Float[Tensor, " units"], y0: Float[Tensor, " units"], proved: bool,
     ) -> Float[Tensor, "rows units"]:  # fmt: skip
         """The least value as above, from below; rounding counts where it is `proved`.
 
@@ -73,13 +91,14 @@ class Cells:
             mu, strength: μ and Λ; both may be 0.
         """
         a, b = self.slope[:, None], (self.offset - y0)[:, None]
-        pull = g - q * a
-        bent = strength - mu * a.square()
-        # Derivative in z of the parabola: −pull − μa(az + b) + Λ(z − z₀).
-        rest = pull + mu * a * b + strength * z0
-        vertex = torch.where(bent > 0, rest / bent.clamp_min(1e-300), torch.sign(rest) * WIDEST)
         start, stop = self.start[:, None], self.stop[:, None]
-        z = torch.minimum(torch.maximum(vertex, start), stop)
+        with torch.no_grad():  # the least value does not move with where it is
+            bent = strength - mu * a.square()
+            # Derivative in z of the parabola: −g + qa − μa(az + b) + Λ(z − z₀).
+            rest = g - q * a + mu * a * b + strength * z0
+            vertex = rest / bent.clamp_min(torch.finfo(q.dtype).tiny)
+            lower = torch.where(rest > bent * (0.5 * (start + stop)), stop, start)
+            z = torch.where(bent > 0, torch.minimum(torch.maximum(vertex, start), stop), lower)
         sigma = a * z + b
         squares = -0.5 * mu * sigma.square(), 0.5 * strength * (z - z0).square()
         terms = (q * (sigma + y0), -g * z, *squares)
@@ -87,9 +106,10 @@ class Cells:
         if proved:
             doubt = (q.abs() + mu * self.farthest(y0)[:, None]) * self.error[:, None]
             sizes = sum((t.abs() for t in terms), torch.zeros_like(value))
-            steep = g.abs() + (q * a).abs() + (mu * a * b).abs() + strength * (z0.abs() + z.abs())
+            both = strength + mu * a.square()
+            steep = g.abs() + (q * a).abs() + (mu * a * b).abs() + both * (z0.abs() + z.abs())
             wide = (stop - start) + _UNIT * z.abs()
-            sizes = sizes + (q * y0).abs() + steep * wide + strength * wide.square()
+            sizes = sizes + (q * y0).abs() + steep * wide + both * wide.square()
             value = value - doubt * (1 + 1e-9) - 64 * _UNIT * sizes
         return value.amin(0)
 

@@ -14,7 +14,7 @@ pass before has left them; whatever they are, the value is a bound if ‖CᵀDC�
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -66,12 +66,14 @@ class Steepest:
 
     def each(self, of: Callable[[Tensor], Tensor]) -> "Steepest":
         """With the same done to all that it is made of."""
-        peak = self.peak and Peak(of(self.peak.weight), of(self.peak.top))
+        peak = self.peak and replace(self.peak, weight=of(self.peak.weight), top=of(self.peak.top))
         return Steepest(None if self.direction is None else of(self.direction), peak)
 
     def scaled(self, factor: float) -> "Steepest":
         """For D times a factor."""
-        peak = self.peak and Peak(self.peak.weight * factor, self.peak.top * factor)
+        peak = self.peak and replace(
+            self.peak, weight=self.peak.weight * factor, top=self.peak.top * factor
+        )
         return Steepest(self.direction, peak)
 
     @staticmethod
@@ -79,11 +81,12 @@ class Steepest:
         """Of rows one by one; without what one of them lacks."""
         directions = [row.direction for row in rows if row.direction is not None]
         peaks = [row.peak for row in rows if row.peak is not None]
+        one = len(peaks) == len(rows) and all(p.of is peaks[0].of for p in peaks)
+        weight, top = ([getattr(p, name) for p in peaks] for name in ("weight", "top"))
         return Steepest(
             torch.cat(directions) if len(directions) == len(rows) else None,
-            Peak(torch.cat([p.weight for p in peaks]), torch.cat([p.top for p in peaks]))
-            if len(peaks) == len(rows) else None,
-        )  # fmt: skip
+            Peak(torch.cat(weight), torch.cat(top), peaks[0].of) if one else None,
+        )
 
 
 def least_inside(
@@ -152,7 +155,7 @@ def largest(
     if tail.shape[1] == 1:
         return tail * (first.norm**2 * (1 + 1e-12)), Steepest()
     if proved:
-        peak = Peak(tail, first.top(tail, start.peak))
+        peak = Peak(tail, first.top(tail, start.peak), first)
         return peak.top, Steepest(start.direction, peak)
     with torch.no_grad():
         steps = _POWERS[start.direction is not None]

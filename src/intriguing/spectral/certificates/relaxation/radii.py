@@ -2,7 +2,7 @@
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int64
@@ -19,6 +19,7 @@ from intriguing.spectral.certificates.relaxation.search import (
     AGAIN,
     APART,
     FIRST,
+    LONG,
     apart,
     improved,
     proved,
@@ -52,19 +53,23 @@ _FIRST = 0.6
 
 @dataclass(frozen=True)
 class _Effort:
-    """How many radii are tried at most, how close proved and not proved ones may be, and how much
-    longer the next one may be than one that was proved."""
+    """How many radii are tried at most, how close proved and not proved ones may be, how much
+    longer the next one may be than one that was proved, and whether to go on where the first one
+    gained nothing."""
 
     trials: int
     close: float
     longer: float
+    persistent: bool = True
 
 
-_OWN = 512
-"""Units up to which each of a layer behind the first curve has a tail of its own: of 2,048 a search
-takes twice the time, and where that is limited more is lost in ranges than is gained."""
-_LINES, _TIGHT = _Effort(14, 1.004, 2.0), _Effort(8, 1.015, 1.12)
+_OWN, _WIDER = 512, 4096
+"""Units up to which each of a layer behind the first curve has a tail of its own; and where there
+are seconds for it: of 2,048 a step takes twice the time, and several hundred are worth it."""
+_LINES, _TIGHT = _Effort(14, 1.004, 2.0), _Effort(8, 1.015, 1.12, persistent=False)
 """With ranges by lines, and with tighter ones."""
+_UNITS, _STEP = _Effort(8, 1.01, 1.06), 1.03
+"""With tails of more single units, and how much longer the first radius is."""
 
 
 def relaxed_certificates(
@@ -136,6 +141,7 @@ class _Search:
         self.kept: dict[int, tuple[float, Choices]] = {}
         self.proved: dict[int, float] = {}
         self.afresh = _AFRESH
+        self.pace = AGAIN
 
     def longer(self, radii: Float[Tensor, " k"], until: float) -> Float[Tensor, " k"]:
         """Try radii: longer as long as all classes are proved to stay behind, then between.
@@ -145,18 +151,28 @@ class _Search:
         widest = float(torch.maximum(-self.image.down, self.image.up).norm())
         reach = max(1.2 * float(radii.min()), min(_FIRST * self._linear(), 0.5 * widest))
         radii = self._between(radii, reach, until, _LINES)
-        tighter = Tightening(self.image.program, self.segments, until)
-        if until < math.inf and tighter.searched:
-            reach = _FARTHER * float(radii.min())
-            radii = self._between(radii, reach, until, _TIGHT, tighter)
-        return radii
+        if until == math.inf:
+            return radii
+        tighter, known = Tightening(self.image.program, self.segments, until), float(radii.min())
+        if tighter.searched:
+            radii = self._between(radii, _FARTHER * known, until, _TIGHT, tighter)
+        # What both would gain together takes longer than either.
+        return radii if float(radii.min()) > known else self._by_more_units(radii, until)
+
+    def _by_more_units(self, radii: Float[Tensor, " k"], until: float) -> Float[Tensor, " k"]:
+        """Radii with tails of single units in wider layers, by a long search from what is known."""
+        inner = inner_maps(self.image.program, self.segments, _WIDER)
+        if inner.keys() == self.image.inner.keys():
+            return radii
+        self.image, self.pace = replace(self.image, inner=inner), LONG
+        return self._between(radii, _STEP * float(radii.min()), until, _UNITS)
 
     def _between(
         self, radii: Float[Tensor, " k"], reach: float, until: float, effort: "_Effort",
         tighter: Tighter | None = None,
     ) -> Float[Tensor, " k"]:  # fmt: skip
         """Try radii, from `reach` on."""
-        radii = radii.clone()
+        radii, first = radii.clone(), float(radii.min())
         known, beyond = None, math.inf
         for _ in range(effort.trials):
             if reach <= float(radii.min()) or time.process_time() >= until:
@@ -178,7 +194,7 @@ class _Search:
             if least > -_HOPELESS * lead:
                 self._halved(around, radii)
             inside = float(radii.min())
-            if beyond < effort.close * inside:
+            if beyond < effort.close * inside or not (effort.persistent or inside > first):
                 break
             # Where a bound is far below 0, it says little of where it would not be.
             straight = max(0.25, 0.95 * lead / (lead - least)) * beyond
@@ -218,9 +234,7 @@ class _Search:
         if left and float(value[worst]) > -_HOPELESS * float(self.lead[classes[worst]]):
             rows, classes = rows[left], [classes[i] for i in left]
             if all(j in self.kept for j in classes):
-                choices = improved(
-                    around, rows, apart(around, self._known(classes, around.radius)), AGAIN
-                )
+                choices = improved(around, rows, self._known(around, classes), self.pace)
                 value = self._keep(around, radii, classes, rows, choices)
                 missed, least = value <= 0, -_NEARLY * self.lead[classes]
                 if self.afresh and bool(missed.any()) and bool((value > least).all()):
@@ -250,8 +264,9 @@ class _Search:
             middle = 0.5 * (low + high)
             classes = [j for j in range(len(radii)) if j != self.label and radii[j] < middle]
             if all(j in self.kept for j in classes):
-                choices = self._known(classes, middle)
-                self._settle(around.within(middle), radii, classes, self._rows(classes), choices)
+                inside = around.within(middle)
+                choices = self._known(inside, classes)
+                self._settle(inside, radii, classes, self._rows(classes), choices)
             low, high = float(radii.min()), middle if float(radii.min()) < middle else high
 
     def _keep(
@@ -283,7 +298,9 @@ class _Search:
         rows[torch.arange(len(classes)), classes] = -1.0
         return rows
 
-    def _known(self, classes: list[int], radius: float) -> Choices:
+    def _known(self, around: Surroundings, classes: list[int]) -> Choices:
         """What was found for these classes, with strengths as at another radius."""
         kept = [self.kept[j] for j in classes]
-        return Choices.stacked([choices.scaled(before / radius) for before, choices in kept])
+        return Choices.stacked(
+            [apart(around, choices.scaled(before / around.radius)) for before, choices in kept]
+        )

@@ -19,12 +19,14 @@ from intriguing.spectral.certificates.relaxation.windows import Window
 
 @dataclass(frozen=True)
 class Pace:
-    """Steps of a search, Adam's rates of slopes and of logarithms, and what is left of them."""
+    """Steps of a search, Adam's rates of slopes and of logarithms, what is left of them, and
+    steps in which a bound must gain something."""
 
     steps: int
     slopes: float
     logarithms: float
     decay: float
+    patience: int = 20
 
 
 FIRST = Pace(60, 0.15, 0.3, 0.95)
@@ -33,8 +35,12 @@ APART = Pace(80, 0.1, 0.15, 0.97)
 """From there on, with one for every unit of the first layer."""
 AGAIN = Pace(50, 0.05, 0.1, 0.96)
 """From what was found at another radius."""
-_PATIENCE, _GAIN = 20, 2e-4
-"""Steps in which a bound must gain so much of what it is away from its start."""
+LONG = Pace(300, 0.02, 0.1, 0.99, patience=300)
+"""The same where much is to be moved a little."""
+_STRAIGHT = 20.0
+"""By what the logarithm of a straight unit's strength is less."""
+_GAIN = 2e-4
+"""What a bound must gain, relative to what it is away from its start, until patience ends."""
 
 
 def started(around: Surroundings, rows: Float[Tensor, "rows classes"]) -> Choices:
@@ -68,12 +74,17 @@ def started(around: Surroundings, rows: Float[Tensor, "rows classes"]) -> Choice
 
 
 def apart(around: Surroundings, choices: Choices) -> Choices:
-    """The same with a strength for every unit where tails of single units go on."""
+    """The same with a strength for every unit where tails of single units go on.
+
+    Of a unit that is straight in the ball, off among others, nothing is lost that one would pay
+    for: its own is next to none.
+    """
     image, curves = around.image, dict(choices.curves)
     places = {*image.inner, *([image.first.place] if image.first else [])}
     for at, choice in curves.items():
-        if image.program.nodes[at].parents[0] in places:
-            strength = choice.strength.expand_as(choice.slopes)
+        if image.program.nodes[at].parents[0] in places and choice.strength.shape[1] == 1:
+            low, high = around.cells[at].slopes
+            strength = choice.strength - torch.where(high > low, 0.0, _STRAIGHT).to(choice.slopes)
             curves[at] = replace(choice, strength=strength)
     return Choices(curves, choices.ends)
 
@@ -105,7 +116,7 @@ def improved(
         better = value.detach() > best
         best = torch.where(better, value.detach(), best)
         kept = {at: _better(better, free[at], kept[at]) for at in free}
-        if step % _PATIENCE == 0:
+        if step % pace.patience == 0:
             if step and bool((best - before <= _GAIN * (best - first)).all()):
                 break
             before = best

@@ -4,7 +4,7 @@ Its largest eigenvalue is proved by a Cholesky factor of λI − CᵀDC, whose e
 diagonal in an order that neighbours share (Cuthill & McKee 1969): convolutions reach only so far.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -29,10 +29,11 @@ than the least that its eigenvalue can be."""
 
 @dataclass(frozen=True)
 class Peak:
-    """The diagonal of D, and what no eigenvalue of CᵀDC exceeds."""
+    """The diagonal of D, what no eigenvalue of CᵀDC exceeds, and of which C."""
 
     weight: Float[Tensor, "rows units"]
     top: Float[Tensor, "rows 1"]
+    of: "SparseMap"
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,12 @@ class SparseMap:
     kept: dict[object, tuple[csr_matrix, csr_matrix]] = field(default_factory=dict)
     orders: list[NDArray[np.int64]] = field(default_factory=list)
     grams: dict[object, Tensor] = field(default_factory=dict)
+
+    def scaled(self, units: Float[Tensor, " pixels"]) -> "SparseMap":
+        """C of numbers in these units."""
+        columns = diags(units.cpu().numpy())
+        matrix, absolute = (m @ columns for m in (self.matrix, self.absolute))
+        return replace(self, matrix=matrix.tocsr(), absolute=absolute.tocsr(), kept={}, grams={})
 
     @property
     def noise(self) -> Float[Tensor, "1 pixels"]:
@@ -119,7 +126,7 @@ class SparseMap:
         """What no eigenvalue of CᵀDC exceeds, row by row.
 
         Args:
-            known: Of D that may be nearly multiples of these.
+            known: Of D that may be nearly multiples of these; of another C it says nothing.
         """
         found = []
         for row, own in enumerate(weight.double().cpu()):
@@ -129,7 +136,7 @@ class SparseMap:
             gram = (matrix @ matrix.T if short else matrix.T @ matrix).tocsr()
             least = _found(gram, self.noise[0, : gram.shape[0]].numpy())
             before = None
-            if known is not None:
+            if known is not None and known.of is self:
                 held = known.weight[row].double().cpu()
                 most = float((own / held).nan_to_num(nan=torch.inf).max())
                 before = most * float(known.top[row]) * (1 + 8 * UNIT)

@@ -20,6 +20,8 @@ from intriguing.spectral.certificates.relaxation.sparse_map import SparseMap
 from intriguing.spectral.certificates.relaxation.windows import Window, Windows
 
 UNIT = 2.0**-53
+_LEAST = 1e-2
+"""The smallest unit of a number: smaller ones only add to what rounding can do."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,9 @@ class Surroundings:
         magnitude: By node, what no entry exceeds.
         low, high: By curve or pool, between which its input lies.
         cells, lines: By curve or pool.
+        moved, scaled: By place, what `moves` and `inner` have found.
+        moving: By curve or pool of ReLUs, L and a doubt for those that can move within the radius:
+            ‖Δ‖ ≤ L·R + doubt from its computed value; and the same in its units.
     """
 
     image: Image
@@ -61,13 +66,85 @@ class Surroundings:
     high: dict[int, Tensor] = field(default_factory=dict)
     cells: dict[int, Cells | Windows] = field(default_factory=dict)
     lines: dict[int, Lines] = field(default_factory=dict)
+    moved: dict[int, Tensor] = field(default_factory=dict)
+    scaled: dict[int, tuple[SparseMap, Tensor]] = field(default_factory=dict)
+    moving: dict[int, tuple[tuple[float, float], tuple[float, float]]] = field(default_factory=dict)
 
-    def reach(self, place: int) -> float:
-        """How far the node is at most from its computed value, L2."""
-        lipschitz = self.image.program.nodes[place].lipschitz
-        if math.isinf(lipschitz):
-            return math.inf
-        return (lipschitz * self.radius + self.image.doubt[place]) * (1 + 1e-12)
+    def moves(self, at: int) -> Float[Tensor, " inputs"]:
+        """How far a curve's value moves at most with each number that it reads, here."""
+        if at not in self.moved:
+            node, values = self.image.program.nodes[at], self.image.values
+            assert isinstance(node.rule, Curve | Window)
+            z0 = node.rule.taken(values[node.parents[0]].flatten())
+            self.moved[at] = self.cells[at].moves(z0, values[at].flatten())
+        return self.moved[at]
+
+    def inner(self, at: int) -> tuple[SparseMap, Float[Tensor, " numbers"]] | None:
+        """An inner map of numbers in units of their own, and these; None where there is none.
+
+        In its unit no ReLU's value moves farther than what it reads, and one that is off within
+        the radius, or a window of such, has a small one: it does not count.
+        """
+        if at not in self.image.inner:
+            return None
+        if at not in self.scaled:
+            map = self.image.inner[at]
+            units = self._units(map.before)
+            if units is None:
+                self.scaled[at] = map, torch.ones_like(self.image.values[map.before].flatten())
+            else:
+                self.scaled[at] = map.scaled(units), units
+        return self.scaled[at]
+
+    def _units(self, at: int) -> Float[Tensor, " numbers"] | None:
+        """Of a curve's value, or a pool's."""
+        rule = self.image.program.nodes[at].rule
+        if isinstance(rule, Curve) and rule.rectifies:
+            return self.moves(at).clamp(_LEAST, 1.0)
+        if isinstance(rule, Window) and rule.rectified:
+            return self.moves(at).view(rule.places.shape).amax(0).clamp_min(_LEAST)
+        return None
+
+    def note(self, at: int) -> None:
+        """Of ReLUs behind a map that is known by its entries: what those that can move add up to.
+
+        ‖Δy‖ ≤ ‖KC‖·‖Δ‖, K how far each y moves with what it reads; C and Δ are those of the image,
+        or, behind other ReLUs, in their units.
+        """
+        image, node = self.image, self.image.program.nodes[at]
+        units, (before,) = self._units(at), node.parents
+        if units is None:
+            return
+        if image.first is not None and image.first.place == before:
+            map, steep, doubt = image.first, 1.0, 0.0
+        elif before in image.inner:
+            inner = self.inner(before)
+            assert inner is not None
+            map, _ = inner
+            steep, doubt = self._lipschitz(map.before, True)
+            doubt += map.norm * image.doubt[map.before]
+        else:
+            return
+        assert isinstance(node.rule, Curve | Window)
+        shares = torch.stack([self.moves(at), (self.moves(at) > 0).to(units)]).square()
+        shares = node.rule.gathered(shares, image.program.nodes[before].shape.numel())
+        norms = (map.top(shares)[:, 0].sqrt() * (1 + 1e-9)).tolist()
+        plain, own = ((n * steep, n * doubt + image.doubt[before]) for n in norms)
+        self.moving[at] = plain, own
+
+    def reach(self, place: int, units: bool = False) -> float:
+        """How far the node is at most from its computed value, L2; or that in its units."""
+        steep, doubt = self._lipschitz(place, units)
+        return (steep * self.radius + doubt) * (1 + 1e-12)
+
+    def _lipschitz(self, place: int, units: bool) -> tuple[float, float]:
+        """L and a doubt: the node is no farther than L·R + doubt from its computed value."""
+        nodes = self.image.program.nodes
+        known, rule = place, nodes[place].rule
+        if units and isinstance(rule, Curve) and rule.rectifies:
+            (known,) = nodes[place].parents  # in its units it moves no farther
+        found = nodes[known].lipschitz, self.image.doubt[known]
+        return min(found, self.moving.get(place, (found, found))[units])
 
     def within(self, radius: float) -> "Surroundings":
         """Of a smaller ball, of which nothing else is known."""

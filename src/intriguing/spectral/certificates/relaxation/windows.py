@@ -4,7 +4,9 @@ A window z ∈ Rᵏ between l and u gives y = max(z₁, …, zₖ), or relu of i
 that stays at 0. It moves no farther than z does, so that a tail passes it unchanged. A backward
 pass needs from below
 
-    least over z of   q·y − g·z − ½μ(y − y₀)² + ½Λ‖z − z₀‖²,   Λ > μ.
+    least over z of   q·y − g·z − ½μ(y − y₀)² + ½Λ‖z − z₀‖²,
+
+Λ > μ for numbers that can be the largest; others need none.
 
 Let hᵢ(v) = ½Λ(v − z₀ᵢ)² − gᵢv, least in [lᵢ, uᵢ] at vᵢ. For y = t every zᵢ is min(vᵢ, t), but for
 one that has to be t. Up to t = max v there is one already, and Σ hᵢ(min(vᵢ, t)) + qt − ½μ(t − y₀)²
@@ -143,9 +145,14 @@ class Windows:
             below.flatten(), torch.zeros_like(least), above.flatten(), over[lowest, columns]
         )
 
+    def moves(self, z0: Tensor, y0: Tensor) -> Float[Tensor, " taps_windows"]:
+        """How far y moves at most for each step of a number: not at all with those always below."""
+        first, most = self.ends
+        return ((self.high >= first) & (most > first)).to(self.high).flatten()
+
     def least(
         self, q: Float[Tensor, "rows windows"], g: Float[Tensor, "rows taps_windows"],
-        mu: Float[Tensor, "rows 1"], strength: Float[Tensor, "rows taps_windows_or_1"],
+        mu: Float[Tensor, "rows windows_or_1"], strength: Float[Tensor, "rows taps_windows_or_1"],
         z0: Float[Tensor, " taps_windows"], y0: Float[Tensor, " windows"], proved: bool,
     ) -> Float[Tensor, "rows windows"]:  # fmt: skip
         """The least value as above, from below; rounding counts where it is `proved`."""
@@ -153,7 +160,7 @@ class Windows:
         each = strength.shape[1] > 1
         strength = strength.view(len(q), *(self.low.shape if each else (1, 1)))
         with torch.no_grad():
-            z, t = self.attained(q, g, mu[:, :, None], strength, z0, y0)
+            z, t = self.attained(q, g, mu[:, None], strength, z0, y0)
         linear = q * t - (g * z).sum(1)
         value = linear - 0.5 * mu * (t - y0).square()
         value = value + 0.5 * (strength * (z - z0).square()).sum(1)
@@ -163,7 +170,8 @@ class Windows:
         # its terms, and the least value is no farther away than the ends.
         size = self.largest + z0.abs().amax(0) + y0.abs() + self.low.abs().amax(0)
         pull = (strength.expand(-1, *z0.shape)).sum(1)
-        steep = q.abs() + g.abs().sum(1) + 2 * (mu + pull) * size
+        moved = mu * (self.largest + y0.abs())
+        steep = q.abs() + g.abs().sum(1) + 2 * (moved + pull * size)
         return value - 128 * (len(z0) + 4) * UNIT * steep * size
 
     def attained(
