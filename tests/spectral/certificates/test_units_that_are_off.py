@@ -1,17 +1,22 @@
 """What units that do not move in the ball cost a certificate of convolutions: nothing."""
 
+import math
+import time
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from intriguing import certify
+from intriguing import certify, minimum_distortion
 from intriguing.spectral.certificates.lipschitz import analyse
 from intriguing.spectral.certificates.relaxation.cells import Cells, cells_of
 from intriguing.spectral.certificates.relaxation.program import Curve, program_of
-from intriguing.spectral.certificates.relaxation.segments import inner_maps, segments_of
+from intriguing.spectral.certificates.relaxation.radii import _Search
+from intriguing.spectral.certificates.relaxation.segments import first_map, inner_maps, segments_of
 from intriguing.spectral.certificates.relaxation.sparse_map import Peak
+from intriguing.spectral.certificates.relaxation.surroundings import image_of
 
 
 def cells(activation: nn.Module, low: float, high: float) -> tuple[Curve, Cells]:
@@ -118,3 +123,36 @@ def test_what_is_known_of_a_map_says_nothing_of_it_in_other_units() -> None:
     top = scaled.top(weight, less)[:, 0]
     assert bool((exact <= top).all())
     assert bool((top <= 1.01 * exact).all())
+
+
+def test_tails_of_more_single_units_certify_farther_and_never_beyond_an_example() -> None:
+    """Of 576 units behind the first curve, in a long search; ended by its seconds, too."""
+    torch.manual_seed(1)
+    net = nn.Sequential(
+        nn.Conv2d(2, 4, 3, 1, 1), nn.ReLU(), nn.Conv2d(4, 16, 3, 1, 1), nn.ReLU(),
+        nn.AvgPool2d(3), nn.Flatten(), nn.Linear(64, 2),
+    ).eval().requires_grad_(False)  # fmt: skip
+    net[-1].weight.mul_(3.0)
+    images = torch.rand(1, 2, 6, 6, generator=torch.Generator().manual_seed(0))
+    logits = net(images)
+    found = minimum_distortion(net, images, logits.argmax(1), "untargeted", budget=200).l2
+    program = program_of(analyse(net.double(), (2, 6, 6), (0.0, 1.0)).walk)
+    assert program is not None
+    segments = segments_of(program)
+    assert segments is not None
+    ends = torch.zeros(2, 6, 6).double(), torch.ones(2, 6, 6).double()
+    first = first_map(program, segments)
+    image = image_of(program, images.double(), *ends, first, inner_maps(program, segments, 512))
+    assert not image.inner
+    label = int(logits.argmax())
+    lead = (logits[0, label] - logits[0]).double()
+    search = _Search(program, segments, image, label, lead)
+    start = torch.where(lead == 0, torch.inf, 0.0).double()
+    before = search.longer(start, math.inf)
+    late = _Search(program, segments, image, label, lead)
+    assert torch.equal(late._by_more_units(before, time.process_time() - 1.0), before)
+    after = search._by_more_units(before, math.inf)
+    assert float(after.min()) > 1.1 * float(before.min())
+    assert float(after.min()) < float(found)
+    ((_, kept),) = search.kept.values()
+    assert {choice.strength.shape[1] for choice in kept.curves.values()} == {144, 576}

@@ -4,6 +4,8 @@ Adam on slopes, strengths and shares, each row (a class against the label) by it
 it finds needs to be trusted: with whatever it gives, one pass with outward rounding is the proof.
 """
 
+import math
+import time
 from dataclasses import dataclass, replace
 
 import torch
@@ -91,9 +93,9 @@ def apart(around: Surroundings, choices: Choices) -> Choices:
 
 def improved(
     around: Surroundings, rows: Float[Tensor, "rows classes"], choices: Choices, pace: Pace,
-    dtype: torch.dtype = torch.float32,
+    until: float = math.inf, dtype: torch.dtype = torch.float32,
 ) -> Choices:  # fmt: skip
-    """Better choices for these rows."""
+    """Better choices for these rows, by steps until the process has taken so many seconds."""
     last = len(around.image.program.nodes) - 1
     kept, end = dict(choices.curves), choices.ends
     ends = {at: tuple(e.to(dtype) for e in around.cells[at].slopes) for at in kept}
@@ -121,7 +123,7 @@ def improved(
                 break
             before = best
             first = best if step == 0 else first
-        if step == pace.steps:
+        if step == pace.steps or time.process_time() >= until:
             break
         adam.zero_grad()
         # Operations that are transposed by differentiation share a graph, which is kept.
