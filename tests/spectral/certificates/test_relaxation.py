@@ -137,7 +137,7 @@ def test_whatever_is_chosen_is_a_bound(name: str) -> None:
     """Slopes at random, tails of any strength, paid or carried on, against points of the ball.
 
     Those of the first curve are paid at the input and those of others at the curve before, of every
-    unit by itself or all alike.
+    unit by itself, in any units of what they meet there, or all alike.
     """
     net = network(name).double()
     image = torch.rand(1, 2, 6, 6, generator=torch.Generator().manual_seed(5)).double()
@@ -150,6 +150,7 @@ def test_whatever_is_chosen_is_a_bound(name: str) -> None:
     ends = torch.zeros_like(image[0]), torch.ones_like(image[0])
     here = image_of(program, image, *ends, first, inner)
     places = {*inner, *([first.place] if first else [])}
+    met = {map.before for map in inner.values()}
     label = int(net(image).argmax(1))
     row = torch.zeros(1, 3, dtype=torch.float64)
     row[0, label], row[0, (label + 1) % 3] = 1.0, -1.0
@@ -169,7 +170,12 @@ def test_whatever_is_chosen_is_a_bound(name: str) -> None:
                 slopes = torch.where(
                     torch.rand(slopes.shape, generator=generator) < 0.5, start, slopes
                 )
-                curves[at] = Choice(slopes, strength * one, paid * torch.ones_like(one[:, :1]))
+                units = torch.zeros(1, 1).double()
+                if at in met and one.shape[1] > 1:
+                    count = here.values[at].numel()
+                    units = torch.randn(1, count, generator=generator).double()
+                paid_there = paid * torch.ones_like(one[:, :1])
+                curves[at] = Choice(slopes, strength * one, paid_there, units)
             assert float(proved(around, row, Choices(curves))[0]) <= least
 
 
@@ -252,10 +258,12 @@ def test_tails_of_single_units_behind_few_units_are_proved_and_searched_closely(
     top = inner.top(weight)[:, 0]
     assert bool((exact <= top).all())
     assert bool((top <= 1.01 * exact).all())
-    direction, moved = inner.steepest(weight, None, 200)
+    direction, along, moved = inner.steepest(weight, None, 200)
+    torch.testing.assert_close(along.square().sum(1), torch.ones(3).double())
+    torch.testing.assert_close(moved, along @ dense.T)
     torch.testing.assert_close((weight * moved.square()).sum(1), exact, rtol=1e-6, atol=0)
-    again, _ = inner.steepest(weight, direction, 1)
-    torch.testing.assert_close(again, direction, rtol=1e-3, atol=1e-3)
+    _, _, moved = inner.steepest(weight, direction, 8)
+    torch.testing.assert_close((weight * moved.square()).sum(1), exact, rtol=1e-3, atol=0)
 
 
 def length(change: Tensor) -> Tensor:

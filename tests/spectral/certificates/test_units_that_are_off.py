@@ -13,7 +13,7 @@ from intriguing import certify, minimum_distortion
 from intriguing.spectral.certificates.lipschitz import analyse
 from intriguing.spectral.certificates.relaxation.cells import Cells, cells_of
 from intriguing.spectral.certificates.relaxation.program import Curve, program_of
-from intriguing.spectral.certificates.relaxation.radii import _Search
+from intriguing.spectral.certificates.relaxation.radii import _Effort, _Search
 from intriguing.spectral.certificates.relaxation.segments import first_map, inner_maps, segments_of
 from intriguing.spectral.certificates.relaxation.sparse_map import Peak
 from intriguing.spectral.certificates.relaxation.surroundings import image_of
@@ -148,11 +148,14 @@ def test_tails_of_more_single_units_certify_farther_and_never_beyond_an_example(
     lead = (logits[0, label] - logits[0]).double()
     search = _Search(program, segments, image, label, lead)
     start = torch.where(lead == 0, torch.inf, 0.0).double()
-    before = search.longer(start, math.inf)
-    late = _Search(program, segments, image, label, lead)
-    assert torch.equal(late._by_more_units(before, time.process_time() - 1.0), before)
-    after = search._by_more_units(before, math.inf)
+    before = _Search(program, segments, image, label, lead)._between(start, 0.1, math.inf)
+    assert torch.equal(search._creep(start, _Effort(0.01, 9)), start)
+    after = search.longer(start, math.inf)
     assert float(after.min()) > 1.1 * float(before.min())
     assert float(after.min()) < float(found)
+    assert float(search._creep(after, _Effort(1e-6, 9)).min()) > float(after.min())
+    search.until = time.process_time() - 1.0
+    assert torch.equal(search._creep(after, _Effort(1e-6, 9)), after)
     ((_, kept),) = search.kept.values()
     assert {choice.strength.shape[1] for choice in kept.curves.values()} == {144, 576}
+    assert {choice.units.shape[1] for choice in kept.curves.values()} == {1, 144}

@@ -94,7 +94,7 @@ def lower_bound(
             q = rows.new_zeros(len(rows), *node.shape[1:])
         mu = state.tails.pop(at, None)
         if isinstance(node.rule, AffineMap):
-            _affine(around, at, q, mu, choices.ends, state, proved)
+            _affine(around, at, q, mu, choices, state, proved)
         elif isinstance(node.rule, Curve | Window):
             _by_choice(around, at, q, mu, choices.curves[at], state, proved)
         else:
@@ -126,16 +126,19 @@ def _ended(
         state.doubt = state.doubt + rounded + rounding(q.shape[1]) * size
 
 
-def _top(tail: Tensor, map: SparseMap, start: Ends, state: _Pending, proved: bool) -> Tensor:
-    """‖CᵀDC‖ of a tail that meets a map."""
+def _top(
+    tail: Tensor, map: SparseMap, start: Ends, state: _Pending, proved: bool,
+    units: Tensor | None = None,
+) -> Tensor:  # fmt: skip
+    """‖UCᵀDCU‖ of a tail that meets a map."""
     top, state.steepest[map.place] = largest(
-        tail, map, start.steepest.get(map.place, Steepest()), proved
+        tail, map, start.steepest.get(map.place, Steepest()), proved, units
     )
     return top
 
 
 def _affine(
-    around: Surroundings, at: int, q: Tensor, mu: Tensor | None, start: Ends, state: _Pending,
+    around: Surroundings, at: int, q: Tensor, mu: Tensor | None, choices: Choices, state: _Pending,
     proved: bool,
 ) -> None:  # fmt: skip
     node = around.image.program.nodes[at]
@@ -152,7 +155,10 @@ def _affine(
         return
     first, inner = around.image.first, around.inner(at)
     if inner is not None and mu.shape[1] > 1:
-        _passed_on(around, *inner, mu, _top(mu, inner[0], start, state, proved), state)
+        map, units = inner
+        own = choices.curves[map.before].units
+        top = _top(mu, map, choices.ends, state, proved, own if own.shape[1] > 1 else None)
+        _passed_on(around, map, units, own, mu, top, state)
         return
     if first is None or first.place != at:
         _hand_on(around, at, mu, state)
@@ -162,20 +168,24 @@ def _affine(
 
 
 def _passed_on(
-    around: Surroundings, map: SparseMap, units: Tensor, mu: Tensor, top: Tensor, state: _Pending
-) -> None:
-    """½Σμᵢ(CΔ)ᵢ² ≤ ½‖CᵀDC‖·‖Δ‖² of a tail of single units; a share of that is paid there.
+    around: Surroundings, map: SparseMap, units: Tensor, own: Tensor, mu: Tensor, top: Tensor,
+    state: _Pending,
+) -> None:  # fmt: skip
+    """½Σμᵢ(CΔ)ᵢ² ≤ ½‖UCᵀDCU‖·‖U⁻¹Δ‖² of a tail of single units; a share of that is paid there.
 
-    C takes Δ in `units`, in which it is no longer than what the curve before reads.
+    C takes Δ in `units`, in which it is no longer than what the curve before reads; and U = diag(u)
+    with u = exp(own) is free: u⁻²‖UCᵀDCU‖ are all diagonals that CᵀDC may have to stay below.
     """
+    own = own if own.shape[1] > 1 else torch.zeros_like(own)
     apart = around.image.doubt[map.place] + map.norm * around.image.doubt[map.before]
     state.constant = state.constant - 0.5 * mu.amax(1) * (1.01e8 * apart**2)
     tail, reach = top * (1 + 2e-8), around.reach(map.before, units=True)
     if reach < torch.inf:
         share = state.paid[map.place]
-        state.constant = state.constant - (0.5 * reach**2) * (share * tail)[:, 0]
+        squared = (reach * (1 + 1e-12) / own.amin(1, keepdim=True).exp()).square()
+        state.constant = state.constant - (0.5 * squared * share * tail)[:, 0]
         tail = (1 - share) * tail * (1 + 1e-12)
-    state.tail(map.before, tail / units.to(tail).square() * (1 + 1e-12))
+    state.tail(map.before, tail / (units.to(tail) * own.exp()).square() * (1 + 1e-12))
 
 
 def _hand_on(around: Surroundings, at: int, mu: Tensor, state: _Pending) -> None:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from jaxtyping import Float, Int64
@@ -21,16 +21,19 @@ class Choice:
             curve, whose tails end at the input, and behind `Image.inner`.
         paid: Which share of the tail is paid, before a sigmoid: here, or, of every number by
             itself, behind the map that it passes.
+        units: Log of what a map takes the curve's own numbers in, times what `Surroundings.inner`
+            has: of every number where both have strengths of their own, else a 0 for all.
     """
 
     slopes: Float[Tensor, "rows inputs"]
     strength: Float[Tensor, "rows inputs_or_1"]
     paid: Float[Tensor, "rows 1"]
+    units: Float[Tensor, "rows numbers_or_1"]
 
     @property
-    def parts(self) -> tuple[Tensor, Tensor, Tensor]:
+    def parts(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """All of it."""
-        return self.slopes, self.strength, self.paid
+        return self.slopes, self.strength, self.paid, self.units
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,10 @@ class Ends:
         """With the same done to all that it is made of."""
         steepest = {at: one.each(of) for at, one in self.steepest.items()}
         return Ends(self.nearest and self.nearest.each(of), steepest)
+
+    def rows(self, some: Int64[Tensor, " some"]) -> "Ends":
+        """Of some rows."""
+        return self.each(lambda t: t[some])
 
     def scaled(self, factor: float) -> "Ends":
         """For strengths times a factor, in a ball so much smaller."""
@@ -104,7 +111,7 @@ class Choices:
         """With strengths times a factor."""
         more = math.log(factor)
         curves = {
-            at: Choice(choice.slopes, choice.strength + more, choice.paid)
+            at: replace(choice, strength=choice.strength + more)
             for at, choice in self.curves.items()
         }
         return Choices(curves, self.ends.scaled(factor))

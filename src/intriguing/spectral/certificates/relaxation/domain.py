@@ -149,18 +149,24 @@ def nearest(
 
 
 def largest(
-    tail: Float[Tensor, "rows units_or_1"], first: SparseMap, start: Steepest, proved: bool
-) -> tuple[Float[Tensor, "rows 1"], Steepest]:
-    """‖CᵀDC‖, proved or nearly, and where."""
+    tail: Float[Tensor, "rows units_or_1"], first: SparseMap, start: Steepest, proved: bool,
+    units: Float[Tensor, "rows numbers"] | None = None,
+) -> tuple[Float[Tensor, "rows 1"], Steepest]:  # fmt: skip
+    """‖UCᵀDCU‖, proved or nearly, and where; U = diag(exp(units)), or I."""
     if tail.shape[1] == 1:
         return tail * (first.norm**2 * (1 + 1e-12)), Steepest()
+    columns = None if units is None else units.detach().exp()
     if proved:
-        peak = Peak(tail, first.top(tail, start.peak), first)
-        return peak.top, Steepest(start.direction, peak)
+        top = first.top(tail, start.peak, columns)
+        return top, Steepest(start.direction, Peak(tail, top, first) if columns is None else None)
     with torch.no_grad():
         steps = _POWERS[start.direction is not None]
-        direction, moved = first.steepest(tail, start.direction, steps)
-    return _SHORT * (tail * moved.square()).sum(1, keepdim=True), Steepest(direction)
+        direction, along, moved = first.steepest(tail, start.direction, steps, columns)
+    top = _SHORT * (tail * moved.square()).sum(1, keepdim=True)
+    if units is not None:  # ‖D½CUv‖² has the derivative 2·top·v² where v is the eigenvector
+        apart = units - units.detach()
+        top = top + 2 * top.detach() * (along.square() * apart).sum(1, keepdim=True)
+    return top, Steepest(direction)
 
 
 def least_beyond(

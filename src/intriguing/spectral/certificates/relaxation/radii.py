@@ -13,7 +13,7 @@ from intriguing.models.classifier import device_of
 from intriguing.spectral.certificates.feed_forward import chain_of
 from intriguing.spectral.certificates.pairwise import PairBounds
 from intriguing.spectral.certificates.relaxation.choices import Choices
-from intriguing.spectral.certificates.relaxation.program import Curve, Program, program_of
+from intriguing.spectral.certificates.relaxation.program import Program, program_of
 from intriguing.spectral.certificates.relaxation.ranges import Tighter, surroundings
 from intriguing.spectral.certificates.relaxation.search import (
     AGAIN,
@@ -33,8 +33,6 @@ from intriguing.spectral.certificates.relaxation.segments import (
 )
 from intriguing.spectral.certificates.relaxation.surroundings import Image, Surroundings, image_of
 from intriguing.spectral.certificates.relaxation.tightening import Tightening
-from intriguing.spectral.certificates.relaxation.undecided import bending
-from intriguing.spectral.certificates.relaxation.windows import Window
 from intriguing.spectral.certificates.step import Walk
 from intriguing.spectral.semidefinite.layers import Dense, Flatten, Slope
 
@@ -47,34 +45,35 @@ _HALVINGS = 4
 _NEARLY, _AFRESH = 0.1, 3
 """What a search from known choices misses by so little of the lead, one from lines may prove: tried
 so often, as these searches end a few percent apart."""
-_FARTHER = 1.15
-"""The first radius that is tried with tighter ranges, relative to what was proved without."""
 _FIRST = 0.6
 """The first radius that is tried, relative to where the leads would end if they were linear."""
 
 
+_TRIALS, _NEARER, _LONGER = 14, 1.03, 2.0
+"""Of short searches: how many radii are tried at most, how close proved and not proved ones may be,
+and how much longer the next one may be than one that was proved."""
+_OWN, _WIDER = 512, 4096
+"""Units up to which each of a layer behind the first curve has a tail of its own, in short searches
+and in long ones."""
+_STEP, _FASTER, _MOST_STEP = 0.08, 1.25, 0.12
+"""By how much the first radius of long searches is longer than what is known, by how much more the
+one after one that was proved is, and any at most."""
+_ASTRAY = 0.3
+"""What was found at a radius where so much of a lead is missing says less than what was known."""
+_MARGIN = 0.02
+"""What they are to find of a lead, so that a proof is left with something."""
+
+
 @dataclass(frozen=True)
 class _Effort:
-    """How many radii are tried at most, how close proved and not proved ones may be, how much
-    longer the next one may be than one that was proved, and whether to go on where the first one
-    gained nothing."""
+    """The step with which long searches end, which is halved where one fails, and their number."""
 
-    trials: int
     close: float
-    longer: float
-    persistent: bool = True
+    trials: int
 
 
-_OWN, _WIDER = 512, 4096
-"""Units up to which each of a layer behind the first curve has a tail of its own; and where there
-are seconds for it: of 2,048 a step takes twice the time, and several hundred are worth it."""
-_LINES, _TIGHT = _Effort(14, 1.004, 2.0), _Effort(8, 1.015, 1.12, persistent=False)
-"""With ranges by lines, and with tighter ones."""
-_UNITS, _STEP = _Effort(8, 1.01, 1.06), 1.03
-"""With tails of more single units, and how much longer the first radius is."""
-_BENT = 0.6
-"""Share of units that bend above which tighter ranges are not tried: of networks trained for
-certificates .8 to 1 bend, and nothing is gained; of others a quarter, and a fifth is."""
+_BRIEF, _WHOLE = _Effort(0.03, 5), _Effort(0.01, 1000)
+"""By default, and as long as there are seconds."""
 
 
 def relaxed_certificates(
@@ -147,7 +146,6 @@ class _Search:
         self.proved: dict[int, float] = {}
         self.afresh = _AFRESH
         self.pace = AGAIN
-        self.around: Surroundings | None = None
         self.until = math.inf
 
     def longer(self, radii: Float[Tensor, " k"], until: float) -> Float[Tensor, " k"]:
@@ -157,72 +155,70 @@ class _Search:
         """
         widest = float(torch.maximum(-self.image.down, self.image.up).norm())
         reach = max(1.2 * float(radii.min()), min(_FIRST * self._linear(), 0.5 * widest))
-        radii = self._between(radii, reach, until, _LINES)
-        if until == math.inf:
-            return radii
-        # What tighter ranges and more units would gain together takes longer than either.
-        tighter, known = Tightening(self.image.program, self.segments, until), float(radii.min())
-        if tighter.searched and not self._most_bend(tighter.searched):
-            radii = self._between(radii, _FARTHER * known, until, _TIGHT, tighter)
-        return radii if float(radii.min()) > known else self._by_more_units(radii, until)
-
-    def _most_bend(self, places: set[int]) -> bool:
-        """Whether most of these layers' units with kinks bend in the last ball: few are decided."""
-        around, found = self.around, []
-        if around is None:
-            return False
-        for at in self.image.program.curves:
-            node = self.image.program.nodes[at]
-            if isinstance(node.rule, Curve) and node.rule.bends.curvature:
-                continue
-            if node.parents[0] in places:
-                assert isinstance(node.rule, Curve | Window)
-                ends = around.low[at].flatten(), around.high[at].flatten()
-                found.append(bending(node.rule, *ends).double())
-        return bool(found) and float(torch.cat(found).mean()) > _BENT
-
-    def _by_more_units(self, radii: Float[Tensor, " k"], until: float) -> Float[Tensor, " k"]:
-        """Radii with tails of single units in wider layers, by a long search from what is known."""
+        radii = self._between(radii, reach, until)
         inner = inner_maps(self.image.program, self.segments, _WIDER)
-        if inner.keys() == self.image.inner.keys():
-            return radii
         self.image, self.pace, self.until = replace(self.image, inner=inner), LONG, until
-        return self._between(radii, _STEP * float(radii.min()), until, _UNITS)
+        if until == math.inf:
+            return self._creep(radii, _BRIEF)
+        radii = self._creep(radii, _WHOLE)
+        tighter = Tightening(self.image.program, self.segments, until)
+        return self._creep(radii, _WHOLE, tighter) if tighter.searched else radii
 
     def _between(
-        self, radii: Float[Tensor, " k"], reach: float, until: float, effort: "_Effort",
-        tighter: Tighter | None = None,
-    ) -> Float[Tensor, " k"]:  # fmt: skip
-        """Try radii, from `reach` on."""
-        radii, first = radii.clone(), float(radii.min())
-        known, beyond = None, math.inf
-        for _ in range(effort.trials):
+        self, radii: Float[Tensor, " k"], reach: float, until: float
+    ) -> Float[Tensor, " k"]:
+        """Try radii, from `reach` on, by short searches."""
+        radii, known, beyond = radii.clone(), None, math.inf
+        for _ in range(_TRIALS):
             if reach <= float(radii.min()) or time.process_time() >= until:
                 break  # nothing longer is left to try, or rounding leaves none
             if known is None or reach < _NEAR * known.radius:
                 around = surroundings(self.image, self.segments, reach, known)
-                if tighter is not None:
-                    around = surroundings(self.image, self.segments, reach, around, tighter)
             else:
                 around = known.within(reach)
-            self.around = around
             least, lead = self._tried(around, radii)
             if float(radii.min()) >= reach:
                 # Straight on from the lead at the image, the end would come too late.
                 ahead = 0.6 * min(1.5, max(0.05, least / max(lead - least, 1e-12)))
-                longer = reach * min(1 + ahead, effort.longer)
+                longer = reach * min(1 + ahead, _LONGER)
                 reach = longer if beyond == math.inf else min(longer, 0.5 * (reach + beyond))
                 continue
             known, beyond = around, reach
             if least > -_HOPELESS * lead:
                 self._halved(around, radii)
             inside = float(radii.min())
-            if beyond < effort.close * inside or not (effort.persistent or inside > first):
+            if beyond < _NEARER * inside:
                 break
             # Where a bound is far below 0, it says little of where it would not be.
             straight = max(0.25, 0.95 * lead / (lead - least)) * beyond
             between = 0.5 * (inside + beyond) if inside > 0.5 * beyond else 1.2 * inside
             reach = max(straight, between)
+        return radii
+
+    def _creep(
+        self, radii: Float[Tensor, " k"], effort: _Effort, tighter: Tighter | None = None
+    ) -> Float[Tensor, " k"]:
+        """Try radii a little longer than what is proved, by long searches that go on from there."""
+        radii, step, trials = radii.clone(), _STEP, 0
+        if not 0 < float(radii.min()) < math.inf:
+            return radii  # there is nothing to go on from
+        while step > effort.close and trials < effort.trials and time.process_time() < self.until:
+            trials += 1
+            reach = (1 + step) * float(radii.min())
+            around = surroundings(self.image, self.segments, reach)
+            if tighter is not None:
+                around = surroundings(self.image, self.segments, reach, around, tighter)
+            before = dict(self.kept)
+            least, lead = self._tried(around, radii)
+            if float(radii.min()) >= reach:
+                step = min(_FASTER * step, _MOST_STEP)
+                continue
+            step *= 0.5
+            if least > -_HOPELESS * lead:
+                self._halved(around, radii)
+            for j, choices in before.items():
+                if self.proved[j] < -_ASTRAY * float(self.lead[j]):
+                    self.kept[j] = choices
         return radii
 
     def _linear(self) -> float:
@@ -250,19 +246,32 @@ class _Search:
     def _tried(self, around: Surroundings, radii: Tensor) -> tuple[float, float]:
         """Prove what can be proved at a radius; the least value of a class, and its lead."""
         classes = [j for j in range(len(radii)) if j != self.label and radii[j] < around.radius]
-        rows = self._rows(classes)
-        value, _ = self._settle(around, radii, classes, rows, started(around, rows))
+        rows, by_lines = self._rows(classes), True
+        if self.pace is LONG and all(j in self.kept for j in classes):
+            choices, by_lines = self._known(around, classes), False
+        else:
+            choices = started(around, rows)
+        value, _ = self._settle(around, radii, classes, rows, choices)
         left = [i for i in range(len(classes)) if radii[classes[i]] < around.radius]
         worst = int(value.argmin())
-        if left and float(value[worst]) > -_HOPELESS * float(self.lead[classes[worst]]):
+        hopeless = by_lines and (
+            float(value[worst]) <= -_HOPELESS * float(self.lead[classes[worst]])
+        )
+        if left and not hopeless:
             rows, classes = rows[left], [classes[i] for i in left]
             if all(j in self.kept for j in classes):
+                known = self._known(around, classes)
                 choices = improved(
-                    around, rows, self._known(around, classes), self.pace, self.until
+                    around, rows, known, self.pace, self.until, self._enough(classes)
                 )
                 value = self._keep(around, radii, classes, rows, choices)
                 missed, least = value <= 0, -_NEARLY * self.lead[classes]
-                if self.afresh and bool(missed.any()) and bool((value > least).all()):
+                if (
+                    self.pace is not LONG
+                    and self.afresh
+                    and bool(missed.any())
+                    and bool((value > least).all())
+                ):
                     self.afresh -= 1
                     again = missed.nonzero()[:, 0]
                     some = [classes[i] for i in again.tolist()]
@@ -272,6 +281,12 @@ class _Search:
                 value = self._anew(around, radii, classes, rows)
             worst = int(value.argmin())
         return float(value[worst]), float(self.lead[classes[worst]])
+
+    def _enough(self, classes: list[int]) -> Tensor | None:
+        """With which bounds a long search ends: a little more than nothing is left to prove."""
+        if self.pace is not LONG:
+            return None
+        return (self.slack[classes] + _MARGIN * self.lead[classes]).float()
 
     def _anew(
         self, around: Surroundings, radii: Tensor, classes: list[int], rows: Tensor

@@ -70,7 +70,6 @@ def surroundings(
             cells = cells_of(node.rule, around.low[at], around.high[at], FINE)
             around.cells[at], around.lines[at] = cells, lines_of(node.rule, cells)
         around.magnitude[at] = around.cells[at].largest.view(node.shape)
-        around.note(at)
     return around
 
 

@@ -4,6 +4,8 @@ Its largest eigenvalue is proved by a Cholesky factor of λI − CᵀDC, whose e
 diagonal in an order that neighbours share (Cuthill & McKee 1969): convolutions reach only so far.
 """
 
+import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -11,7 +13,7 @@ import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, cholesky_banded
-from scipy.sparse import coo_matrix, csr_matrix, diags
+from scipy.sparse import coo_matrix, csr_matrix, dia_matrix, diags
 from scipy.sparse.csgraph import reverse_cuthill_mckee
 from scipy.sparse.linalg import ArpackError, eigsh
 from torch import Tensor
@@ -22,6 +24,11 @@ _ABOVE = 1e-3
 """How far above what Lanczos steps find the proof is tried first, relatively; then twice as far."""
 _DENSE = 1024
 """Pixels up to which all of the matrix is factored, which is faster than its band."""
+_MIXED = 0.05
+"""Of noise in the direction from where steps of the power method go on: D may have grown where it
+has nothing."""
+_FULL = 0.2
+"""Share of entries that are not 0 from which C is held as a dense matrix as well."""
 _SERVES = 1.005
 """What was proved of one D, times the largest ratio of entries, serves another up to so much more
 than the least that its eigenvalue can be."""
@@ -52,7 +59,7 @@ class SparseMap:
     absolute: csr_matrix
     norm: float
     terms: int
-    kept: dict[object, tuple[csr_matrix, csr_matrix]] = field(default_factory=dict)
+    kept: dict[object, tuple[Tensor, Tensor]] = field(default_factory=dict)
     orders: list[NDArray[np.int64]] = field(default_factory=list)
     grams: dict[object, Tensor] = field(default_factory=dict)
 
@@ -70,8 +77,7 @@ class SparseMap:
 
     def moved(self, d: Float[Tensor, "rows pixels"]) -> Float[Tensor, "rows units"]:
         """Cd, without derivatives."""
-        there, _ = self._cast(self.matrix, d.dtype)
-        return torch.from_numpy((there @ d.detach().cpu().numpy().T).T).to(d)
+        return (self._cast(self.matrix, d)[0] @ d.detach().T).T.contiguous()
 
     def squared(
         self, d: Float[Tensor, "rows pixels"], weight: Float[Tensor, "rows units_or_1"]
@@ -86,75 +92,116 @@ class SparseMap:
         return self._both(self.absolute, d.abs(), weight)
 
     def steepest(
-        self, weight: Float[Tensor, "rows units"], start: Float[Tensor, "rows _"] | None, steps: int
-    ) -> tuple[Float[Tensor, "rows _"], Float[Tensor, "rows units"]]:
-        """So many steps of the power method for CᵀDC; where they end, and C of that direction.
+        self, weight: Float[Tensor, "rows units"], start: Float[Tensor, "rows _"] | None,
+        steps: int, columns: Float[Tensor, "rows pixels"] | None = None,
+    ) -> tuple[Float[Tensor, "rows _"], Float[Tensor, "rows pixels"], Tensor]:  # fmt: skip
+        """So many steps of the power method for UCᵀDCU, U = diag(columns) or I.
 
-        Of few units the steps are taken among those, by CCᵀ: they end at v, and the direction is
-        Cᵀ√Dv. Without derivatives.
+        Of few units the steps are taken among those, by √D·CU²Cᵀ·√D. Without derivatives.
+
+        Returns:
+            Where the steps ended, the direction that this is of what C takes, of length 1, and CU
+            of it.
         """
         weight = weight.detach()
         tiny = torch.finfo(weight.dtype).tiny
         short = self._short
-        at = self.noise[:, : self.matrix.shape[0 if short else 1]] if start is None else start
-        at, root = at.to(weight).expand(len(weight), -1), weight.sqrt()
+        noise = self.noise[:, : self.matrix.shape[0 if short else 1]].to(weight)
+        at = noise / torch.linalg.vector_norm(noise)
+        at = at.expand(len(weight), -1) if start is None else start.to(weight) + _MIXED * at
+        root = weight.sqrt()
+        times = 1.0 if columns is None else columns.to(weight)
+
+        def squared(at: Tensor) -> Tensor:
+            if not short:
+                return times * self._back(weight * self._there(times * at))
+            if columns is None and len(self.matrix.indptr) <= _DENSE:
+                return root * ((root * at) @ self._gram(weight))
+            return root * self._there(times * times * self._back(root * at))
+
         for _ in range(steps):
-            on = root * ((root * at) @ self._gram(weight)) if short else self.squared(at, weight)[1]
+            on = squared(at)
             at = on / torch.linalg.vector_norm(on, dim=1, keepdim=True).clamp_min(tiny)
-        if not short:
-            return at, self.moved(at)
-        moved = (root * at) @ self._gram(weight)
-        length = (root * at * moved).sum(1, keepdim=True).clamp_min(tiny).sqrt()
-        return at, moved / length
+        along = times * self._back(root * at) if short else at
+        along = along / torch.linalg.vector_norm(along, dim=1, keepdim=True).clamp_min(tiny)
+        return at, along, self._there(times * along)
+
+    def _there(self, d: Float[Tensor, "rows pixels"]) -> Float[Tensor, "rows units"]:
+        """Cd, nearly."""
+        return d @ self._dense(d).T if self._full else self.moved(d)
+
+    def _back(self, y: Float[Tensor, "rows units"]) -> Float[Tensor, "rows pixels"]:
+        """Cᵀy, nearly."""
+        if self._full:
+            return y @ self._dense(y)
+        return (self._cast(self.matrix, y)[1] @ y.T).T.contiguous()
 
     @property
     def _short(self) -> bool:
+        """Whether CCᵀ is smaller than CᵀC."""
         rows, columns = self.matrix.shape
-        return bool(rows <= min(columns, _DENSE))
+        return bool(rows <= columns)
+
+    @property
+    def _full(self) -> bool:
+        """Whether most entries are not 0, which makes a dense matrix several times faster."""
+        rows, columns = self.matrix.shape
+        return bool(self.matrix.nnz > _FULL * rows * columns)
 
     def _gram(self, like: Tensor) -> Tensor:
         """CCᵀ, nearly."""
-        name = (like.dtype, like.device)
-        if name not in self.grams:
-            gram = (self.matrix @ self.matrix.T).toarray()
-            self.grams[name] = torch.from_numpy(gram).to(like)
-        return self.grams[name]
+        return self._held("CCᵀ", like, lambda: (self.matrix @ self.matrix.T).toarray())
+
+    def _dense(self, like: Tensor) -> Tensor:
+        """C."""
+        return self._held("C", like, self.matrix.toarray)
+
+    def _held(self, name: str, like: Tensor, made: Callable[[], NDArray[np.float64]]) -> Tensor:
+        key = name, like.dtype, like.device
+        if key not in self.grams:
+            self.grams[key] = torch.from_numpy(made()).to(like)
+        return self.grams[key]
 
     def top(
-        self, weight: Float[Tensor, "rows units"], known: Peak | None = None
-    ) -> Float[Tensor, "rows 1"]:
-        """What no eigenvalue of CᵀDC exceeds, row by row.
+        self, weight: Float[Tensor, "rows units"], known: Peak | None = None,
+        columns: Float[Tensor, "rows pixels"] | None = None,
+    ) -> Float[Tensor, "rows 1"]:  # fmt: skip
+        """What no eigenvalue of UCᵀDCU exceeds, row by row; U = diag(columns), or I.
 
         Args:
-            known: Of D that may be nearly multiples of these; of another C it says nothing.
+            known: Of D that may be nearly multiples of these; of another C or U it says nothing.
         """
         found = []
         for row, own in enumerate(weight.double().cpu()):
-            scale = np.sqrt(own.numpy())
-            matrix = diags(scale) @ self.matrix
-            short = self._short  # √DCCᵀ√D has the same largest eigenvalue
+            right = None if columns is None else diags(columns[row].double().cpu().numpy())
+            matrix = diags(np.sqrt(own.numpy())) @ self.matrix
+            matrix = matrix if right is None else matrix @ right
+            short = self._short  # the transpose has the same largest eigenvalue
             gram = (matrix @ matrix.T if short else matrix.T @ matrix).tocsr()
             least = _found(gram, self.noise[0, : gram.shape[0]].numpy())
             before = None
-            if known is not None and known.of is self:
+            if known is not None and known.of is self and right is None:
                 held = known.weight[row].double().cpu()
                 most = float((own / held).nan_to_num(nan=torch.inf).max())
                 before = most * float(known.top[row]) * (1 + 8 * UNIT)
             if before is None or not before <= _SERVES * least:
                 # What rounding makes of that matrix, and of C itself, by the sums of its rows.
-                size = self._row_sums(own.numpy(), short)
+                size = self._row_sums(own.numpy(), short, right)
                 count = 2 * self.terms + sum(self.matrix.shape) + 16
                 before = self._proved(gram, least) + 16 * count * UNIT * size
             found.append(before)
         return torch.tensor(found, dtype=torch.float64).to(weight)[:, None]
 
-    def _row_sums(self, weight: NDArray[np.float64], short: bool) -> float:
-        """The largest sum of a row of |C|ᵀD|C|, or of √D|C||C|ᵀ√D."""
+    def _row_sums(
+        self, weight: NDArray[np.float64], short: bool, right: dia_matrix | None
+    ) -> float:
+        """The largest sum of a row of U|C|ᵀD|C|U, or of √D|C|U²|C|ᵀ√D."""
+        absolute = self.absolute if right is None else self.absolute @ right
         if short:
             scale = np.sqrt(weight)
-            size = scale * (self.absolute @ (self.absolute.T @ scale))
+            size = scale * (absolute @ (absolute.T @ scale))
         else:
-            size = self.absolute.T @ (weight * (self.absolute @ np.ones(self.matrix.shape[1])))
+            size = absolute.T @ (weight * (absolute @ np.ones(self.matrix.shape[1])))
         return float(size.max())
 
     def _proved(self, gram: csr_matrix, least: float) -> float:
@@ -186,17 +233,30 @@ class SparseMap:
             return float(bound * (1 + 8 * (count + 2) * count * UNIT))
 
     def _both(self, matrix: csr_matrix, d: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-        there, back = self._cast(matrix, d.dtype)
-        moved = there @ d.detach().cpu().numpy().T
-        weighted = weight.detach().cpu().numpy().T * moved
-        return torch.from_numpy(moved.T).to(d), torch.from_numpy((back @ weighted).T).to(d)
+        there, back = self._cast(matrix, d)
+        moved = there @ d.detach().T
+        weighted = weight.detach().T * moved
+        return moved.T.contiguous(), (back @ weighted).T.contiguous()
 
-    def _cast(self, matrix: csr_matrix, dtype: torch.dtype) -> tuple[csr_matrix, csr_matrix]:
-        name = ("C" if matrix is self.matrix else "|C|", dtype)
+    def _cast(self, matrix: csr_matrix, like: Tensor) -> tuple[Tensor, Tensor]:
+        """It and its transpose, as PyTorch multiplies them: three times as fast as scipy."""
+        name = ("C" if matrix is self.matrix else "|C|", like.dtype, like.device)
         if name not in self.kept:
-            cast = matrix.astype(np.float32 if dtype == torch.float32 else np.float64)
-            self.kept[name] = cast, cast.T.tocsr()
+            both = _compressed(matrix), _compressed(matrix.T.tocsr())
+            self.kept[name] = both[0].to(like), both[1].to(like)
         return self.kept[name]
+
+
+def _compressed(matrix: csr_matrix) -> Tensor:
+    matrix = matrix.copy()
+    matrix.sum_duplicates()
+    rows, columns, data = matrix.indptr, matrix.indices, matrix.data
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta")
+        return torch.sparse_csr_tensor(
+            torch.from_numpy(rows.astype(np.int32)), torch.from_numpy(columns.astype(np.int32)),
+            torch.from_numpy(data.astype(np.float64)), size=matrix.shape, check_invariants=True,
+        )  # fmt: skip
 
 
 def _found(gram: csr_matrix, start: NDArray[np.float64]) -> float:

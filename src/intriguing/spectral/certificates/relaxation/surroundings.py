@@ -55,8 +55,6 @@ class Surroundings:
         low, high: By curve or pool, between which its input lies.
         cells, lines: By curve or pool.
         moved, scaled: By place, what `moves` and `inner` have found.
-        moving: By curve or pool of ReLUs, L and a doubt for those that can move within the radius:
-            ‖Δ‖ ≤ L·R + doubt from its computed value; and the same in its units.
     """
 
     image: Image
@@ -68,7 +66,6 @@ class Surroundings:
     lines: dict[int, Lines] = field(default_factory=dict)
     moved: dict[int, Tensor] = field(default_factory=dict)
     scaled: dict[int, tuple[SparseMap, Tensor]] = field(default_factory=dict)
-    moving: dict[int, tuple[tuple[float, float], tuple[float, float]]] = field(default_factory=dict)
 
     def moves(self, at: int) -> Float[Tensor, " inputs"]:
         """How far a curve's value moves at most with each number that it reads, here."""
@@ -105,46 +102,16 @@ class Surroundings:
             return self.moves(at).view(rule.places.shape).amax(0).clamp_min(_LEAST)
         return None
 
-    def note(self, at: int) -> None:
-        """Of ReLUs behind a map that is known by its entries: what those that can move add up to.
-
-        ‖Δy‖ ≤ ‖KC‖·‖Δ‖, K how far each y moves with what it reads; C and Δ are those of the image,
-        or, behind other ReLUs, in their units.
-        """
-        image, node = self.image, self.image.program.nodes[at]
-        units, (before,) = self._units(at), node.parents
-        if units is None:
-            return
-        if image.first is not None and image.first.place == before:
-            map, steep, doubt = image.first, 1.0, 0.0
-        elif before in image.inner:
-            inner = self.inner(before)
-            assert inner is not None
-            map, _ = inner
-            steep, doubt = self._lipschitz(map.before, True)
-            doubt += map.norm * image.doubt[map.before]
-        else:
-            return
-        assert isinstance(node.rule, Curve | Window)
-        shares = torch.stack([self.moves(at), (self.moves(at) > 0).to(units)]).square()
-        shares = node.rule.gathered(shares, image.program.nodes[before].shape.numel())
-        norms = (map.top(shares)[:, 0].sqrt() * (1 + 1e-9)).tolist()
-        plain, own = ((n * steep, n * doubt + image.doubt[before]) for n in norms)
-        self.moving[at] = plain, own
-
     def reach(self, place: int, units: bool = False) -> float:
         """How far the node is at most from its computed value, L2; or that in its units."""
-        steep, doubt = self._lipschitz(place, units)
-        return (steep * self.radius + doubt) * (1 + 1e-12)
-
-    def _lipschitz(self, place: int, units: bool) -> tuple[float, float]:
-        """L and a doubt: the node is no farther than L·R + doubt from its computed value."""
-        nodes = self.image.program.nodes
-        known, rule = place, nodes[place].rule
-        if units and isinstance(rule, Curve) and rule.rectifies:
-            (known,) = nodes[place].parents  # in its units it moves no farther
-        found = nodes[known].lipschitz, self.image.doubt[known]
-        return min(found, self.moving.get(place, (found, found))[units])
+        nodes, times = self.image.program.nodes, 1.0
+        if units and self._units(place) is not None:
+            # In its units a ReLU moves no farther than what it reads, a window than any of that.
+            rule = nodes[place].rule
+            times = math.sqrt(rule.copies) if isinstance(rule, Window) else 1.0
+            (place,) = nodes[place].parents
+        steep, doubt = nodes[place].lipschitz, self.image.doubt[place]
+        return times * (steep * self.radius + doubt) * (1 + 1e-12)
 
     def within(self, radius: float) -> "Surroundings":
         """Of a smaller ball, of which nothing else is known."""
