@@ -13,8 +13,9 @@ from intriguing.distortion.methods import METHODS
 from intriguing.models.schedule import Schedule
 from intriguing.results.measured import Measurement
 from intriguing.results.parquet import read_rows
-from intriguing.spectral.certificates.relaxation import tightening
+from intriguing.spectral.certificates.relaxation import search, tightening
 from intriguing.spectral.certificates.relaxation.ranges import surroundings
+from intriguing.spectral.certificates.relaxation.segments import inner_maps
 from intriguing.spectral.certificates.relaxation.tightening import Tightening
 from intriguing.training.lbfgs import LBFGSConfig
 from tests.machines.accelerator import DEVICE, accelerator
@@ -144,6 +145,23 @@ def test_tighter_ranges_around_an_image(device, monkeypatch):
     for at in near.program.curves:
         torch.testing.assert_close(ranges[1].low[at].cpu(), ranges[0].low[at], **CLOSE)
         torch.testing.assert_close(ranges[1].high[at].cpu(), ranges[0].high[at], **CLOSE)
+
+
+def test_long_searches_whose_rows_end_one_by_one(device):
+    """The first has enough at once, the second goes on."""
+    found = []
+    for case in (Case("relu"), Case("relu", torch.device(DEVICE))):
+        inner = inner_maps(case.program, case.segments, 4096)
+        around = surroundings(replace(case.here, inner=inner), case.segments, 0.05)
+        rows = case.image.new_tensor([[1.0, -1.0, 0.0], [1.0, 0.0, -1.0]])
+        start = search.apart(around, search.started(around, rows))
+        enough = torch.tensor([-1e9, 1e9])
+        steps = search.Pace(21, 0.02, 0.1, 0.99)
+        after = search.improved(around, rows, start, steps, enough=enough)
+        found.append([search.proved(around, rows, c)[0].cpu() for c in (start, after)])
+    (before, near), (_, far) = found
+    assert float(near[1]) > float(before[1])
+    torch.testing.assert_close(far, near, rtol=1e-3, atol=1e-3)
 
 
 def test_units(device, digits):

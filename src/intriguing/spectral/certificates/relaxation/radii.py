@@ -47,8 +47,6 @@ _NEARLY, _AFRESH = 0.1, 3
 so often, as these searches end a few percent apart."""
 _FIRST = 0.6
 """The first radius that is tried, relative to where the leads would end if they were linear."""
-
-
 _TRIALS, _NEARER, _LONGER = 14, 1.03, 2.0
 """Of short searches: how many radii are tried at most, how close proved and not proved ones may be,
 and how much longer the next one may be than one that was proved."""

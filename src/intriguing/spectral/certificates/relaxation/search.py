@@ -125,6 +125,7 @@ def improved(
         enough: Bounds with which rows are left as they are, and those that will not get there.
     """
     last = len(around.image.program.nodes) - 1
+    enough = None if enough is None else enough.to(rows.device)
     climbs = _Climbs(around, choices, pace, dtype)
     kept = {at: Choice(*(t.clone() for t in c.parts)) for at, c in choices.curves.items()}
     best = torch.full((len(rows),), -torch.inf, dtype=dtype, device=rows.device)

@@ -77,7 +77,7 @@ class SparseMap:
 
     def moved(self, d: Float[Tensor, "rows pixels"]) -> Float[Tensor, "rows units"]:
         """Cd, without derivatives."""
-        return (self._cast(self.matrix, d)[0] @ d.detach().T).T.contiguous()
+        return _times(self._cast(self.matrix, d)[0], d.detach())
 
     def squared(
         self, d: Float[Tensor, "rows pixels"], weight: Float[Tensor, "rows units_or_1"]
@@ -134,7 +134,7 @@ class SparseMap:
         """Cᵀy, nearly."""
         if self._full:
             return y @ self._dense(y)
-        return (self._cast(self.matrix, y)[1] @ y.T).T.contiguous()
+        return _times(self._cast(self.matrix, y)[1], y)
 
     @property
     def _short(self) -> bool:
@@ -234,17 +234,21 @@ class SparseMap:
 
     def _both(self, matrix: csr_matrix, d: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
         there, back = self._cast(matrix, d)
-        moved = there @ d.detach().T
-        weighted = weight.detach().T * moved
-        return moved.T.contiguous(), (back @ weighted).T.contiguous()
+        moved = _times(there, d.detach())
+        return moved, _times(back, weight.detach() * moved)
 
     def _cast(self, matrix: csr_matrix, like: Tensor) -> tuple[Tensor, Tensor]:
         """It and its transpose, as PyTorch multiplies them: three times as fast as scipy."""
-        name = ("C" if matrix is self.matrix else "|C|", like.dtype, like.device)
+        name = ("C" if matrix is self.matrix else "|C|", like.dtype)
         if name not in self.kept:
             both = _compressed(matrix), _compressed(matrix.T.tocsr())
-            self.kept[name] = both[0].to(like), both[1].to(like)
+            self.kept[name] = both[0].to(like.dtype), both[1].to(like.dtype)
         return self.kept[name]
+
+
+def _times(matrix: Tensor, rows: Tensor) -> Tensor:
+    """A product for each row, on the CPU: few accelerators have sparse ones in float64."""
+    return (matrix @ rows.cpu().T).T.contiguous().to(rows)
 
 
 def _compressed(matrix: csr_matrix) -> Tensor:
