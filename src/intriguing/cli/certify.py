@@ -50,7 +50,8 @@ def certify(
         semidefinite: Search for bounds better than products: larger radii, but minutes on wide
             networks.
         local: Then bound anew around each image: radii half as large again, for a second an image
-            of a network with some hundreds of units.
+            of a network with some hundreds of units; of convolutional ones larger, for half a
+            minute or a whole one.
         multipliers: Then search for larger radii still around images of dense networks, by all that
             holds in the box: some seconds an image.
         seconds: How long bounds around an image may take, of one core, such as 5s or 1m: then radii

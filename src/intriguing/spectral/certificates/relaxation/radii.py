@@ -95,7 +95,8 @@ def relaxed_certificates(
         box: Where images lie: nothing is proved of others.
         progress: Called after each image.
         seconds: Of one core, after which no further radius is tried around an image. Where they
-            are limited, ranges are made tighter as well, which takes most of them.
+            are limited, long searches go on until they gain next to nothing, then with tighter
+            ranges.
     """
     if not bounds.guaranteed or _dense(bounds.analysed.walk):
         return None

@@ -1,7 +1,8 @@
 """The multipliers of the last bound, and the radius up to which it is above 0.
 
-Adam on slopes, strengths and shares, each row (a class against the label) by itself. Nothing that
-it finds needs to be trusted: with whatever it gives, one pass with outward rounding is the proof.
+Adam on slopes, strengths, shares and units, each row (a class against the label) by itself. Nothing
+that it finds needs to be trusted: with whatever it gives, one pass with outward rounding is the
+proof.
 """
 
 import math
