@@ -1,7 +1,7 @@
 """Our time and memory for a pass beside the bare forward and backward pass of the same network.
 
     python benchmarks/per_pass.py [--networks resnet20 squeezenet conv fc] [--batches 8 16]
-        [--goals untargeted random] [--methods closest] [--budget 200] [--out FILE]
+        [--goals untargeted random] [--methods closest paper] [--budget 200] [--out FILE]
 
 A pass is half a forward and a backward one, each of one image. The bare pass is the gradient of the
 cross-entropy with respect to the pixels in the same batch, measured before and after ours in the
@@ -12,10 +12,15 @@ Per network, goal, batch and method one row for the whole and one for each stage
 * beside: the same over the passes that images really took, copies that fill a batch up included,
   forward and backward ones each at their own price: what our own algebra costs;
 * vectors: most memory at once beyond the bare pass's own, in images an image.
+
+Of `paper` there is one stage, the network: the calls of it with their loss and gradient, of which
+`share` is what the whole takes. A row goes to benchmarks/figures/per_pass.csv (--out) in place of
+an earlier one of the same search; the stages of the earlier one leave.
 """
 
 import argparse
 import csv
+import io
 import itertools
 import platform
 import statistics
@@ -32,12 +37,14 @@ from unittest.mock import patch
 import torch
 from torch import Tensor, nn
 
-from intriguing.distortion import batch, start
+from intriguing.distortion import batch, problem, start
 from intriguing.distortion.minimum import minimum_distortion
 from intriguing.distortion.result import Distortions
+from intriguing.files import write_whole
 from intriguing.models.observe import peak_bytes
 from networks import SEED, SOURCES, load_case
 
+TABLE = Path(__file__).parent / "figures" / "per_pass.csv"
 ALLOWED, VECTORS = 1.15, 20
 NETWORKS = ("resnet20", "squeezenet", "conv", "fc")
 REPEATS, LEAST = 5, 0.3
@@ -48,6 +55,7 @@ STAGES: dict[str, tuple[Any, str]] = {
     "steps": (batch, "sequential"),
     "bundle": (batch, "polish"),
     "path": (batch, "lagrangian_path"),
+    "network": (problem.TargetedLoss, "__call__"),
 }
 """Where a stage is called from, and its name there."""
 T = TypeVar("T")
@@ -204,6 +212,22 @@ def measure(
         )  # fmt: skip
 
 
+def write(table: Path, made: list[Row]) -> None:
+    """Put the rows of a search into a table, in place of its earlier ones."""
+    same = ("network", "goal", "batch", "method", "budget")
+    about = [str(getattr(made[0], name)) for name in same]
+    kept: list[dict[str, object]] = []
+    if table.exists():
+        with table.open(encoding="utf-8", newline="") as file:
+            kept += [old for old in csv.DictReader(file) if [old[n] for n in same] != about]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [field.name for field in fields(Row)], lineterminator="\n")
+    writer.writeheader()
+    kept += [asdict(row) for row in made]
+    writer.writerows(sorted(kept, key=lambda row: [str(row[n]).zfill(6) for n in same]))
+    write_whole(table, text.getvalue())
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--networks", nargs="+", default=list(NETWORKS), choices=SOURCES)
@@ -213,7 +237,7 @@ def main() -> int:
     parser.add_argument("--budget", type=int, default=200)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--out", type=Path, help="a CSV to write the rows to")
+    parser.add_argument("--out", type=Path, default=TABLE)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     device = torch.device(args.device)
@@ -221,14 +245,11 @@ def main() -> int:
     print(f"{name}, {args.threads} threads, torch {torch.__version__}, seed {SEED}")
     rows: list[Row] = []
     for asked in itertools.product(args.networks, args.goals, args.batches, args.methods):
-        for row in measure(*asked, args.budget, device):
-            rows.append(row)
+        made = list(measure(*asked, args.budget, device))
+        for row in made:
             print(*(f"{key}={value}" for key, value in asdict(row).items()), flush=True)
-        if args.out:
-            with args.out.open("w", newline="") as file:
-                writer = csv.DictWriter(file, [field.name for field in fields(Row)])
-                writer.writeheader()
-                writer.writerows(map(asdict, rows))
+        write(args.out, made)
+        rows += made
     whole = [row for row in rows if row.ratio is not None and row.vectors is not None]
     worst = max(row.ratio or 0 for row in whole), max(row.vectors or 0 for row in whole)
     print(f"most: {worst[0]} times the bare pass (goal {ALLOWED}), {worst[1]} vectors ({VECTORS})")

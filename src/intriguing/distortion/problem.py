@@ -11,6 +11,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from intriguing.distortion.logit_unit import natural, power_of_two
+from intriguing.distortion.once import Firsts, Repeated, copies
+from intriguing.distortion.rows import WIDTH
 from intriguing.measures import Box
 from intriguing.models.backward import full_gradient
 from intriguing.models.classifier import Classifier, Model
@@ -123,8 +125,18 @@ class Network:
         self.image_shape = image_shape
 
     def logits(self, z: Float[Tensor, "b n"]) -> Float[Tensor, "b k"]:
-        """Logits of rows of pixels; differentiable. The model never sees a batch of no images."""
-        out = self.classifier.each(z.view(-1, *self.image_shape))
+        """Logits of rows of pixels; differentiable. The model never sees a batch of no images.
+
+        Copies that only fill a batch up are left out where that spares it a group.
+        """
+        size = self.classifier.group(z.new_empty(0, *self.image_shape))
+        spared = copies(z) if 1 < size < WIDTH else 0
+        if -((spared - len(z)) // size) == -(-len(z) // size):
+            spared = 0
+        rows: Tensor = Firsts.apply(z, spared) if spared else z  # type: ignore[no-untyped-call]
+        out = self.classifier.each(rows.view(-1, *self.image_shape))
+        if spared:
+            out = Repeated.apply(out, spared)  # type: ignore[no-untyped-call]
         if torch.is_grad_enabled() and not out.requires_grad:
             out = out + 0 * z[:, :1]  # logits that never change have the gradient 0
         return out

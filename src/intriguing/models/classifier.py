@@ -18,7 +18,8 @@ from intriguing.errors import InputError
 from intriguing.memory import MemoryNear, look, out_of_memory
 from intriguing.models.answers import FLOATS, check_logits, one_tensor, own_words
 from intriguing.models.evaluation import check_evaluation, forbids_eval
-from intriguing.models.groups import group_size, in_groups
+from intriguing.models.groups import in_groups
+from intriguing.models.small_groups import tried_size
 
 Model: TypeAlias = Union[nn.Module, "Classifier"]
 
@@ -127,8 +128,7 @@ class Classifier:
         """
         images = images.to(self.device)
         while True:
-            size = group_size(self.network, images.shape[1:])
-            size = min(size, self._most or size)
+            size = self.group(images)
             try:
                 return in_groups(self, images, size)
             except Exception as error:
@@ -139,6 +139,11 @@ class Classifier:
             # Outside of the handler, whose traceback holds the tensors that are to be freed.
             gc.collect()
             self.fewer(size // 2)
+
+    def group(self, like: Float[Tensor, "batch ..."]) -> int:
+        """How many images shaped as these go through the network together (`small_groups`)."""
+        size = tried_size(self.network, self, like.to(self.device, self.dtype))
+        return min(size, self._most or size)
 
     def fewer(self, most: int) -> None:
         """From now on give the network groups of at most so many images: memory ran out."""

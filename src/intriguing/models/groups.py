@@ -2,9 +2,9 @@
 
 Products of few rows, of more rows, and of many take different kernels, and so do the last few
 values of an elementwise function; each rounds otherwise. On a CPU a network is therefore only ever
-given groups of exactly `group_size` images, the last one filled up: what it computes for an image
-then has one shape, whatever the batch. (Measured with MKL on AVX-512: with two threads a layer of
-784 → 10 rounds otherwise for 16 rows than for 32, and one of 784 → 1200 than for 128.)
+given groups of one size, the last one filled up: what it computes for an image then has one shape,
+whatever the batch. (Measured with MKL on AVX-512: with two threads a layer of 784 → 10 rounds
+otherwise for 16 rows than for 32, and one of 784 → 1200 than for 128.)
 """
 
 import math
@@ -27,7 +27,9 @@ LARGE = 1 << 14
 
 
 def group_size(model: nn.Module, shape: Sequence[int]) -> int:
-    """How many images of this shape go through the network together.
+    """How many images of this shape go through the network together, unless fewer do.
+
+    See `small_groups`.
 
     >>> group_size(nn.Linear(4, 2), (4,)), group_size(nn.Conv2d(1, 2, 3), (1, 8, 8))
     (32, 16)
@@ -48,7 +50,7 @@ def in_groups(
     Args:
         model: From images to rows of anything; in evaluation mode.
         images: On the model's device. Where there are none, the network is asked about zeros.
-        size: Of a group; see `group_size`.
+        size: Of a group.
     """
     missing = -len(images) % size if len(images) else size
     if missing:

@@ -19,7 +19,6 @@ from intriguing.data.dataset import ImageSet
 from intriguing.errors import InputError
 from intriguing.measures import Progress, ProgressCallback
 from intriguing.models.classifier import Classifier, unwrapped
-from intriguing.models.groups import group_size
 
 Images: TypeAlias = Tensor | ImageSet | Iterable[Any]
 """Images at once, or piece by piece: tensors, sets, or tuples that begin with the images."""
@@ -153,7 +152,7 @@ def pieces(
     with _Taps(asked, layers) as taps:
         for batch in _batches(images, batch_size):
             x = asked.fit(batch)
-            missing = -len(x) % group_size(asked.network, x.shape[1:])
+            missing = -len(x) % asked.group(x)
             taps.read(torch.cat((x, x[:1].expand(missing, *x.shape[1:]))) if missing else x)
             yield Piece(len(x), dict(taps.values))
             done += len(x)
@@ -190,7 +189,7 @@ class _Taps:
 
     def read(self, batch: Tensor) -> None:
         """Pass whole groups through the network; `values` then holds their activations."""
-        size = group_size(self.asked.network, batch.shape[1:])
+        size = self.asked.group(batch)
         if batch.device.type != "cpu" or len(batch) <= size:
             self._read(batch)
             return

@@ -1,0 +1,141 @@
+"""Large convolutions go by smaller groups, which fewer copies fill up.
+
+The last images of a search, or a single one, then cost a quarter of what they would. It must be
+certain that each image of such a group is rounded alike (`groups`). So every operation has to be
+one whose values are rounded correctly wherever they stand, or one that goes image by image; and of
+products of matrices, whose kernels are somebody else's, it is tried.
+"""
+
+import math
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any, TypeAlias
+from weakref import WeakKeyDictionary
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from intriguing.models.groups import LARGE, group_size
+from intriguing.models.observe import Watching
+
+Ask: TypeAlias = Callable[[Tensor], Tensor]
+
+_FEW = 4
+"""Of ResNet-20 an image costs .95 of what it does in groups of 16 in groups of 8, and 1.05 in
+groups of 4."""
+
+WORK = 1_500_000
+"""Multiplications of a convolution, on average of an image's, from which it is large: two million
+on ResNet-20; one million on MNIST's network, where groups of 4 cost 1.5."""
+
+_aten = torch.ops.aten
+_ROUNDED_ALIKE = frozenset((
+    _aten.convolution, _aten.mkldnn_convolution, _aten.native_batch_norm, _aten.cudnn_batch_norm,
+    _aten._native_batch_norm_legit_no_training, _aten._native_batch_norm_legit,
+    _aten.max_pool2d_with_indices, _aten.avg_pool2d, _aten._adaptive_avg_pool2d, _aten.mean,
+    _aten.relu, _aten.relu_, _aten.leaky_relu, _aten.leaky_relu_, _aten.hardtanh, _aten.hardtanh_,
+    _aten.clamp, _aten.clamp_, _aten.clamp_min, _aten.clamp_min_, _aten.threshold,
+    _aten.add, _aten.add_, _aten.sub, _aten.sub_, _aten.mul, _aten.mul_, _aten.div, _aten.div_,
+    _aten.addmm, _aten.mm, _aten.t, _aten.transpose, _aten.permute, _aten.view, _aten._unsafe_view,
+    _aten.reshape, _aten.expand, _aten.unsqueeze, _aten.squeeze, _aten.slice, _aten.select,
+    _aten.cat, _aten.constant_pad_nd, _aten.clone, _aten.detach, _aten.alias, _aten._to_copy,
+    _aten.empty, _aten.zeros, _aten.flip,
+))  # fmt: skip
+"""What a network may consist of."""
+_CONVOLUTIONS = (_aten.convolution, _aten.mkldnn_convolution)
+
+_KNOWN: WeakKeyDictionary[nn.Module, dict[Hashable, int]] = WeakKeyDictionary()
+"""Sizes that were found out."""
+
+
+def tried_size(model: nn.Module, ask: Ask, like: Float[Tensor, "b ..."]) -> int:
+    """How many images shaped as these go through the network together.
+
+    `group_size`, or fewer where convolutions are large and each image is rounded alike then, which
+    is tried once for a network.
+
+    Args:
+        model: The network, by its weights.
+        ask: From images to its answer, as they will go through it.
+        like: Some images, none perhaps.
+
+    >>> net = nn.Conv2d(1, 2, 3)
+    >>> tried_size(net, net, torch.zeros(0, 1, 8, 8))
+    16
+    """
+    shape = tuple(like.shape[1:])
+    about = shape, like.dtype, like.device.type, torch.get_num_threads()
+    known = _KNOWN.setdefault(model, {})
+    if about not in known:
+        known[about] = group_size(model, shape)  # also where asking fails
+        if like.device.type == "cpu" and _may_be_large(model, shape):
+            known[about] = _tried(ask, like, known[about])
+    return known[about]
+
+
+def _tried(ask: Ask, like: Float[Tensor, "b ..."], usual: int) -> int:
+    """The usual size, or a smaller one that does."""
+    gray = like.new_full((1, *like.shape[1:]), 0.5)
+    with torch.no_grad():
+        ask(gray)  # what is done at the first time alone does not count
+        with Convolutions() as seen:
+            ask(gray)
+    few = seen.work >= WORK and not seen.others and _alike(ask, like, _FEW)
+    return min(usual, _FEW) if few else usual
+
+
+class Convolutions(Watching):  # type: ignore[no-untyped-call]
+    """Sees how large an image's convolutions are, and what else there is.
+
+    >>> net, image = nn.Conv2d(3, 4, 5), torch.zeros(1, 3, 8, 8)
+    >>> with torch.no_grad(), Convolutions() as seen:
+    ...     _ = net(image).sigmoid()
+    >>> seen.work == 4 * 3 * 5 * 5 * 4 * 4, seen.others
+    (True, {'aten::sigmoid'})
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.others: set[str] = set()
+        self._products: list[int] = []
+
+    @property
+    def work(self) -> float:
+        """Multiplications of a convolution, on average."""
+        return sum(self._products) / max(len(self._products), 1)
+
+    def see(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        answer = func(*args, **kwargs)
+        packet = func.overloadpacket
+        if packet in _CONVOLUTIONS:
+            self._products.append(args[1].numel() * math.prod(answer.shape[2:]))
+        if packet not in _ROUNDED_ALIKE:
+            self.others.add(str(packet._qualified_op_name))
+        return answer
+
+
+def _may_be_large(model: nn.Module, shape: Sequence[int]) -> bool:
+    """Whether a convolution would be large that had an answer for every place of the image."""
+    if math.prod(shape) > LARGE:
+        return False
+    weights = [p.numel() for p in model.parameters() if p.ndim > 2]
+    return max(weights, default=0) * math.prod(shape[1:]) >= WORK
+
+
+def _alike(ask: Ask, like: Float[Tensor, "b ..."], size: int) -> bool:
+    """Whether images of a group are rounded alike in every place of it, and their gradients."""
+    generator = torch.Generator().manual_seed(0)
+    images = torch.rand(size, *like.shape[1:], generator=generator).to(like)
+    first: list[Tensor] = []
+    for shift in range(size):
+        z = images.roll(shift, 0).requires_grad_()
+        with torch.enable_grad():
+            logits = ask(z)
+            if not logits.requires_grad:
+                return False
+            gradient = torch.autograd.grad(logits.square().sum(), z)[0]
+        here = [each.detach().roll(-shift, 0) for each in (logits, gradient)]
+        first = first or here
+        if not all(map(torch.equal, here, first)):
+            return False
+    return True
