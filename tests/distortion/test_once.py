@@ -1,13 +1,18 @@
 """Rows that fill a batch up are not asked about, and nothing else is left out."""
 
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from intriguing.distortion.batch import Batch
+from intriguing.distortion.closest_config import ClosestConfig
 from intriguing.distortion.once import copies
-from intriguing.distortion.problem import Network
-from intriguing.distortion.rows import WIDTH
+from intriguing.distortion.problem import Goal, Network
+from intriguing.distortion.rows import WIDTH, filled
+from intriguing.distortion.schedule import SCHEDULE
+from intriguing.measures import Box
 from intriguing.models.backward import full_gradient
 from tests.models.test_small_groups import large_network
 
@@ -45,6 +50,30 @@ def test_logits_and_gradients_are_those_of_all_rows():
     assert torch.equal(gradient, full_gradient(every, plain, slope=slope))
     twice = full_gradient(logits, z, slope=2 * slope)
     assert torch.equal(twice, 2 * gradient)
+
+
+@pytest.mark.parametrize("way", ["walk", "polish", "follow"])
+def test_what_comes_of_the_first_holds_for_rows_that_fill_up(way):
+    """Also where budgets leave rows different numbers of steps, and their order is another."""
+    net = large_network()
+    images = torch.rand(5, 768, generator=torch.Generator().manual_seed(3))
+    labels = net(images.view(-1, *_SHAPE)).argmax(1)
+    rows = filled(torch.arange(5), WIDTH)
+    config, box = ClosestConfig(budget=60), Box(0.0, 1.0)
+    goal = Goal((labels + 1) % 5)[rows]
+    batch = Batch(Network(net, _SHAPE), images[rows], goal, box, config, 0)
+    batch.look()
+    batch.best.forward[:5] += torch.tensor([80, 20, 0, 60, 50])
+    batch.best.forward[5:] = batch.best.forward[0]
+    start = box.clamp(images + 0.1)[rows]
+    if way == "follow":
+        ends = [batch.follow(rows, SCHEDULE[0], start, torch.ones(WIDTH))]
+    else:
+        walk = getattr(batch, way)(rows, batch.aim(rows), start)
+        ends = [walk.points, walk.length, walk.gap, walk.flat]
+    assert not torch.equal(ends[0][1:5], start[1:5])
+    for each in ends:
+        assert torch.equal(each[5:], each[:1].expand_as(each[5:]))
 
 
 def test_small_networks_are_asked_about_every_row():

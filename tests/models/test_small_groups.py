@@ -45,10 +45,10 @@ class _ByPlace(nn.Module):
         return torch.cat((answer[:1] * (1 + 2**-22), answer[1:]))
 
 
-def test_large_convolutions_go_by_four():
+def test_large_convolutions_go_by_eight():
     net = large_network()
-    assert tried_size(net, net, torch.zeros(0, *_IMAGE)) == 4
-    assert Classifier.of(net).group(torch.zeros(2, *_IMAGE)) == 4
+    assert tried_size(net, net, torch.zeros(0, *_IMAGE)) == 8
+    assert Classifier.of(net).group(torch.zeros(2, *_IMAGE)) == 8
 
 
 def test_what_they_multiply_is_counted():
@@ -73,7 +73,7 @@ def test_others_do_not(net):
     """Last values rounded otherwise, places rounded otherwise, and small convolutions."""
     like = torch.zeros(0, *_IMAGE, dtype=next(net.parameters()).dtype)
     double = like.dtype == torch.float64
-    assert tried_size(net.eval(), net, like) == (4 if double else 16)
+    assert tried_size(net.eval(), net, like) == (8 if double else 16)
 
 
 def test_without_a_gradient_nothing_is_known():
@@ -90,7 +90,7 @@ def test_it_is_tried_once(monkeypatch):
     alike = small_groups._alike
     monkeypatch.setattr(small_groups, "_alike", lambda *args: tried.append(0) or alike(*args))
     for _ in range(3):
-        assert Classifier.of(net).group(torch.zeros(0, *_IMAGE)) == 4
+        assert Classifier.of(net).group(torch.zeros(0, *_IMAGE)) == 8
     assert len(tried) == 1
 
 
@@ -109,13 +109,13 @@ def test_an_image_is_searched_alone_as_among_others(targets):
 
 
 def test_copies_are_not_asked_about():
-    """Of one image: a group of four a pass, where sixteen rows are searched."""
+    """Of one image: a group of eight a pass, where sixteen rows are searched."""
     asked = _Asked(large_network()).eval()
     image = torch.rand(1, *_IMAGE, generator=torch.Generator().manual_seed(2))
     label = asked(image).argmax(1)
     Classifier.of(asked).group(image)
     asked.images, asked.sizes = 0, set()
     found = minimum_distortion(asked, image, label, "untargeted", budget=60)
-    assert asked.sizes <= {1, 4}
-    assert asked.images <= 4 * (60 + 10)
+    assert asked.sizes <= {1, 8}
+    assert asked.images <= 8 * (60 + 10)
     assert bool(found.success)

@@ -17,7 +17,7 @@ from intriguing.distortion.incumbent import Incumbent
 from intriguing.distortion.lagrangian import lagrangian_path
 from intriguing.distortion.margins import Margins
 from intriguing.distortion.problem import Goal, Network, passes_to_measure
-from intriguing.distortion.rows import filled, places, width_of
+from intriguing.distortion.rows import filled, own, places, width_of
 from intriguing.distortion.schedule import Round
 from intriguing.distortion.sequential import Walk, sequential
 from intriguing.measures import Box
@@ -116,9 +116,10 @@ class Batch:
 
         `first` is what comes before the first step. A row whose own budget allows fewer is taken no
         further than that (`Incumbent.affords`), so it does not matter which others go with it. It
-        is spent then: what a larger budget does is the same and more.
+        is spent then: what a larger budget does is the same and more. Places that only fill the
+        rows up are not among them: what comes of the first one holds for these.
         """
-        best = self.best
+        best, rows = self.best, rows[: own(rows)]
         before = best.spent[rows] / 2
         room = ((best.budget - before - first) / cost).floor().clamp(0, steps)
         room = torch.where(self.spent[rows] | (room < min(_WORTH, steps)), 0, room)
@@ -173,6 +174,8 @@ class Batch:
                 smoothing=smoothing[part],
             )  # fmt: skip
             self.best.put(rows[part], best)
+        if (count := own(rows)) < len(rows):
+            ends[count:] = ends[:1]
         return ends
 
     def walk(self, rows: Tensor, aim: Margins, start: Tensor, most: int | None = None) -> Walk:
@@ -191,6 +194,7 @@ class Batch:
             )  # fmt: skip
             self._note(rows[part], best, walk, aim[part])
             whole.put(part, walk)
+        whole.repeat(own(rows))
         return whole
 
     def polish(self, rows: Tensor, aim: Margins, start: Tensor, *, finer: bool = True) -> Walk:
@@ -206,6 +210,7 @@ class Batch:
             )  # fmt: skip
             self._note(rows[part], best, walk, aim[part])
             whole.put(part, walk)
+        whole.repeat(own(rows))
         better = (self.best.l2[rows] < before * (1 - AGAIN)) & (whole.gap > _FINE)
         few = places(better & finer, self.width)
         for among, steps in self.with_room(rows[few], 2 * config.polish, first=1):
@@ -217,6 +222,7 @@ class Batch:
             )  # fmt: skip
             self._note(rows[part], best, walk, aim[part])
             whole.put(part, walk)
+        whole.repeat(own(rows))
         return whole
 
     def _note(self, rows: Tensor, best: Incumbent, walk: Walk, aim: Margins) -> None:

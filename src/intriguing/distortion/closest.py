@@ -67,15 +67,17 @@ def search_closest(
     for rows in torch.split(torch.arange(len(images), device=images.device), width):
         every = filled(rows, width_of(images))
         batch = Batch(network, images[every], goal[every], box, config, seed)
-        parts.append(_search(batch, matrix).first(len(rows)))
+        parts.append(_search(batch, matrix, len(rows)).first(len(rows)))
         report(int(rows[-1]) + 1)
     return Found.joined(parts)
 
 
-def _search(batch: Batch, matrix: Tensor | None) -> Found:
-    """Prove, or start and go round."""
+def _search(batch: Batch, matrix: Tensor | None, count: int) -> Found:
+    """Prove, or start and go round; of the first so many images, the others are copies."""
     logits, finite, already = batch.look()
-    rows = places(finite & ~already, batch.width)
+    open_ = finite & ~already
+    open_[count:] = False
+    rows = places(open_, batch.width)
     if len(rows) and matrix is not None:
         rows = _prove(batch, rows, matrix)
     at_x = batch.goal.secure_margin(logits)

@@ -40,6 +40,20 @@ def filled(rows: Int64[Tensor, " r"], width: int) -> Int64[Tensor, " p"]:
     return torch.cat((rows, rows[:1].expand(-len(rows) % width))) if len(rows) % width else rows
 
 
+def own(rows: Int64[Tensor, " p"]) -> int:
+    """How many of the rows come before those that only fill them up (`filled`).
+
+    All of them on an accelerator, which would have to be waited for.
+
+    >>> own(torch.tensor([3, 5, 3, 3])), own(torch.tensor([3, 3]))
+    (2, 1)
+    """
+    if rows.device.type != "cpu":
+        return len(rows)
+    others = (rows != rows[:1]).nonzero()
+    return int(others[-1]) + 1 if len(others) else min(len(rows), 1)
+
+
 def places(chosen: Bool[Tensor, " r"], width: int) -> Int64[Tensor, " p"]:
     """Where `chosen` is true, filled up to a multiple of `width`; empty where it nowhere is.
 

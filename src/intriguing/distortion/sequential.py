@@ -63,6 +63,12 @@ class Walk:
         self.gap[rows] = part.gap
         self.flat[rows] |= part.flat
 
+    def repeat(self, count: int) -> None:
+        """Write down of all rows but so many first ones what is known of the first."""
+        if count < len(self.points):
+            for column in (self.points, self.length, self.gap, self.flat):
+                column[count:] = column[:1]
+
 
 def sequential(
     network: Network,
