@@ -235,6 +235,7 @@ SOURCES: dict[str, Callable[[], Subject]] = {
     "mnist-adversarial": lambda: published("cnn_a", "mnist_cnn_a_adv.safetensors", "mnist_200.npz"),
     "resnet2b": lambda: published("resnet2b", "resnet2b.safetensors", "cifar10_200.npz"),
     "resnet20": lambda: published("resnet20", "resnet20_cifar10.safetensors", "cifar10_200.npz"),
+    "resnet56": lambda: published("resnet56", "resnet56_cifar10.safetensors", "cifar10_200.npz"),
     "squeezenet": photographs,
 }
 """Networks by name, each with images, in the order of what a pass of them costs."""
