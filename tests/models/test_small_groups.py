@@ -5,6 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from intriguing import minimum_distortion
+from intriguing.errors import InputError
 from intriguing.models import small_groups
 from intriguing.models.classifier import Classifier
 from intriguing.models.small_groups import Convolutions, tried_size
@@ -81,6 +82,17 @@ def test_without_a_gradient_nothing_is_known():
 
     def ask(x: Tensor) -> Tensor:
         return net(x).detach()
+
+    assert tried_size(net, ask, torch.zeros(0, *_IMAGE)) == 16
+
+
+def test_what_fails_on_a_gray_image_says_nothing_of_others():
+    net = large_network()
+
+    def ask(x: Tensor) -> Tensor:
+        if bool((x == 0.5).all()):
+            raise InputError("no gray images")
+        return net(x)
 
     assert tried_size(net, ask, torch.zeros(0, *_IMAGE)) == 16
 

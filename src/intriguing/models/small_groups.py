@@ -15,6 +15,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from intriguing.errors import InputError
+from intriguing.memory import out_of_memory
 from intriguing.models.groups import LARGE, group_size
 from intriguing.models.observe import Watching
 
@@ -67,21 +69,25 @@ def tried_size(model: nn.Module, ask: Ask, like: Float[Tensor, "b ..."]) -> int:
     about = shape, like.dtype, like.device.type, torch.get_num_threads()
     known = _KNOWN.setdefault(model, {})
     if about not in known:
-        known[about] = group_size(model, shape)  # also where asking fails
-        if like.device.type == "cpu" and _may_be_large(model, shape):
-            known[about] = _tried(ask, like, known[about])
+        usual = known[about] = group_size(model, shape)
+        if like.device.type == "cpu" and _may_be_large(model, shape) and _do(ask, like):
+            known[about] = min(usual, _FEW)
     return known[about]
 
 
-def _tried(ask: Ask, like: Float[Tensor, "b ..."], usual: int) -> int:
-    """The usual size, or a smaller one that does."""
+def _do(ask: Ask, like: Float[Tensor, "b ..."]) -> bool:
+    """Whether small groups do; not where it fails, which says nothing of other images."""
     gray = like.new_full((1, *like.shape[1:]), 0.5)
-    with torch.no_grad():
-        ask(gray)  # what is done at the first time alone does not count
-        with Convolutions() as seen:
-            ask(gray)
-    few = seen.work >= WORK and not seen.others and _alike(ask, like, _FEW)
-    return min(usual, _FEW) if few else usual
+    try:
+        with torch.no_grad():
+            ask(gray)  # what is done at the first time alone does not count
+            with Convolutions() as seen:
+                ask(gray)
+        return seen.work >= WORK and not seen.others and _alike(ask, like, _FEW)
+    except Exception as error:
+        if not (isinstance(error, InputError) or out_of_memory(error)):
+            raise
+        return False
 
 
 class Convolutions(Watching):  # type: ignore[no-untyped-call]
