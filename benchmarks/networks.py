@@ -106,15 +106,19 @@ def fully_connected(data: DataPair) -> nn.Module:
     return model.requires_grad_(False)
 
 
-def convolutional(data: DataPair) -> nn.Module:
-    """Two convolutions with ReLU and max-pooling, then 100 hidden units; four epochs of Adam."""
+def convolutional(data: DataPair, *, strided: bool = False) -> nn.Module:
+    """Two convolutions with ReLU and max-pooling, then 100 hidden units; four epochs of Adam.
+
+    Or with every second place of a convolution alone, where the largest of four would be taken.
+    """
     torch.manual_seed(SEED)
+    step, pool = (2, nn.Identity) if strided else (1, lambda: nn.MaxPool2d(2))
     model = nn.Sequential(
-        *(nn.Conv2d(1, 16, 5), nn.ReLU(), nn.MaxPool2d(2)),
-        *(nn.Conv2d(16, 32, 5), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Conv2d(1, 16, 5, step), nn.ReLU(), pool()),
+        *(nn.Conv2d(16, 32, 5, step), nn.ReLU(), pool()),
         *(nn.Flatten(), nn.Linear(512, 100), nn.ReLU(), nn.Linear(100, 10)),
     )
-    path = CACHE / "conv.safetensors"
+    path = CACHE / ("conv-strided.safetensors" if strided else "conv.safetensors")
     if path.exists():
         model.load_state_dict(read_tensors(path)[0])
         return model.eval().requires_grad_(False)
@@ -228,6 +232,7 @@ def data_file(*parts: str) -> Path:
 SOURCES: dict[str, Callable[[], Subject]] = {
     "fc": lambda: digits(fully_connected),
     "conv": lambda: digits(convolutional),
+    "conv-strided": lambda: digits(lambda data: convolutional(data, strided=True)),
     "saturated": lambda: digits(lambda data: Thresholded(convolutional(data))),
     "mnist-deep": lambda: published(
         "mlp100-100-100-100-100-10", "mnist_6_100_nat.safetensors", "mnist_200.npz"
