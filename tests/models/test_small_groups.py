@@ -106,6 +106,13 @@ def test_it_is_tried_once(monkeypatch):
     assert len(tried) == 1
 
 
+def test_another_part_is_another_network():
+    net, like = large_network(), torch.zeros(0, *_IMAGE)
+    assert Classifier.of(net).group(like) == 8
+    net.append(nn.Sigmoid())
+    assert Classifier.of(net.eval()).group(like) == 16
+
+
 @pytest.mark.parametrize("targets", ["untargeted", "random"])
 def test_an_image_is_searched_alone_as_among_others(targets):
     net = large_network()

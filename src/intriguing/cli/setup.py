@@ -27,9 +27,10 @@ def choose_device(device: Device) -> torch.device:
 
 def load_network(spec: str, device: torch.device) -> nn.Module:
     """A network in evaluation mode; InputError says what to give instead."""
-    file = spec.rpartition(":")[2]
+    family, _, file = spec.rpartition(":")
     if spec.endswith(".safetensors") and not (Path(spec).is_file() or Path(file).is_file()):
-        raise InputError(f"there is no file {spec}; make one with `intriguing train`")
+        how = f"give the path of the weights of {family}" if family else "give another path"
+        raise InputError(f"there is no file {file}; {how}, or train one with `intriguing train`")
     try:
         return load_model(spec).to(device)
     except InputError as error:

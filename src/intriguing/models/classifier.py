@@ -54,6 +54,7 @@ class Classifier:
         self._copies = False
         self._rows = 0
         self._most: int | None = None
+        self._groups: dict[tuple[tuple[int, ...], int], int] = {}
 
     @classmethod
     def of(cls, model: Model) -> "Classifier":
@@ -142,7 +143,11 @@ class Classifier:
 
     def group(self, like: Float[Tensor, "batch ..."]) -> int:
         """How many images shaped as these go through the network together (`small_groups`)."""
-        size = tried_size(self.network, self, like.to(self.device, self.dtype))
+        about = tuple(like.shape[1:]), torch.get_num_threads()
+        if about not in self._groups:
+            like = like.to(self.device, self.dtype)
+            self._groups[about] = tried_size(self.network, self, like)
+        size = self._groups[about]
         return min(size, self._most or size)
 
     def fewer(self, most: int) -> None:
