@@ -18,7 +18,7 @@ from intriguing.distortion.quadratic import closest_point
 from intriguing.distortion.rows import WIDTH
 from intriguing.measures import Box
 from intriguing.models.backward import full_gradient
-from intriguing.models.groups import in_groups
+from intriguing.models.groups import Sizes, in_groups
 
 _LARGEST = 1 << 26
 """Numbers of the matrix J at most: 256 MiB of float32; a larger one is not proved about."""
@@ -173,7 +173,7 @@ class _Program:
         return answer.points, answer.multipliers, (2 * answer.bound.clamp_min(0)).sqrt()
 
     def _margins(self, points: Tensor, ahead: Tensor, wanted: Tensor) -> Tensor:
-        change = in_groups(self._change, points - self.x, WIDTH)
+        change = in_groups(self._change, points - self.x, Sizes(WIDTH, WIDTH))
         return ahead + change.gather(1, wanted[:, None]) - change
 
     def _change(self, away: Tensor) -> Tensor:

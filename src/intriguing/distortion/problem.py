@@ -127,11 +127,11 @@ class Network:
     def logits(self, z: Float[Tensor, "b n"]) -> Float[Tensor, "b k"]:
         """Logits of rows of pixels; differentiable. The model never sees a batch of no images.
 
-        Copies that only fill a batch up are left out where that spares it a group.
+        Copies that only fill a batch up are left out where that spares it images.
         """
-        size = self.classifier.group(z.new_empty(0, *self.image_shape))
-        spared = copies(z) if 1 < size < WIDTH else 0
-        if -((spared - len(z)) // size) == -(-len(z) // size):
+        sizes = self.classifier.sizes(z.new_empty(0, *self.image_shape))
+        spared = copies(z) if 1 < sizes.least < WIDTH else 0
+        if sum(sizes.of(len(z) - spared)) >= sum(sizes.of(len(z))):
             spared = 0
         rows: Tensor = Firsts.apply(z, spared) if spared else z  # type: ignore[no-untyped-call]
         out = self.classifier.each(rows.view(-1, *self.image_shape))

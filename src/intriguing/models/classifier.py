@@ -18,8 +18,8 @@ from intriguing.errors import InputError
 from intriguing.memory import MemoryNear, look, out_of_memory
 from intriguing.models.answers import FLOATS, check_logits, one_tensor, own_words
 from intriguing.models.evaluation import check_evaluation, forbids_eval
-from intriguing.models.groups import in_groups
-from intriguing.models.small_groups import tried_size
+from intriguing.models.groups import Sizes, in_groups
+from intriguing.models.small_groups import tried_sizes
 
 Model: TypeAlias = Union[nn.Module, "Classifier"]
 
@@ -54,7 +54,7 @@ class Classifier:
         self._copies = False
         self._rows = 0
         self._most: int | None = None
-        self._groups: dict[tuple[tuple[int, ...], int], int] = {}
+        self._groups: dict[tuple[tuple[int, ...], int], Sizes] = {}
 
     @classmethod
     def of(cls, model: Model) -> "Classifier":
@@ -129,26 +129,32 @@ class Classifier:
         """
         images = images.to(self.device)
         while True:
-            size = self.group(images)
+            sizes = self.sizes(images)
             try:
-                return in_groups(self, images, size)
+                return in_groups(self, images, sizes)
             except Exception as error:
-                if size == 1 or images.device.type != "cpu" or not out_of_memory(error):
+                if sizes.most == 1 or images.device.type != "cpu" or not out_of_memory(error):
                     raise
                 if isinstance(error, MemoryNear):  # it is for who shows it so many
                     raise
             # Outside of the handler, whose traceback holds the tensors that are to be freed.
             gc.collect()
-            self.fewer(size // 2)
+            self.fewer(sizes.most // 2)
 
     def group(self, like: Float[Tensor, "batch ..."]) -> int:
-        """How many images shaped as these go through the network together (`small_groups`)."""
+        """How many images shaped as these go through the network together (`sizes`)."""
+        return self.sizes(like).most
+
+    def sizes(self, like: Float[Tensor, "batch ..."]) -> Sizes:
+        """The same, and down to how many the last of them (`small_groups`)."""
         about = tuple(like.shape[1:]), torch.get_num_threads()
         if about not in self._groups:
             like = like.to(self.device, self.dtype)
-            self._groups[about] = tried_size(self.network, self, like)
-        size = self._groups[about]
-        return min(size, self._most or size)
+            self._groups[about] = tried_sizes(self.network, self, like)
+        sizes = self._groups[about]
+        if self._most is None or self._most >= sizes.most:
+            return sizes
+        return Sizes(self._most, min(self._most, sizes.least))
 
     def fewer(self, most: int) -> None:
         """From now on give the network groups of at most so many images: memory ran out."""

@@ -9,6 +9,7 @@ otherwise for 16 rows than for 32, and one of 784 → 1200 than for 128.)
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
@@ -26,6 +27,32 @@ LARGE = 1 << 14
 """Values of an image above which it goes alone: it fills the machine, and copies would be dear."""
 
 
+@dataclass(frozen=True)
+class Sizes:
+    """How many images go through a network together: `most`, and the last ones fewer.
+
+    Down to `least` they are rounded as among the most.
+    """
+
+    most: int
+    least: int
+
+    def of(self, count: int) -> list[int]:
+        """The groups of so many images, the last of them perhaps with copies.
+
+        >>> Sizes(8, 4).of(15), Sizes(8, 4).of(9), Sizes(8, 4).of(3), Sizes(8, 8).of(9)
+        ([8, 7], [5, 4], [4], [8, 8])
+        """
+        whole, rest = divmod(count, self.most)
+        sizes = [self.most] * whole
+        if not rest:
+            return sizes
+        if rest < self.least and whole and self.most + rest >= 2 * self.least:
+            both = sizes.pop() + rest
+            return [*sizes, both - both // 2, both // 2]
+        return [*sizes, max(rest, self.least)]
+
+
 def group_size(model: nn.Module, shape: Sequence[int]) -> int:
     """How many images of this shape go through the network together, unless fewer do.
 
@@ -40,26 +67,28 @@ def group_size(model: nn.Module, shape: Sequence[int]) -> int:
 
 
 def in_groups(
-    model: Callable[[Tensor], Tensor], images: Float[Tensor, "b ..."], size: int
+    model: Callable[[Tensor], Tensor], images: Float[Tensor, "b ..."], sizes: Sizes
 ) -> Float[Tensor, "b ..."]:
     """The network's answer to every image, rounded alike whatever their number; differentiable.
 
     On an accelerator, whose kernels cost more to launch than to fill, the images go in one batch
-    filled up to a multiple of `size`.
+    filled up to a multiple of the largest group.
 
     Args:
         model: From images to rows of anything; in evaluation mode.
         images: On the model's device. Where there are none, the network is asked about zeros.
-        size: Of a group.
+        sizes: Of the groups.
     """
-    missing = -len(images) % size if len(images) else size
+    most, count, one_batch = sizes.most, len(images), images.device.type != "cpu"
+    groups = [-(-count // most) * most or most] if one_batch else sizes.of(count) or [sizes.least]
+    missing = sum(groups) - count
     if missing:
-        filler = images[:1] if len(images) else images.new_zeros(1, *images.shape[1:])
+        filler = images[:1] if count else images.new_zeros(1, *images.shape[1:])
         images = torch.cat((images, filler.expand(missing, *images.shape[1:])))
-    if images.device.type != "cpu" or len(images) == size > 1:
+    if len(groups) == 1 and most > 1:
         answers: Tensor = model(images)
     else:
         # Alone, an image begins where memory is aligned, as every group does.
-        groups = torch.split(images, size)
-        answers = torch.cat([model(g.clone() if size == 1 else g) for g in groups])
-    return answers[: len(answers) - missing] if missing else answers
+        parts = torch.split(images, groups)
+        answers = torch.cat([model(part.clone() if most == 1 else part) for part in parts])
+    return answers[:count] if missing else answers

@@ -1,9 +1,9 @@
-"""Large convolutions go by smaller groups, which fewer copies fill up.
+"""Convolutions go by groups of fewer images where these are rounded alike.
 
-The last images of a search, or a single one, then cost half of what they would. It must be
-certain that each image of such a group is rounded alike (`groups`). So every operation has to be
-one whose values are rounded correctly wherever they stand, or one that goes image by image; and of
-products of matrices, whose kernels are somebody else's, it is tried.
+The last images of a search, or a single one, then cost a fraction of what they would. It must be
+certain that each image of such a group is rounded as it is among more (`groups`). So every
+operation has to be one whose values are rounded correctly wherever they stand, or one that goes
+image by image; and of products of matrices, whose kernels are somebody else's, it is tried.
 """
 
 import math
@@ -17,14 +17,17 @@ from torch import Tensor, nn
 
 from intriguing.errors import InputError
 from intriguing.memory import out_of_memory
-from intriguing.models.groups import LARGE, group_size
+from intriguing.models.groups import LARGE, Sizes, group_size
 from intriguing.models.observe import Watching
 
 Ask: TypeAlias = Callable[[Tensor], Tensor]
 
 _FEW = 8
-"""Searches on ResNet-20 take .84 to .92 of the time of groups of 16 with 16 images, and .99 with
-64; with groups of 4 it is .83 to .87, and 1.05 to 1.10."""
+"""Images of large convolutions at once. Searches on ResNet-20 take .84 to .92 of the time of groups
+of 16 with 16 images, and .99 with 64; with groups of 4 it is .83 to .87, and 1.05 to 1.10."""
+
+_LEAST = 4
+"""Of fewer images, layers of products of matrices take kernels for vectors."""
 
 WORK = 1_500_000
 """Multiplications of a convolution, on average of an image's, from which it is large: two million
@@ -46,24 +49,25 @@ _ROUNDED_ALIKE = frozenset((
 """What a network may consist of."""
 _CONVOLUTIONS = (_aten.convolution, _aten.mkldnn_convolution)
 
-_KNOWN: WeakKeyDictionary[nn.Module, dict[Hashable, int]] = WeakKeyDictionary()
+_KNOWN: WeakKeyDictionary[nn.Module, dict[Hashable, Sizes]] = WeakKeyDictionary()
 """Sizes that were found out."""
 
 
-def tried_size(model: nn.Module, ask: Ask, like: Float[Tensor, "b ..."]) -> int:
+def tried_sizes(model: nn.Module, ask: Ask, like: Float[Tensor, "b ..."]) -> Sizes:
     """How many images shaped as these go through the network together.
 
-    `group_size`, or fewer where convolutions are large and each image is rounded alike then, which
-    is tried once for a network, and again if it has other parts by then.
+    `group_size`, or fewer where convolutions are large; and the last ones fewer still, each where
+    images are rounded alike then, which is tried once for a network, and again if it has other
+    parts by then.
 
     Args:
         model: The network, by its weights.
         ask: From images to its answer, as they will go through it.
         like: Some images, none perhaps.
 
-    >>> net = nn.Conv2d(1, 2, 3)
-    >>> tried_size(net, net, torch.zeros(0, 1, 8, 8))
-    16
+    >>> net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Sigmoid())
+    >>> tried_sizes(net, net, torch.zeros(0, 1, 8, 8))
+    Sizes(most=16, least=16)
     """
     shape = tuple(like.shape[1:])
     parts = tuple(type(part) for part in model.modules())
@@ -71,25 +75,33 @@ def tried_size(model: nn.Module, ask: Ask, like: Float[Tensor, "b ..."]) -> int:
     about = shape, like.dtype, like.device.type, torch.get_num_threads(), parts, weights
     known = _KNOWN.setdefault(model, {})
     if about not in known:
-        usual = known[about] = group_size(model, shape)
-        if like.device.type == "cpu" and _may_be_large(model, shape) and _do(ask, like):
-            known[about] = min(usual, _FEW)
+        usual = group_size(model, shape)
+        known[about] = Sizes(usual, usual)
+        if like.device.type == "cpu" and math.prod(shape) <= LARGE and _convolutional(model):
+            known[about] = _tried(ask, like, usual)
     return known[about]
 
 
-def _do(ask: Ask, like: Float[Tensor, "b ..."]) -> bool:
-    """Whether small groups do; not where it fails, which says nothing of other images."""
+def _convolutional(model: nn.Module) -> bool:
+    return any(p.ndim > 2 for p in model.parameters())
+
+
+def _tried(ask: Ask, like: Float[Tensor, "b ..."], usual: int) -> Sizes:
+    """What does; the usual where it fails, which says nothing of other images."""
     gray = like.new_full((1, *like.shape[1:]), 0.5)
     try:
         with torch.no_grad():
             ask(gray)  # what is done at the first time alone does not count
             with Convolutions() as seen:
                 ask(gray)
-        return seen.work >= WORK and not seen.others and _alike(ask, like, _FEW)
+        if not seen.others:
+            most = min(usual, _FEW) if seen.work >= WORK else usual
+            if least := _least(ask, like, most):
+                return Sizes(most, least)
     except Exception as error:
         if not (isinstance(error, InputError) or out_of_memory(error)):
             raise
-        return False
+    return Sizes(usual, usual)
 
 
 class Convolutions(Watching):  # type: ignore[no-untyped-call]
@@ -122,29 +134,36 @@ class Convolutions(Watching):  # type: ignore[no-untyped-call]
         return answer
 
 
-def _may_be_large(model: nn.Module, shape: Sequence[int]) -> bool:
-    """Whether a convolution would be large that had an answer for every place of the image."""
-    if math.prod(shape) > LARGE:
-        return False
-    weights = [p.numel() for p in model.parameters() if p.ndim > 2]
-    return max(weights, default=0) * math.prod(shape[1:]) >= WORK
+def _least(ask: Ask, like: Float[Tensor, "b ..."], most: int) -> int:
+    """From how many on images are rounded alike, as are their gradients; 0 if not even so many are.
 
-
-def _alike(ask: Ask, like: Float[Tensor, "b ..."], size: int) -> bool:
-    """Whether images of a group are rounded alike in every place of it, and their gradients."""
+    In every place of a group, too: each smaller group is of the last images of the larger ones, and
+    so moves them all by another number of places; the largest is turned by one.
+    """
     generator = torch.Generator().manual_seed(0)
-    images = torch.rand(size, *like.shape[1:], generator=generator).to(like)
-    first: list[Tensor] = []
-    # The first shift holds every place against its neighbour, and so against all.
-    for shift in (0, 1, size // 2):
-        z = images.roll(shift, 0).requires_grad_()
-        with torch.enable_grad():
-            logits = ask(z)
-            if not logits.requires_grad:
-                return False
-            gradient = torch.autograd.grad(logits.square().sum(), z)[0]
-        here = [each.detach().roll(-shift, 0) for each in (logits, gradient)]
-        first = first or here
-        if not all(map(torch.equal, here, first)):
-            return False
-    return True
+    images = torch.rand(most, *like.shape[1:], generator=generator).to(like)
+    known, everyone = _answers(ask, images), torch.arange(most)
+
+    def alike(group: Tensor) -> bool:
+        here = _answers(ask, images[group])
+        return bool(known) and all(
+            torch.equal(one, other[group]) for one, other in zip(here, known, strict=True)
+        )
+
+    if not alike(everyone.roll(1)):
+        return 0
+    for size in range(most - 1, _LEAST - 1, -1):
+        if not alike(everyone[-size:]):
+            return size + 1
+    return min(most, _LEAST)
+
+
+def _answers(ask: Ask, images: Float[Tensor, "b ..."]) -> list[Tensor]:
+    """Of a group: its answers and gradients; nothing where there are none."""
+    z = images.clone().requires_grad_()
+    with torch.enable_grad():
+        logits = ask(z)
+        if not logits.requires_grad:
+            return []
+        (gradient,) = torch.autograd.grad(logits.square().sum(), z)
+    return [logits.detach(), gradient]
