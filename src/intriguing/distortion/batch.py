@@ -44,8 +44,9 @@ class Batch:
     best: the shortest r. expected: the distance from which a path takes its steps. smooth: steps
     settle, so that two that agree suffice; stepwise: they end no farther out than a bundle. again:
     searches that have found the shortest r again. flat: the network is linear in pieces there, also
-    if steps settle. nearest: untargeted, the likeliest classes, the
-    nearest first; turn: how many of them have had a path of their own, −1 before their steps.
+    if steps settle. nearest: untargeted, the likeliest classes, the nearest first once they are
+    ranked; away: how far they are where margins are linear, NaN where not known; turned_to: which
+    of them had one of the first paths; turn: how many have had a round, −1 before their steps.
     spent: a larger budget would have gone on here. calm: how alike successive gradients were on
     the first path (`close_in`); spread: the share of the pixels that have a gradient at its end, 0
     without one; saturated: that is very small. strayed: the first few steps did not lead to an
@@ -97,7 +98,10 @@ class Batch:
         self.best.offer(self.x, reached, forward=1 + passes_to_measure(logits))
         self.per_class = self.x.new_full(logits.shape, torch.nan)
         rivals = min(self.config.rivals, logits.shape[1] - 1)
-        self.nearest = self.goal.classes.new_zeros(len(logits), rivals)
+        likely = logits.scatter(1, self.goal.classes[:, None], -torch.inf)
+        self.nearest = likely.topk(rivals, 1).indices
+        self.away = torch.full_like(self.nearest, torch.nan, dtype=self.x.dtype)
+        self.turned_to = torch.zeros_like(self.nearest, dtype=torch.bool)
         return logits, finite, already
 
     def unfinished(self, rows: Tensor, chosen: Tensor) -> Int64[Tensor, " rows"]:

@@ -9,8 +9,8 @@
    such steps from x itself follow, untargeted toward each of the classes that look nearest there;
    elsewhere a bundle of tangents polishes (`bundle`). Where the first path's gradients hardly
    turned, they are tried before the second path; where they turned much, never. Where few pixels
-   have a gradient, other paths take the second one's place. Untargeted, on networks with kinks,
-   fewer steps from x tell before the polish which class is the nearest.
+   have a gradient, other paths take the second one's place; untargeted, on networks with kinks, a
+   path toward another class that looks nearer at x (`nearer_class`).
 4. Then rounds, each a coarse path that may end in another basin (`lagrangian`), followed by a
    polish of its end in the same two ways.
 5. Untargeted, before an image is finished or after four rounds: steps and a path toward each of the
@@ -40,7 +40,6 @@ from intriguing.distortion.start import (
     close,
     close_elsewhere,
     first_answers,
-    probe_classes,
     refine,
     step_from_images,
     try_steps,
@@ -85,12 +84,11 @@ def _search(batch: Batch, matrix: Tensor | None, count: int) -> Found:
     close(batch, rows, at_x, FIRST, slope)
     try_steps(batch, rows, CALM)
     stepped = batch.smooth.clone()
-    step_from_images(batch, rows, logits, stepped)
-    close_elsewhere(batch, rows, at_x)
-    probe_classes(batch, rows, logits, ~stepped)
+    step_from_images(batch, rows, stepped)
+    close_elsewhere(batch, rows, at_x, logits)
     refine(batch, rows)
     try_steps(batch, rows, RESTLESS)
-    step_from_images(batch, rows, logits, batch.smooth & ~stepped)
+    step_from_images(batch, rows, batch.smooth & ~stepped)
     go_rounds(batch, rows, range(batch.config.budget))
     best = batch.best
     extra = {"gap": batch.gap, "local_gap": batch.local_gap, "optimal": batch.optimal}

@@ -2,15 +2,16 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from intriguing.distortion.approach import approach
 from intriguing.distortion.batch import AGAIN, SMOOTH, Batch
-from intriguing.distortion.closing import BACK, SECOND, THIRD, Closing, close_in
-from intriguing.distortion.margins import Margins
+from intriguing.distortion.closing import BACK, SECOND, THIRD, TOWARD, Closing, close_in
+from intriguing.distortion.nearer_class import TRUSTED, nearer_class, rank_classes
+from intriguing.distortion.problem import Goal
 from intriguing.distortion.rows import places
 from intriguing.distortion.schedule import Round, anywhere
 from intriguing.distortion.uphill import Slope
@@ -56,9 +57,6 @@ to 400 passes, two or three goals, 16 images each). Beginning at x they leave th
 answer, which lies near noise."""
 _TRIED = 4
 """Sequential steps that tell whether a network is smooth: from near an optimum they settle."""
-
-_NEARER = 0.95
-"""Times the shortest r: where a few steps toward a class end nearer, more of them follow."""
 
 
 def first_answers(batch: Batch, rows: Tensor, at_x: Tensor) -> Slope:
@@ -110,29 +108,36 @@ def close(
     rows = batch.unfinished(rows, batch.best.l2.isfinite() if chosen is None else chosen)
     if not len(rows):
         return
-    best = batch.best.take(rows)
-    # What a row does beyond its own budget is not taken.
-    stop = math.ceil(best.budget - float(best.spent.amin()) / 2)
     there = None if known is None else Slope(known.margin[rows], known.gradient[rows])
-    before = batch.best.l2.clone()
-    alike, spread = close_in(
-        batch.network, batch.goal[rows], best, at_x[rows], batch.box, closing, stop, there
-    )
-    batch.best.put(rows, best)
-    _renew(batch, before)
+    alike, spread = _close(batch, rows, batch.goal[rows], at_x[rows], closing, there)
     if known is not None:
         batch.calm[rows] = alike
         batch.spread[rows] = spread
         batch.saturated[rows] = spread < _FEW
 
 
-def close_elsewhere(batch: Batch, rows: Tensor, at_x: Tensor) -> None:
+def _close(
+    batch: Batch, rows: Tensor, goal: Goal, at_x: Tensor, closing: Closing, there: Slope | None
+) -> tuple[Tensor, Tensor]:
+    """The same of these rows alone, for a goal of their own: see `close_in`."""
+    best = batch.best.take(rows)
+    # What a row does beyond its own budget is not taken.
+    stop = math.ceil(best.budget - float(best.spent.amin()) / 2)
+    before = batch.best.l2.clone()
+    seen = close_in(batch.network, goal, best, at_x, batch.box, closing, stop, there)
+    batch.best.put(rows, best)
+    _renew(batch, before)
+    return seen
+
+
+def close_elsewhere(batch: Batch, rows: Tensor, at_x: Tensor, logits: Tensor) -> None:
     """Further paths, to other basins: what they are depends on the gradients of the first one.
 
     Where that has ended far beyond what the tangent at x promised, one begins at x. Usually a
     second one, and where the network is not smooth a third; where gradients turn from
     step to step that is a long one in all pixels' units, sooner so where the first answer took
-    many. Where few pixels have a gradient, all are such ones.
+    many. Where another class looks nearer, each of them gives way to one toward that. Where few
+    pixels have a gradient, all are such ones.
     """
     found = batch.best.l2.isfinite()
     kinked = found & ~batch.smooth
@@ -140,11 +145,27 @@ def close_elsewhere(batch: Batch, rows: Tensor, at_x: Tensor) -> None:
     others = kinked & ~saturated
     close(batch, rows, at_x, BACK, chosen=others & (batch.best.l2 > _BEYOND * batch.promised))
     _follow(batch, batch.unfinished(rows, saturated), _SATURATED)
-    close(batch, rows, at_x, SECOND, chosen=found & ~saturated)
+    turned = _close_on_class(batch, rows, logits, others)
+    close(batch, rows, at_x, SECOND, chosen=found & ~saturated & ~turned)
     few, many = _WILD
     wild = batch.calm < torch.where(batch.strayed, many, few)
-    _follow(batch, batch.unfinished(rows, others & wild), ((_LONG, False),))
-    close(batch, rows, at_x, THIRD, chosen=others & ~wild)
+    turned = _close_on_class(batch, rows, logits, others)
+    _follow(batch, batch.unfinished(rows, others & wild & ~turned), ((_LONG, False),))
+    close(batch, rows, at_x, THIRD, chosen=others & ~wild & ~turned)
+
+
+def _close_on_class(batch: Batch, rows: Tensor, logits: Tensor, chosen: Tensor) -> Tensor:
+    """A path from x toward a class that looks nearer than the one found; which images took it."""
+    turned = torch.zeros_like(chosen)
+    rows = batch.unfinished(rows, chosen & (batch.best.l2 > TRUSTED * batch.promised))
+    if batch.goal.targeted or not len(rows):
+        return turned
+    rows, classes = nearer_class(batch, rows)
+    if len(rows):
+        goal = replace(batch.goal[rows], classes=classes, targeted=True)
+        _close(batch, rows, goal, goal.secure_margin(logits[rows]), TOWARD, None)
+        turned[rows] = True
+    return turned
 
 
 def _follow(batch: Batch, rows: Tensor, plans: Sequence[tuple[Round, bool]]) -> None:
@@ -187,7 +208,7 @@ def refine(batch: Batch, rows: Tensor) -> None:
         batch.polish(rows, batch.aim(rows), batch.best.points[rows], finer=False)
 
 
-def step_from_images(batch: Batch, rows: Tensor, logits: Tensor, chosen: Tensor) -> None:
+def step_from_images(batch: Batch, rows: Tensor, chosen: Tensor) -> None:
     """Sequential steps from the chosen images; untargeted, toward each of several classes."""
     rows = batch.unfinished(rows, chosen & ~batch.optimal)
     if batch.goal.targeted:
@@ -195,51 +216,9 @@ def step_from_images(batch: Batch, rows: Tensor, logits: Tensor, chosen: Tensor)
             batch.walk(rows, batch.aim(rows), batch.x[rows])
         return
     if len(rows):
-        _rank_classes(batch, rows, logits[rows])
+        rank_classes(batch, rows)
     for rank in range(min(batch.config.classes, batch.nearest.shape[1])):
         rows = batch.unfinished(rows, ~batch.optimal)
         if len(rows):
             aim = batch.against_label(rows, batch.nearest[rows, rank])
             batch.walk(rows, aim, batch.x[rows])
-
-
-def probe_classes(batch: Batch, rows: Tensor, logits: Tensor, chosen: Tensor) -> None:
-    """A few sequential steps from images toward each of several classes; more where they led.
-
-    On networks with kinks they seldom end on the boundary, but they say how far it is: where the
-    nearest end lies nearer than the shortest r, further steps follow from there.
-    """
-    rows = batch.unfinished(rows, chosen & ~batch.optimal)
-    if batch.goal.targeted or not len(rows):
-        return
-    _rank_classes(batch, rows, logits[rows])
-    ends, points = torch.full_like(batch.best.l2, torch.inf), batch.x.clone()
-    classes = batch.goal.classes.clone()
-    for rank in range(min(batch.config.classes, batch.nearest.shape[1])):
-        going = batch.unfinished(rows, ~batch.optimal)
-        if not len(going):
-            break
-        toward = batch.nearest[going, rank]
-        aim = batch.against_label(going, toward)
-        walk = batch.walk(going, aim, batch.x[going], _TRIED)
-        away = (walk.points - batch.x[going]).norm(dim=1)
-        # Steps that were all refused say nothing.
-        near = (away > 0) & (away < ends[going])
-        ends[going] = torch.where(near, away, ends[going])
-        classes[going] = torch.where(near, toward, classes[going])
-        points[going] = torch.where(near[:, None], walk.points, points[going])
-    few = batch.unfinished(rows, ends < _NEARER * batch.best.l2)
-    if len(few):
-        batch.walk(few, batch.against_label(few, classes[few]), points[few])
-
-
-def _rank_classes(batch: Batch, rows: Tensor, logits: Float[Tensor, "rows k"]) -> None:
-    """Of the classes with the largest logits, those first whose linearised distance is least."""
-    labels, best = batch.goal.classes[rows], batch.best.take(rows)
-    count = batch.nearest.shape[1]
-    likely = logits.scatter(1, labels[:, None], -torch.inf).topk(count, 1).indices
-    aim = Margins.against_all(labels, batch.goal[rows], logits.shape[1])
-    distance = aim.distances(batch.network, best.images, likely)
-    best.offer(best.images, torch.full_like(best.l2, -torch.inf), backward=count)
-    batch.best.put(rows, best)
-    batch.nearest[rows] = likely.gather(1, distance.argsort(dim=1, stable=True))

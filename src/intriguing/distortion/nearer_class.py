@@ -1,0 +1,55 @@
+"""Untargeted: which other class looks nearer than the one that was found first.
+
+Steps up the margin lead to the class that is likeliest on the way, not to the nearest. How far the
+boundary of a class is where its margin is linear costs a backward pass a class, and tells on robust
+networks nearly always (of four images of 32 whose first class was wrong, all four).
+"""
+
+import torch
+from jaxtyping import Int64
+from torch import Tensor
+
+from intriguing.distortion.batch import Batch
+from intriguing.distortion.margins import Margins
+from intriguing.distortion.rows import places
+
+_NEARER = 1.1
+"""Times the linearised distance of the class that was found: so near another is worth a path. With
+1 a ResNet of 56 layers is up to 3 % longer at 40 passes, with 1.2 a robust one .4 %."""
+TRUSTED = 0.6
+"""Of the linearised distance: where the shortest r is shorter than that, it says nothing. With 0
+the ResNet of 56 layers is up to .4 % longer at 40 passes, with .75 a network of max-pooling 1 %."""
+
+
+def rank_classes(batch: Batch, rows: Tensor) -> None:
+    """Of the likeliest classes, put those first whose linearised distance is least; once an image.
+
+    Costs a forward pass and a backward one for each class.
+    """
+    rows = rows[places(batch.away[rows, 0].isnan(), batch.width)]
+    if not len(rows):
+        return
+    likely, best = batch.nearest[rows], batch.best.take(rows)
+    aim = Margins.against_all(batch.goal.classes[rows], batch.goal[rows], batch.per_class.shape[1])
+    distance = aim.distances(batch.network, best.images, likely)
+    best.offer(best.images, torch.full_like(best.l2, -torch.inf), backward=likely.shape[1])
+    batch.best.put(rows, best)
+    batch.away[rows], order = distance.sort(dim=1, stable=True)
+    batch.nearest[rows] = likely.gather(1, order)
+
+
+def nearer_class(batch: Batch, rows: Tensor) -> tuple[Int64[Tensor, " few"], Int64[Tensor, " few"]]:
+    """Rows where a class not turned to yet looks about as near as that of the shortest r; and it.
+
+    Each such class is named once. Costs a forward pass, beside what ranking costs.
+    """
+    rank_classes(batch, rows)
+    near, away = batch.nearest[rows], batch.away[rows]
+    mine = near == batch.aim(rows).wanted[:, None]
+    distance = torch.where(mine, away, torch.inf).amin(1)
+    others = torch.where(mine | batch.turned_to[rows], torch.inf, away)
+    least, rank = others.min(1)
+    few = places(least < _NEARER * distance, batch.width)
+    chosen, rank = rows[few], rank[few]
+    batch.turned_to[chosen, rank] = True
+    return chosen, near[few].gather(1, rank[:, None])[:, 0]
