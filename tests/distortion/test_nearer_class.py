@@ -1,12 +1,14 @@
 """Which class looks nearer than the one found first: distances of a linear network are known."""
 
+from dataclasses import replace
+
 import torch
 from torch import nn
 
-from intriguing.distortion import start
 from intriguing.distortion.batch import Batch
 from intriguing.distortion.closest_config import ClosestConfig
-from intriguing.distortion.nearer_class import TRUSTED, nearer_class, rank_classes
+from intriguing.distortion.closing import SECOND, close_in
+from intriguing.distortion.nearer_class import rank_classes, turn
 from intriguing.distortion.problem import Goal, Network
 from intriguing.measures import Box
 
@@ -26,16 +28,17 @@ def searched() -> tuple[Batch, torch.Tensor]:
     apart = (weight[labels][:, None] - weight[None]).norm(dim=2)
     network = Network(model, (PIXELS,))
     batch = Batch(
-        network, images, Goal(labels, targeted=False), Box(0.0, 1.0), ClosestConfig(budget=100), 0
+        network, images, Goal(labels, targeted=False), Box(-99.0, 99.0), ClosestConfig(budget=99), 0
     )
     batch.look()
+    batch.promised.zero_()
     return batch, (gaps / apart).scatter(1, labels[:, None], torch.inf)
 
 
 def answered(batch: Batch, classes: torch.Tensor) -> None:
     """Let the shortest r be one that leads to these classes."""
     weight = batch.network.model[1].weight.detach()
-    points = batch.x + 1e3 * weight[classes]
+    points = batch.x + 30 * weight[classes]
     assert torch.equal(batch.network.logits(points).argmax(1), classes)
     batch.best.points, batch.best.l2 = points, (points - batch.x).norm(dim=1)
 
@@ -56,35 +59,68 @@ def test_classes_are_ranked_by_the_distance_of_their_boundaries():
     assert (batch.best.spent - before == 1 + CLASSES - 1).all()
 
 
+def turned(batch: Batch) -> dict[int, int]:
+    """The class that each row turns to; only rows that do."""
+    with torch.no_grad():
+        goal, at_x = turn(batch, torch.arange(ROWS), batch.network.logits(batch.x))
+    assert torch.equal(at_x, goal.secure_margin(batch.network.logits(batch.x)))
+    assert torch.equal(goal.classes[~goal.toward], batch.goal.classes[~goal.toward])
+    rows = goal.toward.nonzero()[:, 0].tolist()
+    return dict(zip(rows, goal.classes[rows].tolist(), strict=True))
+
+
 def test_the_nearest_class_is_turned_to_first_and_each_but_once():
     batch, distance = searched()
     answered(batch, farthest(distance))
-    order, rows = distance.argsort(1), torch.arange(ROWS)
+    order = distance.argsort(1)
     for rank in range(CLASSES - 2):
-        going, classes = nearer_class(batch, rows)
-        assert torch.equal(going, rows)
-        assert torch.equal(classes, order[:, rank])
-    assert not len(nearer_class(batch, rows)[0])
+        assert turned(batch) == dict(enumerate(order[:, rank].tolist()))
+    assert not turned(batch)
 
 
 def test_where_the_nearest_was_found_only_those_about_as_near_are_turned_to():
     batch, distance = searched()
     least, wanted = distance.min(1)
     answered(batch, wanted)
-    second = distance.sort(1).values[:, 1]
-    expected = (second < 1.1 * least).nonzero()[:, 0]
+    near, classes = (each[:, 1] for each in distance.sort(1))
+    expected = {row: int(classes[row]) for row in range(ROWS) if near[row] < 1.1 * least[row]}
     assert 0 < len(expected) < ROWS
-    assert set(nearer_class(batch, torch.arange(ROWS))[0].tolist()) == set(expected.tolist())
+    assert turned(batch) == expected
 
 
 def test_tangents_that_promised_too_much_are_not_asked():
     batch, distance = searched()
     answered(batch, farthest(distance))
-    batch.promised = batch.best.l2 / TRUSTED * torch.where(torch.arange(ROWS) < 4, 1.01, 0.99)
-    before, everyone = batch.best.spent.clone(), torch.ones(ROWS, dtype=torch.bool)
+    few = torch.arange(ROWS) < 4
+    batch.promised = batch.best.l2 / torch.where(few, 0.59, 0.61)
+    before = batch.best.spent.clone()
+    assert set(turned(batch)) == set(range(4, ROWS))
+    assert (batch.best.spent[few] == before[few]).all()
+
+
+def test_rows_toward_a_class_end_there_and_others_as_without_them():
+    """In one batch with rows that flee their label: each as by itself."""
+    batch, distance = searched()
+    goal, best, x = batch.goal, batch.best, batch.x
+    classes = distance.argsort(1)[:, 1]
+    answered(batch, farthest(distance))
+    toward = torch.arange(ROWS) % 2 == 0
+    mixed = replace(goal, classes=torch.where(toward, classes, goal.classes), toward=toward)
+    ends, begun = {}, {}
+    asked: list[torch.Tensor] = []
+    batch.network.model.register_forward_pre_hook(lambda _, given: asked.append(given[0].detach()))
+    for name, each in (
+        ("mixed", mixed),
+        ("free", goal),
+        ("toward", replace(goal, classes=classes, toward=torch.ones_like(toward))),
+    ):
+        part = best.take(torch.arange(ROWS))
+        at_x = each.secure_margin(batch.network.logits(x)).detach()
+        asked.clear()
+        close_in(batch.network, each, part, at_x, batch.box, SECOND, 20)
+        ends[name], begun[name] = part.points, asked[0][:ROWS]
+    assert torch.equal(ends["mixed"], torch.where(toward[:, None], ends["toward"], ends["free"]))
+    assert torch.equal(begun["toward"], x)
+    assert torch.equal(begun["free"], best.points)
     with torch.no_grad():
-        logits = batch.network.logits(batch.x)
-    turned = start._close_on_class(batch, torch.arange(ROWS), logits, everyone)
-    assert torch.equal(turned, torch.arange(ROWS) >= 4)
-    assert (batch.best.spent[:4] == before[:4]).all()
-    assert (batch.best.l2[4:] < 1.3 * distance.amin(1)[4:]).sum() > 9
+        assert torch.equal(batch.network.logits(ends["toward"]).argmax(1), classes)

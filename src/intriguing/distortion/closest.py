@@ -81,7 +81,7 @@ def _search(batch: Batch, matrix: Tensor | None, count: int) -> Found:
         rows = _prove(batch, rows, matrix)
     at_x = batch.goal.secure_margin(logits)
     slope = first_answers(batch, rows, at_x)
-    close(batch, rows, at_x, FIRST, slope)
+    close(batch, rows, (batch.goal, at_x), FIRST, slope)
     try_steps(batch, rows, CALM)
     stepped = batch.smooth.clone()
     step_from_images(batch, rows, stepped)

@@ -54,10 +54,6 @@ BACK = Closing(soft=True, swing=1.0, steps=40, from_image=True)
 """Back to x, where the shortest r is so long that paths from there stay in a distant basin. 25
 steps or a swing of .5 are .5 to 1 % longer."""
 
-TOWARD = Closing(soft=True, swing=0.5, steps=20, from_image=True)
-"""Toward another class. A swing of 1, 30 steps, or the margin itself make no difference above .2 %
-(two networks, 40 to 200 passes)."""
-
 _LAST_SWING = 0.05
 """The last α."""
 _CHANGE = (0.1, 0.005)
@@ -83,7 +79,7 @@ def close_in(
     """Improve `best` by the first `stop` passes of a path; `at_x` is the margin at x.
 
     Every row has an adversarial point already. `known` is the slope where the path begins: with it
-    the first step takes no pass.
+    the first step takes no pass. Rows that go toward a class of their own begin at x.
 
     Returns how alike the gradients of successive points are, the cosine, on average of the last
     few: where the network is smooth as far as these steps go, it is 1 but for thousandths; and
@@ -91,6 +87,8 @@ def close_in(
     """
     x = best.images
     z = x if closing.from_image else best.points
+    if goal.toward is not None:
+        z = torch.where(goal.toward[:, None], x, z)
     radius, tiny = best.l2, torch.finfo(x.dtype).tiny
     direction = before = gradient = torch.zeros_like(x)
     alike = torch.zeros_like(radius)

@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import TypeAlias
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torch.nn import functional
 
@@ -31,16 +31,18 @@ Logits: TypeAlias = Callable[[Float[Tensor, "b n"]], Float[Tensor, "b k"]]
 class Goal:
     """What counts as adversarial: taken for `classes` (targeted), or no longer taken for them.
 
-    Margins are in units of the logits (`logit_unit`), one an image; without, as they come.
+    Margins are in units of the logits (`logit_unit`), one an image; without, as they come. `toward`
+    are rows of an untargeted goal that are to be taken for their class all the same.
     """
 
     classes: Int64[Tensor, " b"]
     targeted: bool = True
     unit: Float[Tensor, " b"] | None = None
+    toward: Bool[Tensor, " b"] | None = None
 
     def __getitem__(self, rows: Tensor | slice) -> "Goal":
-        unit = None if self.unit is None else self.unit[rows]
-        return Goal(self.classes[rows], self.targeted, unit)
+        unit, toward = (None if each is None else each[rows] for each in (self.unit, self.toward))
+        return Goal(self.classes[rows], self.targeted, unit, toward)
 
     def __len__(self) -> int:
         return len(self.classes)
@@ -58,7 +60,15 @@ class Goal:
         """The margin in the logits given, NaN where they are; and the best other class (b, 1)."""
         wanted = logits.gather(1, self.classes[:, None])[:, 0]
         best, other = logits.scatter(1, self.classes[:, None], -torch.inf).max(1, keepdim=True)
-        return (wanted - best[:, 0] if self.targeted else best[:, 0] - wanted), other
+        return self.upward(wanted - best[:, 0]), other
+
+    def upward(self, ahead: Tensor) -> Tensor:
+        """Of how far the class is ahead, or the slope of that: what grows toward the goal."""
+        if self.targeted:
+            return ahead
+        if self.toward is None:
+            return -ahead
+        return torch.where(self.toward.view(-1, *[1] * (ahead.ndim - 1)), ahead, -ahead)
 
     def rounding(self, logits: Float[Tensor, "b k"]) -> Float[Tensor, " b"]:
         """How much of a margin rounding could take, in its units."""

@@ -2,15 +2,14 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from intriguing.distortion.approach import approach
 from intriguing.distortion.batch import AGAIN, SMOOTH, Batch
-from intriguing.distortion.closing import BACK, SECOND, THIRD, TOWARD, Closing, close_in
-from intriguing.distortion.nearer_class import TRUSTED, nearer_class, rank_classes
+from intriguing.distortion.closing import BACK, SECOND, THIRD, Closing, close_in
+from intriguing.distortion.nearer_class import rank_classes, turn
 from intriguing.distortion.problem import Goal
 from intriguing.distortion.rows import places
 from intriguing.distortion.schedule import Round, anywhere
@@ -96,38 +95,32 @@ def first_answers(batch: Batch, rows: Tensor, at_x: Tensor) -> Slope:
 def close(
     batch: Batch,
     rows: Tensor,
-    at_x: Tensor,
+    heading: tuple[Goal, Tensor],
     closing: Closing,
     known: Slope | None = None,
     chosen: Tensor | None = None,
 ) -> None:
     """Close in on x from the shortest r; `known` is the slope there, of all images.
 
-    Where some are `chosen`, of all images of which an answer is known, only they.
+    `heading` is the goal of all images and its margin at x. Where some are `chosen`, of all images
+    of which an answer is known, only they.
     """
     rows = batch.unfinished(rows, batch.best.l2.isfinite() if chosen is None else chosen)
     if not len(rows):
         return
+    best = batch.best.take(rows)
+    # What a row does beyond its own budget is not taken.
+    stop = math.ceil(best.budget - float(best.spent.amin()) / 2)
     there = None if known is None else Slope(known.margin[rows], known.gradient[rows])
-    alike, spread = _close(batch, rows, batch.goal[rows], at_x[rows], closing, there)
+    before = batch.best.l2.clone()
+    goal, at_x = heading[0][rows], heading[1][rows]
+    alike, spread = close_in(batch.network, goal, best, at_x, batch.box, closing, stop, there)
+    batch.best.put(rows, best)
+    _renew(batch, before)
     if known is not None:
         batch.calm[rows] = alike
         batch.spread[rows] = spread
         batch.saturated[rows] = spread < _FEW
-
-
-def _close(
-    batch: Batch, rows: Tensor, goal: Goal, at_x: Tensor, closing: Closing, there: Slope | None
-) -> tuple[Tensor, Tensor]:
-    """The same of these rows alone, for a goal of their own: see `close_in`."""
-    best = batch.best.take(rows)
-    # What a row does beyond its own budget is not taken.
-    stop = math.ceil(best.budget - float(best.spent.amin()) / 2)
-    before = batch.best.l2.clone()
-    seen = close_in(batch.network, goal, best, at_x, batch.box, closing, stop, there)
-    batch.best.put(rows, best)
-    _renew(batch, before)
-    return seen
 
 
 def close_elsewhere(batch: Batch, rows: Tensor, at_x: Tensor, logits: Tensor) -> None:
@@ -136,36 +129,25 @@ def close_elsewhere(batch: Batch, rows: Tensor, at_x: Tensor, logits: Tensor) ->
     Where that has ended far beyond what the tangent at x promised, one begins at x. Usually a
     second one, and where the network is not smooth a third; where gradients turn from
     step to step that is a long one in all pixels' units, sooner so where the first answer took
-    many. Where another class looks nearer, each of them gives way to one toward that. Where few
-    pixels have a gradient, all are such ones.
+    many. Where another class looks nearer, they begin at x and lead to that (`nearer_class`). Where
+    few pixels have a gradient, all are paths in all pixels' units.
     """
     found = batch.best.l2.isfinite()
     kinked = found & ~batch.smooth
     saturated = kinked & batch.saturated
     others = kinked & ~saturated
-    close(batch, rows, at_x, BACK, chosen=others & (batch.best.l2 > _BEYOND * batch.promised))
+    straight = batch.goal, at_x
+    close(batch, rows, straight, BACK, chosen=others & (batch.best.l2 > _BEYOND * batch.promised))
     _follow(batch, batch.unfinished(rows, saturated), _SATURATED)
-    turned = _close_on_class(batch, rows, logits, others)
-    close(batch, rows, at_x, SECOND, chosen=found & ~saturated & ~turned)
+    turned = turn(batch, batch.unfinished(rows, others), logits)
+    close(batch, rows, turned, SECOND, chosen=found & ~saturated)
     few, many = _WILD
     wild = batch.calm < torch.where(batch.strayed, many, few)
-    turned = _close_on_class(batch, rows, logits, others)
-    _follow(batch, batch.unfinished(rows, others & wild & ~turned), ((_LONG, False),))
-    close(batch, rows, at_x, THIRD, chosen=others & ~wild & ~turned)
-
-
-def _close_on_class(batch: Batch, rows: Tensor, logits: Tensor, chosen: Tensor) -> Tensor:
-    """A path from x toward a class that looks nearer than the one found; which images took it."""
-    turned = torch.zeros_like(chosen)
-    rows = batch.unfinished(rows, chosen & (batch.best.l2 > TRUSTED * batch.promised))
-    if batch.goal.targeted or not len(rows):
-        return turned
-    rows, classes = nearer_class(batch, rows)
-    if len(rows):
-        goal = replace(batch.goal[rows], classes=classes, targeted=True)
-        _close(batch, rows, goal, goal.secure_margin(logits[rows]), TOWARD, None)
-        turned[rows] = True
-    return turned
+    turned = turn(batch, batch.unfinished(rows, others), logits)
+    if turned[0].toward is not None:
+        wild = wild & ~turned[0].toward
+    _follow(batch, batch.unfinished(rows, others & wild), ((_LONG, False),))
+    close(batch, rows, turned, THIRD, chosen=others & ~wild)
 
 
 def _follow(batch: Batch, rows: Tensor, plans: Sequence[tuple[Round, bool]]) -> None:
