@@ -1,8 +1,9 @@
 """Untargeted: which other class looks nearer than the one that was found first.
 
 Steps up the margin lead to the class that is likeliest on the way, not to the nearest. How far the
-boundary of a class is where its margin is linear costs a backward pass a class, and tells on robust
-networks nearly always (of four images of 32 whose first class was wrong, all four).
+boundary of a class is where its margin is linear costs a backward pass a class. On a robust ResNet
+it tells: of 32 images four had come to a class that was not the nearest one, found with 400 passes,
+and each time that one had the least distance. Such images were 18 % longer than need be.
 """
 
 from dataclasses import replace
@@ -18,10 +19,10 @@ from intriguing.distortion.rows import places
 
 _NEARER = 1.1
 """Times the linearised distance of the class that was found: so near another is worth a path. With
-1 a ResNet of 56 layers is up to 3 % longer at 40 passes, with 1.2 a robust one .4 %."""
+1 a ResNet of 56 layers is 2.5 % longer at 40 passes, with 1.2 a robust one up to .3 %."""
 _TRUSTED = 0.6
 """Of the linearised distance: where the shortest r is shorter than that, it says nothing. With 0
-the ResNet of 56 layers is up to .4 % longer at 40 passes, with .75 a network of max-pooling 1 %."""
+the ResNet of 56 layers is .4 % longer at 40 passes, with .75 a network of max-pooling 1.3 %."""
 
 
 def rank_classes(batch: Batch, rows: Tensor) -> None:
