@@ -61,9 +61,12 @@ def test_classes_are_ranked_by_the_distance_of_their_boundaries():
 
 def turned(batch: Batch) -> dict[int, int]:
     """The class that each row turns to; only rows that do."""
+    everyone = torch.ones(ROWS, dtype=torch.bool)
     with torch.no_grad():
-        goal, at_x = turn(batch, torch.arange(ROWS), batch.network.logits(batch.x))
-    assert torch.equal(at_x, goal.secure_margin(batch.network.logits(batch.x)))
+        logits = batch.network.logits(batch.x)
+        straight = batch.goal, batch.goal.secure_margin(logits)
+        goal, at_x = turn(batch, torch.arange(ROWS), everyone, straight, logits)
+    assert torch.equal(at_x, goal.secure_margin(logits))
     assert torch.equal(goal.classes[~goal.toward], batch.goal.classes[~goal.toward])
     rows = goal.toward.nonzero()[:, 0].tolist()
     return dict(zip(rows, goal.classes[rows].tolist(), strict=True))

@@ -43,26 +43,30 @@ def rank_classes(batch: Batch, rows: Tensor) -> None:
 
 
 def turn(
-    batch: Batch, rows: Tensor, logits: Float[Tensor, "b k"]
+    batch: Batch, rows: Tensor, chosen: Tensor, heading: tuple[Goal, Tensor], logits: Tensor
 ) -> tuple[Goal, Float[Tensor, " b"]]:
-    """The goal of all images, for some of the rows the class that looks nearer; its margin at x.
+    """The heading of the chosen rows; untargeted, of some the class that looks nearer.
 
-    That class has not been turned to yet, and is about as near as that of the shortest r. Costs a
-    forward pass, beside what ranking costs.
+    `heading` is the goal of all images and its margin at x, where their `logits` are. The class has
+    not been turned to yet, and is about as near as that of the shortest r. Costs a forward pass,
+    beside what ranking costs.
     """
-    goal = batch.goal
-    rows = batch.unfinished(rows, batch.best.l2 > _TRUSTED * batch.promised)
-    if not goal.targeted and len(rows):
-        rank_classes(batch, rows)
-        near, away = batch.nearest[rows], batch.away[rows]
-        mine = near == batch.aim(rows).wanted[:, None]
-        distance = torch.where(mine, away, torch.inf).amin(1)
-        others = torch.where(mine | batch.turned_to[rows], torch.inf, away)
-        least, rank = others.min(1)
-        few = places(least < _NEARER * distance, batch.width)
-        some, rank = rows[few], rank[few]
-        batch.turned_to[some, rank] = True
-        classes, toward = goal.classes.clone(), torch.zeros_like(batch.smooth)
-        classes[some], toward[some] = batch.nearest[some, rank], True
-        goal = replace(goal, classes=classes, toward=toward)
+    if batch.goal.targeted:
+        return heading
+    rows = batch.unfinished(rows, chosen & (batch.best.l2 > _TRUSTED * batch.promised))
+    if not len(rows):
+        return heading
+    rank_classes(batch, rows)
+    near, away = batch.nearest[rows], batch.away[rows]
+    mine = near == batch.aim(rows).wanted[:, None]
+    distance = torch.where(mine, away, torch.inf).amin(1)
+    others = torch.where(mine | batch.turned_to[rows], torch.inf, away)
+    least, rank = others.min(1)
+    few = places(least < _NEARER * distance, batch.width)
+    some, rank = rows[few], rank[few]
+    batch.turned_to[some, rank] = True
+    goal, _ = heading
+    classes, toward = goal.classes.clone(), torch.zeros_like(batch.smooth)
+    classes[some], toward[some] = batch.nearest[some, rank], True
+    goal = replace(goal, classes=classes, toward=toward)
     return goal, goal.secure_margin(logits)

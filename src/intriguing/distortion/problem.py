@@ -60,15 +60,14 @@ class Goal:
         """The margin in the logits given, NaN where they are; and the best other class (b, 1)."""
         wanted = logits.gather(1, self.classes[:, None])[:, 0]
         best, other = logits.scatter(1, self.classes[:, None], -torch.inf).max(1, keepdim=True)
-        return self.upward(wanted - best[:, 0]), other
+        return self.ahead(wanted, best[:, 0]), other
 
-    def upward(self, ahead: Tensor) -> Tensor:
-        """Of how far the class is ahead, or the slope of that: what grows toward the goal."""
-        if self.targeted:
-            return ahead
-        if self.toward is None:
-            return -ahead
-        return torch.where(self.toward.view(-1, *[1] * (ahead.ndim - 1)), ahead, -ahead)
+    def ahead(self, wanted: Tensor, others: Tensor) -> Tensor:
+        """How far the class is ahead of the others, or behind where it is to be left; or slopes."""
+        if self.targeted or self.toward is None:
+            return wanted - others if self.targeted else others - wanted
+        toward = self.toward.view(-1, *[1] * (others.ndim - 1))
+        return torch.where(toward, wanted - others, others - wanted)
 
     def rounding(self, logits: Float[Tensor, "b k"]) -> Float[Tensor, " b"]:
         """How much of a margin rounding could take, in its units."""

@@ -139,11 +139,12 @@ def close_elsewhere(batch: Batch, rows: Tensor, at_x: Tensor, logits: Tensor) ->
     straight = batch.goal, at_x
     close(batch, rows, straight, BACK, chosen=others & (batch.best.l2 > _BEYOND * batch.promised))
     _follow(batch, batch.unfinished(rows, saturated), _SATURATED)
-    turned = turn(batch, batch.unfinished(rows, others), logits)
+    turned = turn(batch, rows, others, straight, logits)
     close(batch, rows, turned, SECOND, chosen=found & ~saturated)
     few, many = _WILD
     wild = batch.calm < torch.where(batch.strayed, many, few)
-    turned = turn(batch, batch.unfinished(rows, others), logits)
+    if turned is not straight:
+        turned = turn(batch, rows, others, straight, logits)
     if turned[0].toward is not None:
         wild = wild & ~turned[0].toward
     _follow(batch, batch.unfinished(rows, others & wild), ((_LONG, False),))

@@ -55,7 +55,7 @@ def uphill(
     wanted = one_of(goal.classes, scaled.shape[1])
     others = soft_share(scaled, wanted) if soft else torch.zeros_like(scaled)
     others = others if soft else others.scatter(1, rival, 1.0)
-    slope = goal.upward(wanted.to(scaled.dtype) - others)
+    slope = goal.ahead(wanted.to(scaled.dtype), others)
     slope = slope if goal.unit is None else slope / goal.unit[:, None]
     gradient = full_gradient(logits, z, slope=slope).nan_to_num(0.0, 0.0, 0.0)
     secure = (margin - goal.rounding_of(scaled)).nan_to_num(nan=-torch.inf)
