@@ -35,7 +35,7 @@ CALLED = {
     "fc": "FC100-100-10", "conv": "convolutional", "saturated": "the same behind steep sigmoids",
     "mnist-deep": "784-100 (five times)-10", "resnet2b": "resnet2b (robust)",
     "mnist-adversarial": "robust MNIST network (saturated)",
-    "resnet20": "ResNet-20", "resnet56": "ResNet-56 (not tuned on)", "squeezenet": "SqueezeNet",
+    "resnet20": "ResNet-20", "resnet56": "ResNet-56", "squeezenet": "SqueezeNet",
 }  # fmt: skip
 """Networks of the benchmarks, as pages call them."""
 
