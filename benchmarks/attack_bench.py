@@ -40,8 +40,8 @@ from attackbench.metrics import compare_attacks_optimality
 Attack: TypeAlias = Callable[..., Tensor]
 OURS = "ours"
 TABLE = Path(__file__).parent / "figures" / "attack_bench.csv"
-RESERVE = 4
-"""Passes kept for looks at the network before the search, which need seven queries of one image."""
+RESERVE = 5
+"""Passes kept for looks at the network before the search, which need nine queries of one image."""
 
 # Each with as many steps as the queries pay for: a step is a forward and a backward pass.
 PEERS: dict[str, Callable[[int], Attack]] = {
@@ -119,34 +119,42 @@ class EachPointOnce(nn.Module):
         first = torch.full((len(points),), len(images)).scatter_reduce_(
             0, place, torch.arange(len(images)), "amin"
         )
-        return Repeated.apply(self.model(Firsts.apply(images, first, place)), first, place)
+        asked = torch.ones(len(images), dtype=torch.bool)
+        once = self.model(Firsts.apply(images, first, place, asked))
+        return Repeated.apply(once, place, asked)
 
 
 class Firsts(torch.autograd.Function):
-    """The rows that others are copies of; the gradient of each is that of all its copies, too."""
+    """The rows that others are copies of; its gradient is that of all copies that ask for one."""
 
     @staticmethod
-    def forward(ctx: Any, images: Tensor, first: Tensor, place: Tensor) -> Tensor:
-        ctx.place = place
+    def forward(ctx: Any, images: Tensor, first: Tensor, place: Tensor, asked: Tensor) -> Tensor:
+        ctx.place, ctx.asked = place, asked
         return images[first]
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        return gradient[ctx.place], None, None
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
+        asked = ctx.asked.view(-1, *[1] * (gradient.ndim - 1))
+        return torch.where(asked, gradient[ctx.place], 0), None, None, None
 
 
 class Repeated(torch.autograd.Function):
-    """Answers of these rows for all copies, which have to ask for one gradient."""
+    """Answers of these rows for all copies; those that ask for a gradient ask for the same one.
+
+    What only fills a group up asks for none.
+    """
 
     @staticmethod
-    def forward(ctx: Any, logits: Tensor, first: Tensor, place: Tensor) -> Tensor:
-        ctx.first, ctx.place = first, place
+    def forward(ctx: Any, logits: Tensor, place: Tensor, asked: Tensor) -> Tensor:
+        ctx.place, ctx.asked, ctx.points = place, asked, len(logits)
         return logits[place]
 
     @staticmethod
     def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, None, None]:
-        once = slope[ctx.first]
-        if not torch.equal(once[ctx.place], slope):
+        asked = ctx.asked.copy_(slope.any(1))
+        once = slope.new_zeros(ctx.points, slope.shape[1])
+        once[ctx.place[asked]] = slope[asked]
+        if not torch.equal(once[ctx.place[asked]], slope[asked]):
             raise AssertionError("copies of a point were asked for different gradients")
         return once, None, None
 

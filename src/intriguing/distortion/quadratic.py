@@ -21,6 +21,7 @@ from typing import Any
 import torch
 from jaxtyping import Bool, Float, Int64, Shaped
 from torch import Tensor
+from torch.nn import functional
 
 from intriguing.measures import Box
 
@@ -33,6 +34,8 @@ _SHORTER = (1.0, 0.4, 0.1, 0.02)
 _LEAST, _PARTS = 1024, 16
 """Pixels that are worth a part of their own, and parts at most: the gradients of a part stay in a
 processor's cache while it is worked on."""
+_ALIGNED = 8
+"""Values of float64 that processors work on at once, and caches hold together."""
 # Far above any slope, and finite even over the least curvature, so that 0 times it is 0.
 _NEVER = 1e100
 
@@ -84,7 +87,8 @@ def closest_point(
                 free |= _leaving(anchor, gradients, residual, on & fresh, box)
         hessian = _products_over(gradients, free).double()
         hessian.diagonal(dim1=1, dim2=2).add_(damping)
-        step = _newton(hessian, residual, multipliers, on) - multipliers
+        system = _aligned(hessian, residual, multipliers, on)
+        step = _newton(*system)[:, : on.shape[1]] - multipliers
         tried = torch.addcmul(multipliers[:, None], shares, step[:, None])
         points_of, residual_of, bounds = problem(tried)
         # The longest share of the step that is no worse.
@@ -181,6 +185,28 @@ def _parts(rows: Shaped[Tensor, "b n"]) -> Iterator[slice]:
     size = max(_LEAST, -(-pixels // _PARTS)) if rows.device.type == "cpu" else pixels
     for begin in range(0, pixels, size):
         yield slice(begin, begin + size)
+
+
+def _aligned(
+    hessian: Float[Tensor, "b m m"],
+    residual: Float[Tensor, "b m"],
+    multipliers: Float[Tensor, "b m"],
+    on: Bool[Tensor, "b m"],
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The same with constraints that are off, up to a multiple of `_ALIGNED`.
+
+    Kernels for small matrices round by where these begin in memory, and so one problem otherwise
+    than the next.
+    """
+    count = on.shape[1]
+    missing = -count % _ALIGNED
+    if count == 1 or not missing or on.device.type != "cpu":
+        return hessian, residual, multipliers, on
+    more = 0, missing
+    hessian = functional.pad(hessian, more + more)
+    hessian.diagonal(dim1=1, dim2=2)[:, count:] = 1
+    residual, multipliers = functional.pad(residual, more), functional.pad(multipliers, more)
+    return hessian, residual, multipliers, functional.pad(on, more)
 
 
 def _newton(
