@@ -10,6 +10,7 @@ from torch import nn
 
 import intriguing as it
 from intriguing.distortion.methods import METHODS
+from intriguing.models.classifier import Classifier
 from intriguing.models.schedule import Schedule
 from intriguing.results.measured import Measurement
 from intriguing.results.parquet import read_rows
@@ -86,7 +87,9 @@ def test_it_refuses_what_an_accelerator_refuses(device):
 @pytest.mark.parametrize(
     ("method", "levels"), [*((method, None) for method in METHODS), ("closest", 256), ("fmn", 256)]
 )
-def test_minimum_distortion(method, levels, device, digits):
+def test_minimum_distortion(method, levels, device, digits, monkeypatch):
+    # Their faster forms round otherwise on either (`test_a_faster_form`).
+    monkeypatch.setattr(Classifier, "faster", lambda self, noise: self)
     model = network()
     budgets = {"closest": 30, "paper": None, "cw": 18, "noise": 36, "deepfool": 60}
     config = it.PaperConfig(max_solves=3) if method == "paper" else None
@@ -105,6 +108,23 @@ def test_minimum_distortion(method, levels, device, digits):
     torch.testing.assert_close(far.l2, near.l2, **CLOSE)
     torch.testing.assert_close(far.adversarial, near.adversarial, equal_nan=True, **CLOSE)
     assert far.adversarial.device.type == "cpu"
+
+
+def test_a_faster_form(device, digits):
+    """Fewer kernels a pass, and answers that the network itself calls adversarial."""
+    model = there(network())
+    given = Classifier.of(model)
+    faster = given.faster(lambda: digits.images[:4].to(DEVICE))
+    launched = []
+    for form in (given, faster):
+        before = device.launches
+        form.each(digits.images[:16].to(DEVICE))
+        launched.append(device.launches - before)
+    assert launched[1] < launched[0]
+    found = it.minimum_distortion(model, digits.images, digits.labels, "untargeted", budget=30)
+    assert found.success.float().mean() > 0.9
+    wrong = network()(found.adversarial[found.success]).argmax(1) != digits.labels[found.success]
+    assert wrong.all()
 
 
 def test_transfer(device, digits):

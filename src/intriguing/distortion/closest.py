@@ -61,6 +61,7 @@ def search_closest(
     """Search `width` images at a time; no image's result depends on the others."""
     matrix = None
     if is_affine(network.model, network.image_shape):
+        network = network.as_given()  # what is proved of it holds to the last bit
         matrix = jacobian(network, images.shape[1], images)
     parts = []
     for rows in torch.split(torch.arange(len(images), device=images.device), width):

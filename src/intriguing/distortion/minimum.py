@@ -15,7 +15,7 @@ from intriguing.distortion.inputs import check_numbers
 from intriguing.distortion.methods import METHODS, Config
 from intriguing.distortion.problem import Goal, Network
 from intriguing.distortion.result import Distortions, Found, Status
-from intriguing.distortion.rows import filled, width_of
+from intriguing.distortion.rows import alone, filled, width_of
 from intriguing.distortion.search import Search, search_with
 from intriguing.distortion.targets import Targets, check_targets, choose_targets
 from intriguing.distortion.verify import Verified, verify
@@ -127,18 +127,26 @@ class _Run:
         """The shortest r of every image for its goal."""
         x = self.classifier.fit(images).flatten(1)
         goal = Goal(goal.classes.to(x.device), goal.targeted)
-        network = Network(self.classifier, tuple(images.shape[1:]))
-        box = self.box.flat(x)
+        shape = tuple(images.shape[1:])
+        network, box = Network(self.classifier, shape), self.box.flat(x)
+        searched = Network(self._searched(x, box, shape), shape)
         wanted, given = self.search.rows(x), self.search.batch_size is not None
         most = wanted if given else min(wanted, self.fitting(images, wanted))
 
         def run(width: int) -> tuple[Found, Verified]:
             report = self._reporter(len(x))
-            found = search_with(self.search, network, x, goal, box, width, report)
+            found = search_with(self.search, searched, x, goal, box, width, report)
             levels = self.search.levels
-            return found, verify(network, x, goal, found, box, levels, batch_size=width)
+            rounded = searched.classifier is not self.classifier
+            return found, verify(
+                network, x, goal, found, box, levels, batch_size=width, rounded=rounded
+            )
 
-        (found, checked), _ = halving(run, most, on_halving=self.classifier.fewer)
+        def fewer(size: int) -> None:
+            for each in (network, searched):
+                each.classifier.fewer(size)
+
+        (found, checked), _ = halving(run, most, on_halving=fewer)
         success = torch.zeros_like(found.claimed)
         for status in (Status.FOUND, Status.OPTIMAL, Status.ALREADY):
             success |= checked.status == int(status)
@@ -166,6 +174,16 @@ class _Run:
             curve=found.curve.cpu(),
             **extra,
         )
+
+    def _searched(self, x: Tensor, box: Box, shape: tuple[int, ...]) -> Classifier:
+        """The network as it is searched; what is found is classified by itself."""
+
+        def noise() -> Tensor:
+            count = 1 if alone(x) else _NOISE
+            drawn = torch.rand(count, x.shape[1], generator=torch.Generator().manual_seed(0))
+            return box.clamp(box.lower + box.width * drawn.to(x)).view(-1, *shape)
+
+        return self.classifier.faster(noise)
 
     def fitting(self, images: Tensor, wanted: int) -> int:
         """How many images fit in memory, where that is in question."""
@@ -229,6 +247,9 @@ class _Run:
 
 _SMALL = 3 * 32 * 32
 """Images of which a batch fits into any memory, and that are not worth a probe."""
+
+_NOISE = 4
+"""Images of noise on which a faster form of the network is held against it."""
 
 _PER_IMAGE = (
     "adversarial", "distortion", "l2", "success", "targets", "local_gap", "c", "trace",

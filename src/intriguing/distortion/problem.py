@@ -133,13 +133,17 @@ class Network:
         self.model = self.classifier.network
         self.image_shape = image_shape
 
+    def as_given(self) -> "Network":
+        """The same with the model as it is, in no faster form."""
+        return Network(self.classifier.as_given(), self.image_shape)
+
     def logits(self, z: Float[Tensor, "b n"]) -> Float[Tensor, "b k"]:
         """Logits of rows of pixels; differentiable. The model never sees a batch of no images.
 
         Copies that only fill a batch up are left out where that spares it images.
         """
         sizes = self.classifier.sizes(z.new_empty(0, *self.image_shape))
-        spared = copies(z) if 1 < sizes.least < WIDTH else 0
+        spared = copies(z) if sizes.most > 1 and sizes.least < WIDTH else 0
         if sum(sizes.of(len(z) - spared)) >= sum(sizes.of(len(z))):
             spared = 0
         rows: Tensor = Firsts.apply(z, spared) if spared else z  # type: ignore[no-untyped-call]

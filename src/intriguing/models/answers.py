@@ -3,9 +3,10 @@
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from intriguing.errors import InputError
+from intriguing.models.evaluation import forbids_eval
 
 FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 """What pixels and logits may be."""
@@ -101,3 +102,33 @@ def _attributes(answer: Any) -> list[tuple[str, Any]]:
         return list(vars(answer).items())
     except TypeError:
         return []
+
+
+def failure(network: nn.Module, x: Tensor, error: Exception, took: int | None) -> str:
+    """What is said of a network that raises an error on images, and how to mend that.
+
+    Args:
+        took: How many images it took before, if it did.
+    """
+    shape, said = tuple(x.shape), own_words(error)
+    exported = any(forbids_eval(module) for module in network.modules())
+    batch = (
+        "export it for any number of images, dynamic_shapes=({0: torch.export.Dim('n')},)"
+        if exported
+        else "mend its forward, so that it takes any number of images and any pixels in the box"
+    )
+    if took is not None:
+        return (
+            f"the model fails on a batch of shape {shape}, though it took one of {took} image(s) "
+            f"before: {said}; {batch}"
+        )
+    weight = next((tuple(p.shape) for p in network.parameters() if p.ndim > 1), None)
+    first = "" if weight is None else f" (its first weight has shape {weight})"
+    how = "give it images of the size it was made for"
+    if exported:
+        how = f"{how}, or {batch}"
+    elif isinstance(error, TypeError):
+        how = "it must take one batch of images: wrap it in a module whose forward does"
+    elif len(shape) == 4 and shape[-1] in (1, 3, 4) and shape[1] not in (1, 3, 4):
+        how = "channels come before rows and columns: images.permute(0, 3, 1, 2)"
+    return f"the model does not take images of shape {shape}{first}: {said}; {how}"

@@ -7,7 +7,8 @@ than logits, is refused in one line, with its own words.
 """
 
 import gc
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 from typing import TypeAlias, Union
 
 import torch
@@ -16,8 +17,9 @@ from torch import Tensor, nn
 
 from intriguing.errors import InputError
 from intriguing.memory import MemoryNear, look, out_of_memory
-from intriguing.models.answers import FLOATS, check_logits, one_tensor, own_words
-from intriguing.models.evaluation import check_evaluation, forbids_eval
+from intriguing.models.answers import FLOATS, check_logits, failure, one_tensor
+from intriguing.models.evaluation import check_evaluation
+from intriguing.models.fast_form import fast_form, has_faster_form
 from intriguing.models.groups import Sizes, in_groups
 from intriguing.models.small_groups import tried_sizes
 
@@ -47,6 +49,7 @@ class Classifier:
             )
         _check_weights(network)
         self.network = network
+        self._form = network
         self._own = own_dtypes(network)
         self.device = device_of(network)
         self._takes: torch.dtype | None = None
@@ -150,11 +153,37 @@ class Classifier:
         about = tuple(like.shape[1:]), torch.get_num_threads()
         if about not in self._groups:
             like = like.to(self.device, self.dtype)
-            self._groups[about] = tried_sizes(self.network, self, like)
+            self._groups[about] = tried_sizes(
+                self.network, self, like, faster=self._form is not self.network
+            )
         sizes = self._groups[about]
         if self._most is None or self._most >= sizes.most:
             return sizes
         return Sizes(self._most, min(self._most, sizes.least))
+
+    def faster(self, noise: Callable[[], Float[Tensor, "b ..."]]) -> "Classifier":
+        """The same in a form that computes in less time and rounds otherwise, or itself.
+
+        As the network is now: to be asked for anew where it may have changed (`fast_form`).
+
+        Args:
+            noise: A few images to hold both against each other on, drawn when they are needed.
+        """
+        if not has_faster_form(self.network):
+            return self
+        images = noise()
+        self.begin(images.shape[1:])
+        form = fast_form(self.network, lambda form, x: self._of_form(form)(x), images)
+        return self if form is None else self._of_form(form)
+
+    def as_given(self) -> "Classifier":
+        """The same in no faster form."""
+        return self if self._form is self.network else self._of_form(self.network)
+
+    def _of_form(self, form: nn.Module) -> "Classifier":
+        made = copy(self)
+        made._form, made._groups = form, {}
+        return made
 
     def fewer(self, most: int) -> None:
         """From now on give the network groups of at most so many images: memory ran out."""
@@ -202,41 +231,18 @@ class Classifier:
     def _run(self, x: Tensor) -> Tensor:
         look()
         try:
-            answer = self.network(x)
+            answer = self._form(x)
         except InputError:
             raise
         except Exception as error:
             if out_of_memory(error):
                 raise
-            raise InputError(self._failure(x, error)) from error
+            seen = None if self._takes is None else self._rows
+            raise InputError(failure(self.network, x, error, seen)) from error
         given = one_tensor(answer, tuple(x.shape))
         if given.dtype in FLOATS:
             self._gives = given.dtype
         return given
-
-    def _failure(self, x: Tensor, error: Exception) -> str:
-        shape, said = tuple(x.shape), own_words(error)
-        exported = any(forbids_eval(module) for module in self.network.modules())
-        batch = (
-            "export it for any number of images, dynamic_shapes=({0: torch.export.Dim('n')},)"
-            if exported
-            else "mend its forward, so that it takes any number of images and any pixels in the box"
-        )
-        if self._takes is not None:
-            return (
-                f"the model fails on a batch of shape {shape}, though it took one of {self._rows} "
-                f"image(s) before: {said}; {batch}"
-            )
-        weight = next((tuple(p.shape) for p in self.network.parameters() if p.ndim > 1), None)
-        first = "" if weight is None else f" (its first weight has shape {weight})"
-        how = "give it images of the size it was made for"
-        if exported:
-            how = f"{how}, or {batch}"
-        elif isinstance(error, TypeError):
-            how = "it must take one batch of images: wrap it in a module whose forward does"
-        elif len(shape) == 4 and shape[-1] in (1, 3, 4) and shape[1] not in (1, 3, 4):
-            how = "channels come before rows and columns: images.permute(0, 3, 1, 2)"
-        return f"the model does not take images of shape {shape}{first}: {said}; {how}"
 
 
 def device_of(model: Model) -> torch.device:

@@ -2,7 +2,7 @@
 
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import torch
@@ -52,15 +52,15 @@ class _Memory(Watching):  # type: ignore[no-untyped-call]
 
     def see(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         out = func(*args, **kwargs)
-        given = {_place(leaf) for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)}
-        for leaf in tree_leaves(out):
-            if isinstance(leaf, Tensor) and _place(leaf) not in given:
-                self._add(leaf)
+        given = {place_of(tensor) for tensor in tensors_in((args, kwargs))}
+        for tensor in tensors_in(out):
+            if place_of(tensor) not in given:
+                self._add(tensor)
         return out
 
     def _add(self, tensor: Tensor) -> None:
         storage = tensor.untyped_storage()
-        place, size = _place(tensor), storage.nbytes()
+        place, size = place_of(tensor), storage.nbytes()
         if not size or place in self._known:
             return
         self._known.add(place)
@@ -74,7 +74,13 @@ class _Memory(Watching):  # type: ignore[no-untyped-call]
             self.alive -= size
 
 
-def _place(tensor: Tensor) -> int:
+def tensors_in(values: object) -> Iterator[Tensor]:
+    """The tensors among arguments or answers, however they are nested."""
+    return (leaf for leaf in tree_leaves(values) if isinstance(leaf, Tensor))
+
+
+def place_of(tensor: Tensor) -> int:
+    """Which memory a tensor looks at, as long as that is alive: its views have the same."""
     return int(tensor.untyped_storage()._cdata)
 
 

@@ -26,9 +26,6 @@ _FEW = 8
 """Images of large convolutions at once. Searches on ResNet-20 take .84 to .92 of the time of groups
 of 16 with 16 images, and .99 with 64; with groups of 4 it is .83 to .87, and 1.05 to 1.10."""
 
-_LEAST = 4
-"""Of fewer images, layers of products of matrices take kernels for vectors."""
-
 WORK = 1_500_000
 """Multiplications of a convolution, on average of an image's, from which it is large: two million
 on ResNet-20; one million on MNIST's network, where groups of 8 cost 1.16."""
@@ -44,7 +41,7 @@ _ROUNDED_ALIKE = frozenset((
     _aten.addmm, _aten.mm, _aten.t, _aten.transpose, _aten.permute, _aten.view, _aten._unsafe_view,
     _aten.reshape, _aten.expand, _aten.unsqueeze, _aten.squeeze, _aten.slice, _aten.select,
     _aten.cat, _aten.constant_pad_nd, _aten.clone, _aten.detach, _aten.alias, _aten._to_copy,
-    _aten.empty, _aten.zeros, _aten.flip,
+    _aten.empty, _aten.zeros, _aten.new_zeros, _aten.flip,
 ))  # fmt: skip
 """What a network may consist of."""
 _CONVOLUTIONS = (_aten.convolution, _aten.mkldnn_convolution)
@@ -53,7 +50,9 @@ _KNOWN: WeakKeyDictionary[nn.Module, dict[Hashable, Sizes]] = WeakKeyDictionary(
 """Sizes that were found out."""
 
 
-def tried_sizes(model: nn.Module, ask: Ask, like: Float[Tensor, "b ..."]) -> Sizes:
+def tried_sizes(
+    model: nn.Module, ask: Ask, like: Float[Tensor, "b ..."], *, faster: bool = False
+) -> Sizes:
     """How many images shaped as these go through the network together.
 
     `group_size`, or fewer where convolutions are large; and the last ones fewer still, each where
@@ -64,6 +63,7 @@ def tried_sizes(model: nn.Module, ask: Ask, like: Float[Tensor, "b ..."]) -> Siz
         model: The network, by its weights.
         ask: From images to its answer, as they will go through it.
         like: Some images, none perhaps.
+        faster: Whether they go through a form of it that rounds otherwise (`fast_form`).
 
     >>> net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Sigmoid())
     >>> tried_sizes(net, net, torch.zeros(0, 1, 8, 8))
@@ -72,7 +72,7 @@ def tried_sizes(model: nn.Module, ask: Ask, like: Float[Tensor, "b ..."]) -> Siz
     shape = tuple(like.shape[1:])
     parts = tuple(type(part) for part in model.modules())
     weights = tuple(p.dtype for p in model.parameters())
-    about = shape, like.dtype, like.device.type, torch.get_num_threads(), parts, weights
+    about = shape, like.dtype, like.device.type, torch.get_num_threads(), parts, weights, faster
     known = _KNOWN.setdefault(model, {})
     if about not in known:
         usual = group_size(model, shape)
@@ -152,10 +152,10 @@ def _least(ask: Ask, like: Float[Tensor, "b ..."], most: int) -> int:
 
     if not alike(everyone.roll(1)):
         return 0
-    for size in range(most - 1, _LEAST - 1, -1):
+    for size in range(most - 1, 0, -1):
         if not alike(everyone[-size:]):
             return size + 1
-    return min(most, _LEAST)
+    return 1
 
 
 def _answers(ask: Ask, images: Float[Tensor, "b ..."]) -> list[Tensor]:
