@@ -14,7 +14,7 @@ from intriguing.distortion.result import Status
 from intriguing.models import fast_form as module
 from intriguing.models import small_groups
 from intriguing.models.classifier import Classifier
-from intriguing.models.fast_form import FewRows, fast_form, has_faster_form
+from intriguing.models.fast_form import fast_form, has_faster_form
 
 IMAGE = (3, 9, 9)
 
@@ -236,6 +236,19 @@ def test_there_is_none_of(network):
     assert not has_faster_form(network.eval())
 
 
+def test_none_where_memory_is_short(monkeypatch):
+    monkeypatch.setattr(module, "free_memory", lambda place: 4 * 108 * 4 - 1)
+    assert fast_form(normalised(), ask, noise()) is None
+
+
+def test_what_goes_wrong_is_left_to_the_network_to_say(monkeypatch):
+    def fails(*pair: nn.Module) -> tuple[Tensor, Tensor]:
+        raise RuntimeError("no such kernel")
+
+    monkeypatch.setattr(module, "_folded", fails)
+    assert fast_form(normalised(), ask, noise()) is None
+
+
 def test_a_form_that_differs_by_more_than_rounding_is_none(monkeypatch):
     folded = module._folded
 
@@ -249,12 +262,23 @@ def test_a_form_that_differs_by_more_than_rounding_is_none(monkeypatch):
 
 @pytest.mark.parametrize("count", [1, 3, 16, 20])
 def test_few_rows_are_filled_up(count):
-    asked, layer = [], drawn(nn.Linear(6, 3))
-    layer.register_forward_hook(lambda part, given, answer: asked.append(len(given[0])))
-    x = torch.rand(count, 6, generator=torch.Generator().manual_seed(1))
-    assert torch.equal(FewRows(layer)(x), layer(torch.cat((x, torch.zeros(16, 6))))[:count])
-    assert asked[0] == max(count, 16)
-    assert FewRows(layer)(x[None, :2]).shape == (1, min(count, 2), 3)
+    form = fast_form(normalised(), ask, noise())
+    asked, layer, plain = [], form[-1], normalised()[-1]
+    product = functional.linear
+    x = torch.rand(count, 36, generator=torch.Generator().manual_seed(1))
+
+    def watched(given: Tensor, *weights: Tensor) -> Tensor:
+        asked.append(len(given))
+        return product(given, *weights)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(functional, "linear", watched)
+        answer = layer(x)
+    assert asked == [max(count, 16)]
+    assert torch.equal(answer, plain(torch.cat((x, torch.zeros(16, 36))))[:count])
+    assert layer(x[None, :2]).shape == (1, min(count, 2), 5)
+    assert layer.weight is not None
+    assert layer.in_features == 36
 
 
 def test_a_search_asks_the_network_as_it_is_now():

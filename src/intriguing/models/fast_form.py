@@ -21,8 +21,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from intriguing.errors import InputError
-from intriguing.memory import out_of_memory
+from intriguing.memory import free_memory
 from intriguing.models.groups import LARGE
 from intriguing.models.observe import Watching, place_of, tensors_in
 
@@ -32,6 +31,8 @@ _UNITS = 64
 """By how much a logit may differ, in eps times the image's largest one: ResNets differ by up to 10,
 a network of GELU and normalised groups by 23; another function does by far more."""
 
+_SHARE = 0.25
+"""Of the free memory, what the weights of convolutions may take once more."""
 _ROWS = 16
 """Rows from which products were seen to round a row alike, by MKL's and oneDNN's kernels."""
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -71,26 +72,31 @@ def fast_form(network: nn.Module, ask: Ask, noise: Float[Tensor, "b ..."]) -> nn
     >>> [type(part).__name__ for part in form]
     ['Conv2d', 'Identity', 'Flatten']
     """
-    parts = list(network.modules())
-    on_cpu = noise.device.type == "cpu"
-    grouped = on_cpu and math.prod(noise.shape[1:]) <= LARGE
     try:
         with torch.no_grad():
-            before = [vars(part).copy() for part in parts]
-            with _Pairs() as seen:
-                known = ask(network, noise)
-            if any(_differ(vars(part), old) for part, old in zip(parts, before, strict=True)):
-                return None
-            for last in (True, False) if on_cpu else (False,):
-                form = _with(network, _replaced(parts, seen, grouped=grouped, last=last))
-                with _Layouts() as layouts:
-                    given = ask(form, noise)
-                if not layouts.mixed:
-                    break
-    except Exception as error:
-        if not (isinstance(error, InputError) or out_of_memory(error)):
-            raise
+            form = _made(network, ask, noise)
+    except Exception:  # whatever it is: the network itself is asked then, and says what is wrong
         return None
+    return form
+
+
+def _made(network: nn.Module, ask: Ask, noise: Float[Tensor, "b ..."]) -> nn.Module | None:
+    parts, on_cpu = list(network.modules()), noise.device.type == "cpu"
+    grouped = on_cpu and math.prod(noise.shape[1:]) <= LARGE
+    convolutions: list[Any] = [part for part in parts if type(part) in _CONVOLUTIONS]
+    if sum(part.weight.nbytes for part in convolutions) > _SHARE * free_memory(noise.device):
+        return None
+    before = [vars(part).copy() for part in parts]
+    with _Pairs() as seen:
+        known = ask(network, noise)
+    if any(_differ(vars(part), old) for part, old in zip(parts, before, strict=True)):
+        return None
+    for last in (True, False) if on_cpu else (False,):
+        form = _with(network, _replaced(parts, seen, grouped=grouped, last=last))
+        with _Layouts() as layouts:
+            given = ask(form, noise)
+        if not layouts.mixed:
+            break
     return form if form is not network and _same(known, given) else None
 
 
@@ -136,25 +142,19 @@ class _Pairs(Watching):  # type: ignore[no-untyped-call]
         return pairs
 
 
-class FewRows(nn.Module):
+class FewRows(nn.Linear):
     """A linear layer that is given `_ROWS` rows, some of them empty, where there are fewer.
 
-    >>> FewRows(nn.Linear(3, 2))(torch.zeros(1, 3)).shape
+    >>> FewRows(3, 2)(torch.zeros(1, 3)).shape
     torch.Size([1, 2])
     """
-
-    def __init__(self, layer: nn.Module) -> None:
-        super().__init__()
-        self.layer = layer
 
     def forward(self, x: Tensor) -> Tensor:
         """As the layer itself."""
         missing = _ROWS - len(x) if x.ndim == 2 else 0
         if missing <= 0:
-            answer: Tensor = self.layer(x)
-            return answer
-        answer = self.layer(torch.cat((x, x.new_zeros(missing, x.shape[1]))))
-        return answer[:-missing]
+            return super().forward(x)
+        return super().forward(torch.cat((x, x.new_zeros(missing, x.shape[1]))))[:-missing]
 
 
 class _Layouts(Watching):  # type: ignore[no-untyped-call]
@@ -187,7 +187,7 @@ def _replaced(
     replaced: dict[nn.Module, nn.Module] = {}
     if grouped:
         layers = (part for part in parts if type(part) is nn.Linear and _plain(part))
-        replaced |= {layer: FewRows(layer) for layer in layers}
+        replaced |= {layer: _like(layer, FewRows) for layer in layers}
     pairs = seen.found()
     for place, convolution in _by_tensor(parts, _CONVOLUTIONS, "weight").items():
         weight, bias = convolution.weight, convolution.bias
@@ -203,7 +203,7 @@ def _replaced(
         if turned:
             weight = torch.empty_like(weight, memory_format=torch.channels_last).copy_(weight)
         weights = {"weight": _constant(weight), "bias": _constant(bias)}
-        replaced[convolution] = _like(convolution, _parameters=weights)
+        replaced[convolution] = _like(convolution, type(convolution), _parameters=weights)
     return replaced
 
 
@@ -256,15 +256,15 @@ def _with(network: nn.Module, replaced: Mapping[nn.Module, nn.Module]) -> nn.Mod
                 for name, child in module._modules.items()
             }
             if any(children[name] is not child for name, child in module._modules.items()):
-                made[module] = _like(module, _modules=children)
+                made[module] = _like(module, type(module), _modules=children)
         return made[module]
 
     return rebuilt(network)
 
 
-def _like(module: nn.Module, **others: Any) -> Any:
-    """A module that shares all with another one but these attributes."""
-    made: nn.Module = object.__new__(type(module))
+def _like(module: nn.Module, kind: type[nn.Module], **others: Any) -> nn.Module:
+    """A module of that type that shares all with another one but these attributes."""
+    made = object.__new__(kind)
     made.__dict__.update(module.__dict__, **others)
     return made
 
