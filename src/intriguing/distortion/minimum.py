@@ -137,9 +137,9 @@ class _Run:
             report = self._reporter(len(x))
             found = search_with(self.search, searched, x, goal, box, width, report)
             levels = self.search.levels
-            rounded = searched.classifier is not self.classifier
+            form = None if searched.classifier is self.classifier else searched
             return found, verify(
-                network, x, goal, found, box, levels, batch_size=width, rounded=rounded
+                network, x, goal, found, box, levels, batch_size=width, searched=form
             )
 
         def fewer(size: int) -> None:

@@ -6,10 +6,10 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from intriguing.distortion.lattice import to_lattice
+from intriguing.distortion.lattice import OnLattice, to_lattice
 from intriguing.distortion.problem import Goal, Network
 from intriguing.distortion.result import Found, Status
-from intriguing.distortion.rows import alone, filled, width_of
+from intriguing.distortion.rows import alone, filled, places, width_of
 from intriguing.measures import Box
 
 _BATCH = 512
@@ -36,11 +36,11 @@ def verify(
     levels: int | None,
     *,
     batch_size: int = _BATCH,
-    rounded: bool = False,
+    searched: Network | None = None,
 ) -> Verified:
     """Adversarial, in the box to the last bit, and with `levels` on the lattice: or not found.
 
-    `rounded` is whether the search asked a form of the network that rounds otherwise.
+    `searched` is the form of the network that was searched, where that rounds otherwise.
     """
     points, forward, backward = found.points.clone(), found.forward.clone(), found.backward.clone()
     status = torch.full_like(goal.classes, int(Status.NOT_FOUND))
@@ -53,7 +53,9 @@ def verify(
         rows = filled(claimed, width_of(images))
         lost = torch.zeros_like(rows, dtype=torch.bool)
         if levels is not None:
-            lattice = to_lattice(network, images[rows], points[rows], goal[rows], box, levels)
+            lattice = _on_lattice(
+                network, searched or network, images[rows], points[rows], goal[rows], box, levels
+            )
             points[rows] = lattice.points
             forward[rows] += lattice.forward_passes
             backward[rows] += lattice.backward_passes
@@ -61,7 +63,7 @@ def verify(
         with torch.no_grad():
             logits = network.logits(points[rows])
         forward[rows] += 1
-        if levels is None and (rounded or network.classifier.coarse):
+        if levels is None and (searched is not None or network.classifier.coarse):
             points[rows], logits, passes = _secured(
                 network, images[rows], points[rows], logits, goal[rows], box
             )
@@ -76,6 +78,31 @@ def verify(
         status[rows] = torch.where(stands, kind, failed)
     status[~found.finite] = int(Status.NOT_FINITE)
     return Verified(points, status, given, forward, backward)
+
+
+def _on_lattice(
+    network: Network,
+    searched: Network,
+    x: Tensor,
+    points: Tensor,
+    goal: Goal,
+    box: Box,
+    levels: int,
+) -> OnLattice:
+    """On the lattice by the form that was searched; by the network where it takes it otherwise."""
+    found = to_lattice(searched, x, points, goal, box, levels)
+    if searched is network:
+        return found
+    with torch.no_grad():
+        stands = goal.margin(network.logits(found.points)) > 0
+    rows = places(~stands, width_of(x))
+    found.forward_passes.add_(1)
+    if len(rows):
+        again = to_lattice(network, x[rows], points[rows], goal[rows], box, levels)
+        found.points[rows], found.success[rows] = again.points, again.success
+        found.forward_passes[rows] += again.forward_passes
+        found.backward_passes[rows] += again.backward_passes
+    return found
 
 
 def _secured(
